@@ -1,0 +1,138 @@
+import { isHash } from "./bytes.ts";
+import type { Carry, Hash, Json, Link, State } from "./ports.ts";
+
+export type Phase = "intent" | "part" | "outcome" | "note";
+
+export type Tier = "reversible" | "repeatable" | "compensable" | "irreversible";
+
+/** How a step ended. A step without an outcome is `intent`, or `in-doubt` once its owner is gone. */
+export type Status = "done" | "failed" | "denied" | "aborted" | "cut" | "conflict" | "not-run";
+
+export type Kind =
+  | "run"
+  | "model"
+  | "tool"
+  | "message"
+  | "command"
+  | "work"
+  | "effect"
+  | "external"
+  | "landing"
+  | "merge"
+  | "sync"
+  | "resolve"
+  | "revert"
+  | "undo"
+  | "inject"
+  | "handoff"
+  | "compact";
+
+/** Identity of a step: the facts of its intent. Everything from outside is an object named by its hash. */
+export interface IntentFacts {
+  kind: Kind;
+  tier: Tier;
+  /** The thread the step belongs to. */
+  thread?: string;
+  /** The object that says what is asked: a request, a call, a command, a task. */
+  what?: Link;
+  /** Second parent: the head that this step merges. */
+  with?: Hash;
+  [key: string]: Json | undefined;
+}
+
+/** What a step did. Absent effects leave the state of the commit before it. */
+export interface OutcomeFacts {
+  status: Status;
+  /** Final tier, where more was observed than declared. */
+  tier?: Tier;
+  /** The object that holds the answer: a message, an output. */
+  result?: Link;
+  /** The workspace as captured at the end of the step. */
+  workspace?: Link;
+  /** Items appended to a thread, in order; a new shell state. */
+  threads?: { [name: string]: { append?: Link[]; shell?: Link | null } };
+  /** The whole state, where the step sets it (revert, merge, undo, sync). Applied before the other effects. */
+  state?: State;
+  /** The object that lists base, ours, theirs of each conflicting path. */
+  conflict?: Link;
+  [key: string]: Json | undefined | State | { [name: string]: { append?: Link[]; shell?: Link | null } };
+}
+
+/** How a step hangs together with others of its log. Numbers, so not in the id. */
+export interface Links {
+  /** The model step whose message contains this call. */
+  turn?: number;
+  /** The container that this step runs in. */
+  inside?: number;
+}
+
+interface FrameBase {
+  v: 1;
+  seq: number;
+  epoch: number;
+  /** Hash of the frame before; of the header for the first. */
+  prev: Hash;
+  links?: Links;
+  carry?: Carry;
+  /** Clock, cost, host, keys: beside the identity, chained for tamper evidence. */
+  witness?: { [key: string]: Json };
+}
+
+export interface IntentFrame extends FrameBase {
+  phase: "intent";
+  n: number;
+  facts: IntentFacts;
+}
+export interface PartFrame extends FrameBase {
+  phase: "part";
+  n: number;
+  facts: { [key: string]: Json };
+}
+export interface OutcomeFrame extends FrameBase {
+  phase: "outcome";
+  n: number;
+  facts: OutcomeFacts;
+}
+export interface NoteFrame extends FrameBase {
+  phase: "note";
+  n: number | null;
+  facts: { note: string; [key: string]: Json };
+}
+export type Frame = IntentFrame | PartFrame | OutcomeFrame | NoteFrame;
+
+const PHASES: ReadonlySet<string> = new Set(["intent", "part", "outcome", "note"]);
+const TIERS: ReadonlySet<string> = new Set(["reversible", "repeatable", "compensable", "irreversible"]);
+const isObject = (value: unknown): value is { [key: string]: Json } =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** The frame in a parsed record, or what is wrong with it. The record may be damaged or hostile. */
+export function checkFrame(value: Json): Frame | string {
+  if (!isObject(value)) return "is not an object";
+  if (value.v !== 1)
+    return `has version ${JSON.stringify(value.v)}, and this Shepherd knows version 1: update Shepherd`;
+  if (!isCount(value.seq) || !isCount(value.epoch)) return "lacks its sequence number or epoch";
+  if (!isHash(value.prev)) return "does not name the frame before it";
+  if (typeof value.phase !== "string" || !PHASES.has(value.phase)) return "has an unknown phase";
+  const numbered = isCount(value.n);
+  if (!numbered && !(value.phase === "note" && value.n === null)) return "lacks its step number";
+  if (!isObject(value.facts)) return "lacks its facts";
+  for (const key of ["carry", "witness", "links"] as const)
+    if (value[key] !== undefined && !isObject(value[key])) return `has a malformed ${key}`;
+  const { facts } = value;
+  if (value.phase === "intent" && (typeof facts.kind !== "string" || !TIERS.has(String(facts.tier))))
+    return "is an intent without kind or tier";
+  if (value.phase === "outcome" && typeof facts.status !== "string") return "is an outcome without a status";
+  if (value.phase === "outcome" && facts.threads !== undefined && !isObject(facts.threads))
+    return "has malformed threads";
+  if (value.phase === "outcome" && facts.state !== undefined && !checkState(facts.state))
+    return "has a malformed state";
+  return value as unknown as Frame;
+}
+
+export const checkState = (value: Json): value is Json & State =>
+  isObject(value) &&
+  isObject(value.roots!) &&
+  typeof value.roots.workspace === "string" &&
+  isObject(value.threads!) &&
+  Object.values(value.threads).every((each) => isObject(each));

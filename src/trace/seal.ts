@@ -1,0 +1,212 @@
+/**
+ * From frames to commits: a pure function, run frame by frame. A step is sealed by itself, not by its turn:
+ *
+ * - the step `run` before all others;
+ * - a tool call when it has its outcome, its turn's message is whole, the calls of its turn with smaller numbers are sealed, and those
+ *   that had the lock before it are. The outcome is written before the lock is given back, so of two calls one of which excludes the
+ *   other, the one whose outcome stands first in the log had the lock first;
+ * - any other step at its outcome. A pending model call and a container hold nobody back.
+ */
+import { applyOutcome, makeCommit } from "./commit.ts";
+import type { Frame, IntentFacts, Links, OutcomeFacts, PartFrame, Tier } from "./frame.ts";
+import type { Carry, Hash, Json, LogHeader, State } from "./ports.ts";
+
+export interface Step {
+  n: number;
+  intent: IntentFacts;
+  links: Links;
+  intentSeq: number;
+  /** Hash of the intent frame: a name for the step before it has a commit. */
+  frame: Hash;
+  /** Clock of the intent, ms since the epoch; 0 where none was recorded. */
+  at: number;
+  witness: { [key: string]: Json };
+  parts: number;
+  /** Attempts that were begun (parts of that name); the first is not told by a part. */
+  attempts: number;
+  allowed: boolean;
+  outcome: OutcomeFacts | null;
+  outcomeSeq: number;
+  outcomeWitness: { [key: string]: Json };
+  carried: Carry | null;
+  sealed: Sealed | null;
+}
+
+export interface Sealed {
+  id: Hash;
+  parents: Hash[];
+  state: State;
+  carry: Carry;
+  /** Sequence number of the frame that sealed it. */
+  seq: number;
+  /** Highest step number of the prefix that ends here. */
+  top: number;
+  /** Place in the order of sealing, from 0. */
+  order: number;
+}
+
+/** Where a scope stands. */
+export interface Head {
+  /** Null for a scope that has no commit yet. */
+  id: Hash | null;
+  n: number;
+  state: State | null;
+  carry: Carry;
+  top: number;
+}
+
+export interface Fold {
+  readonly header: LogHeader;
+  readonly steps: ReadonlyMap<number, Step>;
+  /** Sealed steps in the order of sealing. */
+  readonly sealed: readonly Step[];
+  head(): Head;
+  /** The number that the next intent gets. */
+  next(): number;
+  /** Takes in a frame; gives the steps that it sealed. Throws if the frame breaks a law. */
+  push(frame: Frame, hash: Hash): Step[];
+  /** Steps that have no commit yet, by number. */
+  pending(): Step[];
+}
+
+/** Tools whose calls may run beside each other say so in their intent. */
+export const isShared = (intent: IntentFacts): boolean => intent.shared === true;
+
+/** Steps with others inside: a call that waits for what runs in it. */
+export const isContainer = (intent: IntentFacts): boolean => intent.kind === "command" || intent.container === true;
+
+const heldLock = (step: Step): boolean =>
+  step.outcome !== null && step.outcome.status !== "denied" && step.outcome.status !== "not-run";
+
+const NO_STATE: State = { roots: { workspace: "tree:" as never }, threads: {} };
+
+/** @param made is given the bytes of each object that follows from the frames: commits and nodes of conversations. */
+export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () => {}): Fold {
+  const steps = new Map<number, Step>();
+  const sealed: Step[] = [];
+  const open = new Map<number, Step>();
+  const { origin } = header;
+  let next = origin ? origin.top + 1 : 0;
+  // The calls of each turn, by number, and those with the lock whose commit is not made yet.
+  const turns = new Map<number, Step[]>();
+  let head: Head = origin
+    ? { id: origin.commit, n: origin.n, state: origin.state, carry: origin.carry, top: origin.top }
+    : { id: null, n: -1, state: null, carry: {}, top: -1 };
+
+  const ready = (step: Step): boolean => {
+    if (!step.outcome) return false;
+    for (const other of open.values()) if (other.intent.kind === "run" && other !== step) return false;
+    if (step.intent.kind !== "tool" || isContainer(step.intent)) return true;
+    const { turn } = step.links;
+    if (turn !== undefined) {
+      const model = steps.get(turn);
+      if (model && !model.sealed) return false;
+      for (const call of turns.get(turn) ?? [])
+        if (call.n < step.n && !call.sealed && !isContainer(call.intent)) return false;
+    }
+    if (!heldLock(step)) return true;
+    for (const other of open.values()) {
+      if (other === step || other.intent.kind !== "tool" || isContainer(other.intent) || !heldLock(other)) continue;
+      if (other.outcomeSeq < step.outcomeSeq && !(isShared(step.intent) && isShared(other.intent))) return false;
+    }
+    return true;
+  };
+
+  const seal = (step: Step, seq: number): void => {
+    const outcome = step.outcome!;
+    const state = applyOutcome(head.state ?? NO_STATE, outcome, made);
+    const parents = [...(head.id ? [head.id] : []), ...(step.intent.with ? [step.intent.with] : [])];
+    const commit = makeCommit(parents, step.intent, outcome, state);
+    made(commit.bytes);
+    const carry = step.carried ? { ...head.carry, ...step.carried } : head.carry;
+    const top = Math.max(head.top, step.n);
+    step.sealed = { id: commit.id, parents, state, carry, seq, top, order: sealed.length };
+    open.delete(step.n);
+    sealed.push(step);
+    head = { id: commit.id, n: step.n, state, carry, top };
+  };
+
+  const sealReady = (seq: number): Step[] => {
+    const from = sealed.length;
+    for (let again = true; again; ) {
+      again = false;
+      // Steps are opened in ascending order of their numbers, and a map keeps that order.
+      for (const step of open.values()) {
+        if (!ready(step)) continue;
+        seal(step, seq);
+        again = true;
+        break;
+      }
+    }
+    return sealed.slice(from);
+  };
+
+  const begin = (frame: Frame & { phase: "intent" }, hash: Hash): void => {
+    if (frame.n !== next) throw new Error(`The intent of step ${frame.n} came where step ${next} was due.`);
+    next++;
+    const step: Step = {
+      n: frame.n,
+      intent: frame.facts,
+      links: frame.links ?? {},
+      intentSeq: frame.seq,
+      frame: hash,
+      at: typeof frame.witness?.at === "number" ? frame.witness.at : 0,
+      witness: frame.witness ?? {},
+      parts: 0,
+      attempts: 1,
+      allowed: false,
+      outcome: null,
+      outcomeSeq: -1,
+      outcomeWitness: {},
+      carried: null,
+      sealed: null,
+    };
+    steps.set(step.n, step);
+    open.set(step.n, step);
+    const { turn } = step.links;
+    if (turn !== undefined) turns.set(turn, [...(turns.get(turn) ?? []), step]);
+  };
+
+  const settle = (frame: Frame & { phase: "outcome" }): Step[] => {
+    const step = steps.get(frame.n);
+    if (!step) throw new Error(`Step ${frame.n} has an outcome, and no intent before it.`);
+    if (step.outcome) throw new Error(`Step ${frame.n} has a second outcome.`);
+    step.outcome = frame.facts;
+    step.outcomeSeq = frame.seq;
+    step.outcomeWitness = frame.witness ?? {};
+    step.carried = frame.carry ?? null;
+    return sealReady(frame.seq);
+  };
+
+  return {
+    header,
+    steps,
+    sealed,
+    head: () => head,
+    next: () => next,
+    pending: () => [...open.values()],
+    push: (frame, hash) => {
+      if (frame.phase === "intent") {
+        begin(frame, hash);
+        return [];
+      }
+      if (frame.phase === "outcome") return settle(frame);
+      const step = frame.n === null ? undefined : steps.get(frame.n);
+      if (frame.phase === "note") {
+        if (step && frame.facts.note === "allowed") step.allowed = true;
+        return [];
+      }
+      if (!step) throw new Error(`Step ${frame.n} has a part, and no intent before it.`);
+      takePart(step, frame);
+      return [];
+    },
+  };
+}
+
+function takePart(step: Step, frame: PartFrame): void {
+  step.parts++;
+  if (frame.facts.part === "attempt") step.attempts++;
+}
+
+/** The tier that counts: the higher of declared and observed. */
+export const tierOf = (step: Step): Tier => step.outcome?.tier ?? step.intent.tier;

@@ -1,0 +1,74 @@
+/** An append-only file of records that many processes append to and read at once. */
+import type { Disk, DiskFile } from "./disk.ts";
+import { type Damage, encodeRecord, type Found, RECORD_HEAD, scan } from "./record.ts";
+
+export const FORMAT = 1;
+
+/** Thrown where a newer Shepherd wrote the file. */
+export class NewerFormat extends Error {}
+
+export interface Segment {
+  readonly path: string;
+  /** Offset of the first record. */
+  readonly start: number;
+  /** Appends one record for each payload in one write; gives the offset of the first if nothing else came between `expected` and it, else -1. */
+  append(payloads: readonly Uint8Array[], expected: number): number;
+  scan(from: number, damaged?: (damage: Damage) => void): Generator<Found>;
+  /** The payload of the record at `offset`, unchecked: for content that verifies itself. */
+  payload(offset: number, length: number): Buffer;
+  overwrite(offset: number, payload: Uint8Array): void;
+  truncate(size: number): void;
+  size(): number;
+  sync(): Promise<void>;
+  close(): void;
+}
+
+const heading = (type: string, version = FORMAT): Buffer => Buffer.from(`shepherd ${type} ${version}\n`);
+
+/** Creates a segment with first records; false if it exists. */
+export const createSegment = (
+  disk: Disk,
+  path: string,
+  type: string,
+  first: readonly Uint8Array[] = [],
+): Promise<boolean> => disk.create(path, Buffer.concat([heading(type), ...first.map((each) => encodeRecord(each))]));
+
+/** Opens a segment; null if there is none. Throws a sentence if the file is of another type or a newer version. */
+export function openSegment(disk: Disk, path: string, type: string): Segment | null {
+  const file = disk.open(path);
+  if (!file) return null;
+  try {
+    checkHeading(file.read(0, 64), path, type);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return segment(file, path, heading(type).length);
+}
+
+function checkHeading(bytes: Buffer, path: string, type: string): void {
+  if (bytes.subarray(0, heading(type).length).equals(heading(type))) return;
+  const match = /^shepherd ([a-z]+) (\d{1,9})\n/.exec(bytes.toString("latin1"));
+  if (match && match[1] === type && Number(match[2]) > FORMAT)
+    throw new NewerFormat(
+      `${path} has format ${match[2]}, and this Shepherd knows formats up to ${FORMAT}: update Shepherd to read it.`,
+    );
+  throw new Error(`${path} is not a ${type} file of Shepherd: run \`shepherd fsck\`.`);
+}
+
+const segment = (file: DiskFile, path: string, start: number): Segment => ({
+  path,
+  start,
+  append: (payloads, expected) => {
+    const bytes = Buffer.concat(payloads.map((each) => encodeRecord(each)));
+    file.append(bytes);
+    return file.size() === expected + bytes.length ? expected : -1;
+  },
+  scan: (from, damaged) => scan(file, Math.max(from, start), damaged),
+  payload: (offset, length) => file.read(offset + RECORD_HEAD, length),
+  overwrite: (offset, payload) => file.overwrite(offset, encodeRecord(payload)),
+  truncate: (size) => file.truncate(size),
+  size: () => file.size(),
+  sync: () => file.sync(),
+  close: () => file.close(),
+});
