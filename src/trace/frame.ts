@@ -51,6 +51,8 @@ export interface OutcomeFacts {
   workspace?: Link;
   /** Items appended to a thread, in order; a new shell state. */
   threads?: { [name: string]: { append?: Link[]; shell?: Link | null } };
+  /** Parent of the first step of a scope that is not a fork: main's commit of that moment. */
+  base?: Hash;
   /** The whole state, where the step sets it (revert, merge, undo, sync). Applied before the other effects. */
   state?: State;
   /** The object that lists base, ours, theirs of each conflicting path. */

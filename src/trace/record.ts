@@ -78,7 +78,7 @@ export function* scan(file: DiskFile, offset: number, damaged?: (damage: Damage)
   if (bad >= 0) damaged?.({ offset: bad, end: size });
 }
 
-const valid = (head: Buffer): boolean =>
+export const valid = (head: Buffer): boolean =>
   head.compare(MAGIC, 0, 4, 0, 4) === 0 && head.readUInt32LE(12) === crc32(head.subarray(0, 12));
 
 function nextMagic(need: (at: number, length: number) => Buffer, from: number, size: number): number {

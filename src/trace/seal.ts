@@ -8,7 +8,7 @@
  * - any other step at its outcome. A pending model call and a container hold nobody back.
  */
 import { applyOutcome, makeCommit } from "./commit.ts";
-import type { Frame, IntentFacts, Links, OutcomeFacts, PartFrame, Tier } from "./frame.ts";
+import type { Frame, IntentFacts, Links, NoteFrame, OutcomeFacts, PartFrame, Tier } from "./frame.ts";
 import type { Carry, Hash, Json, LogHeader, State } from "./ports.ts";
 
 export interface Step {
@@ -60,6 +60,10 @@ export interface Fold {
   readonly steps: ReadonlyMap<number, Step>;
   /** Sealed steps in the order of sealing. */
   readonly sealed: readonly Step[];
+  /** Effects that were taken back: numbers of this log, or `log/n`. */
+  readonly compensated: ReadonlySet<string>;
+  /** The newest note of each name. */
+  readonly notes: ReadonlyMap<string, NoteFrame>;
   head(): Head;
   /** The number that the next intent gets. */
   next(): number;
@@ -85,6 +89,8 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
   const steps = new Map<number, Step>();
   const sealed: Step[] = [];
   const open = new Map<number, Step>();
+  const compensated = new Set<string>();
+  const notes = new Map<string, NoteFrame>();
   const { origin } = header;
   let next = origin ? origin.top + 1 : 0;
   // The calls of each turn, by number, and those with the lock whose commit is not made yet.
@@ -115,7 +121,8 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
   const seal = (step: Step, seq: number): void => {
     const outcome = step.outcome!;
     const state = applyOutcome(head.state ?? NO_STATE, outcome, made);
-    const parents = [...(head.id ? [head.id] : []), ...(step.intent.with ? [step.intent.with] : [])];
+    const first = head.id ?? outcome.base;
+    const parents = [...(first ? [first] : []), ...(step.intent.with ? [step.intent.with] : [])];
     const commit = makeCommit(parents, step.intent, outcome, state);
     made(commit.bytes);
     const carry = step.carried ? { ...head.carry, ...step.carried } : head.carry;
@@ -182,6 +189,8 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
     header,
     steps,
     sealed,
+    compensated,
+    notes,
     head: () => head,
     next: () => next,
     pending: () => [...open.values()],
@@ -192,7 +201,10 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
       }
       if (frame.phase === "outcome") return settle(frame);
       const step = frame.n === null ? undefined : steps.get(frame.n);
+      const what = frame.phase === "note" ? frame.facts.note : frame.facts.part;
+      if (what === "compensated" && typeof frame.facts.of === "string") compensated.add(frame.facts.of);
       if (frame.phase === "note") {
+        notes.set(frame.facts.note, frame);
         if (step && frame.facts.note === "allowed") step.allowed = true;
         return [];
       }

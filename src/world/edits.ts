@@ -28,78 +28,88 @@ interface Budget {
   left: number;
 }
 
-/** Steps for one comparison, about a second. Counted, not timed, so that every machine finds the same script. */
-const STEPS = 100_000_000;
+/** Steps for one comparison, half a second to a second of them. Counted, not timed, so that every machine finds the same script. */
+const STEPS = 50_000_000;
 
 /** Cuts texts into lines with ids that are comparable between them. The number of distinct lines is `kinds`. */
 export function cut(texts: readonly Uint8Array[]): { lines: Lines[]; kinds: number } {
-  let total = 0;
-  const counts = texts.map((bytes) => {
-    let n = bytes.length > 0 && bytes[bytes.length - 1] !== 10 ? 1 : 0;
-    for (let i = 0; i < bytes.length; i++) if (bytes[i] === 10) n++;
-    total += n;
-    return n;
-  });
+  // One example of each kind of line: which text it is in, its place there, its length and its hash.
+  const text: number[] = [];
+  const place: number[] = [];
+  const length: number[] = [];
+  const hashes: number[] = [];
   // Open addressing. The seed keeps whoever writes the lines from choosing which ones collide; it shows in nothing but time.
-  let size = 16;
-  while (size < total * 2) size *= 2;
-  const table = new Int32Array(size).fill(-1);
   const seed = (Math.random() * 2 ** 32) | 0;
-  // One example of each kind: its text, place, length and hash.
-  const text = new Uint8Array(total);
-  const place = new Uint32Array(total);
-  const length = new Uint32Array(total);
-  const hashes = new Int32Array(total);
-  let kinds = 0;
+  let table = new Int32Array(1024).fill(-1);
+  const free = (hash: number): number => {
+    let slot = hash & (table.length - 1);
+    while (table[slot]! >= 0) slot = (slot + 1) & (table.length - 1);
+    return slot;
+  };
+  const add = (t: number, at: number, size: number, hash: number): number => {
+    const kind = text.push(t) - 1;
+    place.push(at);
+    length.push(size);
+    hashes.push(hash);
+    if (text.length * 2 > table.length) {
+      table = new Int32Array(table.length * 2).fill(-1);
+      for (let k = 0; k < kind; k++) table[free(hashes[k]!)] = k;
+    }
+    table[free(hash)] = kind;
+    return kind;
+  };
+  const find = (bytes: Uint8Array, at: number, size: number, hash: number): number => {
+    for (let slot = hash & (table.length - 1); ; slot = (slot + 1) & (table.length - 1)) {
+      const kind = table[slot]!;
+      if (kind < 0) return -1;
+      if (hashes[kind] !== hash || length[kind] !== size) continue;
+      const other = texts[text[kind]!]!;
+      const start = place[kind]!;
+      let same = 0;
+      while (same < size && other[start + same] === bytes[at + same]) same++;
+      if (same === size) return kind;
+    }
+  };
 
   const lines = texts.map((bytes, t) => {
-    const n = counts[t]!;
+    const n = countLines(bytes);
     const starts = new Uint32Array(n + 1);
     const ids = new Uint32Array(n);
-    let from = 0;
+    let end = 0;
     for (let line = 0; line < n; line++) {
+      const at = end;
       let hash = seed;
-      let end = from;
-      while (end < bytes.length) {
-        const byte = bytes[end++]!;
+      for (let byte = -1; end < bytes.length && byte !== 10; ) {
+        byte = bytes[end++]!;
         hash = Math.imul(hash ^ byte, 0x9e3779b1);
         hash ^= hash >>> 15;
-        if (byte === 10) break;
       }
-      let slot = hash & (size - 1);
-      let kind = table[slot]!;
-      for (; kind >= 0; slot = (slot + 1) & (size - 1), kind = table[slot]!) {
-        if (hashes[kind] !== hash || length[kind] !== end - from) continue;
-        const other = texts[text[kind]!]!;
-        let same = 0;
-        for (let o = place[kind]!; same < end - from && other[o + same] === bytes[from + same]; ) same++;
-        if (same === end - from) break;
-      }
-      if (kind < 0) {
-        kind = kinds++;
-        table[slot] = kind;
-        text[kind] = t;
-        place[kind] = from;
-        length[kind] = end - from;
-        hashes[kind] = hash;
-      }
-      starts[line] = from;
-      ids[line] = kind;
-      from = end;
+      const known = find(bytes, at, end - at, hash);
+      starts[line] = at;
+      ids[line] = known >= 0 ? known : add(t, at, end - at, hash);
     }
-    starts[n] = bytes.length;
+    starts[n] = end;
     return { bytes, starts, ids };
   });
-  return { lines, kinds };
+  return { lines, kinds: text.length };
 }
 
-/** The edits that turn `old` into `now`, in order; at least one common line lies between two of them. Both texts must have been cut together. */
-export function edits(old: Lines, now: Lines, kinds: number): Edit[] {
+function countLines(bytes: Uint8Array): number {
+  let n = bytes.length > 0 && bytes[bytes.length - 1] !== 10 ? 1 : 0;
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] === 10) n++;
+  return n;
+}
+
+/**
+ * The edits that turn `old` into `now`, in order; at least one common line lies between two of them. Both texts must have been cut together.
+ * Past `steps` what is not compared yet counts as changed: the edits are right all the same, but may be much longer than the shortest ones.
+ */
+export function edits(old: Lines, now: Lines, kinds: number, steps = STEPS): Edit[] {
   const a = old.ids;
   const b = now.ids;
   const gone = new Uint8Array(a.length);
   const come = new Uint8Array(b.length);
-  const budget = { left: STEPS };
+  const budget = { left: steps };
   mark(a, b, gone, come, kinds, budget);
   slide(a, gone, come, budget);
   slide(b, come, gone, budget);
@@ -161,7 +171,7 @@ function worth(ids: Uint32Array, from: number, to: number, there: Uint32Array, c
     const n = there[ids[i]!]!;
     rank[i] = n === 0 ? lacking : n >= often ? frequent : 1;
   }
-  /** How many lines of both sorts lie next to line `i` in one direction, up to the first line of the third sort. */
+  /** How many lines of both sorts lie next to line `i` in one direction, up to the first line of the third sort or 100 lines away. */
   const beside = (i: number, step: -1 | 1): { lacking: number; frequent: number } => {
     const seen = { lacking: 0, frequent: 0 };
     const end = step < 0 ? Math.max(from, i - 100) - 1 : Math.min(to - 1, i + 100) + 1;
@@ -169,17 +179,20 @@ function worth(ids: Uint32Array, from: number, to: number, there: Uint32Array, c
       rank[at] === lacking ? seen.lacking++ : seen.frequent++;
     return seen;
   };
+  const worthIt = (i: number): boolean => {
+    const above = beside(i, -1);
+    if (above.lacking === 0) return true;
+    const below = beside(i, 1);
+    if (below.lacking === 0) return true;
+    return above.lacking + below.lacking <= 3 * (above.frequent + below.frequent + 2);
+  };
   const kept = new Uint32Array(to - from);
   let n = 0;
+  let lastLacking = -1;
   for (let i = from; i < to; i++) {
-    let keep = rank[i] === 1;
-    if (rank[i] === frequent) {
-      const above = beside(i, -1);
-      const below = above.lacking > 0 ? beside(i, 1) : above;
-      const others = above.frequent + below.frequent + 2;
-      keep = above.lacking === 0 || below.lacking === 0 || above.lacking + below.lacking <= 3 * others;
-    }
-    if (keep) kept[n++] = i;
+    if (rank[i] === lacking) lastLacking = i;
+    // The last line that lacks says at once, for most, that there is none above; without it, texts of frequent lines alone cost 100 looks a line.
+    if (rank[i] === 1 || (rank[i] === frequent && (lastLacking < i - 100 || worthIt(i)))) kept[n++] = i;
     else changed[i] = 1;
   }
   return kept.subarray(0, n);

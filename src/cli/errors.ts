@@ -1,0 +1,49 @@
+/** How errors end a command: one sentence for the user, and an exit code. */
+
+/** 0 done, 1 the work failed, 2 bad usage, 3 conflict or refused, 4 store or host unfit. */
+export type ExitCode = 0 | 1 | 2 | 3 | 4;
+
+/** Thrown by a verb to end with a sentence and an exit code. */
+export class Exit extends Error {
+  constructor(
+    readonly code: ExitCode,
+    message: string,
+    readonly hint?: string,
+  ) {
+    super(message);
+  }
+}
+
+const CODES: { [name: string]: ExitCode } = {
+  NameError: 2,
+  StepError: 2,
+  RevisionError: 2,
+  Busy: 3,
+  Unacknowledged: 3,
+  Fenced: 3,
+  Forgotten: 3,
+  Refused: 3,
+  NewerFormat: 4,
+  Missing: 4,
+  StoreFull: 4,
+};
+
+const SYSTEM: { [code: string]: string } = {
+  ENOSPC:
+    "The disk is full. Nothing that was written before is lost; free some room (`shepherd gc`, `shepherd du`) and try again.",
+  EDQUOT: "Your disk quota is used up. Nothing that was written before is lost; free some room and try again.",
+  EROFS: "The store is on a read-only file system: it can be read, and nothing can be recorded.",
+  EACCES: "The store or the directory cannot be read or written by this user.",
+  EMFILE: "Too many files are open: raise the limit (`ulimit -n 4096`) and try again.",
+};
+
+/** What to tell about an error that nobody caught: exit code and sentences. */
+export function explain(error: unknown): { code: ExitCode; message: string; hint?: string } {
+  if (error instanceof Exit)
+    return { code: error.code, message: error.message, ...(error.hint && { hint: error.hint }) };
+  if (!(error instanceof Error)) return { code: 1, message: String(error) };
+  const system = SYSTEM[(error as NodeJS.ErrnoException).code ?? ""];
+  if (system) return { code: 4, message: `${system} (${error.message})` };
+  const code = CODES[error.constructor.name];
+  return { code: code ?? 1, message: error.message };
+}

@@ -1,0 +1,113 @@
+#!/usr/bin/env node
+/** The command `shepherd`: finds the verb, and loads only that. */
+import { Exit, explain } from "./errors.ts";
+import { makeOutput } from "./output.ts";
+import { type Context, helpOf, parseVerb, type Verb } from "./verb.ts";
+
+const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb }> } } = {
+  init: { brief: "make this directory known, and read its files once", load: () => import("./verbs/init.ts") },
+  run: { brief: "run an agent or a command in a scope of its own", load: () => import("./verbs/run.ts") },
+  resume: { brief: "go on with a run that stopped", load: () => import("./verbs/resume.ts") },
+  status: { brief: "runs of this directory, and how they stand", load: () => import("./verbs/status.ts") },
+  log: { brief: "what a run did, newest first", load: () => import("./verbs/log.ts") },
+  show: { brief: "one step in full", load: () => import("./verbs/show.ts") },
+  diff: { brief: "what changed in the files", load: () => import("./verbs/diff.ts") },
+  cat: { brief: "a file as it was at a step", load: () => import("./verbs/cat.ts") },
+  checkout: { brief: "all files of a step into a directory", load: () => import("./verbs/checkout.ts") },
+  revert: { brief: "conversation and files back at a step", load: () => import("./verbs/revert.ts") },
+  fork: { brief: "new scopes that start at a step", load: () => import("./verbs/fork.ts") },
+  merge: { brief: "a run's files into your directory, or into its parent", load: () => import("./verbs/merge.ts") },
+  sync: { brief: "your newer files into a run", load: () => import("./verbs/sync.ts") },
+  undo: { brief: "take back the last revert, merge, sync, landing or discard", load: () => import("./verbs/undo.ts") },
+  discard: { brief: "give a run up", load: () => import("./verbs/discard.ts") },
+  shell: { brief: "a shell in a scope, each command a step", load: () => import("./verbs/shell.ts") },
+  exec: { brief: "one command in a scope, as a step", load: () => import("./verbs/exec.ts") },
+  replay: { brief: "compute all commits of a run anew, and compare", load: () => import("./verbs/replay.ts") },
+  doctor: { brief: "what this machine allows, and what would help", load: () => import("./verbs/doctor.ts") },
+  fsck: { brief: "check the store", load: () => import("./verbs/fsck.ts") },
+  gc: { brief: "free what nothing needs any more", load: () => import("./verbs/gc.ts") },
+  du: { brief: "who uses how much of the store", load: () => import("./verbs/du.ts") },
+  forget: { brief: "destroy bytes for good", load: () => import("./verbs/forget.ts") },
+};
+
+function help(): string {
+  const width = Math.max(...Object.keys(VERBS).map((name) => name.length));
+  return [
+    "shepherd: runs of agents as values: log, revert, fork, merge, undo",
+    "",
+    '  shepherd run --model script:turns.jsonl "fix the login bug"',
+    "  shepherd log",
+    "  shepherd revert 6",
+    "",
+    ...Object.entries(VERBS).map(([name, { brief }]) => `  ${name.padEnd(width)}  ${brief}`),
+    "",
+    "`shepherd VERB --help` tells more. Exit codes: 0 done, 1 the work failed, 2 bad usage,",
+    "3 conflict or refused, 4 store or host unfit.",
+  ].join("\n");
+}
+
+async function main(argv: string[]): Promise<number> {
+  const [name, ...words] = argv;
+  if (name === undefined || name === "help" || name === "--help" || name === "-h") {
+    const entry = name === "help" && words[0] ? VERBS[words[0]] : undefined;
+    process.stdout.write(`${entry ? helpOf(words[0]!, (await entry.load()).verb) : help()}\n`);
+    return name === undefined ? 2 : 0;
+  }
+  if (name === "--version" || name === "-V") {
+    const { version } = await import("../version.ts");
+    process.stdout.write(`${version}\n`);
+    return 0;
+  }
+  const escape = words.indexOf("--");
+  const rest = escape < 0 ? null : words.slice(escape + 1);
+  const own = escape < 0 ? words : words.slice(0, escape);
+  let out = makeOutput(own.includes("--json"));
+  const interrupt = new AbortController();
+  let context: Context | null = null;
+  const { makeContext } = await import("./context.ts");
+  try {
+    const entry = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+    if (!entry) throw new Exit(2, `There is no verb ${JSON.stringify(name)}: \`shepherd --help\` lists them.`);
+    const { verb } = await entry.load();
+    if (own.includes("--help") || own.includes("-h")) {
+      process.stdout.write(`${helpOf(name, verb)}\n`);
+      return 0;
+    }
+    const { flags, args } = parseVerb(name, verb, own);
+    out = makeOutput(flags.json === true);
+    onInterrupt(interrupt);
+    context = makeContext(out, rest, interrupt.signal);
+    return (await verb.run(context, flags, args)) ?? 0;
+  } catch (error) {
+    if (interrupt.signal.aborted && (error === interrupt.signal.reason || (error as Error)?.name === "AbortError")) {
+      out.warn("shepherd: stopped.");
+      return 1;
+    }
+    const { code, message, hint } = explain(error);
+    out.object({ error: message, code });
+    out.warn(`shepherd: ${message}`);
+    if (hint) out.warn(hint);
+    if (process.env.SHEPHERD_DEBUG) out.warn(String((error as Error)?.stack ?? error));
+    return code;
+  } finally {
+    await context?.close();
+  }
+}
+
+/** Ctrl-C once stops the work and leaves it sound; twice ends at once. */
+function onInterrupt(interrupt: AbortController): void {
+  const stop = (signal: NodeJS.Signals): void => {
+    if (interrupt.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
+    process.stderr.write("\nshepherd: stopping; once more to end at once.\n");
+    interrupt.abort(new DOMException("Stopped by the user.", "AbortError"));
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+}
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // Whoever reads has seen enough (`shepherd log | head`).
+  if (error.code === "EPIPE") process.exit(0);
+});
+
+process.exitCode = await main(process.argv.slice(2));

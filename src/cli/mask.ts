@@ -1,0 +1,24 @@
+/** What every view masks: text that looks like a credential. The state itself keeps it, since a state must be exact. */
+
+const PATTERNS: readonly RegExp[] = [
+  /\b(sk-[A-Za-z0-9_-]{8})[A-Za-z0-9_-]{8,}/g,
+  /\b(gh[pousr]_[A-Za-z0-9]{4})[A-Za-z0-9]{16,}/g,
+  /\b(github_pat_[A-Za-z0-9]{4})[A-Za-z0-9_]{20,}/g,
+  /\b(AKIA[A-Z0-9]{4})[A-Z0-9]{12}\b/g,
+  /\b(xox[abposr]-[A-Za-z0-9]{4})[A-Za-z0-9-]{10,}/g,
+  /\b(AIza[A-Za-z0-9_-]{4})[A-Za-z0-9_-]{30,}/g,
+  /\b(glpat-[A-Za-z0-9_-]{4})[A-Za-z0-9_-]{16,}/g,
+  /\b(npm_[A-Za-z0-9]{4})[A-Za-z0-9]{30,}/g,
+  /\b(eyJ[A-Za-z0-9_-]{6})[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+/g,
+  /(-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
+  /((?:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)["']?\s*[:=]\s*["']?)[^\s"'&]{6,}/gi,
+  /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]+:)[^\s@/]{3,}(?=@)/gi,
+  /(\bauthorization:\s*(?:bearer|basic)\s+)[^\s"']{6,}/gi,
+];
+
+/** Text for people, other programs or a file to give away. */
+export function masked(text: string): string {
+  let out = text;
+  for (const pattern of PATTERNS) out = out.replace(pattern, (_all, head: string) => `${head}[masked]`);
+  return out;
+}

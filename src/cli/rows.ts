@@ -1,0 +1,142 @@
+/** Rows of a log: a step as a person sees it. */
+
+import { getBytes, getItem } from "../scope/thread.ts";
+import { parseLink } from "../trace/bytes.ts";
+import type { Json } from "../trace/ports.ts";
+import { isContainer, type Step, tierOf } from "../trace/seal.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { masked } from "./mask.ts";
+import { clip, type Output, plain } from "./output.ts";
+
+export interface Row {
+  /** Hash of the intent frame: a name before there is a commit. */
+  frame: string;
+  n: number;
+  /** Null until sealed. */
+  id: string | null;
+  kind: string;
+  status: string;
+  tier: string;
+  summary: string;
+  scope: string;
+  parents: string[];
+  /** RFC 3339, of the intent. */
+  at: string;
+  thread: string | null;
+  /** Number of the container it ran in, of the model step that asked for it. */
+  inside: number | null;
+  turn: number | null;
+  attempts: number;
+  changes: { files: number; added: number; removed: number } | null;
+}
+
+/** @param live whether somebody drives the scope: if not, what has no outcome is in doubt. */
+export async function rowOf(store: EmbeddedStore, scope: string, step: Step, live: boolean): Promise<Row> {
+  const changes = step.outcomeWitness.changes as Row["changes"] | undefined;
+  return {
+    frame: step.frame,
+    n: step.n,
+    id: step.sealed?.id ?? null,
+    kind: step.intent.kind,
+    status: step.outcome?.status ?? (live ? "intent" : "in-doubt"),
+    tier: tierOf(step),
+    summary: masked(await summaryOf(store, step)),
+    scope,
+    parents: step.sealed?.parents ?? [],
+    at: new Date(step.at).toISOString(),
+    thread: step.intent.thread ?? null,
+    inside: step.links.inside ?? null,
+    turn: step.links.turn ?? null,
+    attempts: step.attempts,
+    changes: changes ?? null,
+  };
+}
+
+async function readJson(store: EmbeddedStore, step: Step): Promise<Json> {
+  const of = step.intent.what;
+  if (!of || !parseLink(of)) return null;
+  try {
+    return JSON.parse((await getBytes(store, of)).toString()) as Json;
+  } catch {
+    return null;
+  }
+}
+
+async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
+  const { kind } = step.intent;
+  const named = (key: string): string =>
+    typeof step.witness[key] === "string" || typeof step.witness[key] === "number" ? String(step.witness[key]) : "";
+  switch (kind) {
+    case "run":
+    case "command": {
+      const task = (await readJson(store, step)) as { worker?: string; text?: string; model?: string } | null;
+      return plain(task?.text ?? "(unreadable)");
+    }
+    case "model": {
+      const last =
+        step.outcome?.threads?.main?.append?.at(-1) ?? Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1);
+      if (!last) return step.outcome ? "" : "(thinking)";
+      const item = await getItem(store, last);
+      const said = item.content
+        .map((block) => (block.type === "text" ? block.text : ""))
+        .join(" ")
+        .trim();
+      const calls = item.content.filter((block) => block.type === "call").length;
+      return plain(said) || `${calls} call${calls === 1 ? "" : "s"}`;
+    }
+    case "tool": {
+      const call = (await readJson(store, step)) as { name?: string; input?: { [key: string]: Json } } | null;
+      if (!call) return "(unreadable)";
+      const { name = "?", input = {} } = call;
+      const main = input.command ?? input.path ?? input.file_path ?? input.pattern;
+      return plain(`${name === "bash" ? "" : `${name} `}${typeof main === "string" ? main : JSON.stringify(input)}`);
+    }
+    case "message": {
+      const last = step.outcome?.threads?.main?.append?.at(-1);
+      if (!last) return "";
+      const item = await getItem(store, last);
+      return plain(item.content.map((block) => (block.type === "text" ? block.text : "")).join(" "));
+    }
+    case "revert":
+      return `to step ${named("to")}`;
+    case "merge":
+    case "landing":
+    case "sync":
+      return named("from");
+    case "undo":
+      return `operation ${named("undoes")}`;
+    case "external":
+      return "changed outside of any run";
+    default:
+      return isContainer(step.intent) ? "(container)" : "";
+  }
+}
+
+const MARKS: { [status: string]: [string, Parameters<Output["style"]>[0]] } = {
+  done: ["", "green"],
+  failed: ["✗ failed", "red"],
+  denied: ["✗ denied", "red"],
+  aborted: ["✗ aborted", "yellow"],
+  cut: ["✂ cut", "yellow"],
+  conflict: ["✗ conflict", "red"],
+  "not-run": ["· not run", "dim"],
+  "in-doubt": ["? in doubt", "yellow"],
+  intent: ["… running", "cyan"],
+};
+
+/** One line for a terminal of `width` columns. */
+export function formatRow(row: Row, out: Output, graph = "*"): string {
+  const n = String(row.n).padStart(3);
+  const id = (row.id ?? "·······").slice(0, 7);
+  const [mark, style] = MARKS[row.status] ?? [row.status, "yellow"];
+  const { changes } = row;
+  const delta =
+    changes && changes.files > 0
+      ? `  ${changes.files === 1 ? "" : `${changes.files} files `}+${changes.added} -${changes.removed}`
+      : "";
+  const tail = `${delta}${mark ? `  ${mark}` : ""}`;
+  const head = `${graph} ${n}  ${id}  ${row.kind.padEnd(7)} · `;
+  const room = Math.max(10, out.width - head.length - tail.length);
+  const summary = out.terminal ? clip(row.summary, room) : row.summary;
+  return `${graph} ${out.style("bold", n)}  ${out.style("yellow", id)}  ${out.style("cyan", row.kind.padEnd(7))} · ${summary}${out.style("dim", delta)}${mark ? `  ${out.style(style, mark)}` : ""}`;
+}

@@ -1,0 +1,64 @@
+/** Which workspace and which run a verb means. */
+import { dirname } from "node:path";
+import { findScope, listScopes, type ScopeRef, workspaceOf } from "../scope/registry.ts";
+import { isStepNumber, newestRun, type Revision, resolveRevision } from "../scope/revision.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { Exit } from "./errors.ts";
+import type { Context } from "./verb.ts";
+
+/** The workspace that a directory belongs to: the nearest known one at or above it, else the directory itself. */
+export async function findWorkspace(
+  store: EmbeddedStore,
+  directory: string,
+): Promise<{ path: string; id: string; known: boolean }> {
+  const here = workspaceOf(directory);
+  for (let at = here; ; at = workspaceOf(dirname(at.path))) {
+    if (await store.refs.get(`main/${at.id}`)) return { ...at, known: true };
+    if (dirname(at.path) === at.path) return { ...here, known: false };
+  }
+}
+
+/** The run named, or the newest that was started from this directory; says which in that case. */
+export async function chooseRun(
+  context: Context,
+  name: string | undefined,
+  options: { destructive?: boolean } = {},
+): Promise<ScopeRef> {
+  const store = await context.store();
+  if (name !== undefined) {
+    const scope = await findScope(store, name);
+    if (!scope) throw new Exit(2, `There is no run ${JSON.stringify(name)}: \`shepherd status\` lists them.`);
+    return scope;
+  }
+  const workspace = await findWorkspace(store, context.cwd);
+  const newest = await newestRun(store, workspace.id);
+  if (!newest) throw new Exit(2, `No run was started from ${workspace.path}: \`shepherd run\` starts one.`);
+  if (options.destructive) {
+    const all = (await listScopes(store, workspace.id)).filter((scope) => scope.discarded === null);
+    if (all.length > 1)
+      throw new Exit(2, `Which run? There are ${all.map((scope) => scope.name).join(", ")}: name one.`);
+  }
+  if (!context.out.json)
+    context.out.warn(context.out.style("dim", `(${newest.name}, the newest run from ${workspace.path})`));
+  return newest;
+}
+
+/** A step from `[RUN] REVISION`, as words of a command line. */
+export async function chooseStep(
+  context: Context,
+  args: string[],
+  usage: string,
+): Promise<{ run: ScopeRef; revision: Revision }> {
+  const store = await context.store();
+  if (args.length === 0 || args.length > 2) throw new Exit(2, `Which step? ${usage}`);
+  const word = args.at(-1)!;
+  const named = args.length === 2 ? args[0] : word.indexOf("@") > 0 ? word.slice(0, word.indexOf("@")) : undefined;
+  const needsRun = isStepNumber(word) || word.startsWith("@") || named !== undefined;
+  if (!needsRun) {
+    const workspace = await findWorkspace(store, context.cwd);
+    const revision = await resolveRevision(store, word, (await newestRun(store, workspace.id))?.name ?? null);
+    return { run: revision.view.ref!, revision };
+  }
+  const run = await chooseRun(context, named);
+  return { run, revision: await resolveRevision(store, word, run.name) };
+}

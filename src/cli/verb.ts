@@ -1,0 +1,103 @@
+/** What a verb is: its words, its options, its help, and what it does. */
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { Exit, type ExitCode } from "./errors.ts";
+import type { Output } from "./output.ts";
+
+export interface Option {
+  type: "boolean" | "string";
+  short?: string;
+  multiple?: boolean;
+  /** Name of the value in the help. */
+  value?: string;
+  help: string;
+}
+
+export type Flags = { [name: string]: string | boolean | string[] | undefined };
+
+export interface Context {
+  out: Output;
+  /** Where the command was started. */
+  cwd: string;
+  /** What stood behind `--`, if it was there. */
+  rest: string[] | null;
+  /** Aborts at the first Ctrl-C. */
+  signal: AbortSignal;
+  store(): Promise<EmbeddedStore>;
+  close(): Promise<void>;
+}
+
+export interface Verb {
+  /** What it does, in a line. */
+  brief: string;
+  /** Its arguments, as in a usage line. */
+  usage: string;
+  options?: { [name: string]: Option };
+  /** More to know, behind the options in the help. */
+  details?: string;
+  examples?: string[];
+  run(context: Context, flags: Flags, args: string[]): Promise<ExitCode | undefined>;
+}
+
+const COMMON: { [name: string]: Option } = {
+  json: { type: "boolean", help: "print one JSON object a line (docs/cli.md names the fields)" },
+  help: { type: "boolean", short: "h", help: "print this help" },
+};
+
+/** Reads the arguments of a verb. Throws `Exit` with a sentence where they are wrong. */
+export function parseVerb(name: string, verb: Verb, args: string[]): { flags: Flags; args: string[] } {
+  const options: NonNullable<ParseArgsConfig["options"]> = {};
+  for (const [flag, { type, short, multiple }] of Object.entries({ ...verb.options, ...COMMON }))
+    options[flag] = { type, ...(short && { short }), ...(multiple && { multiple }) };
+  try {
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
+    return { flags: values as Flags, args: positionals };
+  } catch (error) {
+    const sentence = (error as Error).message
+      .split(/\.? To specify a positional|\. Did you forget/)[0]!
+      .replace(/\.$/, "");
+    throw new Exit(2, `${sentence}: \`shepherd ${name} --help\` lists what there is.`);
+  }
+}
+
+export function helpOf(name: string, verb: Verb): string {
+  const lines = [`shepherd ${name}: ${verb.brief}`, "", `  shepherd ${name} ${verb.usage}`.trimEnd(), "", "Options"];
+  const rows = Object.entries({ ...verb.options, ...COMMON }).map(([flag, option]) => {
+    const value = option.type === "string" ? ` ${option.value ?? "VALUE"}` : "";
+    return [`${option.short ? `-${option.short}, ` : "    "}--${flag}${value}`, option.help] as const;
+  });
+  const width = Math.max(...rows.map(([left]) => left.length));
+  for (const [left, right] of rows)
+    lines.push(...wrap(right, 76 - width).map((text, i) => `  ${(i ? "" : left).padEnd(width)}  ${text}`));
+  if (verb.details) lines.push("", ...wrap(verb.details, 78));
+  if (verb.examples) lines.push("", "Examples", ...verb.examples.map((example) => `  ${example}`));
+  return lines.join("\n");
+}
+
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const paragraph of text.split("\n")) {
+    let line = "";
+    for (const word of paragraph.split(" ")) {
+      if (line && line.length + 1 + word.length > width) {
+        lines.push(line);
+        line = word;
+      } else line = line ? `${line} ${word}` : word;
+    }
+    lines.push(line);
+  }
+  return lines;
+}
+
+export const text = (flags: Flags, name: string): string | undefined => flags[name] as string | undefined;
+export const list = (flags: Flags, name: string): string[] => (flags[name] as string[] | undefined) ?? [];
+
+/** The number that a flag gives. Throws `Exit` where it is none. */
+export function count(flags: Flags, name: string, least = 0): number | undefined {
+  const value = text(flags, name);
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (!/^\d+$/.test(value) || !Number.isSafeInteger(number) || number < least)
+    throw new Exit(2, `--${name} takes a whole number from ${least} on, not ${JSON.stringify(value)}.`);
+  return number;
+}

@@ -1,0 +1,35 @@
+/** `shepherd discard`: give runs up. */
+import { discardRun } from "../../run/discard.ts";
+import { Exit } from "../errors.ts";
+import { chooseRun } from "../select.ts";
+import type { Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "give a run up",
+  usage: "[RUN…]",
+  options: { "dry-run": { type: "boolean", help: "only say what would be done" } },
+  details:
+    "Leaves no mark on what it was forked from. `shepherd undo` brings it back until retention takes it (30 days).",
+  run: async (context, flags, args) => {
+    const { out } = context;
+    const names = args.length > 0 ? args : [undefined];
+    for (const name of names) {
+      const run = await chooseRun(context, name, { destructive: true });
+      if (run.discarded !== null)
+        throw new Exit(2, `${run.name} is discarded already; \`shepherd undo\` brings it back.`);
+      if (flags["dry-run"]) {
+        out.object({ scope: run.name, dryRun: true });
+        out.line(`Would discard ${run.name}.`);
+        continue;
+      }
+      const done = await discardRun(await context.store(), run.name);
+      out.object({ scope: run.name, op: done.op, outside: done.outside });
+      out.line(`Discarded ${run.name}. \`shepherd undo\` brings it back.`);
+      for (const effect of done.outside)
+        out.line(
+          `  step ${effect.n} (${effect.tier}) ${effect.compensated ? "was taken back" : "stands: it cannot be taken back"}`,
+        );
+    }
+    return undefined;
+  },
+};

@@ -1,0 +1,97 @@
+/** `shepherd log`: the steps of a run, newest first. */
+
+import { listScopes } from "../../scope/registry.ts";
+import { allSteps, type Found, readLog, readScope } from "../../scope/view.ts";
+import type { EmbeddedStore } from "../../trace/store.ts";
+import { formatRow, type Row, rowOf } from "../rows.ts";
+import { chooseRun } from "../select.ts";
+import { type Context, count, type Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "what a run did, newest first",
+  usage: "[RUN] [--graph] [--follow] [--tools]",
+  options: {
+    graph: { type: "boolean", short: "g", help: "with the scopes that were forked from it" },
+    follow: { type: "boolean", short: "f", help: "oldest first, and go on as steps come" },
+    tools: { type: "boolean", short: "t", help: "only steps that touched files or ran something" },
+    number: { type: "string", short: "n", value: "N", help: "at most N steps" },
+  },
+  examples: ["shepherd log", "shepherd log fix-login --follow", "shepherd log --json | jq .summary"],
+  run: async (context, flags, args) => {
+    const { out, signal } = context;
+    const run = await chooseRun(context, args[0]);
+    const store = await context.store();
+    const limit = count(flags, "number", 1) ?? Number.POSITIVE_INFINITY;
+    const wanted = (row: Row): boolean => !flags.tools || !["model", "message", "run"].includes(row.kind);
+    if (flags.follow) {
+      await follow(context, run.name, wanted);
+      return undefined;
+    }
+    const view = await readScope(store, run.name);
+    const live = (await store.leases.holder(`log/${run.log}`)) !== null;
+    const names = await namesOf(store);
+    let shown = 0;
+    const forks = flags.graph ? await forksOf(store, run.log) : new Map<string, string[]>();
+    for (const { log, step } of (await allSteps(store, view)).reverse()) {
+      if (shown >= limit || signal.aborted) break;
+      const row = await rowOf(store, names.get(log) ?? run.name, step, live);
+      if (!wanted(row)) continue;
+      shown++;
+      for (const name of forks.get(`${log}/${row.n}`) ?? []) {
+        out.line(`| * ${out.style("magenta", name)}`);
+        out.line("|/");
+      }
+      out.object(row);
+      out.line(formatRow(row, out));
+    }
+    return undefined;
+  },
+};
+
+const namesOf = async (store: EmbeddedStore): Promise<Map<string, string>> =>
+  new Map((await listScopes(store)).map((scope) => [scope.log, scope.name]));
+
+/** Names of the scopes that were forked at each step, as `log/n`. */
+async function forksOf(store: EmbeddedStore, _log: string): Promise<Map<string, string[]>> {
+  const forks = new Map<string, string[]>();
+  for (const scope of await listScopes(store)) {
+    const origin = (await store.logs.header(scope.log))?.origin;
+    if (!origin || scope.discarded !== null) continue;
+    const key = `${origin.log}/${origin.n}`;
+    const head = (await readLog(store, scope.log)).fold.head();
+    forks.set(key, [...(forks.get(key) ?? []), `${scope.name} (at step ${head.n})`]);
+  }
+  return forks;
+}
+
+async function follow(
+  { out, signal, store: open }: Context,
+  name: string,
+  wanted: (row: Row) => boolean,
+): Promise<void> {
+  const store = await open();
+  const { startFold } = await import("../../trace/seal.ts");
+  const { frameHash } = await import("../../trace/logs.ts");
+  const ref = (await readScope(store, name)).ref!;
+  const fold = startFold((await store.logs.header(ref.log))!);
+  const show = async (step: Found["step"]): Promise<void> => {
+    const row = await rowOf(store, name, step, true);
+    if (!wanted(row)) return;
+    out.object(row);
+    out.line(formatRow(row, out));
+  };
+  const stop = new AbortController();
+  const both = AbortSignal.any([signal, stop.signal]);
+  let ended = false;
+  for await (const frame of store.logs.tail(ref.log, 0, { signal: both })) {
+    for (const step of fold.push(frame, frameHash(frame))) await show(step);
+    if (frame.phase === "note" && frame.facts.note === "run") ended = frame.facts.state === "ended";
+    // Behind the end of a run nothing comes unless somebody drives it again.
+    if (
+      ended &&
+      (await store.logs.end(ref.log)).seq === frame.seq + 1 &&
+      !(await store.leases.holder(`log/${ref.log}`))
+    )
+      stop.abort();
+  }
+}

@@ -1,0 +1,52 @@
+/** `shepherd status`: the runs of a directory. */
+
+import { stateOf } from "../../run/lifecycle.ts";
+import { listScopes } from "../../scope/registry.ts";
+import { readLog } from "../../scope/view.ts";
+import { findWorkspace } from "../select.ts";
+import type { Verb } from "../verb.ts";
+
+const STYLES = {
+  running: "cyan",
+  done: "green",
+  failed: "red",
+  error: "red",
+  interrupted: "yellow",
+  discarded: "dim",
+} as const;
+
+export const verb: Verb = {
+  brief: "runs of this directory, and how they stand",
+  usage: "[--all]",
+  options: { all: { type: "boolean", short: "a", help: "discarded runs and those of other directories too" } },
+  run: async ({ out, cwd, store: open }, flags) => {
+    const store = await open();
+    const workspace = await findWorkspace(store, cwd);
+    const scopes = (await listScopes(store, flags.all ? undefined : workspace.id))
+      .filter((scope) => flags.all || scope.discarded === null)
+      .sort((a, b) => b.created - a.created);
+    if (scopes.length === 0) out.line(`No runs from ${workspace.path}. \`shepherd run\` starts one.`);
+    for (const ref of scopes) {
+      const view = await readLog(store, ref.log, ref);
+      const { state, owner } = await stateOf(store, view);
+      const head = view.fold.head();
+      const at = new Date(ref.created).toISOString();
+      out.object({
+        scope: ref.name,
+        state,
+        head: head.id,
+        n: head.n,
+        parent: ref.parent,
+        at,
+        pid: owner?.pid ?? null,
+        discarded: ref.discarded !== null,
+      });
+      const style = STYLES[state as keyof typeof STYLES];
+      const shown = style ? out.style(style, state.padEnd(11)) : state.padEnd(11);
+      out.line(
+        `${ref.name.padEnd(24)} ${shown} step ${String(head.n).padStart(4)}  ${(head.id ?? "").slice(0, 7)}  ${at.slice(0, 16).replace("T", " ")}`,
+      );
+    }
+    return undefined;
+  },
+};

@@ -1,0 +1,46 @@
+/** `shepherd sync`: the user's newer files into a run. */
+
+import { lookAtMain } from "../../run/main.ts";
+import { operate } from "../../run/operate.ts";
+import { workspacePath } from "../../scope/registry.ts";
+import { displayPath } from "../paths.ts";
+import { chooseRun } from "../select.ts";
+import type { Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "your newer files into a run",
+  usage: "[RUN]",
+  options: { "dry-run": { type: "boolean", help: "only say what would be done" } },
+  details:
+    "Merges what changed in your directory since the run started into its files. The conversation is not changed.",
+  run: async (context, flags, args) => {
+    const { out } = context;
+    const store = await context.store();
+    const run = await chooseRun(context, args[0], { destructive: true });
+    const progress = out.progress();
+    const main = await lookAtMain(store, await workspacePath(store, run.log), {
+      signal: context.signal,
+      onProgress: (at) => progress.at(at),
+    }).finally(() => progress.done());
+    if (flags["dry-run"]) {
+      out.line(`Would merge ${main.workspace.path} (${main.head.id.slice(0, 7)}) into ${run.name}.`);
+      return undefined;
+    }
+    const synced = (await operate(store, run.name, "sync", {
+      id: main.head.id,
+      tree: main.tree,
+      name: "main",
+    })) as unknown as {
+      n: number | null;
+      status: "done" | "conflict" | "nothing";
+      conflicts: Array<{ path: string; why: string }>;
+    };
+    out.object({ scope: run.name, ...synced });
+    if (synced.status === "nothing") out.line(`${run.name} has all of your files already.`);
+    if (synced.status === "done") out.line(`Synced your files into ${run.name} as step ${synced.n}.`);
+    if (synced.status !== "conflict") return undefined;
+    out.line(`You and ${run.name} changed the same places; its files are left as they were (step ${synced.n}):`);
+    for (const { path, why } of synced.conflicts) out.line(`  ${displayPath(Buffer.from(path, "latin1"))}: ${why}`);
+    return 3;
+  },
+};

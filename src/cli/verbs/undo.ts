@@ -1,0 +1,97 @@
+/** `shepherd undo`: take back an operation. */
+
+import { undoLanding } from "../../run/land.ts";
+import { operate } from "../../run/operate.ts";
+import { listOperations, newestUndoable, type Operation } from "../../scope/operations.ts";
+import { undoDiscard } from "../../scope/undo.ts";
+import { Exit } from "../errors.ts";
+import { findWorkspace } from "../select.ts";
+import type { Verb } from "../verb.ts";
+
+const WORDS: { [kind: string]: string } = {
+  revert: "the revert of",
+  merge: "the merge into",
+  sync: "the sync of",
+  resolve: "the resolution in",
+  discard: "the discard of",
+  landing: "the landing of",
+};
+
+export const verb: Verb = {
+  brief: "take back the last revert, merge, sync, landing or discard",
+  usage: "[OPERATION]",
+  options: {
+    list: { type: "boolean", short: "l", help: "list operations, newest first" },
+    "dry-run": { type: "boolean", help: "only say what would be done" },
+  },
+  details:
+    "A second `undo` goes one further back. What changed since is a conflict: nothing is lost, and nothing is changed then.",
+  run: async (context, flags, args) => {
+    const { out } = context;
+    const store = await context.store();
+    const workspace = await findWorkspace(store, context.cwd);
+    const operations = await listOperations(store, workspace.id);
+    if (flags.list) {
+      for (const operation of operations.reverse()) {
+        const { op, kind, scope, state, at, details, undoes, n } = operation;
+        out.object({ op, kind, scope, n, state, undoes, at: new Date(at).toISOString(), details });
+        out.line(
+          `${String(op).padStart(4)}  ${kind.padEnd(8)} ${scope.padEnd(20)} ${state.padEnd(8)} ${new Date(at).toISOString().slice(0, 19).replace("T", " ")}`,
+        );
+      }
+      return undefined;
+    }
+    const operation = args[0] === undefined ? await newestUndoable(store, workspace.id) : find(operations, args[0]);
+    if (!operation) throw new Exit(2, "There is nothing to undo here.");
+    const what = `${WORDS[operation.kind] ?? operation.kind} ${operation.kind === "landing" ? String(operation.details.from ?? "") : operation.scope} (operation ${operation.op})`;
+    if (flags["dry-run"]) {
+      out.object({ op: operation.op, kind: operation.kind, scope: operation.scope, dryRun: true });
+      out.line(`Would take back ${what}.`);
+      return undefined;
+    }
+    const done =
+      operation.kind === "discard"
+        ? await undoDiscard(store, operation)
+        : operation.kind === "landing"
+          ? await undoLanding(store, workspace, operation, { signal: context.signal })
+          : ((await operate(store, operation.scope, "undo", { op: operation.op })) as unknown as UndoneJson);
+    const conflicts = done.conflicts.map(({ path, why }) => ({
+      path: Buffer.isBuffer(path) ? path.toString() : path,
+      why,
+    }));
+    out.object({
+      op: done.op,
+      undoes: operation.op,
+      kind: operation.kind,
+      scope: operation.scope,
+      status: done.status,
+      conflicts,
+      threads: done.threads,
+    });
+    if (done.status === "conflict") {
+      out.line(`Cannot take back ${what}: things changed since, and are left as they are.`);
+      for (const { path, why } of conflicts) out.line(`  ${path}: ${why}`);
+      for (const thread of done.threads) out.line(`  the conversation ${thread} has gone on since`);
+      return 3;
+    }
+    out.line(`Took back ${what}.`);
+    return undefined;
+  },
+};
+
+interface UndoneJson {
+  op: number;
+  status: "done" | "conflict";
+  conflicts: Array<{ path: string | Buffer; why: string }>;
+  threads: string[];
+}
+
+function find(operations: Operation[], word: string): Operation {
+  const operation = operations.find(({ op }) => String(op) === word);
+  if (!operation)
+    throw new Exit(2, `There is no operation ${JSON.stringify(word)} here: \`shepherd undo --list\` lists them.`);
+  if (operation.state === "undone") throw new Exit(2, `Operation ${word} is taken back already.`);
+  if (operation.state !== "done")
+    throw new Exit(2, `Operation ${word} did not take place, so there is nothing to take back.`);
+  return operation;
+}

@@ -1,0 +1,86 @@
+/** The owner of a run: holds its lease, lets its worker work, listens for others, and writes down how it ended. */
+
+import { type AttachOptions, attach, type LiveScope } from "../scope/scope.ts";
+import type { Json } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { type Ending, noteEnded, noteStarted } from "./lifecycle.ts";
+import { BESIDE, OPERATIONS, type Params } from "./operate.ts";
+import { type Method, serve, socketPath } from "./socket.ts";
+
+/** What drives a run: the built-in agent, a command. Called again when an operation stopped it in between. */
+export interface Worker {
+  name: string;
+  /**
+   * Works until the work is done or `signal` aborts; then whatever is running has ended. Each call goes on from the scope's head.
+   * @param restarted whether an operation (a revert, a merge) has changed the scope since the last call.
+   */
+  work(scope: LiveScope, signal: AbortSignal, restarted: boolean): Promise<Ending>;
+}
+
+export interface DriveOptions extends AttachOptions {
+  worker: Worker;
+  signal: AbortSignal;
+  /** Called once the lease is held, before the worker starts. */
+  prepared?: (scope: LiveScope) => Promise<void>;
+  /** Called with the scope still driven, after the worker has ended. */
+  ended?: (scope: LiveScope, ending: Ending) => Promise<void>;
+}
+
+/** The reason with which a worker is stopped for an operation. */
+export class Interrupted extends Error {}
+
+/** Drives a scope until its worker ends. Throws `Busy` if somebody else does. */
+export async function drive(store: EmbeddedStore, name: string, options: DriveOptions): Promise<Ending> {
+  const scope = await attach(store, name, options);
+  try {
+    return await own(store, scope, options);
+  } finally {
+    await scope.close();
+  }
+}
+
+async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions): Promise<Ending> {
+  const waiting: Array<() => Promise<void>> = [];
+  let interrupt = new AbortController();
+
+  const stopped = (work: () => Promise<Json>): Promise<Json> =>
+    new Promise((resolve, reject) => {
+      waiting.push(() => work().then(resolve, reject));
+      interrupt.abort(new Interrupted("An operation stops the worker for a moment."));
+    });
+  const methods: { [name: string]: Method } = {
+    observe: async ({ from }, send, closed) => {
+      const start = typeof from === "number" ? from : 0;
+      for await (const frame of store.logs.tail(scope.ref.log, start, { signal: closed }))
+        send(frame as unknown as Json);
+      return null;
+    },
+  };
+  for (const [operation, run] of Object.entries(OPERATIONS))
+    methods[operation] = (params: Params) =>
+      BESIDE.has(operation) ? run(scope, params) : stopped(() => run(scope, params));
+
+  const server = await serve(socketPath(store, scope.ref.log), methods);
+  try {
+    await noteStarted(scope.writer, options.worker.name);
+    await options.prepared?.(scope);
+    let ending: Ending;
+    let restarted = false;
+    for (;;) {
+      const signal = AbortSignal.any([options.signal, interrupt.signal]);
+      ending = await options.worker.work(scope, signal, restarted);
+      const operations = waiting.splice(0);
+      if (operations.length === 0) break;
+      interrupt = new AbortController();
+      for (const operation of operations) await operation();
+      restarted = true;
+      if (options.signal.aborted) break;
+    }
+    await options.ended?.(scope, ending);
+    await noteEnded(scope.writer, ending);
+    await scope.writer.sync();
+    return ending;
+  } finally {
+    await server.close();
+  }
+}

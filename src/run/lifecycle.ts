@@ -1,0 +1,28 @@
+/** The life of a run, as it is written down: notes in its log, and whether somebody drives it now. */
+
+import type { View } from "../scope/view.ts";
+import type { Owner } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import type { Writer } from "../trace/writer.ts";
+
+/** How a run ended: `done`, `failed` (the work), `aborted` (the user), `error` (the model or the host). */
+export type Ending = "done" | "failed" | "aborted" | "error";
+
+export type RunState = "running" | "paused" | "waiting" | "idle" | "interrupted" | "discarded" | Ending;
+
+export const noteStarted = (writer: Writer, by: string): Promise<void> =>
+  writer.note(null, { note: "run", state: "started", by });
+
+export const noteEnded = (writer: Writer, ending: Ending): Promise<void> =>
+  writer.note(null, { note: "run", state: "ended", ending });
+
+/** How a run stands: from its notes, and from whether its owner lives. */
+export async function stateOf(store: EmbeddedStore, view: View): Promise<{ state: RunState; owner: Owner | null }> {
+  if (view.ref?.discarded) return { state: "discarded", owner: null };
+  const owner = await store.leases.holder(`log/${view.log}`);
+  const last = view.fold.notes.get("run")?.facts;
+  if (owner && last?.state === "paused") return { state: "paused", owner };
+  if (owner) return { state: "running", owner };
+  if (!last) return { state: "idle", owner };
+  return { state: last.state === "ended" ? (last.ending as Ending) : "interrupted", owner };
+}

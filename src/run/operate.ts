@@ -1,0 +1,76 @@
+/**
+ * Operations on a run, whoever drives it: by its owner, through the control socket, or by this process under a lease of its own when
+ * there is no owner.
+ */
+
+import { mergeScope, syncScope } from "../scope/merge.ts";
+import { listOperations } from "../scope/operations.ts";
+import { findScope } from "../scope/registry.ts";
+import { revertScope } from "../scope/revert.ts";
+import { attach, Busy, type LiveScope } from "../scope/scope.ts";
+import { undoInScope } from "../scope/undo.ts";
+import { readScope } from "../scope/view.ts";
+import type { Json } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { settlePending } from "./recover.ts";
+import { ask, NoOwner, socketPath } from "./socket.ts";
+
+export type Params = { [key: string]: Json };
+export type Operate = (scope: LiveScope, params: Params) => Promise<Json>;
+
+/** What can be done to a scope as a whole. Parameters and results are JSON, since they may cross a socket. */
+export const OPERATIONS: { [name: string]: Operate } = {
+  revert: async (scope, { n, acknowledge }) => {
+    await settlePending(scope);
+    const done = await revertScope(scope, n as number, { acknowledge: acknowledge === true });
+    const outside = done.outside.map(({ step, compensated }) => ({ n: step.n, tier: step.intent.tier, compensated }));
+    return { n: done.n, op: done.op, outside };
+  },
+  merge: async (scope, { from }) => {
+    await settlePending(scope);
+    const merged = await mergeScope(scope, await readScope(scope.store, from as string));
+    return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
+  },
+  sync: async (scope, { id, tree, name }) => {
+    const merged = await syncScope(scope, { id: id as string, tree: tree as string, name: name as string });
+    return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
+  },
+  undo: async (scope, { op }) => {
+    const operation = (await listOperations(scope.store, scope.ref.workspace)).find((each) => each.op === op);
+    if (!operation) throw new Error(`There is no operation ${op}.`);
+    await settlePending(scope);
+    const undone = await undoInScope(scope, operation);
+    return { ...undone, conflicts: undone.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
+  },
+  note: async (scope, { n, facts }) => {
+    await scope.writer.note(n as number | null, facts as { note: string });
+    return null;
+  },
+};
+
+/** Operations for which a worker need not stop. */
+export const BESIDE: ReadonlySet<string> = new Set(["note", "sync"]);
+
+/** Does an operation to a scope. Throws what the operation throws; an owner's refusal comes as `OwnerError`. */
+export async function operate(store: EmbeddedStore, name: string, operation: string, params: Params): Promise<Json> {
+  for (let tries = 0; ; tries++) {
+    try {
+      const scope = await attach(store, name);
+      try {
+        return await OPERATIONS[operation]!(scope, params);
+      } finally {
+        await scope.close();
+      }
+    } catch (error) {
+      if (!(error instanceof Busy)) throw error;
+      const ref = await findScope(store, name);
+      try {
+        return await ask(socketPath(store, ref!.log), operation, params);
+      } catch (refusal) {
+        // The owner went away, or has the lease but does not listen yet.
+        if (!(refusal instanceof NoOwner) || tries >= 100) throw refusal;
+        await new Promise((resolve) => setTimeout(resolve, 20 + tries * 5));
+      }
+    }
+  }
+}

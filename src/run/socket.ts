@@ -1,0 +1,148 @@
+/** The control socket of a run's owner: requests and answers as lines of JSON, for the user of the store alone. */
+import { chmodSync, lstatSync, mkdirSync, rmSync } from "node:fs";
+import { createConnection, createServer, type Socket } from "node:net";
+import { tmpdir, userInfo } from "node:os";
+import { sha256 } from "../trace/bytes.ts";
+import type { Json } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+
+/** Thrown where no process listens for a run. */
+export class NoOwner extends Error {}
+
+/** A request that the owner answered with an error. */
+export class OwnerError extends Error {
+  constructor(
+    message: string,
+    readonly type: string,
+  ) {
+    super(message);
+  }
+}
+
+/** The kernel takes paths of at most 107 bytes. */
+const LONGEST = 100;
+
+export function socketPath(store: EmbeddedStore, log: string): string {
+  const near = `${store.directory}/run/${log.slice(0, 16)}.sock`;
+  if (Buffer.byteLength(near) <= LONGEST) {
+    mkdirSync(`${store.directory}/run`, { recursive: true, mode: 0o700 });
+    return near;
+  }
+  const { uid } = userInfo();
+  const folder = `${process.env.XDG_RUNTIME_DIR ?? tmpdir()}/shepherd-${uid}`;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const stat = lstatSync(folder);
+  if (!stat.isDirectory() || (uid >= 0 && stat.uid !== uid))
+    throw new Error(`${folder} belongs to somebody else: set XDG_RUNTIME_DIR to a directory of your own.`);
+  chmodSync(folder, 0o700);
+  return `${folder}/${sha256(`${store.directory}\n${log}`).slice(0, 24)}.sock`;
+}
+
+export type Method = (
+  params: { [key: string]: Json },
+  send: (event: Json) => void,
+  closed: AbortSignal,
+) => Promise<Json>;
+
+export interface Server {
+  close(): Promise<void>;
+}
+
+/** Listens for requests about a run. */
+export async function serve(path: string, methods: { [name: string]: Method }): Promise<Server> {
+  rmSync(path, { force: true });
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    open.add(socket);
+    const closed = new AbortController();
+    socket.on("close", () => {
+      open.delete(socket);
+      closed.abort();
+    });
+    socket.on("error", () => socket.destroy());
+    lines(socket, (line) => void answer(socket, line, methods, closed.signal));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, () => resolve());
+  });
+  chmodSync(path, 0o600);
+  return {
+    close: async () => {
+      for (const socket of open) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      rmSync(path, { force: true });
+    },
+  };
+}
+
+async function answer(
+  socket: Socket,
+  line: string,
+  methods: { [name: string]: Method },
+  closed: AbortSignal,
+): Promise<void> {
+  let id: Json = null;
+  const write = (value: object): void => {
+    if (!socket.destroyed) socket.write(`${JSON.stringify(value)}\n`);
+  };
+  try {
+    const request = JSON.parse(line) as { id?: Json; method?: string; params?: { [key: string]: Json } };
+    id = request.id ?? null;
+    const method = Object.hasOwn(methods, request.method ?? "") ? methods[request.method!] : undefined;
+    if (!method) throw new Error(`This run knows no request ${JSON.stringify(request.method)}.`);
+    write({ id, result: await method(request.params ?? {}, (event) => write({ id, event }), closed) });
+  } catch (error) {
+    write({ id, error: { message: (error as Error).message, type: (error as Error).constructor.name } });
+  }
+}
+
+/** A line is at most this long; who sends more is cut off. */
+const MAX_LINE = 16 << 20;
+
+function lines(socket: Socket, take: (line: string) => void): void {
+  let rest = "";
+  socket.setEncoding("utf8");
+  socket.on("data", (chunk: string) => {
+    rest += chunk;
+    for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
+      const line = rest.slice(0, end);
+      rest = rest.slice(end + 1);
+      if (line) take(line);
+    }
+    if (rest.length > MAX_LINE) socket.destroy();
+  });
+}
+
+/** Asks the owner of a run. Throws `NoOwner` if nobody listens, `OwnerError` with the owner's words if it refuses. */
+export async function ask(
+  path: string,
+  method: string,
+  params: { [key: string]: Json } = {},
+  onEvent?: (event: Json) => void,
+  signal?: AbortSignal,
+): Promise<Json> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(path);
+    const end = (settle: () => void): void => {
+      socket.destroy();
+      settle();
+    };
+    signal?.addEventListener("abort", () => end(() => reject(signal.reason)), { once: true });
+    socket.on("connect", () => socket.write(`${JSON.stringify({ id: 1, method, params })}\n`));
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      end(() =>
+        reject(
+          error.code === "ENOENT" || error.code === "ECONNREFUSED" ? new NoOwner("Nobody drives this run.") : error,
+        ),
+      ),
+    );
+    socket.on("close", () => reject(new NoOwner("The owner of this run went away.")));
+    lines(socket, (line) => {
+      const reply = JSON.parse(line) as { result?: Json; event?: Json; error?: { message: string; type: string } };
+      if (reply.event !== undefined) onEvent?.(reply.event);
+      else if (reply.error) end(() => reject(new OwnerError(reply.error!.message, reply.error!.type)));
+      else end(() => resolve(reply.result ?? null));
+    });
+  });
+}

@@ -1,0 +1,66 @@
+/** Starting a run: a scope whose step 0 is the task, on the files of main as they are now. */
+
+import { createScope, freeName, type Grants, NameError, nameFor, type ScopeRef } from "../scope/registry.ts";
+import { type LiveScope, treeLink } from "../scope/scope.ts";
+import { putItem } from "../scope/thread.ts";
+import { encodeJson, link } from "../trace/bytes.ts";
+import type { Json } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import type { Main, Workspace } from "./main.ts";
+
+export interface Task {
+  /** Which worker: the built-in agent, or a command. */
+  worker: "agent" | "command";
+  /** What it is to do: the first user message, or the command's words. */
+  text: string;
+  argv?: string[];
+  model?: string;
+}
+
+export interface NewRun {
+  task: Task;
+  workspace: Workspace;
+  name?: string;
+  grants: Grants;
+  meta?: { [key: string]: Json };
+}
+
+/** Makes the scope of a new run. Its step 0 is still to be written. */
+export async function createRun(store: EmbeddedStore, run: NewRun): Promise<ScopeRef> {
+  for (;;) {
+    const name = run.name ?? (await freeName(store, nameFor(run.task.text)));
+    try {
+      return await createScope(store, {
+        name,
+        workspace: run.workspace,
+        parent: null,
+        origin: null,
+        grants: run.grants,
+        meta: run.meta ?? {},
+      });
+    } catch (error) {
+      if (run.name || !(error instanceof NameError)) throw error;
+    }
+  }
+}
+
+/** Writes the intent of step 0: the task. */
+export async function beginRun(scope: LiveScope, task: Task): Promise<number> {
+  const what = link("json", await scope.store.objects.put(encodeJson({ type: "task", v: 1, ...task })));
+  return scope.writer.intent({ kind: "run", tier: "reversible", thread: "main", what });
+}
+
+/** Writes the outcome of step 0: it stands on main's commit, with the task as first message. */
+export async function placeRun(scope: LiveScope, n: number, main: Main, task: Task): Promise<void> {
+  const message = await putItem(scope.store, { role: "user", content: [{ type: "text", text: task.text }] });
+  await scope.writer.outcome(
+    n,
+    {
+      status: "done",
+      base: main.head.id,
+      workspace: treeLink(main.tree),
+      ...(task.worker === "agent" && { threads: { main: { append: [message] } } }),
+    },
+    { carry: main.carry, witness: { at: Date.now() } },
+  );
+}

@@ -1,0 +1,117 @@
+/** What a scope performs, and the handlers that may stand between an intent and its outcome. */
+import type { IntentFacts, Kind, Status, Tier } from "../trace/frame.ts";
+import type { Json, Link } from "../trace/ports.ts";
+
+/** What a handler sees of an effect. */
+export interface EffectView {
+  scope: string;
+  n: number;
+  kind: Kind;
+  tier: Tier;
+  /** Name of the tool or of the declared effect; the kind for others. */
+  name: string;
+  input: Json;
+}
+
+/** What a handler says. `forward` leaves it to the next handler outwards; who answers last of all is the default of the tier. */
+export type Decision =
+  | { kind: "forward" }
+  | { kind: "allow" }
+  | { kind: "deny"; reason: string }
+  | { kind: "rewrite"; input: Json }
+  | { kind: "answer"; result: Performed };
+
+export interface Handler {
+  name: string;
+  handle(effect: EffectView, signal: AbortSignal): Promise<Decision> | Decision;
+  /** After this time the default of the tier stands. No time-out without. */
+  timeoutMs?: number;
+}
+
+/** What came of an effect. */
+export interface Performed {
+  status: Status;
+  /** The answer in full, as an object. */
+  result?: Link;
+  /** Items appended to threads, new shell states. */
+  threads?: { [name: string]: { append?: Link[]; shell?: Link | null } };
+  /** Where more was observed than declared. */
+  tier?: Tier;
+  facts?: { [key: string]: Json };
+  witness?: { [key: string]: Json };
+}
+
+export interface Attempt {
+  n: number;
+  /** The same for every attempt of this intent, and for no other intent. */
+  key: string;
+  input: Json;
+  signal: AbortSignal;
+}
+
+export interface Effect {
+  intent: IntentFacts;
+  name: string;
+  input: Json;
+  /** Numbers of the model step whose message asks for it, and of the container it runs in. */
+  turn?: number;
+  inside?: number;
+  /** Which place in the lock's queue it takes: none for what does not touch the files. */
+  lock: "none" | "shared" | "exclusive";
+  run(attempt: Attempt): Promise<Performed>;
+  /** What the worker is told when it is refused. */
+  refused(reason: string): Promise<Performed>;
+}
+
+const TIERS: readonly Tier[] = ["reversible", "repeatable", "compensable", "irreversible"];
+
+export const higherTier = (a: Tier, b: Tier): Tier => (TIERS.indexOf(a) >= TIERS.indexOf(b) ? a : b);
+
+/** Whether the tier must be allowed by a handler before it may act. */
+export const needsConsent = (tier: Tier): boolean => tier === "compensable" || tier === "irreversible";
+
+export const defaultDecision = (tier: Tier): Decision =>
+  needsConsent(tier)
+    ? { kind: "deny", reason: `nobody allowed this ${tier} effect; a gate can allow it` }
+    : { kind: "allow" };
+
+/**
+ * Asks the handlers from the innermost outwards. A rewrite goes on outwards with the new input; every other answer ends it. A handler
+ * that fails or takes too long counts as the default of the tier, and the reason says so.
+ */
+export async function decide(
+  effect: EffectView,
+  handlers: readonly Handler[],
+  signal: AbortSignal,
+): Promise<{ decision: Exclude<Decision, { kind: "forward" | "rewrite" }>; input: Json; by: string }> {
+  let input = effect.input;
+  for (const handler of handlers) {
+    const answer = await ask(handler, { ...effect, input }, signal);
+    if (answer.kind === "forward") continue;
+    if (answer.kind === "rewrite") input = answer.input;
+    else return { decision: answer, input, by: handler.name };
+  }
+  const decision = defaultDecision(effect.tier) as Exclude<Decision, { kind: "forward" | "rewrite" }>;
+  return { decision, input, by: "default" };
+}
+
+async function ask(handler: Handler, effect: EffectView, signal: AbortSignal): Promise<Decision> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Decision>((resolve) => {
+    if (handler.timeoutMs === undefined) return;
+    timer = setTimeout(() => resolve(fallback(effect.tier, handler, "did not answer in time")), handler.timeoutMs);
+  });
+  try {
+    return await Promise.race([Promise.resolve(handler.handle(effect, signal)), late]);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return fallback(effect.tier, handler, `failed: ${(error as Error).message}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function fallback(tier: Tier, handler: Handler, what: string): Decision {
+  const decision = defaultDecision(tier);
+  return decision.kind === "deny" ? { kind: "deny", reason: `the handler ${handler.name} ${what}` } : decision;
+}

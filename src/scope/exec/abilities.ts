@@ -1,0 +1,115 @@
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { type Method, startHolder } from "./holder.ts";
+import { findTools, type Tools } from "./tools.ts";
+import { planView } from "./view.ts";
+
+/** What this host allows for sandboxes. */
+export interface Abilities {
+  /** Whether commands see each scope's files at the user's own paths. */
+  samePath: boolean;
+  how: "root" | "userns" | "none";
+  /** Without `samePath`: one sentence with the reason and what would help. */
+  why?: string;
+}
+
+interface Found {
+  abilities: Abilities;
+  method: Method | null;
+}
+
+let found: Promise<Found> | null = null;
+
+/** What this host allows, found out once per process by making a small sandbox. SHEPHERD_NO_NAMESPACES=1 answers for it. */
+export const detect = async (): Promise<Abilities> => (await detectMethod()).abilities;
+
+/** As `detect`, with how to go about it. */
+export async function detectMethod(): Promise<Found> {
+  if (process.env.SHEPHERD_NO_NAMESPACES === "1")
+    return none("Namespaces are switched off by SHEPHERD_NO_NAMESPACES=1; run `unset SHEPHERD_NO_NAMESPACES` to use them.");
+  found ??= look();
+  return found;
+}
+
+const none = (why: string): Found => ({ abilities: { samePath: false, how: "none", why }, method: null });
+
+async function look(): Promise<Found> {
+  if (process.platform !== "linux")
+    return none(`This system (${process.platform}) has no mount namespaces; run shepherd in a Linux machine, as with \`docker run -it node\`.`);
+  const tools = findTools();
+  if (Array.isArray(tools))
+    return none(`Programs are missing (${tools.join(", ")}); \`sudo apt install util-linux bash mount\` brings them.`);
+  const hows: Method["how"][] = process.getuid?.() === 0 ? ["root", "userns"] : ["userns"];
+  const said: string[] = [];
+  for (const single of [false, true])
+    for (const how of hows) {
+      const method: Method = { how, single, tools };
+      try {
+        await trial(method);
+        return { abilities: { samePath: true, how }, method };
+      } catch (error) {
+        said.push((error as Error).message.split("\n").at(-1)!);
+      }
+    }
+  return none(explain(said.at(-1)!));
+}
+
+/** Makes a sandbox with one directory bound over another, and looks into it. */
+async function trial(method: Method): Promise<void> {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "shepherd-trial-"));
+  try {
+    const [from, to, tmp] = ["from", "to", "tmp"].map((name) => path.join(folder, name)) as [string, string, string];
+    for (const made of [from, to, tmp]) fs.mkdirSync(made);
+    fs.writeFileSync(path.join(from, "witness"), "");
+    const { pieces } = planView({ binds: [{ from, to, mode: "rw" }], tmp, env: {}, network: "host" }, method.how === "root");
+    const holder = await startHolder(pieces, method);
+    try {
+      await enterOnce(holder.enter(), method.tools, path.join(to, "witness"));
+    } finally {
+      await holder.end();
+      holder.release();
+    }
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const enterOnce = ([program, ...words]: string[], tools: Tools, file: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(program!, [...words, tools.bash, "-c", '[ -w "$1" ]', "trial", file], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: {},
+      cwd: "/",
+    });
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    child.on("error", reject);
+    child.on("close", (code) => (code === 0 ? resolve() : reject(new Error(said.trim() || "a namespace cannot be entered"))));
+  });
+
+const setting = (name: string): string => {
+  try {
+    return fs.readFileSync(`/proc/sys/${name}`, "latin1").trim();
+  } catch {
+    return "";
+  }
+};
+
+function explain(said: string): string {
+  const off = (name: string, value: number) =>
+    `The system does not let users make namespaces; \`sudo sysctl -w ${name.replaceAll("/", ".")}=${value}\` allows it.`;
+  if (setting("user/max_user_namespaces") === "0") return off("user/max_user_namespaces", 10000);
+  if (process.getuid?.() !== 0) {
+    if (setting("kernel/unprivileged_userns_clone") === "0") return off("kernel/unprivileged_userns_clone", 1);
+    if (setting("kernel/apparmor_restrict_unprivileged_userns") === "1")
+      return off("kernel/apparmor_restrict_unprivileged_userns", 0);
+  }
+  const reason = said.replace(/[.\s]+$/, "");
+  if (fs.existsSync("/.dockerenv") || fs.existsSync("/run/.containerenv"))
+    return `This container may not make namespaces (${reason}); start it with \`docker run --privileged\`.`;
+  return `Namespaces cannot be made here (${reason}); try \`unshare --user --map-current-user --mount --pid --fork true\` to see why.`;
+}

@@ -1,0 +1,256 @@
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { type Abilities, detectMethod } from "./abilities.ts";
+import { type CallOptions, type CallResult, type Program, type ProgramResult, startCall } from "./call.ts";
+import { HOLDER_NAME, type Holder, startHolder } from "./holder.ts";
+import { quote, quoteAll } from "./quote.ts";
+import type { SandboxSpec } from "./spec.ts";
+import { unnamedFile } from "./temp.ts";
+import { findProgram } from "./tools.ts";
+import { startTracker, type Tracker } from "./track.ts";
+import { planView, translate } from "./view.ts";
+
+/** A command of a scope. Paths are those seen inside. */
+export interface Command {
+  /** Program and arguments; the program is looked for on the PATH of the command's environment. */
+  argv: readonly (string | Uint8Array)[];
+  /** Default: where the first bind is seen. */
+  cwd?: string | Uint8Array;
+  /** Added to the sandbox's environment; null removes. */
+  env?: Readonly<Record<string, string | null>>;
+}
+
+/** A process inside, by its number inside (without namespaces: the host's). */
+export interface Inmate {
+  pid: number;
+  command: string;
+}
+
+/** A bash that is started inside with a script at descriptor 3 and may report at descriptor 4. */
+export interface Script {
+  args: readonly string[];
+  script: string;
+  maxReport: number;
+}
+
+/** A place where commands of one scope run. All of it ends with `dispose`, and with this process. */
+export interface Sandbox {
+  readonly abilities: Abilities;
+  /** Where commands start. */
+  readonly home: string;
+  /** The whole environment of commands. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Runs a command and resolves when it has ended; background processes that it started live on. Throws if it cannot start. */
+  exec(command: Command & CallOptions): Promise<CallResult>;
+  /** Runs a command on the terminal of this process. */
+  interactive(command: Command): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** What still runs inside, besides the sandbox's own process. */
+  processes(): Promise<Inmate[]>;
+  /** Kills all that `processes` names; resolves when it is gone. */
+  killAll(): Promise<void>;
+  /** Kills everything inside and takes the mounts down. Running calls end with SIGKILL. */
+  dispose(): Promise<void>;
+  /** Runs a bash of our own inside; the ground of `exec` and of shells. */
+  run(script: Script, options?: CallOptions): Promise<ProgramResult>;
+  /** A path inside as commands must be told it, and back (`in`): the same unless `samePath` is false. Byte strings (latin1). */
+  translate(at: string, way: "out" | "in"): string;
+}
+
+const FD = process.platform === "linux" ? "/proc/self/fd" : "/dev/fd";
+/** The script at descriptor 3, as a path that bash can read. */
+export const SCRIPT = `${FD}/3`;
+const PLAIN = ["--norc", "--noprofile"];
+/**
+ * Closes what this process itself inherited from its parent and every child of it would get: an open directory would lead out of
+ * the sandbox. bash's own script is closed as well, so this must stand in a command that bash has read to its end.
+ */
+export const CLOSE_OTHERS = `for SHEPHERD_FD in ${FD}/*; do
+SHEPHERD_FD=\${SHEPHERD_FD##*/}; case $SHEPHERD_FD in [0-4] | *[!0-9]*) ;; *) eval "exec $SHEPHERD_FD<&-";; esac
+done; unset SHEPHERD_FD`;
+/** What a shell sets anew wherever it starts. */
+const OWN = ["PWD", "OLDPWD", "SHLVL", "_"];
+
+const LIST = `for d in /proc/[0-9]*; do
+  p=\${d#/proc/}; if [ "$p" = 1 ] || [ "$p" = "$$" ]; then continue; fi
+  c=; while IFS= read -r -d '' a || [ -n "$a" ]; do c+="\${c:+ }$a"; done 2>/dev/null <"$d/cmdline"
+  if [ -n "$c" ]; then printf '%s %s\\0' "$p" "$c" >&4; fi
+done`;
+
+/** Kills all but itself and number 1; refuses unless number 1 is ours, for elsewhere this would be the whole host. */
+const KILL = `n=; while IFS= read -r -d '' a; do n="$n $a"; done </proc/1/cmdline
+case "$n " in *" ${HOLDER_NAME} "*) ;; *) exit 1;; esac
+for i in {1..500}; do
+  kill -KILL -1 2>/dev/null || exit 0
+  rest=; for d in /proc/[0-9]*; do
+    case $d in /proc/1 | /proc/$$) continue;; esac
+    s=; read -r s 2>/dev/null <"$d/stat"; s=\${s##*) }; case $s in Z* | X* | '') ;; *) rest=1;; esac
+  done
+  [ -n "$rest" ] || exit 0
+  sleep 0.01
+done
+exit 1`;
+
+/** Opens a sandbox; without namespaces (see `detect`) one whose commands see the private directories instead. */
+export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
+  const { abilities, method } = await detectMethod();
+  const home = spec.binds[0]?.to;
+  if (home === undefined) throw new TypeError("A sandbox needs at least one bind, where its commands start.");
+  const bash = method?.tools.bash ?? findProgram("bash");
+  const envTool = findProgram("env");
+  if (!bash || !envTool) throw new Error("Commands need bash and env; install bash and coreutils.");
+  if (!fs.existsSync(spec.tmp)) {
+    fs.mkdirSync(spec.tmp, { recursive: true });
+    fs.chmodSync(spec.tmp, 0o1777);
+  }
+
+  let holder: Holder | null = null;
+  const env: Record<string, string> = { ...spec.env };
+  for (const name of [...OWN, "TMPDIR", "TMP", "TEMP"]) delete env[name];
+  const tracker: Tracker | null = method ? null : startTracker();
+  if (method) {
+    const view = planView(spec, method.how === "root");
+    Object.assign(env, view.env);
+    holder = await startHolder(view.pieces, method);
+  } else {
+    env.TMPDIR = path.resolve(spec.tmp);
+  }
+
+  let disposed: Promise<void> | null = null;
+  /** Calls on their way or running, then those whose output somebody still holds. */
+  const under = new Set<Promise<unknown>>();
+  const leaving = new Set<() => void>();
+  const check = () => {
+    if (disposed) throw new Error("The sandbox is disposed; open another.");
+    if (holder && !holder.alive()) throw new Error("The sandbox has ended (its first process was killed); open another.");
+  };
+  const way = (at: string, direction: "out" | "in") => (holder ? at : translate(spec.binds, at, direction));
+  const enter = (session = true): string[] => {
+    check();
+    return holder ? holder.enter({ session }) : [];
+  };
+  const baseEnv = tracker?.env ?? {};
+
+  const run = async ({ args, script, maxReport }: Script, options: CallOptions = {}): Promise<ProgramResult> => {
+    check();
+    const argv = () => [...enter(), bash, ...PLAIN, ...args];
+    const program: Program = { argv, env: baseEnv, script, maxReport, proxy: holder !== null };
+    const work = (async () => {
+      const call = await startCall(program, options);
+      if (call.pid !== undefined) tracker?.began(call.pid);
+      leaving.add(call.leave);
+      void call.closed.then(() => leaving.delete(call.leave));
+      return call.result;
+    })();
+    under.add(work);
+    try {
+      return await work;
+    } finally {
+      under.delete(work);
+    }
+  };
+
+  /** The script that becomes the command: its environment is never seen by what runs outside. */
+  const launcher = ({ argv, cwd = home, env: more = {} }: Command): string => {
+    if (argv.length === 0) throw new TypeError("A command needs a program; give its name as first word of argv.");
+    const all: Record<string, string | null> = { ...env, PWD: null, ...more, ...baseEnv };
+    const at = Buffer.from(way(Buffer.from(cwd as string).toString("latin1"), "out"), "latin1");
+    const pairs: Array<string | Uint8Array> = [];
+    if (more.PWD === undefined) pairs.push(Buffer.concat([Buffer.from("PWD="), at]));
+    for (const [name, value] of Object.entries(all)) {
+      if (name === "" || name.includes("=")) throw new TypeError(`${JSON.stringify(name)} is no name of a variable.`);
+      if (value !== null) pairs.push(`${name}=${value}`);
+    }
+    const [program, ...words] = argv;
+    // env(1) would take a program with a "=" in its name for a variable.
+    const start = `${envTool} -i ${quoteAll(pairs)}`;
+    const odd = Buffer.from(program as string).includes("=");
+    const what = odd ? `${bash} -c ${quote('exec -- "$0" "$@"')}` : "";
+    return `{ ${CLOSE_OTHERS}
+cd -- ${quote(at)} 2>/dev/null || { printf c >&4; exit 125; }
+printf s >&4
+exec 3<&- 4>&-
+exec ${start} ${what} ${quoteAll([program!, ...words])}; }
+`;
+  };
+  const failed = (report: Buffer, cwd: Command["cwd"], said: string): Error | null => {
+    if (report[0] === 0x73) return null;
+    if (report[0] === 0x63)
+      return new Error(`The directory ${JSON.stringify(Buffer.from((cwd ?? home) as string).toString())} does not exist in the sandbox; start in another.`);
+    return new Error(`The command could not be started: ${said.trim() || "the sandbox has ended"}.`);
+  };
+
+  const exec: Sandbox["exec"] = async (command) => {
+    const { argv, cwd, env: more, ...options } = command;
+    const done = await run({ args: [SCRIPT], script: launcher(command), maxReport: 16 }, options);
+    const { report, ...result } = done;
+    const error = result.aborted || result.timedOut || disposed ? null : failed(report, cwd, result.output.toString());
+    if (error) throw error;
+    return result;
+  };
+
+  const interactive: Sandbox["interactive"] = async (command) => {
+    const files = [unnamedFile(launcher(command)), unnamedFile("", true)];
+    const work = (async () => {
+      const [file, ...words] = [...enter(false), bash, ...PLAIN, SCRIPT];
+      const child = spawn(file!, words, { stdio: ["inherit", "inherit", "inherit", ...files], env: baseEnv, cwd: "/" });
+      return await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
+        child.once("error", reject);
+        child.once("exit", (code, signal) => resolve({ code, signal }));
+      });
+    })();
+    under.add(work);
+    try {
+      const done = await work;
+      const report = Buffer.alloc(1);
+      fs.readSync(files[1]!, report, 0, 1, 0);
+      const error = failed(report, command.cwd, "");
+      if (error && done.signal === null) throw error;
+      return done;
+    } finally {
+      under.delete(work);
+      for (const fd of files) fs.closeSync(fd);
+    }
+  };
+
+  const processes = async (): Promise<Inmate[]> => {
+    check();
+    if (tracker) return tracker.list();
+    const { report, code } = await run({ args: [SCRIPT], script: LIST, maxReport: 16 << 20 });
+    if (code !== 0) throw new Error("The processes of the sandbox cannot be listed; is there memory for one more?");
+    const lines = report.toString().split("\0").slice(0, -1);
+    return lines.map((line) => ({ pid: Number.parseInt(line, 10), command: line.slice(line.indexOf(" ") + 1) }));
+  };
+
+  const killAll = async (): Promise<void> => {
+    check();
+    if (tracker) return tracker.kill();
+    const { code, signal } = await run({ args: [SCRIPT], script: KILL, maxReport: 0 });
+    if (code !== 0 && signal !== "SIGKILL")
+      throw new Error("Some processes of the scope cannot be killed; dispose the sandbox instead.");
+  };
+
+  const dispose = async (): Promise<void> => {
+    await holder?.end();
+    await tracker?.kill();
+    await Promise.allSettled(under);
+    for (const leave of leaving) leave();
+    holder?.release();
+  };
+
+  return {
+    abilities,
+    home,
+    env,
+    exec,
+    interactive,
+    processes,
+    killAll,
+    dispose: () => {
+      disposed ??= dispose();
+      return disposed;
+    },
+    run,
+    translate: way,
+  };
+}

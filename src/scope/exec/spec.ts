@@ -1,0 +1,72 @@
+/** One directory or file of the host, seen at a path of its own in the sandbox. */
+export interface Bind {
+  /** Path on the host. */
+  from: string;
+  /** Absolute path seen inside. It must exist on the host too, unless it lies in /tmp, in another bind or in something hidden. */
+  to: string;
+  mode: "rw" | "ro";
+}
+
+/**
+ * What the commands of a scope see. Everything that is not named here is the host's root, read-only.
+ * Paths are absolute. Where two entries name nested paths, the deeper one wins for what lies below it.
+ */
+export interface SandboxSpec {
+  /** The first one is where commands start. */
+  binds: readonly Bind[];
+  /** Paths inside that cannot be written, though they lie in something that can. Each must exist and be no symbolic link. */
+  readOnly?: readonly string[];
+  /** Paths of the host that stay writable where they are. */
+  writable?: readonly string[];
+  /** Paths of the host that are seen empty (the store, other scopes, keys). Those that do not exist are passed over. */
+  hide?: readonly string[];
+  /** Directory of the host that is seen as /tmp and /var/tmp; made if it does not exist. */
+  tmp: string;
+  /** The whole environment of commands; HOME in it says which caches become scratch (see `SCRATCH`). */
+  env: Readonly<Record<string, string>>;
+  network: "host";
+}
+
+/**
+ * Caches below $HOME that tools must be able to write. In a sandbox each is an empty directory of the scope's own, kept in
+ * `SCRATCH_DIR` of its /tmp: mounted in place where the host has the directory, and named by the variable where it has not.
+ */
+export const SCRATCH: ReadonlyArray<{ path: string; variable?: string }> = [
+  { path: ".cache", variable: "XDG_CACHE_HOME" },
+  { path: ".npm", variable: "npm_config_cache" },
+  { path: ".node-gyp", variable: "npm_config_devdir" },
+  { path: ".yarn/berry/cache", variable: "YARN_CACHE_FOLDER" },
+  { path: ".bun/install/cache", variable: "BUN_INSTALL_CACHE_DIR" },
+  { path: "go/pkg/mod", variable: "GOMODCACHE" },
+  { path: ".cargo/registry" },
+  { path: ".cargo/git" },
+  { path: ".gradle", variable: "GRADLE_USER_HOME" },
+  { path: ".m2/repository" },
+  { path: ".nuget/packages", variable: "NUGET_PACKAGES" },
+];
+
+/** Name of the directory in the scope's /tmp that holds the scratch caches: nothing that a state would need. */
+export const SCRATCH_DIR = ".shepherd-cache";
+
+/** Where keys and passwords usually lie below a home directory: for `hide`. */
+export const SECRETS: readonly string[] = [
+  ".ssh",
+  ".gnupg",
+  ".aws",
+  ".azure",
+  ".config/gcloud",
+  ".config/gh",
+  ".config/op",
+  ".kube",
+  ".docker/config.json",
+  ".netrc",
+  ".git-credentials",
+  ".config/git/credentials",
+  ".pypirc",
+  ".pgpass",
+  ".password-store",
+  ".local/share/keyrings",
+  ".mozilla",
+  ".config/google-chrome",
+  ".config/chromium",
+];

@@ -1,0 +1,60 @@
+import fs from "node:fs";
+
+/** Whether the kernel lists processes as files. */
+export const hasProc = fs.existsSync("/proc/self/stat");
+
+/** A process of the host, as the kernel lists it. */
+export interface Process {
+  pid: number;
+  parent: number;
+  group: number;
+  session: number;
+  /** One letter: R, S, D, T (stopped), Z (dead, not yet reaped), … */
+  state: string;
+}
+
+/** One process of /proc; null where there is none (any more). */
+export function readProcess(pid: number | string): Process | null {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return { pid: Number(pid), state: fields[0]!, parent: Number(fields[1]), group: Number(fields[2]), session: Number(fields[3]) };
+  } catch {
+    return null;
+  }
+}
+
+const numbers = (): string[] => {
+  try {
+    return fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  } catch {
+    return [];
+  }
+};
+
+/** All processes that this one can see; empty where there is no /proc. */
+export const processTable = (): Process[] => numbers().flatMap((pid) => readProcess(pid) ?? []);
+
+/** The processes that were started with `NAME=value` in their environment, and what they run. */
+export function processesWith(mark: string): Array<{ pid: number; command: string }> {
+  const found: Array<{ pid: number; command: string }> = [];
+  for (const pid of numbers()) {
+    try {
+      if (!`\0${fs.readFileSync(`/proc/${pid}/environ`, "latin1")}`.includes(`\0${mark}\0`)) continue;
+      const command = fs.readFileSync(`/proc/${pid}/cmdline`).toString().split("\0").join(" ").trim();
+      if (readProcess(pid)?.state !== "Z") found.push({ pid: Number(pid), command });
+    } catch {
+      // gone, or not ours to look at
+    }
+  }
+  return found;
+}
+
+/** Sends a signal to a process, or to the group `-pid`. False if it is gone already. */
+export function send(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
+}

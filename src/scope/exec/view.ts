@@ -1,0 +1,194 @@
+import fs from "node:fs";
+import path from "node:path";
+import { type Mount, type MountCall, makeReadOnly, visible, within } from "./mounts.ts";
+import { type Bind, SCRATCH, SCRATCH_DIR, type SandboxSpec } from "./spec.ts";
+
+/** One mount of a sandbox. Paths are byte strings (latin1). */
+export interface Piece {
+  kind: "bind" | "tmp" | "writable" | "hide" | "readOnly" | "scratch" | "proc" | "shm";
+  at: string;
+  mode: "rw" | "ro";
+  /** Host path of a bind; held open before anything is covered. */
+  source?: string;
+  directory: boolean;
+}
+
+/** A sandbox as an ordered list of mounts, parents first, and the variables that make up for missing mount points. */
+export interface View {
+  pieces: Piece[];
+  env: Record<string, string>;
+}
+
+const bytes = (text: string) => Buffer.from(text).toString("latin1");
+const show = (at: string) => JSON.stringify(Buffer.from(at, "latin1").toString());
+const exists = (at: string) => fs.existsSync(Buffer.from(at, "latin1"));
+const isDirectory = (at: string) => fs.statSync(Buffer.from(at, "latin1")).isDirectory();
+
+/** The path without links, as far as it exists on the host. */
+function real(at: string): string {
+  for (let end = at.length; end > 0; end = at.lastIndexOf("/", end - 1)) {
+    try {
+      const head = fs.realpathSync(Buffer.from(at.slice(0, end), "latin1"), { encoding: "buffer" }).toString("latin1");
+      return path.posix.normalize(head + at.slice(end));
+    } catch {
+      // this much does not exist: look at its parent
+    }
+  }
+  return at;
+}
+
+function absolute(what: string, given: string): string {
+  const at = path.posix.normalize(bytes(given)).replace(/(.)\/+$/, "$1");
+  if (!at.startsWith("/") || at === "/" || given.includes("\0"))
+    throw new TypeError(`${what} ${JSON.stringify(given)} must be an absolute path below /.`);
+  return at;
+}
+
+const RANK: Piece["kind"][] = ["proc", "shm", "tmp", "bind", "writable", "readOnly", "hide", "scratch"];
+const depth = (at: string) => at.split("/").length;
+
+/** Plans the mounts of a sandbox. Throws where a path cannot be shown as asked. */
+export function planView(spec: SandboxSpec, root: boolean): View {
+  const tmps = [...new Set(["/tmp", "/var/tmp"].filter(exists).map(real))];
+  /** Paths that show something else than the host's, as given and as they are. */
+  const covers = ["/tmp", "/var/tmp"].map((at) => ({ given: at, at: real(at) }));
+  /** Where a path inside will be: links of the host count only where the host is seen. */
+  const place = (given: string): string => {
+    const cover = covers.filter((c) => within(given, c.given)).sort((a, b) => depth(b.given) - depth(a.given))[0];
+    return cover ? cover.at + given.slice(cover.given.length) : real(given);
+  };
+  const pieces = new Map<string, Piece>();
+  const add = (piece: Piece) => {
+    if (!pieces.has(piece.at)) pieces.set(piece.at, piece);
+  };
+  const under = (at: string) =>
+    [...pieces.values()].filter((p) => within(at, p.at)).sort((a, b) => depth(b.at) - depth(a.at))[0];
+
+  const binds = spec.binds.map(({ from, to, mode }) => ({ from, mode, given: absolute("The target", to) }));
+  for (const { from, mode, given } of binds.sort((a, b) => depth(a.given) - depth(b.given))) {
+    const [source, at] = [real(absolute("The source", from)), place(given)];
+    if (pieces.has(at)) throw new TypeError(`Two binds are to be seen at ${show(given)}; leave one out.`);
+    if (!exists(source)) throw new Error(`${show(source)} does not exist and cannot be shown; make it first.`);
+    add({ kind: "bind", at, mode, source, directory: isDirectory(source) });
+    covers.push({ given, at });
+  }
+  for (const one of spec.writable ?? []) {
+    const at = real(absolute("The writable path", one));
+    if (!exists(at)) throw new Error(`The writable path ${JSON.stringify(one)} does not exist; make it first.`);
+    add({ kind: "writable", at, mode: "rw", source: at, directory: isDirectory(at) });
+  }
+  for (const at of tmps) add({ kind: "tmp", at, mode: "rw", source: real(absolute("tmp", spec.tmp)), directory: true });
+  add({ kind: "proc", at: "/proc", mode: "rw", directory: true });
+  if (root)
+    for (const name of ["sys", "sysrq-trigger", "irq", "bus"])
+      if (exists(`/proc/${name}`)) add({ kind: "readOnly", at: `/proc/${name}`, mode: "ro", directory: true });
+  if (exists("/dev/shm")) add({ kind: "shm", at: real("/dev/shm"), mode: "rw", directory: true });
+
+  const shown = [...pieces.values()].filter((p) => p.source !== undefined);
+  for (const one of spec.hide ?? []) {
+    const at = real(absolute("The hidden path", one));
+    if (!exists(at)) continue;
+    const directory = isDirectory(at);
+    const elsewhere = shown.filter((p) => at !== p.source && within(at, p.source!));
+    for (const seen of [at, ...elsewhere.map((p) => p.at + at.slice(p.source!.length))]) {
+      const above = under(seen);
+      const through = above?.source !== undefined && within(at, above.source);
+      if (!above || (through && above.at + at.slice(above.source!.length) === seen && above.at !== seen))
+        add({ kind: "hide", at: seen, mode: "ro", directory });
+    }
+  }
+  const env: Record<string, string> = {};
+  const scratch = [...pieces.values()].find((p) => p.kind === "tmp");
+  const home = spec.env.HOME;
+  if (scratch && home?.startsWith("/")) {
+    for (const { path: name, variable } of SCRATCH) {
+      const at = real(absolute("HOME", `${home}/${name}`));
+      const above = under(at);
+      if (above?.mode === "rw") continue;
+      if (exists(at) && !above)
+        add({ kind: "scratch", at, mode: "rw", source: `${scratch.at}/${SCRATCH_DIR}/${name}`, directory: true });
+      else if (variable && spec.env[variable] === undefined) env[variable] = `/tmp/${SCRATCH_DIR}/${name}`;
+    }
+  }
+  for (const one of spec.readOnly ?? []) {
+    const at = place(absolute("The read-only path", one));
+    const same = pieces.get(at);
+    if (same) same.mode = "ro";
+    else add({ kind: "readOnly", at, mode: "ro", directory: true });
+  }
+  const order = (a: Piece, b: Piece) => depth(a.at) - depth(b.at) || RANK.indexOf(a.kind) - RANK.indexOf(b.kind);
+  const sorted = [...pieces.values()].sort(order);
+  for (const piece of sorted) {
+    if (exists(piece.at) || container(sorted, piece)) continue;
+    throw new Error(`Nothing can be shown at ${show(piece.at)}, which does not exist on this host; make it first.`);
+  }
+  return { pieces: sorted, env };
+}
+
+/** The piece of the sandbox in which a mount point may have to be made; undefined where the host itself has it. */
+export const container = (pieces: readonly Piece[], piece: Piece): Piece | undefined =>
+  pieces.filter((p) => p !== piece && p.kind !== "writable" && within(piece.at, p.at)).sort((a, b) => depth(b.at) - depth(a.at))[0];
+
+/** What stands for the device of a file system that has none. */
+const OURS = "shepherd";
+
+/** How a piece is mounted; `held` is the path of its opened source. */
+export function mountCall(piece: Piece, pieces: readonly Piece[], held: string): MountCall {
+  const bind = { from: held, at: piece.at, type: "none", options: piece.mode === "ro" ? "rbind,ro" : "rbind" };
+  switch (piece.kind) {
+    case "proc":
+      // mount(8) passes over a file system that seems to be there already; by this name it is not.
+      return { from: OURS, at: piece.at, type: "proc", options: "nosuid,nodev,noexec" };
+    case "shm":
+      return { from: OURS, at: piece.at, type: "tmpfs", options: "nosuid,nodev,mode=1777" };
+    case "hide": {
+      if (!piece.directory) return bind;
+      // Mount points may have to be made in it: it becomes read-only with the host, later.
+      const nested = pieces.some((p) => p !== piece && within(p.at, piece.at));
+      return { from: OURS, at: piece.at, type: "tmpfs", options: `nosuid,nodev,noexec,size=64k,mode=755${nested ? "" : ",ro"}` };
+    }
+    default:
+      return bind;
+  }
+}
+
+/** The piece that decides about a mount at `at`. */
+const owner = (pieces: readonly Piece[], at: string): Piece | undefined =>
+  pieces.filter((p) => within(at, p.at)).sort((a, b) => depth(b.at) - depth(a.at))[0];
+
+/** Terminals are allotted by the kernel in a mount of their own, which must stay writable. */
+const open = (mount: Mount) => mount.type === "devpts";
+const readOnly = (mount: Mount) => mount.frozen || mount.flags.includes("ro");
+
+/** What is still to be made read-only, given the mounts as they are. */
+export const lockdown = (pieces: readonly Piece[], mounts: readonly Mount[]): MountCall[] =>
+  visible(mounts)
+    .filter((m) => !readOnly(m) && !open(m) && (owner(pieces, m.at)?.mode ?? "ro") === "ro")
+    .map(makeReadOnly);
+
+/** The first way in which the mounts differ from the plan, in words; null if they do not. `before`: mounts that are the host's. */
+export function difference(pieces: readonly Piece[], mounts: readonly Mount[], before: ReadonlySet<number>): string | null {
+  const seen = new Map(visible(mounts).map((m) => [m.at, m]));
+  for (const piece of pieces) {
+    const mount = seen.get(piece.at);
+    if (!mount || before.has(mount.id)) return `nothing was mounted at ${show(piece.at)} (is there a symbolic link in it?)`;
+    if (piece.mode === "rw" && mount.flags.includes("ro")) return `${show(piece.at)} is read-only on the host already`;
+  }
+  const left = lockdown(pieces, mounts)[0];
+  return left ? `the mount at ${show(left.at)} could not be made read-only` : null;
+}
+
+/**
+ * The host path that a path inside stands for (`out`), or back (`in`), by the binds alone: for hosts without namespaces.
+ * Paths are byte strings (latin1).
+ */
+export function translate(binds: readonly Bind[], at: string, way: "out" | "in"): string {
+  let best: { length: number; path: string } | null = null;
+  for (const bind of binds) {
+    const [from, to] = [bytes(bind.from), bytes(bind.to)];
+    for (const end of way === "out" ? [to] : [from, real(from)])
+      if (within(at, end) && (!best || end.length > best.length))
+        best = { length: end.length, path: (way === "out" ? from : to) + at.slice(end.length) };
+  }
+  return best?.path ?? at;
+}

@@ -1,0 +1,112 @@
+/** Forks: new scopes that share a prefix. A fork is a ref to a commit and a note; it touches neither the parent's steps nor its files. */
+
+import type { Origin } from "../trace/ports.ts";
+import type { Head, Step } from "../trace/seal.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import {
+  attenuate,
+  createScope,
+  findScope,
+  type Grants,
+  grantsOf,
+  listScopes,
+  NameError,
+  type ScopeRef,
+  workspacePath,
+} from "./registry.ts";
+import { before, findStep, headAt, readLog, readScope, StepError, sealedStep, type View } from "./view.ts";
+
+export interface ForkOptions {
+  /** How many; named `PARENT.1`, `PARENT.2`, … */
+  count?: number;
+  /** Before step `n` instead of after it: the call is open, the request not yet made. */
+  atIntent?: boolean;
+  name?: string;
+  grants?: Partial<Grants>;
+  /** Writes the note into the parent's log; the owner's way if there is one. */
+  note?: (facts: { note: "forked"; scope: string; n: number }) => Promise<void>;
+}
+
+/** Where a fork at step `n` starts. Throws `StepError` if that is not sealed yet. */
+async function forkPoint(
+  store: EmbeddedStore,
+  view: View,
+  n: number,
+  atIntent: boolean,
+): Promise<{ log: string; head: Head; seq: number }> {
+  if (!atIntent) {
+    const { log, step, sealed } = await sealedStep(store, view, n);
+    return { log, head: headAt(step), seq: sealed.seq };
+  }
+  const found = await findStep(store, view, n);
+  if (!found) throw new StepError(`${view.ref?.name ?? "main"} has no step ${n}.`);
+  const { fold } = found.log === view.log ? view : await readLog(store, found.log);
+  const waits = unsealedBefore(fold.pending(), found.step);
+  if (waits)
+    throw new StepError(`The intent of step ${n} waits for step ${waits.n}, which is not finished: wait for it.`);
+  const start = before(fold, found.step);
+  if (!start.state || !start.id) throw new StepError(`Nothing is before step ${n}: fork at a later one.`);
+  // Where the step before stands in another log, that one is the origin.
+  const own = fold.steps.get(start.n);
+  if (own?.sealed) return { log: found.log, head: start, seq: own.sealed.seq };
+  const { origin } = fold.header;
+  return { log: origin!.log, head: start, seq: origin!.seq };
+}
+
+function unsealedBefore(pending: readonly Step[], step: Step): Step | undefined {
+  const { turn } = step.links;
+  return pending.find(
+    (other) => other.n < step.n && turn !== undefined && (other.n === turn || other.links.turn === turn),
+  );
+}
+
+/** Makes `count` scopes that start at step `n` of `parent`. Synced at return. */
+export async function forkScope(
+  store: EmbeddedStore,
+  parent: string,
+  n: number,
+  options: ForkOptions = {},
+): Promise<ScopeRef[]> {
+  const view = await readScope(store, parent);
+  const point = await forkPoint(store, view, n, options.atIntent ?? false);
+  const origin: Origin = {
+    log: point.log,
+    n: point.head.n,
+    seq: point.seq,
+    commit: point.head.id!,
+    state: point.head.state!,
+    top: point.head.top,
+    carry: point.head.carry,
+  };
+  // What the new scopes start from must not be lost before they are.
+  await store.logs.sync(point.log);
+  const grants = attenuate(await grantsOf(store, view.log), options.grants ?? {});
+  const workspace = { path: await workspacePath(store, view.log), id: view.ref!.workspace };
+  const made: ScopeRef[] = [];
+  for (let k = 0; k < (options.count ?? 1); k++) {
+    const ref = await createNumbered(store, parent, options.name, { workspace, parent, origin, grants });
+    await options.note?.({ note: "forked", scope: ref.name, n });
+    made.push(ref);
+  }
+  return made;
+}
+
+async function createNumbered(
+  store: EmbeddedStore,
+  parent: string,
+  name: string | undefined,
+  spec: Omit<Parameters<typeof createScope>[1], "name">,
+): Promise<ScopeRef> {
+  if (name) return createScope(store, { ...spec, name });
+  for (;;) {
+    const taken = (await listScopes(store)).map((scope) => scope.name);
+    let k = 1;
+    while (taken.includes(`${parent}.${k}`)) k++;
+    try {
+      return await createScope(store, { ...spec, name: `${parent}.${k}` });
+    } catch (error) {
+      // Somebody else forked in the same moment.
+      if (!(error instanceof NameError) || !(await findScope(store, `${parent}.${k}`))) throw error;
+    }
+  }
+}

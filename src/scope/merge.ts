@@ -1,0 +1,179 @@
+/** Merging states: a child into its parent, a parent into its child, an operation's inverse into what has come since. */
+import { encodeJson, link, target } from "../trace/bytes.ts";
+import type { OutcomeFacts } from "../trace/frame.ts";
+import type { Carry, Hash, Link, Session, State } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { type Conflict, mergeBase, mergeTrees } from "../world/merge.ts";
+import { getCommit, mergeBases } from "./history.ts";
+import { planOperation, updateOperation } from "./operations.ts";
+import { type LiveScope, treeLink } from "./scope.ts";
+import type { View } from "./view.ts";
+
+export interface Merged {
+  /** Step that the merge made; null if there was nothing to merge. */
+  n: number | null;
+  op: number | null;
+  status: "done" | "conflict" | "nothing";
+  adopted: boolean;
+  conflicts: Conflict[];
+}
+
+/** The tree that several commits have in common: that of the nearest common ancestor, or of the merge of several. */
+export async function baseTree(store: EmbeddedStore, a: Hash, b: Hash): Promise<{ tree: Hash | null; bases: Hash[] }> {
+  const bases = await mergeBases(store, a, b);
+  const trees: Hash[] = [];
+  for (const id of bases) trees.push(target((await getCommit(store, id)).state.roots.workspace));
+  if (trees.length === 0) return { tree: null, bases };
+  return { tree: trees.length === 1 ? trees[0]! : await mergeBase(store.objects, trees), bases };
+}
+
+/** The object that a conflict step names: base, ours and theirs of each path, and which conversations differ. */
+export async function putConflicts(
+  store: EmbeddedStore,
+  conflicts: readonly Conflict[],
+  threads: string[] = [],
+): Promise<Link> {
+  const paths = [];
+  for (const conflict of conflicts) {
+    const side = (entry: Conflict["base"]) =>
+      entry && {
+        mode: entry.mode,
+        content: link(entry.type === "d" ? "tree" : entry.type === "F" ? "chunks" : "blob", entry.id),
+        type: entry.type,
+      };
+    paths.push({
+      path: link("blob", await store.objects.put(conflict.path)),
+      why: conflict.why,
+      base: side(conflict.base),
+      ours: side(conflict.ours),
+      theirs: side(conflict.theirs),
+    });
+  }
+  return link("json", await store.objects.put(encodeJson({ type: "conflict", v: 1, paths, threads })));
+}
+
+/** Merges the head of `child` into a scope. Where the scope has not moved since the fork it takes over all of the child. Synced at return. */
+export async function mergeScope(parent: LiveScope, child: View): Promise<Merged> {
+  const { store, writer, ref } = parent;
+  const ours = parent.head();
+  const theirs = child.fold.head();
+  if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be merged into it.`);
+  if (!theirs.state || !theirs.id || theirs.id === ours.id)
+    return { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };
+  const { tree: base, bases } = await baseTree(store, ours.id, theirs.id);
+  if (bases.includes(theirs.id)) return { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };
+
+  const adopted = bases.length === 1 && bases[0] === ours.id;
+  const name = child.ref?.name ?? "main";
+  const merged = adopted
+    ? { tree: target(theirs.state.roots.workspace), conflicts: [] }
+    : await mergeTrees(store.objects, base, target(ours.state.roots.workspace), target(theirs.state.roots.workspace));
+  const conflict = merged.conflicts.length > 0;
+  const outcome: OutcomeFacts = conflict
+    ? { status: "conflict", conflict: await putConflicts(store, merged.conflicts) }
+    : adopted
+      ? { status: "done", state: theirs.state }
+      : { status: "done", workspace: treeLink(merged.tree) };
+
+  const operation = await planOperation(store, {
+    kind: "merge",
+    workspace: ref.workspace,
+    scope: ref.name,
+    log: ref.log,
+    details: { from: name },
+  });
+  const facts = { kind: "merge" as const, tier: "reversible" as const, with: theirs.id };
+  const n = await writer.intent(facts, { witness: { op: operation.op, merged: child.log, from: name } });
+  if (!conflict && parent.files)
+    await parent.files.restore(
+      outcome.workspace ?? outcome.state!.roots.workspace,
+      adopted ? theirs.carry : ours.carry,
+    );
+  await writer.outcome(n, outcome, { witness: { at: Date.now() }, ...(adopted && { carry: theirs.carry }) });
+  await writer.sync();
+  await updateOperation(store, operation, { state: "done", n });
+  return { n, op: operation.op, status: conflict ? "conflict" : "done", adopted, conflicts: merged.conflicts };
+}
+
+/** Takes what changed in `theirs` (a tree and the commit it belongs to) into a scope: its files only. Synced at return. */
+export async function syncScope(scope: LiveScope, from: { id: Hash; tree: Hash; name: string }): Promise<Merged> {
+  const { store, writer, ref } = scope;
+  const ours = scope.head();
+  if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
+  const { tree: base, bases } = await baseTree(store, ours.id, from.id);
+  if (bases.includes(from.id)) return { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };
+  const ticket = scope.lock.request("exclusive");
+  await ticket.held;
+  try {
+    const { tree, conflicts } = await mergeTrees(store.objects, base, target(ours.state.roots.workspace), from.tree);
+    const conflict = conflicts.length > 0;
+    const operation = await planOperation(store, {
+      kind: "sync",
+      workspace: ref.workspace,
+      scope: ref.name,
+      log: ref.log,
+      details: { from: from.name },
+    });
+    const n = await writer.intent(
+      { kind: "sync", tier: "reversible", with: from.id },
+      { witness: { op: operation.op, from: from.name } },
+    );
+    if (!conflict) await scope.files?.restore(treeLink(tree), ours.carry);
+    await writer.outcome(
+      n,
+      conflict
+        ? { status: "conflict", conflict: await putConflicts(store, conflicts) }
+        : { status: "done", workspace: treeLink(tree) },
+      { witness: { at: Date.now() } },
+    );
+    await writer.sync();
+    await updateOperation(store, operation, { state: "done", n });
+    return { n, op: operation.op, status: conflict ? "conflict" : "done", adopted: false, conflicts };
+  } finally {
+    ticket.release();
+  }
+}
+
+export interface Inverse {
+  state: State | null;
+  carry: Carry | null;
+  conflicts: Conflict[];
+  /** Conversations that went on since. */
+  threads: string[];
+}
+
+/** The state that takes back a change from `before` to `after`, applied to what stands now. What changed since is a conflict. */
+export async function invert(
+  store: EmbeddedStore,
+  change: { before: { state: State; carry: Carry }; after: State },
+  now: State,
+): Promise<Inverse> {
+  const { before, after } = change;
+  const same = (a: Session | undefined, b: Session | undefined) =>
+    (a?.items ?? null) === (b?.items ?? null) && (a?.shell ?? null) === (b?.shell ?? null);
+  const threads: { [name: string]: Session } = {};
+  const differing: string[] = [];
+  for (const name of new Set([
+    ...Object.keys(before.state.threads),
+    ...Object.keys(after.threads),
+    ...Object.keys(now.threads),
+  ])) {
+    const was = before.state.threads[name];
+    const current = now.threads[name];
+    const untouched = same(current, after.threads[name]);
+    if (!untouched && !same(was, after.threads[name])) differing.push(name);
+    const chosen = untouched ? was : current;
+    if (chosen) threads[name] = chosen;
+  }
+  const nothingSince = differing.length === 0 && now.roots.workspace === after.roots.workspace;
+  if (nothingSince)
+    return { state: { roots: before.state.roots, threads }, carry: before.carry, conflicts: [], threads: [] };
+  const { tree, conflicts } = await mergeTrees(
+    store.objects,
+    target(after.roots.workspace),
+    target(now.roots.workspace),
+    target(before.state.roots.workspace),
+  );
+  if (conflicts.length > 0 || differing.length > 0) return { state: null, carry: null, conflicts, threads: differing };
+  return { state: { roots: { workspace: treeLink(tree) }, threads }, carry: null, conflicts: [], threads: [] };
+}

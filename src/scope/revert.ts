@@ -1,0 +1,130 @@
+/** Revert: a step whose state is that of an earlier one. Nothing is taken away; what was done since stays reachable. */
+
+import type { Sealed, Step } from "../trace/seal.ts";
+import { tierOf } from "../trace/seal.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { planOperation, updateOperation } from "./operations.ts";
+import { idempotencyKey, type LiveScope } from "./scope.ts";
+import { readLog, sealedStep, type View } from "./view.ts";
+
+/** An effect outside the scope that is not taken back by setting the files back. */
+export interface Outside {
+  log: string;
+  step: Step;
+  compensated: boolean;
+}
+
+/** Thrown where a revert would pass effects that cannot be taken back. */
+export class Unacknowledged extends Error {
+  constructor(readonly effects: Outside[]) {
+    super(
+      `This passes ${effects.length === 1 ? "an effect" : `${effects.length} effects`} that cannot be taken back (step ${effects
+        .map(({ step }) => step.n)
+        .join(", ")}): add --acknowledge to go on.`,
+    );
+  }
+}
+
+/** Takes an effect back. Called with the same key for every try, so that the outside can tell a second try. */
+export type Compensate = (effect: { step: Step; key: string; log: string }) => Promise<void>;
+
+/**
+ * Effects that this scope owns and performed behind step `n`: its own, and those of scopes that it merged since. What it only inherited
+ * belongs to others. Newest first, which is the order of compensation.
+ */
+export async function ownedSince(store: EmbeddedStore, view: View, order: number): Promise<Outside[]> {
+  const owned: Outside[] = [];
+  for (const step of [...view.fold.sealed.slice(order + 1), ...view.fold.pending()].reverse()) {
+    const tier = tierOf(step);
+    const acted = step.outcome ? step.outcome.status !== "denied" && step.outcome.status !== "not-run" : step.allowed;
+    if (acted && (tier === "compensable" || tier === "irreversible"))
+      owned.push({ log: view.log, step, compensated: view.fold.compensated.has(String(step.n)) });
+    if (step.intent.kind === "merge" && typeof step.witness.merged === "string") {
+      const child = await readLog(store, step.witness.merged);
+      for (const each of await ownedSince(store, child, -1))
+        owned.push({
+          ...each,
+          compensated: each.compensated || view.fold.compensated.has(`${each.log}/${each.step.n}`),
+        });
+    }
+  }
+  return owned;
+}
+
+export interface RevertOptions {
+  acknowledge?: boolean;
+  compensate?: Compensate;
+}
+
+/** Sets a scope to the state of its step `n`. Synced at return. Gives the number of the new step and what cannot be taken back. */
+export async function revertScope(
+  scope: LiveScope,
+  n: number,
+  options: RevertOptions = {},
+): Promise<{ n: number; op: number; outside: Outside[] }> {
+  const { store, writer, ref } = scope;
+  const view: View = { ref, log: ref.log, fold: writer.fold };
+  const target = await sealedStep(store, view, n);
+  const order = target.log === ref.log ? target.sealed.order : -1;
+  const outside = await ownedSince(store, view, order);
+  const lost = outside.filter(({ step, compensated }) => tierOf(step) === "irreversible" && !compensated);
+  if (lost.length > 0 && !options.acknowledge) throw new Unacknowledged(lost);
+
+  const operation = await planOperation(store, {
+    kind: "revert",
+    workspace: ref.workspace,
+    scope: ref.name,
+    log: ref.log,
+    details: { to: n },
+  });
+  const step = await writer.intent(
+    { kind: "revert", tier: "reversible", to: target.sealed.id },
+    { witness: { op: operation.op, to: n } },
+  );
+  await writer.sync();
+  await performRevert(scope, step, target.sealed, outside, options.compensate);
+  await updateOperation(store, operation, { state: "done", n: step });
+  return { n: step, op: operation.op, outside };
+}
+
+/** What a revert does once its intent is written; the same when it is gone on with after a crash. */
+export async function performRevert(
+  scope: LiveScope,
+  step: number,
+  to: Sealed,
+  outside: readonly Outside[],
+  compensate?: Compensate,
+): Promise<void> {
+  await compensateAll(scope, step, outside, compensate);
+  await scope.files?.restore(to.state.roots.workspace, to.carry);
+  await scope.writer.outcome(
+    step,
+    { status: "done", state: to.state },
+    { carry: to.carry, witness: { at: Date.now() } },
+  );
+  await scope.writer.sync();
+}
+
+/** Runs the compensations that are still due, newest effect first, each written down as part of step `by`, or as a note. */
+export async function compensateAll(
+  scope: LiveScope,
+  by: number | null,
+  outside: readonly Outside[],
+  compensate?: Compensate,
+): Promise<void> {
+  for (const { log, step, compensated } of outside) {
+    if (compensated || tierOf(step) !== "compensable") continue;
+    if (!compensate)
+      throw new Error(
+        `Step ${step.n} has an effect that must be compensated, and its undo is not known here: run this from the program that declared it.`,
+      );
+    const of = log === scope.ref.log ? String(step.n) : `${log}/${step.n}`;
+    const tell = (what: "compensating" | "compensated"): Promise<void> =>
+      by === null ? scope.writer.note(null, { note: what, of }) : scope.writer.part(by, { part: what, of });
+    await tell("compensating");
+    await scope.writer.sync();
+    await compensate({ step, log, key: idempotencyKey(log, step.n, step.intent.what ?? "") });
+    await tell("compensated");
+    await scope.writer.sync();
+  }
+}

@@ -1,0 +1,204 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { tempStore } from "../../test/support/temp-store.ts";
+import { target } from "../trace/bytes.ts";
+import type { Hash } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { readTree, writeTree } from "../world/tree.ts";
+import { forkScope } from "./fork.ts";
+import { mergeScope, syncScope } from "./merge.ts";
+import { listOperations, newestUndoable } from "./operations.ts";
+import { createScope, findScope, NO_GRANTS } from "./registry.ts";
+import { revertScope, Unacknowledged } from "./revert.ts";
+import { attach, Busy, type LiveScope, record, treeLink } from "./scope.ts";
+import { discardScope, undoDiscard, undoInScope } from "./undo.ts";
+import { readScope } from "./view.ts";
+
+let temp: Awaited<ReturnType<typeof tempStore>>;
+let store: EmbeddedStore;
+const open: LiveScope[] = [];
+beforeEach(async () => {
+  temp = await tempStore();
+  store = temp.store;
+});
+afterEach(async () => {
+  for (const scope of open.splice(0)) await scope.close();
+  await temp.end();
+});
+
+const tree = async (files: { [name: string]: string }): Promise<Hash> => {
+  const entries = [];
+  for (const name of Object.keys(files).sort())
+    entries.push({
+      type: "f" as const,
+      mode: 0o644,
+      name: Buffer.from(name),
+      id: await store.objects.put(Buffer.from(files[name]!)),
+    });
+  return writeTree(store.objects, { mode: 0o755, entries });
+};
+const filesOf = async (link: string): Promise<{ [name: string]: string }> => {
+  const files: { [name: string]: string } = {};
+  for (const entry of (await readTree(store.objects, target(link as never))).entries)
+    files[entry.name.toString()] = Buffer.from((await store.objects.get(entry.id))!).toString();
+  return files;
+};
+const start = async (name: string, files: { [name: string]: string }): Promise<LiveScope> => {
+  await createScope(store, {
+    name,
+    workspace: { path: temp.directory, id: "w" },
+    parent: null,
+    origin: null,
+    grants: NO_GRANTS,
+  });
+  const scope = await drive(name);
+  await record(scope, { kind: "run", tier: "reversible" }, { status: "done", workspace: treeLink(await tree(files)) });
+  return scope;
+};
+const drive = async (name: string): Promise<LiveScope> => {
+  const scope = await attach(store, name);
+  open.push(scope);
+  return scope;
+};
+const write = async (scope: LiveScope, files: { [name: string]: string }): Promise<number> =>
+  (
+    await record(
+      scope,
+      { kind: "work", tier: "reversible" },
+      { status: "done", workspace: treeLink(await tree(files)) },
+    )
+  ).n;
+const now = (scope: LiveScope) => filesOf(scope.head().state!.roots.workspace);
+
+test("a scope has one driver at a time", async () => {
+  await start("fix", { a: "1" });
+  await expect(attach(store, "fix")).rejects.toThrow(Busy);
+});
+
+test("revert adds a step with the earlier state, and undo takes that back; a second undo goes one further", async () => {
+  const fix = await start("fix", { a: "1" });
+  await write(fix, { a: "2" });
+  await write(fix, { a: "3" });
+  await revertScope(fix, 1);
+  expect(await now(fix)).toEqual({ a: "2" });
+  await revertScope(fix, 0);
+  expect(await now(fix)).toEqual({ a: "1" });
+  await undoInScope(fix, (await newestUndoable(store, "w"))!);
+  expect(await now(fix)).toEqual({ a: "2" });
+  await undoInScope(fix, (await newestUndoable(store, "w"))!);
+  expect(await now(fix)).toEqual({ a: "3" });
+  expect(await newestUndoable(store, "w")).toBeNull();
+  expect(fix.writer.fold.sealed.length).toBe(7);
+});
+
+test("undo where the same file changed since is a conflict that changes nothing", async () => {
+  const fix = await start("fix", { a: "1", b: "1" });
+  await write(fix, { a: "2", b: "1" });
+  await revertScope(fix, 0);
+  await write(fix, { a: "9", b: "1" });
+  const undone = await undoInScope(fix, (await newestUndoable(store, "w"))!);
+  expect(undone.status).toBe("conflict");
+  expect(await now(fix)).toEqual({ a: "9", b: "1" });
+});
+
+test("undo keeps what changed elsewhere since", async () => {
+  const fix = await start("fix", { a: "1", b: "1" });
+  await write(fix, { a: "2", b: "1" });
+  await revertScope(fix, 0);
+  await write(fix, { a: "1", b: "9" });
+  expect((await undoInScope(fix, (await newestUndoable(store, "w"))!)).status).toBe("done");
+  expect(await now(fix)).toEqual({ a: "2", b: "9" });
+});
+
+test("forks share the commit and go on after its number; merging adopts a child of a parent that has not moved", async () => {
+  const fix = await start("fix", { a: "1" });
+  await write(fix, { a: "2" });
+  const head = fix.head();
+  const [one, two] = await forkScope(store, "fix", 1, { count: 2 });
+  expect([one!.name, two!.name]).toEqual(["fix.1", "fix.2"]);
+  const child = await drive("fix.1");
+  expect(child.head().id).toBe(head.id);
+  expect(await write(child, { a: "2", b: "child" })).toBe(2);
+  expect(fix.head()).toEqual(head);
+  const merged = await mergeScope(fix, await readScope(store, "fix.1"));
+  expect(merged).toMatchObject({ status: "done", adopted: true });
+  expect(await now(fix)).toEqual({ a: "2", b: "child" });
+  const sibling = await drive("fix.2");
+  await write(sibling, { a: "2", c: "sibling" });
+  expect(await mergeScope(fix, await readScope(store, "fix.2"))).toMatchObject({ status: "done", adopted: false });
+  expect(await now(fix)).toEqual({ a: "2", b: "child", c: "sibling" });
+  expect(await mergeScope(fix, await readScope(store, "fix.2"))).toMatchObject({ status: "nothing" });
+  await undoInScope(fix, (await newestUndoable(store, "w"))!);
+  expect(await now(fix)).toEqual({ a: "2", b: "child" });
+});
+
+test("a conflict is a step that keeps the parent's state and names all three sides", async () => {
+  const fix = await start("fix", { a: "base\n" });
+  await forkScope(store, "fix", 0);
+  const child = await drive("fix.1");
+  await write(child, { a: "theirs\n" });
+  await write(fix, { a: "ours\n" });
+  const merged = await mergeScope(fix, await readScope(store, "fix.1"));
+  expect(merged.status).toBe("conflict");
+  expect(await now(fix)).toEqual({ a: "ours\n" });
+  const step = fix.writer.fold.steps.get(merged.n!)!;
+  expect(step.sealed!.parents).toEqual([fix.writer.fold.steps.get(1)!.sealed!.id, child.head().id]);
+  const told = JSON.parse(Buffer.from((await store.objects.get(target(step.outcome!.conflict!)))!).toString());
+  expect(told.paths).toHaveLength(1);
+});
+
+test("a fork of a fork at an inherited step starts from the log where that step stands", async () => {
+  const fix = await start("fix", { a: "1" });
+  await write(fix, { a: "2" });
+  await forkScope(store, "fix", 1);
+  await forkScope(store, "fix.1", 0);
+  const grand = await drive("fix.1.1");
+  expect(await now(grand)).toEqual({ a: "1" });
+  expect(await write(grand, { a: "g" })).toBe(1);
+});
+
+test("sync merges files from outside, and repeats as nothing", async () => {
+  const main = await start("outside", { a: "1", b: "1" });
+  await forkScope(store, "outside", 0);
+  const fix = await drive("outside.1");
+  await write(fix, { a: "2", b: "1" });
+  await write(main, { a: "1", b: "9" });
+  const from = { id: main.head().id!, tree: target(main.head().state!.roots.workspace), name: "outside" };
+  expect((await syncScope(fix, from)).status).toBe("done");
+  expect(await now(fix)).toEqual({ a: "2", b: "9" });
+  expect((await syncScope(fix, from)).status).toBe("nothing");
+});
+
+test("discard leaves no mark on the parent and can be undone", async () => {
+  const fix = await start("fix", { a: "1" });
+  const head = fix.head();
+  await forkScope(store, "fix", 0);
+  await discardScope(store, "fix.1");
+  expect((await findScope(store, "fix.1"))!.discarded).not.toBeNull();
+  await undoDiscard(store, (await newestUndoable(store, "w"))!);
+  expect((await findScope(store, "fix.1"))!.discarded).toBeNull();
+  expect(fix.head()).toEqual(head);
+  expect((await listOperations(store, "w")).map(({ kind, state }) => [kind, state])).toEqual([
+    ["discard", "undone"],
+    ["undo", "done"],
+  ]);
+});
+
+test("an irreversible effect bars a revert until it is acknowledged; a compensable one is taken back once, newest first", async () => {
+  const fix = await start("fix", { a: "1" });
+  const effect = async (tier: "compensable" | "irreversible") => {
+    const n = await fix.writer.intent({ kind: "effect", tier });
+    await fix.writer.note(n, { note: "allowed" });
+    await fix.writer.outcome(n, { status: "done" });
+  };
+  await effect("compensable");
+  await effect("irreversible");
+  await effect("compensable");
+  const undone: number[] = [];
+  const compensate = async ({ step }: { step: { n: number } }) => void undone.push(step.n);
+  await expect(revertScope(fix, 0, { compensate })).rejects.toThrow(Unacknowledged);
+  expect(undone).toEqual([]);
+  await revertScope(fix, 0, { compensate, acknowledge: true });
+  expect(undone).toEqual([3, 1]);
+  await revertScope(fix, 0, { compensate, acknowledge: true });
+  expect(undone).toEqual([3, 1]);
+});

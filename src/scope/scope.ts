@@ -1,0 +1,223 @@
+/** A scope that is being driven: its log's one writer, its files, its processes, its lock. */
+import { encodeJson, link, sha256, target } from "../trace/bytes.ts";
+import type { OutcomeFacts } from "../trace/frame.ts";
+import type { Carry, Hash, Json, State } from "../trace/ports.ts";
+import type { Head, Step } from "../trace/seal.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { openWriter, type Writer } from "../trace/writer.ts";
+import { decide, type Effect, type Handler, higherTier, needsConsent, type Performed } from "./effect.ts";
+import type { Files } from "./files.ts";
+import { type Lock, makeLock } from "./lock.ts";
+import { findScope, type Grants, grantsOf, NameError, type ScopeRef } from "./registry.ts";
+import { putBytes } from "./thread.ts";
+
+/** Thrown where another live process drives the scope. */
+export class Busy extends Error {
+  constructor(
+    readonly scope: string,
+    readonly pid: number | null,
+  ) {
+    super(`Another process${pid ? ` (pid ${pid})` : ""} is driving ${scope}: wait for it, or stop it first.`);
+  }
+}
+
+export interface LiveScope {
+  readonly store: EmbeddedStore;
+  readonly ref: ScopeRef;
+  readonly writer: Writer;
+  readonly grants: Grants;
+  readonly lock: Lock;
+  /** Asked for each effect, the first first; those of the scopes around it come behind them. */
+  readonly handlers: Handler[];
+  /** Its files and processes; absent for a scope that only records. */
+  readonly files: Files | null;
+  head(): Head;
+  /** Writes the intent and takes the place in the lock's queue; the outcome comes with `settled`. */
+  begin(effect: Effect, signal: AbortSignal): Promise<Pending>;
+  /** Performs again the effect of step `n`, whose intent is written. */
+  again(n: number, effect: Effect, signal: AbortSignal): Pending;
+  /** Gives the lease back; kills what still runs in the scope. */
+  close(): Promise<void>;
+}
+
+export interface Pending {
+  n: number;
+  settled: Promise<Settled>;
+}
+
+export interface Settled {
+  n: number;
+  outcome: OutcomeFacts;
+  /** Steps that this outcome sealed. */
+  sealed: Step[];
+}
+
+/** The key by which an outside system can tell attempts of one intent from other intents. */
+export const idempotencyKey = (log: string, n: number, intent: string): string => sha256(`${log}\n${n}\n${intent}`);
+
+export interface AttachOptions {
+  handlers?: Handler[];
+  /** Gives the files of the scope at a state; called once the lease is held. */
+  files?: (scope: { ref: ScopeRef; head: Head; grants: Grants }) => Promise<Files>;
+}
+
+/** Becomes the one driver of a scope. Throws `Busy` while another lives. The caller closes it. */
+export async function attach(store: EmbeddedStore, name: string, options: AttachOptions = {}): Promise<LiveScope> {
+  const ref = await findScope(store, name);
+  if (!ref) throw new NameError(`There is no scope ${name}: \`shepherd status\` lists them.`);
+  const key = `log/${ref.log}`;
+  const epoch = await store.leases.acquire(key, (await store.logs.end(ref.log)).epoch);
+  if (epoch === null) throw new Busy(name, (await store.leases.holder(key))?.pid ?? null);
+  try {
+    const writer = await openWriter(store, ref.log, epoch);
+    const grants = await grantsOf(store, ref.log);
+    const files = options.files ? await options.files({ ref, head: writer.fold.head(), grants }) : null;
+    return live(store, ref, writer, grants, files, options.handlers ?? []);
+  } catch (error) {
+    await store.leases.release(key, epoch);
+    throw error;
+  }
+}
+
+function live(
+  store: EmbeddedStore,
+  ref: ScopeRef,
+  writer: Writer,
+  grants: Grants,
+  files: Files | null,
+  handlers: Handler[],
+): LiveScope {
+  const lock = makeLock();
+
+  const settle = async (n: number, effect: Effect, ticket: Ticket, signal: AbortSignal): Promise<Settled> => {
+    const finish = async (performed: Performed, captured: Captured | null): Promise<Settled> => {
+      const tier = performed.tier && higherTier(performed.tier, effect.intent.tier);
+      const outcome: OutcomeFacts = {
+        ...performed.facts,
+        status: performed.status,
+        ...(tier && tier !== effect.intent.tier && { tier }),
+        ...(performed.result && { result: performed.result }),
+        ...(performed.threads && { threads: performed.threads }),
+        ...(captured && { workspace: captured.workspace }),
+        ...(captured?.background && { background: true }),
+      };
+      const witness = { at: Date.now(), ...performed.witness };
+      const sealed = await writer.outcome(n, outcome, { witness, ...(captured && { carry: captured.carry }) });
+      return { n, outcome, sealed };
+    };
+    try {
+      const view = {
+        scope: ref.name,
+        n,
+        kind: effect.intent.kind,
+        tier: effect.intent.tier,
+        name: effect.name,
+        input: effect.input,
+      };
+      const { decision, input, by } = await decide(view, handlers, signal);
+      if (decision.kind === "deny") {
+        const refused = await effect.refused(decision.reason);
+        return await finish({ ...refused, status: "denied", facts: { ...refused.facts, by } }, null);
+      }
+      if (decision.kind === "answer")
+        return await finish({ ...decision.result, facts: { ...decision.result.facts, by } }, null);
+      if (input !== effect.input)
+        await writer.part(n, { part: "rewrite", what: await putBytes(store, encodeJson(input)), by });
+      if (needsConsent(effect.intent.tier)) await writer.note(n, { note: "allowed", by });
+      if (effect.intent.tier !== "reversible") await writer.sync();
+      await orAbort(ticket.held, signal);
+      const background = effect.lock === "exclusive" && files ? await files.backgroundWrites() : false;
+      const key = idempotencyKey(ref.log, n, effect.intent.what ?? effect.name);
+      const performed = await effect.run({ n, key, input, signal });
+      const captured = effect.lock === "exclusive" && files ? await files.capture() : null;
+      return await finish(performed, captured && { ...captured, background });
+    } finally {
+      ticket.release();
+    }
+  };
+
+  const request = (effect: Effect): Ticket => (effect.lock === "none" ? FREE : lock.request(effect.lock));
+
+  const pending = (n: number, effect: Effect, signal: AbortSignal): Pending => {
+    const settled = settle(n, effect, request(effect), signal);
+    // Whoever awaits it sees the error; until then it is not unhandled.
+    settled.catch(() => {});
+    return { n, settled };
+  };
+
+  return {
+    store,
+    ref,
+    writer,
+    grants,
+    lock,
+    handlers,
+    files,
+    head: () => writer.fold.head(),
+    begin: async (effect, signal) => {
+      const links = {
+        ...(effect.turn !== undefined && { turn: effect.turn }),
+        ...(effect.inside !== undefined && { inside: effect.inside }),
+      };
+      const facts = { ...effect.intent, ...(effect.lock === "shared" && { shared: true }) };
+      const n = await writer.intent(facts, Object.keys(links).length > 0 ? { links } : {});
+      return pending(n, effect, signal);
+    },
+    again: (n, effect, signal) => pending(n, effect, signal),
+    close: async () => {
+      try {
+        await files?.close();
+        await writer.sync();
+      } finally {
+        await store.leases.release(`log/${ref.log}`, writer.epoch);
+      }
+    },
+  };
+}
+
+/** Waits, but not beyond an abort: a call that waits then stays open, and is performed when the run goes on. */
+function orAbort(wait: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    wait.then(() => {
+      signal.removeEventListener("abort", abort);
+      resolve();
+    }, reject);
+  });
+}
+
+type Ticket = ReturnType<Lock["request"]>;
+const FREE: Ticket = { held: Promise.resolve(), release: () => {} };
+
+export interface Captured {
+  workspace: OutcomeFacts["workspace"] & string;
+  carry: Carry;
+  background?: boolean;
+}
+
+/** What the files of a commit are, as hashes. */
+export interface Restorable {
+  tree: Hash;
+  carry: Carry;
+}
+
+export const restorable = (state: State, carry: Carry): Restorable => ({ tree: target(state.roots.workspace), carry });
+
+export const treeLink = (tree: Hash) => link("tree", tree);
+
+/** Writes a step that only sets the state: it has its outcome at once. */
+export async function record(
+  scope: { writer: Writer },
+  facts: Parameters<Writer["intent"]>[0],
+  outcome: OutcomeFacts,
+  extra: { carry?: Carry; witness?: { [key: string]: Json } } = {},
+): Promise<{ n: number; sealed: Step[] }> {
+  const n = await scope.writer.intent(facts, extra.witness ? { witness: extra.witness } : {});
+  const sealed = await scope.writer.outcome(n, outcome, {
+    witness: { at: Date.now() },
+    ...(extra.carry && { carry: extra.carry }),
+  });
+  return { n, sealed };
+}

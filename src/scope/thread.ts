@@ -1,0 +1,100 @@
+/** Conversations: lists of content-addressed items, and which calls of theirs are open. */
+import { decodeJson, encodeJson, link, sha256, target } from "../trace/bytes.ts";
+import { Forgotten } from "../trace/objects.ts";
+import { type Link, MAX_OBJECT, type Session } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { rebuild } from "./history.ts";
+
+export type Block = { type: "text"; text: string } | { type: "call"; id: string; name: string; input: unknown };
+export type Call = Extract<Block, { type: "call" }>;
+
+export type Item =
+  | { role: "user"; content: Block[] }
+  | { role: "assistant"; content: Block[] }
+  | { role: "result"; call: string; status: string; content: Block[] };
+
+/** Stores bytes of any size and gives the link by which a frame may name them. */
+export async function putBytes(store: EmbeddedStore, bytes: Uint8Array): Promise<Link> {
+  if (bytes.length <= MAX_OBJECT) return link("blob", await store.objects.put(bytes));
+  const ids: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += MAX_OBJECT)
+    ids.push(Buffer.from(await store.objects.put(bytes.subarray(at, at + MAX_OBJECT)), "hex"));
+  const head = Buffer.alloc(8);
+  head.writeBigUInt64BE(BigInt(bytes.length));
+  return link("chunks", await store.objects.put(Buffer.concat([Buffer.from("shepherd chunks 1\n"), head, ...ids])));
+}
+
+/** The bytes that a blob or a chunk list stands for. Throws if they are missing or forgotten. */
+export async function getBytes(store: EmbeddedStore, of: Link): Promise<Buffer> {
+  const bytes = await store.objects.get(target(of));
+  if (!bytes)
+    throw new Error(`The object ${target(of).slice(0, 12)} is missing from the store: run \`shepherd fsck\`.`);
+  if (!of.startsWith("chunks:")) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const start = "shepherd chunks 1\n".length + 8;
+  const parts: Uint8Array[] = [];
+  for (let at = start; at + 32 <= bytes.length; at += 32) {
+    const part = await store.objects.get(Buffer.from(bytes.subarray(at, at + 32)).toString("hex"));
+    if (!part) throw new Error(`A part of the object ${target(of).slice(0, 12)} is missing: run \`shepherd fsck\`.`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+export const putItem = (store: EmbeddedStore, item: Item): Promise<Link> => putBytes(store, encodeJson(item));
+
+export async function getItem(store: EmbeddedStore, of: Link): Promise<Item> {
+  try {
+    return decodeJson(await getBytes(store, of)) as unknown as Item;
+  } catch (error) {
+    if (!(error instanceof Forgotten)) throw error;
+    return { role: "user", content: [{ type: "text", text: "[forgotten]" }] };
+  }
+}
+
+/** Links of a conversation's items, oldest first. */
+export async function itemLinks(store: EmbeddedStore, session: Session | undefined): Promise<Link[]> {
+  const links: Link[] = [];
+  let rebuilt = false;
+  for (let at = session?.items ?? null; at; ) {
+    const bytes = await store.derived.get(target(at));
+    if (!bytes) {
+      if (rebuilt)
+        throw new Error(`The conversation ${target(at).slice(0, 12)} follows from no log here: run \`shepherd fsck\`.`);
+      await rebuild(store);
+      rebuilt = true;
+      continue;
+    }
+    const node = decodeJson(bytes) as unknown as { before: Link | null; item: Link };
+    links.push(node.item);
+    at = node.before;
+  }
+  return links.reverse();
+}
+
+export async function itemsOf(store: EmbeddedStore, session: Session | undefined): Promise<Item[]> {
+  return Promise.all((await itemLinks(store, session)).map((each) => getItem(store, each)));
+}
+
+/** Calls of the last message that asks for any, without a result yet, in block order. */
+export function openCalls(items: readonly Item[]): Call[] {
+  const answered = new Set<string>();
+  for (let at = items.length - 1; at >= 0; at--) {
+    const item = items[at]!;
+    if (item.role === "result") answered.add(item.call);
+    else if (item.role === "assistant")
+      return item.content.filter((block): block is Call => block.type === "call" && !answered.has(block.id));
+    else return [];
+  }
+  return [];
+}
+
+/** The result that a call gets which is not performed. */
+export const notRun = (call: string, why: string): Item => ({
+  role: "result",
+  call,
+  status: "not-run",
+  content: [{ type: "text", text: `not run: ${why}` }],
+});
+
+/** Name of a call's content, for its intent. */
+export const callHash = (call: Call): string => sha256(encodeJson(call));

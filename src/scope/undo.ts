@@ -1,0 +1,85 @@
+/** Undo: appends the inverse of an operation. */
+import type { EmbeddedStore } from "../trace/store.ts";
+import { invert, putConflicts } from "./merge.ts";
+import { type Operation, planOperation, updateOperation } from "./operations.ts";
+import { findScope, NameError, setDiscarded } from "./registry.ts";
+import type { LiveScope } from "./scope.ts";
+import { before, StepError } from "./view.ts";
+
+export interface Undone {
+  /** Number of the undo itself, and of the step it made (null for a discard). */
+  op: number;
+  n: number | null;
+  status: "done" | "conflict";
+  conflicts: Array<{ path: Buffer; why: string }>;
+  threads: string[];
+}
+
+/** Takes back an operation that changed the state of a scope: revert, merge, sync, resolve. Synced at return. */
+export async function undoInScope(scope: LiveScope, operation: Operation): Promise<Undone> {
+  const { store, writer, ref } = scope;
+  const step = operation.n === null ? undefined : writer.fold.steps.get(operation.n);
+  if (!step?.sealed) throw new StepError(`Operation ${operation.op} made no step that could be taken back.`);
+  const was = before(writer.fold, step);
+  const now = scope.head();
+  if (!was.state || !now.state) throw new StepError(`Nothing is before operation ${operation.op}.`);
+  const inverse = await invert(
+    store,
+    { before: { state: was.state, carry: was.carry }, after: step.sealed.state },
+    now.state,
+  );
+
+  const undo = await planOperation(store, {
+    kind: "undo",
+    workspace: ref.workspace,
+    scope: ref.name,
+    log: ref.log,
+    undoes: operation.op,
+  });
+  const n = await writer.intent({ kind: "undo", tier: "reversible", of: step.sealed.id }, { witness: { op: undo.op } });
+  if (inverse.state) {
+    const carry = inverse.carry ?? now.carry;
+    await scope.files?.restore(inverse.state.roots.workspace, carry);
+    await writer.outcome(n, { status: "done", state: inverse.state }, { carry, witness: { at: Date.now() } });
+  } else {
+    const conflict = await putConflicts(store, inverse.conflicts, inverse.threads);
+    await writer.outcome(n, { status: "conflict", conflict }, { witness: { at: Date.now() } });
+  }
+  await writer.sync();
+  await updateOperation(store, undo, { state: "done", n });
+  if (inverse.state) await updateOperation(store, operation, { state: "undone" });
+  const { conflicts, threads } = inverse;
+  return { op: undo.op, n, status: inverse.state ? "done" : "conflict", conflicts, threads };
+}
+
+/** Discards a scope: its name stands for nothing that is worked on, until it is brought back or retention takes it. Synced at return. */
+export async function discardScope(store: EmbeddedStore, name: string): Promise<Operation> {
+  const scope = await findScope(store, name);
+  if (!scope) throw new NameError(`There is no scope ${name}: \`shepherd status\` lists them.`);
+  if (scope.discarded !== null) throw new NameError(`${name} is discarded already; \`shepherd undo\` brings it back.`);
+  const operation = await planOperation(store, {
+    kind: "discard",
+    workspace: scope.workspace,
+    scope: name,
+    log: scope.log,
+  });
+  await setDiscarded(store, scope, Date.now());
+  return (await updateOperation(store, operation, { state: "done" })) ?? operation;
+}
+
+/** Brings a discarded scope back. Synced at return. */
+export async function undoDiscard(store: EmbeddedStore, operation: Operation): Promise<Undone> {
+  const scope = await findScope(store, operation.scope);
+  if (!scope) throw new NameError(`${operation.scope} is gone: retention has taken it.`);
+  const undo = await planOperation(store, {
+    kind: "undo",
+    workspace: operation.workspace,
+    scope: operation.scope,
+    log: operation.log,
+    undoes: operation.op,
+  });
+  await setDiscarded(store, scope, null);
+  await updateOperation(store, undo, { state: "done" });
+  await updateOperation(store, operation, { state: "undone" });
+  return { op: undo.op, n: null, status: "done", conflicts: [], threads: [] };
+}

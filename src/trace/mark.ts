@@ -1,0 +1,173 @@
+/**
+ * Which logs and objects are kept: what the roots reach. A log that is kept keeps everything that any intact record of it names, the logs
+ * that it names (the one it was forked from, one that it merged), and every log from which a commit or a part of a conversation follows
+ * that it names only by its hash.
+ */
+import { decodeJson, parseLink, sha256 } from "./bytes.ts";
+import { countingFrames, type Names, namesIn, recordNames, withLog } from "./logfile.ts";
+import type { Hash, Json, Link } from "./ports.ts";
+import { breather, type Followers, packShelf, type Reach, startReach, type Trouble } from "./reach.ts";
+import { type Fold, startFold } from "./seal.ts";
+import type { EmbeddedStore } from "./store.ts";
+
+/** What must be kept for its own sake. */
+export interface Roots {
+  logs: Iterable<string>;
+  links?: Iterable<Link>;
+  /** Commits: the logs are kept that they follow from. */
+  hashes?: Iterable<Hash>;
+}
+
+export interface Marking {
+  readonly reach: Reach;
+  /** Logs that are kept. */
+  readonly kept: ReadonlySet<string>;
+  /** What could not be followed, without what was forgotten on request and without what follows from the logs. */
+  readonly troubles: ReadonlyMap<Link, Trouble>;
+  /** Kept logs in which a record is broken: what it named cannot be known. */
+  readonly broken: ReadonlySet<string>;
+  /** Takes in `roots`, and all that was written since the last call. What was marked once stays so. */
+  add(roots: Roots): Promise<void>;
+}
+
+/** Troubles beyond this are counted as one: their number says nothing more. */
+const MOST = 10_000;
+
+export function startMarking(
+  store: EmbeddedStore,
+  followers: Followers,
+  options: { signal?: AbortSignal | undefined; onLog?: (done: number, known: number) => void } = {},
+): Marking {
+  const { disk, directory } = store;
+  const troubles = new Map<Link, Trouble>();
+  const shelf = { current: packShelf(store.objects, store.derived) };
+  const reach = startReach(
+    { holds: (id) => shelf.current.holds(id), read: (id) => shelf.current.read(id) },
+    followers,
+    {
+      signal: options.signal,
+      onTrouble: (trouble) => {
+        const { kind, id } = parseLink(trouble.link)!;
+        // A node of a conversation follows from a log; that log must be kept instead.
+        if (kind === "items" && trouble.what !== "malformed") wanted.add(id);
+        else if (trouble.what !== "forgotten" && troubles.size < MOST) troubles.set(trouble.link, trouble);
+      },
+    },
+  );
+  const kept = new Set<string>();
+  const broken = new Set<string>();
+  const readTo = new Map<string, number>();
+  const wanted = new Set<Hash>();
+  // Of logs that nothing keeps so far: what follows from them.
+  const following = new Map<string, Set<Hash>>();
+  const rest = breather(options.signal);
+
+  const take = async (names: Names, queue: string[]): Promise<void> => {
+    for (const hash of names.hashes) wanted.add(hash);
+    for (const link of names.links) if (link.startsWith("items:")) wanted.add(parseLink(link)!.id);
+    queue.push(...names.logs);
+    await reach.follow(names.links);
+  };
+
+  /** Everything that `log` names and was not read before. */
+  const read = async (log: string, queue: string[]): Promise<void> => {
+    const file = disk.open(`${directory}/logs/${log}.log`);
+    if (!file) return;
+    try {
+      for (const names of recordNames(file, log, readTo.get(log), () => broken.add(log))) {
+        readTo.set(log, names.end);
+        await take(names, queue);
+      }
+    } finally {
+      file.close();
+    }
+  };
+
+  return {
+    reach,
+    kept,
+    troubles,
+    broken,
+    add: async (roots) => {
+      store.objects.refresh();
+      store.derived.refresh();
+      shelf.current = packShelf(store.objects, store.derived);
+      // What was missing may have been put since.
+      const again = [...troubles.values()].filter(({ what }) => what === "missing").map(({ link }) => link);
+      for (const link of again) troubles.delete(link);
+      await reach.follow(again);
+      const there = new Set(await store.logs.list());
+      const queue: string[] = [...kept];
+      await take({ links: [...(roots.links ?? [])], logs: [...roots.logs], hashes: [...(roots.hashes ?? [])] }, queue);
+      const done = new Set<string>();
+      for (;;) {
+        for (let log = queue.pop(); log !== undefined; log = queue.pop()) {
+          if (done.has(log) || !there.has(log)) continue;
+          done.add(log);
+          kept.add(log);
+          await read(log, queue);
+          options.onLog?.(done.size, there.size);
+        }
+        for (const log of there) {
+          if (done.has(log)) continue;
+          await rest();
+          let ids = following.get(log);
+          if (!ids) following.set(log, (ids = followsFrom(store, log)));
+          for (const id of ids) {
+            if (!wanted.has(id)) continue;
+            queue.push(log);
+            break;
+          }
+        }
+        if (queue.length === 0) return;
+      }
+    },
+  };
+}
+
+/** The ids of all commits and nodes of conversations that follow from a log. */
+export function followsFrom(store: Pick<EmbeddedStore, "disk" | "directory">, log: string): Set<Hash> {
+  const ids = new Set<Hash>();
+  try {
+    withLog(store.disk, store.directory, log, (file) => {
+      let fold: Fold | null = null;
+      for (const each of countingFrames(file)) {
+        if ("frame" in each) fold?.push(each.frame, each.hash);
+        else fold = startFold(each, (bytes) => ids.add(sha256(bytes)));
+      }
+    });
+  } catch {
+    // Nothing follows from what stands behind a frame that breaks a law.
+  }
+  return ids;
+}
+
+/**
+ * The logs and objects that refs name: the value of a ref is the id of a log, or JSON with ids of logs and links anywhere in it.
+ * @param keep which refs count; by default all
+ */
+export async function refRoots(
+  store: Pick<EmbeddedStore, "refs">,
+  keep: (ref: { name: string; value: string }) => boolean = () => true,
+): Promise<Required<Roots>> {
+  const roots = { logs: new Set<string>(), links: new Set<Link>(), hashes: new Set<Hash>() };
+  for (const ref of await store.refs.list("")) {
+    if (!keep(ref)) continue;
+    const names = namesInRef(ref.value);
+    for (const log of names.logs) roots.logs.add(log);
+    for (const link of names.links) roots.links.add(link);
+    for (const hash of names.hashes) roots.hashes.add(hash);
+  }
+  return roots;
+}
+
+/** What the value of a ref names. */
+export function namesInRef(value: string): Names {
+  let parsed: Json = value;
+  try {
+    parsed = decodeJson(Buffer.from(value));
+  } catch {
+    // The text itself.
+  }
+  return namesIn(typeof parsed === "object" ? parsed : value);
+}

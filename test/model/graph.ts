@@ -1,0 +1,134 @@
+/** The commit graph, and what a merge, a sync, an undo or their resolution would come to. */
+import { find, operations, traceOf, unsealed } from "./query.ts";
+import { empty } from "./seal.ts";
+import type { Commit, Conflict, Intent, Links, Name, State, System, Threads, Turns, Workspace } from "./types.ts";
+import { edited, pick, threeWay } from "./value.ts";
+
+/** All commits that the logs give. Siblings with the same content share them. */
+export function commits(sys: System): Map<string, Commit> {
+  const all = new Map<string, Commit>();
+  for (const name of Object.keys(sys.scopes)) for (const s of traceOf(sys, name).sealed) all.set(s.id, s.commit);
+  return all;
+}
+
+/** A commit and all that it came from. */
+export function ancestors(all: ReadonlyMap<string, Commit>, id: string | null): Set<string> {
+  const seen = new Set<string>();
+  const todo = id === null ? [] : [id];
+  for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
+    if (seen.has(at)) continue;
+    seen.add(at);
+    todo.push(...(all.get(at)?.parents ?? []));
+  }
+  return seen;
+}
+
+/** The common commits of which no other common commit comes. */
+export function nearest(all: ReadonlyMap<string, Commit>, a: string, b: string): string[] {
+  const ofB = ancestors(all, b);
+  const common = [...ancestors(all, a)].filter((id) => ofB.has(id));
+  return common.filter((id) => !common.some((other) => other !== id && ancestors(all, other).has(id))).sort();
+}
+
+/** A content that stands for a conflict inside a base: it equals neither side, so any two sides that differ conflict again. */
+const torn = -1;
+
+/** "base = nearest common commit; where several are nearest, their merge by the same rule." */
+export function baseOf(all: ReadonlyMap<string, Commit>, a: string, b: string): Workspace {
+  const [first, ...rest] = nearest(all, a, b);
+  const workspaceOf = (id: string | undefined) => (id === undefined ? undefined : all.get(id)?.state.workspace) ?? {};
+  return rest.reduce((w, id) => {
+    const { workspace, conflict } = threeWay(baseOf(all, first as string, id), w, workspaceOf(id));
+    return edited(
+      workspace,
+      Object.keys(conflict).map((p) => [p, torn]),
+    );
+  }, workspaceOf(first));
+}
+
+/** What a step would set: its state, where its threads come from, and what is in conflict. */
+export interface Proposal {
+  readonly state: State;
+  readonly turns: Turns;
+  readonly conflict: Conflict;
+  readonly adopted: boolean;
+}
+
+/** The same rule thread by thread; a thread that changed on both sides is a conflict and stays. */
+function threeWayThreads(
+  base: Threads,
+  ours: Threads,
+  theirs: Threads,
+): { threads: Threads; conflict: Conflict; back: string[] } {
+  const threads: { [name: string]: Threads[string] } = {};
+  const conflict: { [what: string]: Conflict[string] } = {};
+  const back: string[] = [];
+  for (const name of new Set([base, ours, theirs].flatMap(Object.keys))) {
+    const picked = pick(base[name], ours[name], theirs[name]);
+    const value = picked ? picked.value : ours[name];
+    if (value) threads[name] = value;
+    if (picked && value !== ours[name]) back.push(name);
+    if (!picked) conflict[`thread ${name}`] = { base: base[name], ours: ours[name], theirs: theirs[name] };
+  }
+  return { threads, conflict, back };
+}
+
+/** With `choices`, what they say for the paths in conflict; a thread in conflict then stays as it is. */
+function choose(workspace: Workspace, conflict: Conflict, choices: { [path: string]: number | null } | undefined) {
+  if (!choices) return { workspace, conflict };
+  const chosen = Object.entries(choices).filter(([p]) => p in conflict);
+  const left = Object.entries(conflict).filter(([what]) => !(what in choices) && !what.startsWith("thread "));
+  return { workspace: edited(workspace, chosen), conflict: Object.fromEntries(left) };
+}
+
+/** The inverse of an operation: from its state after to that before, three-way on the present state. "What changed since is a conflict." */
+function inverse(sys: System, name: Name, target: number): Omit<Proposal, "adopted"> {
+  const t = traceOf(sys, name);
+  const n = operations(t)[target]?.n;
+  const at = t.sealed.findIndex((s) => s.n === n);
+  const after = t.sealed[at]?.commit.state ?? empty;
+  const prior = t.sealed[at - 1];
+  const past = prior?.commit.state ?? t.header.origin?.state ?? empty;
+  const turnsThen = prior?.turns ?? t.header.origin?.turns ?? {};
+  const files = threeWay(after.workspace, t.state.workspace, past.workspace);
+  const talk = threeWayThreads(after.threads, t.state.threads, past.threads);
+  const turns = { ...t.turns };
+  for (const thread of talk.back) if (turnsThen[thread] !== undefined) turns[thread] = turnsThen[thread];
+  return {
+    state: { workspace: files.workspace, threads: talk.threads },
+    turns,
+    conflict: { ...files.conflict, ...talk.conflict },
+  };
+}
+
+/** What the step with these facts would set on the present head of scope `name`. */
+export function propose(sys: System, name: Name, n: number, facts: Intent, links: Links): Proposal {
+  const t = traceOf(sys, name);
+  const choices = (facts.what as { choices?: { [path: string]: number | null } } | undefined)?.choices;
+  if (facts.with === undefined) {
+    const back = inverse(sys, name, links.target ?? -1);
+    const { workspace, conflict } = choose(back.state.workspace, back.conflict, choices);
+    return { ...back, state: { ...back.state, workspace }, conflict, adopted: false };
+  }
+  const all = commits(sys);
+  const theirs = all.get(facts.with)?.state ?? empty;
+  const base = t.head === null ? {} : baseOf(all, t.head, facts.with);
+  const merged = threeWay(base, t.state.workspace, theirs.workspace);
+  const { workspace, conflict } = choose(merged.workspace, merged.conflict, choices);
+  // "A parent that has not moved adopts the child's threads." What it has pending counts as moved; a sync brings files only; main has no threads.
+  const idle = unsealed(t).every((s) => s.n === n);
+  const adopted = facts.kind === "merge" && idle && t.head !== null && ancestors(all, facts.with).has(t.head);
+  if (!adopted) return { state: { workspace, threads: t.state.threads }, turns: t.turns, conflict, adopted };
+  const turns = Object.fromEntries(Object.keys(theirs.threads).map((thread) => [thread, n]));
+  return { state: { workspace, threads: theirs.threads }, turns, conflict, adopted };
+}
+
+/** What step n of a scope restores, and from where. */
+export const restored = (
+  sys: System,
+  name: Name,
+  n: number,
+): { state: State; turns: Turns; id: string } | undefined => {
+  const at = find(sys, name, n);
+  return at && { state: at.step.commit.state, turns: at.step.turns, id: at.step.id };
+};
