@@ -58,9 +58,9 @@ async function main(argv: string[]): Promise<number> {
     process.stdout.write(`${version}\n`);
     return 0;
   }
-  const escape = words.indexOf("--");
-  const rest = escape < 0 ? null : words.slice(escape + 1);
-  const own = escape < 0 ? words : words.slice(0, escape);
+  const dashes = words.indexOf("--");
+  const rest = dashes < 0 ? null : words.slice(dashes + 1);
+  const own = dashes < 0 ? words : words.slice(0, dashes);
   let out = makeOutput(own.includes("--json"));
   const interrupt = new AbortController();
   let context: Context | null = null;

@@ -69,7 +69,6 @@ function makeProgress(stderr: NodeJS.WriteStream): Progress {
 
 /** Text from outside, made harmless for a terminal: control characters are shown, not obeyed. */
 export const plain = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach the terminal.
   text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => {
     if (c === "\n") return "⏎";
     if (c === "\t") return " ";

@@ -9,6 +9,7 @@ import type { Head } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { openWriter, type Writer } from "../trace/writer.ts";
 import { type Capture, capture } from "../world/capture.ts";
+import type { Source } from "../world/materialise.ts";
 import { loadCache, saveCache } from "../world/statcache.ts";
 
 export interface Workspace {
@@ -116,3 +117,9 @@ export async function lookAtMain(store: EmbeddedStore, directory: string, option
 
 const sameTree = (head: Head, tree: Hash): boolean =>
   head.state !== null && target(head.state.roots.workspace) === tree;
+
+/** The user's directory as a source of blocks for a scope that starts from it. */
+export const captureSource = (store: EmbeddedStore, workspace: Workspace): Source => ({
+  path: workspace.path,
+  cache: loadCache(`${store.cache("stat")}/${workspace.id}`),
+});

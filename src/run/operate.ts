@@ -3,7 +3,7 @@
  * there is no owner.
  */
 
-import { mergeScope, syncScope } from "../scope/merge.ts";
+import { mergeScope, syncScope, type Take } from "../scope/merge.ts";
 import { listOperations } from "../scope/operations.ts";
 import { findScope } from "../scope/registry.ts";
 import { revertScope } from "../scope/revert.ts";
@@ -26,13 +26,17 @@ export const OPERATIONS: { [name: string]: Operate } = {
     const outside = done.outside.map(({ step, compensated }) => ({ n: step.n, tier: step.intent.tier, compensated }));
     return { n: done.n, op: done.op, outside };
   },
-  merge: async (scope, { from }) => {
+  merge: async (scope, { from, take }) => {
     await settlePending(scope);
-    const merged = await mergeScope(scope, await readScope(scope.store, from as string));
+    const merged = await mergeScope(scope, await readScope(scope.store, from as string), takeOf(take));
     return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
   },
-  sync: async (scope, { id, tree, name }) => {
-    const merged = await syncScope(scope, { id: id as string, tree: tree as string, name: name as string });
+  sync: async (scope, { id, tree, name, take }) => {
+    const merged = await syncScope(
+      scope,
+      { id: id as string, tree: tree as string, name: name as string },
+      takeOf(take),
+    );
     return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
   },
   undo: async (scope, { op }) => {
@@ -47,6 +51,9 @@ export const OPERATIONS: { [name: string]: Operate } = {
     return null;
   },
 };
+
+const takeOf = (value: Json | undefined): Take | undefined =>
+  value === "ours" || value === "theirs" ? value : undefined;
 
 /** Operations for which a worker need not stop. */
 export const BESIDE: ReadonlySet<string> = new Set(["note", "sync"]);

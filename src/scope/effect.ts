@@ -58,6 +58,8 @@ export interface Effect {
   inside?: number;
   /** Which place in the lock's queue it takes: none for what does not touch the files. */
   lock: "none" | "shared" | "exclusive";
+  /** For a container, which holds no lock while it runs: its files are captured once it has ended. */
+  captureAtEnd?: boolean;
   run(attempt: Attempt): Promise<Performed>;
   /** What the worker is told when it is refused. */
   refused(reason: string): Promise<Performed>;

@@ -1,9 +1,22 @@
-/** The files and processes of a scope that is being driven: what the world gives it, and the sandbox its commands run in. */
-import type { Carry, Link } from "../trace/ports.ts";
-import type { Sandbox } from "./exec/sandbox.ts";
+/**
+ * The files and processes of a scope that is being driven: a directory of its own that commands see at the path of the user's, a /tmp of
+ * its own, and the sandbox they run in. All of it is a cache: the store is the truth.
+ */
+import { existsSync, mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { link, target } from "../trace/bytes.ts";
+import type { Carry, Hash, Link } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { type Capture, capture } from "../world/capture.ts";
+import { type FileState, materialise, type Source } from "../world/materialise.ts";
+import { loadCache, saveCache } from "../world/statcache.ts";
+import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
+import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
+import type { Grants } from "./registry.ts";
 
 export interface Files {
-  /** Whether commands see the workspace at its original path. */
+  /** Whether commands see the workspace at its original path. Known once the sandbox is open. */
   readonly samePath: boolean;
   /** Where the workspace is for the scope's commands. */
   readonly path: string;
@@ -13,9 +26,123 @@ export interface Files {
   sandbox(): Promise<Sandbox>;
   /** The files as they are now, as content. */
   capture(): Promise<{ workspace: Link; carry: Carry }>;
-  /** Whether anything was written since the last capture: by a process that went on after its call. */
+  /** Whether a process that went on after its call has written since the last capture. */
   backgroundWrites(): Promise<boolean>;
-  /** Ends the scope's processes and sets the files to a state. */
-  restore(workspace: Link, carry: Carry): Promise<void>;
+  /** Ends the scope's processes and sets the files to a state. `seed`: a directory that holds the same files, to share blocks with. */
+  restore(workspace: Link, carry: Carry, seed?: Source): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface FilesOptions {
+  log: string;
+  /** Path of the user's directory. */
+  workspace: string;
+  grants: Grants;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((text: string) => void) | undefined;
+}
+
+/** Variables that no command of a scope gets: keys of providers, and ways to the user's agents and to other scopes. */
+const WITHHELD =
+  /^(ANTHROPIC_|OPENAI_|GEMINI_|GOOGLE_API_KEY|MISTRAL_|GROQ_|OPENROUTER_|XAI_|DEEPSEEK_|CLAUDE_|CODEX_|AZURE_OPENAI|SSH_AUTH_SOCK$|SSH_AGENT_PID$|SHEPHERD_)/;
+
+export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]: string } =>
+  Object.fromEntries(
+    Object.entries(env).filter((each): each is [string, string] => each[1] !== undefined && !WITHHELD.test(each[0])),
+  );
+
+/** Where the files of a log's scope are while it is driven, and as a cache at rest. */
+export const workDirectory = (store: EmbeddedStore, log: string): string => `${store.cache("work")}/${log}`;
+
+export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
+  const base = workDirectory(store, options.log);
+  const host = `${base}/ws`;
+  const tmp = `${base}/tmp`;
+  mkdirSync(host, { recursive: true, mode: 0o700 });
+  const cacheFile = `${base}/ws.stat`;
+  const cache = loadCache(cacheFile);
+  const tmpCache = loadCache(`${base}/tmp.stat`);
+  const scratch = [Buffer.from(`${tmp}/${SCRATCH_DIR}`)];
+  let sandbox: Promise<Sandbox> | null = null;
+  let samePath = true;
+  let last: Hash | null = null;
+  const pace = (what: string) => ({
+    signal: options.signal,
+    onProgress:
+      options.onProgress && (({ files }: { files: number }) => options.onProgress!(`${what}: ${files} files`)),
+  });
+
+  const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
+    const captured: Capture = await capture(host, store.objects, {
+      cache,
+      ...pace("reading the scope's files"),
+      signal: undefined,
+    });
+    last = captured.tree;
+    const carry: Carry = { mtimes: link("mtimes", captured.mtimes) };
+    if (captured.vcs) carry.vcs = link("tree", captured.vcs);
+    if (captured.vcsMtimes) carry.vcsMtimes = link("mtimes", captured.vcsMtimes);
+    if (existsSync(tmp)) {
+      const inTmp = await capture(tmp, store.objects, { cache: tmpCache, exclude: scratch });
+      carry.tmp = link("tree", inTmp.tree);
+    }
+    return { workspace: link("tree", captured.tree), carry };
+  };
+
+  const open = async (): Promise<Sandbox> => {
+    const path = options.workspace;
+    const opened = await openSandbox({
+      binds: [{ from: host, to: path, mode: "rw" }],
+      readOnly: options.grants.readOnly
+        .map((each) => resolve(path, each))
+        .filter((each) => existsSync(join(host, each.slice(path.length)))),
+      writable: options.grants.writable,
+      hide: [store.directory, ...SECRETS.map((each) => join(homedir(), each))],
+      tmp,
+      env: scopeEnv(),
+      network: "host",
+    });
+    samePath = opened.abilities.samePath;
+    return opened;
+  };
+
+  return {
+    get samePath() {
+      return samePath;
+    },
+    get path() {
+      return samePath ? options.workspace : host;
+    },
+    host,
+    sandbox: () => {
+      sandbox ??= open();
+      return sandbox;
+    },
+    capture: take,
+    backgroundWrites: async () => {
+      if (!sandbox || last === null) return false;
+      if ((await (await sandbox).processes()).length === 0) return false;
+      const before = last;
+      return (await take()).workspace !== link("tree", before);
+    },
+    restore: async (workspace, carry, seed) => {
+      if (sandbox) await (await sandbox).killAll();
+      const state: FileState = {
+        tree: target(workspace),
+        mtimes: carry.mtimes ? target(carry.mtimes) : null,
+        vcs: carry.vcs ? target(carry.vcs) : null,
+        vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
+      };
+      await materialise(host, state, store.objects, { cache, from: seed, ...pace("preparing the scope's files") });
+      if (carry.tmp)
+        await materialise(tmp, { tree: target(carry.tmp) }, store.objects, { cache: tmpCache, exclude: scratch });
+      last = state.tree;
+      saveCache(cacheFile, cache);
+    },
+    close: async () => {
+      await (await sandbox?.catch(() => null))?.dispose();
+      saveCache(cacheFile, cache);
+      saveCache(`${base}/tmp.stat`, tmpCache);
+    },
+  };
 }

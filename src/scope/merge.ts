@@ -52,86 +52,124 @@ export async function putConflicts(
   return link("json", await store.objects.put(encodeJson({ type: "conflict", v: 1, paths, threads })));
 }
 
-/** Merges the head of `child` into a scope. Where the scope has not moved since the fork it takes over all of the child. Synced at return. */
-export async function mergeScope(parent: LiveScope, child: View): Promise<Merged> {
-  const { store, writer, ref } = parent;
+/** Which side a path gets that both changed. */
+export type Take = "ours" | "theirs";
+
+/** Merges two trees; with `take` each conflict is resolved for that side. */
+export async function mergeTaking(
+  store: EmbeddedStore,
+  base: Hash | null,
+  ours: Hash,
+  theirs: Hash,
+  take?: Take,
+): Promise<{ tree: Hash; conflicts: Conflict[]; resolved: number }> {
+  const merged = await mergeTrees(store.objects, base, ours, theirs);
+  if (!take || merged.conflicts.length === 0) return { ...merged, resolved: 0 };
+  const { tree } = take === "ours" ? merged : await mergeTrees(store.objects, base, theirs, ours);
+  return { tree, conflicts: [], resolved: merged.conflicts.length };
+}
+
+/**
+ * Merges the head of `child` into a scope. Where the scope has not moved since the fork it takes over all of the child. A conflict keeps
+ * the scope as it is; merging again with `take` resolves it. Synced at return.
+ */
+export async function mergeScope(parent: LiveScope, child: View, take?: Take): Promise<Merged> {
+  const { store, ref } = parent;
   const ours = parent.head();
   const theirs = child.fold.head();
   if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be merged into it.`);
-  if (!theirs.state || !theirs.id || theirs.id === ours.id)
-    return { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };
+  if (!theirs.state || !theirs.id || theirs.id === ours.id) return NOTHING;
   const { tree: base, bases } = await baseTree(store, ours.id, theirs.id);
-  if (bases.includes(theirs.id)) return { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };
-
+  if (bases.includes(theirs.id)) return NOTHING;
   const adopted = bases.length === 1 && bases[0] === ours.id;
-  const name = child.ref?.name ?? "main";
+  const theirTree = target(theirs.state.roots.workspace);
   const merged = adopted
-    ? { tree: target(theirs.state.roots.workspace), conflicts: [] }
-    : await mergeTrees(store.objects, base, target(ours.state.roots.workspace), target(theirs.state.roots.workspace));
-  const conflict = merged.conflicts.length > 0;
-  const outcome: OutcomeFacts = conflict
-    ? { status: "conflict", conflict: await putConflicts(store, merged.conflicts) }
-    : adopted
-      ? { status: "done", state: theirs.state }
-      : { status: "done", workspace: treeLink(merged.tree) };
-
-  const operation = await planOperation(store, {
-    kind: "merge",
-    workspace: ref.workspace,
-    scope: ref.name,
-    log: ref.log,
-    details: { from: name },
+    ? { tree: theirTree, conflicts: [], resolved: 0 }
+    : await mergeTaking(store, base, target(ours.state.roots.workspace), theirTree, take);
+  const effect: OutcomeFacts = adopted
+    ? { status: "done", state: theirs.state, with: theirs.id }
+    : { status: "done", workspace: treeLink(merged.tree), with: theirs.id };
+  const done = await takeIn(parent, {
+    kind: merged.resolved > 0 ? "resolve" : "merge",
+    from: child.ref?.name ?? "main",
+    of: theirs.id,
+    witness: { merged: child.log },
+    conflicts: merged.conflicts,
+    effect,
+    carry: adopted ? theirs.carry : null,
   });
-  const facts = { kind: "merge" as const, tier: "reversible" as const, with: theirs.id };
-  const n = await writer.intent(facts, { witness: { op: operation.op, merged: child.log, from: name } });
-  if (!conflict && parent.files)
-    await parent.files.restore(
-      outcome.workspace ?? outcome.state!.roots.workspace,
-      adopted ? theirs.carry : ours.carry,
-    );
-  await writer.outcome(n, outcome, { witness: { at: Date.now() }, ...(adopted && { carry: theirs.carry }) });
-  await writer.sync();
-  await updateOperation(store, operation, { state: "done", n });
-  return { n, op: operation.op, status: conflict ? "conflict" : "done", adopted, conflicts: merged.conflicts };
+  return { ...done, adopted };
 }
 
-/** Takes what changed in `theirs` (a tree and the commit it belongs to) into a scope: its files only. Synced at return. */
-export async function syncScope(scope: LiveScope, from: { id: Hash; tree: Hash; name: string }): Promise<Merged> {
-  const { store, writer, ref } = scope;
-  const ours = scope.head();
-  if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
-  const { tree: base, bases } = await baseTree(store, ours.id, from.id);
-  if (bases.includes(from.id)) return { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };
+/** Takes what changed in another tree (of the commit `from.id`) into a scope: its files only. Synced at return. */
+export async function syncScope(
+  scope: LiveScope,
+  from: { id: Hash; tree: Hash; name: string },
+  take?: Take,
+): Promise<Merged> {
+  const { store, ref } = scope;
   const ticket = scope.lock.request("exclusive");
   await ticket.held;
   try {
-    const { tree, conflicts } = await mergeTrees(store.objects, base, target(ours.state.roots.workspace), from.tree);
-    const conflict = conflicts.length > 0;
-    const operation = await planOperation(store, {
+    const ours = scope.head();
+    if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
+    const { tree: base, bases } = await baseTree(store, ours.id, from.id);
+    if (bases.includes(from.id)) return NOTHING;
+    const { tree, conflicts } = await mergeTaking(store, base, target(ours.state.roots.workspace), from.tree, take);
+    return await takeIn(scope, {
       kind: "sync",
-      workspace: ref.workspace,
-      scope: ref.name,
-      log: ref.log,
-      details: { from: from.name },
+      from: from.name,
+      of: from.id,
+      witness: {},
+      conflicts,
+      effect: { status: "done", workspace: treeLink(tree), with: from.id },
+      carry: null,
     });
-    const n = await writer.intent(
-      { kind: "sync", tier: "reversible", with: from.id },
-      { witness: { op: operation.op, from: from.name } },
-    );
-    if (!conflict) await scope.files?.restore(treeLink(tree), ours.carry);
-    await writer.outcome(
-      n,
-      conflict
-        ? { status: "conflict", conflict: await putConflicts(store, conflicts) }
-        : { status: "done", workspace: treeLink(tree) },
-      { witness: { at: Date.now() } },
-    );
-    await writer.sync();
-    await updateOperation(store, operation, { state: "done", n });
-    return { n, op: operation.op, status: conflict ? "conflict" : "done", adopted: false, conflicts };
   } finally {
     ticket.release();
   }
+}
+
+const NOTHING: Merged = { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };
+
+interface Incoming {
+  kind: "merge" | "sync" | "resolve";
+  /** Name of where it comes from, and its commit. */
+  from: string;
+  of: Hash;
+  witness: { [key: string]: string };
+  conflicts: Conflict[];
+  /** The outcome where there is no conflict. */
+  effect: OutcomeFacts;
+  /** What is carried from there; null keeps what the scope has. */
+  carry: Carry | null;
+}
+
+/** The operation and the step by which a scope takes something in, or tells that it conflicts. */
+async function takeIn(scope: LiveScope, incoming: Incoming): Promise<Merged> {
+  const { store, writer, ref } = scope;
+  const { kind, from, conflicts, effect, carry } = incoming;
+  const conflict = conflicts.length > 0;
+  const operation = await planOperation(store, {
+    kind,
+    workspace: ref.workspace,
+    scope: ref.name,
+    log: ref.log,
+    details: { from },
+  });
+  const n = await writer.intent(
+    { kind, tier: "reversible", of: incoming.of },
+    { witness: { ...incoming.witness, op: operation.op, from } },
+  );
+  const extra = { witness: { at: Date.now() } };
+  if (conflict) await writer.outcome(n, { status: "conflict", conflict: await putConflicts(store, conflicts) }, extra);
+  else {
+    await scope.files?.restore(effect.workspace ?? effect.state!.roots.workspace, carry ?? scope.head().carry);
+    await writer.outcome(n, effect, carry ? { ...extra, carry } : extra);
+  }
+  await writer.sync();
+  await updateOperation(store, operation, { state: conflict ? "void" : "done", n });
+  return { n, op: operation.op, status: conflict ? "conflict" : "done", adopted: false, conflicts };
 }
 
 export interface Inverse {

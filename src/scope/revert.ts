@@ -39,7 +39,7 @@ export async function ownedSince(store: EmbeddedStore, view: View, order: number
     const acted = step.outcome ? step.outcome.status !== "denied" && step.outcome.status !== "not-run" : step.allowed;
     if (acted && (tier === "compensable" || tier === "irreversible"))
       owned.push({ log: view.log, step, compensated: view.fold.compensated.has(String(step.n)) });
-    if (step.intent.kind === "merge" && typeof step.witness.merged === "string") {
+    if (step.outcome?.with && typeof step.witness.merged === "string") {
       const child = await readLog(store, step.witness.merged);
       for (const each of await ownedSince(store, child, -1))
         owned.push({

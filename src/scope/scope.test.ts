@@ -141,9 +141,15 @@ test("a conflict is a step that keeps the parent's state and names all three sid
   expect(merged.status).toBe("conflict");
   expect(await now(fix)).toEqual({ a: "ours\n" });
   const step = fix.writer.fold.steps.get(merged.n!)!;
-  expect(step.sealed!.parents).toEqual([fix.writer.fold.steps.get(1)!.sealed!.id, child.head().id]);
+  expect(step.sealed!.parents).toEqual([fix.writer.fold.steps.get(1)!.sealed!.id]);
   const told = JSON.parse(Buffer.from((await store.objects.get(target(step.outcome!.conflict!)))!).toString());
   expect(told.paths).toHaveLength(1);
+  expect((await mergeScope(fix, await readScope(store, "fix.1"))).status).toBe("conflict");
+  const resolved = await mergeScope(fix, await readScope(store, "fix.1"), "theirs");
+  expect(resolved.status).toBe("done");
+  expect(await now(fix)).toEqual({ a: "theirs\n" });
+  expect(fix.writer.fold.steps.get(resolved.n!)!.intent.kind).toBe("resolve");
+  expect((await mergeScope(fix, await readScope(store, "fix.1"))).status).toBe("nothing");
 });
 
 test("a fork of a fork at an inherited step starts from the log where that step stands", async () => {

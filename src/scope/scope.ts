@@ -5,6 +5,7 @@ import type { Carry, Hash, Json, State } from "../trace/ports.ts";
 import type { Head, Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { openWriter, type Writer } from "../trace/writer.ts";
+import { countChanges } from "./changes.ts";
 import { decide, type Effect, type Handler, higherTier, needsConsent, type Performed } from "./effect.ts";
 import type { Files } from "./files.ts";
 import { type Lock, makeLock } from "./lock.ts";
@@ -88,8 +89,17 @@ function live(
   handlers: Handler[],
 ): LiveScope {
   const lock = makeLock();
+  // The tree of the last capture, beside which a step's changes are counted.
+  const state = writer.fold.head().state;
+  let last: Hash | null = state ? target(state.roots.workspace) : null;
+  writer.watch((_frame, sealed) => {
+    const set = sealed.at(-1)?.outcome?.state ?? sealed.at(-1)?.outcome;
+    if (set && "roots" in set) last = target((set as State).roots.workspace);
+    else if (sealed.at(-1)?.intent.kind === "run") last = target(sealed.at(-1)!.sealed!.state.roots.workspace);
+  });
 
-  const settle = async (n: number, effect: Effect, ticket: Ticket, signal: AbortSignal): Promise<Settled> => {
+  const settle = async (n: number, effect: Effect, place: Ticket, signal: AbortSignal): Promise<Settled> => {
+    let ticket = place;
     const finish = async (performed: Performed, captured: Captured | null): Promise<Settled> => {
       const tier = performed.tier && higherTier(performed.tier, effect.intent.tier);
       const outcome: OutcomeFacts = {
@@ -101,7 +111,12 @@ function live(
         ...(captured && { workspace: captured.workspace }),
         ...(captured?.background && { background: true }),
       };
-      const witness = { at: Date.now(), ...performed.witness };
+      const witness: { [key: string]: Json } = { at: Date.now(), ...performed.witness };
+      if (captured) {
+        const tree = target(captured.workspace);
+        witness.changes = { ...(await countChanges(store, tree === last ? tree : last, tree)) };
+        last = tree;
+      }
       const sealed = await writer.outcome(n, outcome, { witness, ...(captured && { carry: captured.carry }) });
       return { n, outcome, sealed };
     };
@@ -129,8 +144,12 @@ function live(
       const background = effect.lock === "exclusive" && files ? await files.backgroundWrites() : false;
       const key = idempotencyKey(ref.log, n, effect.intent.what ?? effect.name);
       const performed = await effect.run({ n, key, input, signal });
-      const captured = effect.lock === "exclusive" && files ? await files.capture() : null;
-      return await finish(performed, captured && { ...captured, background });
+      if (effect.captureAtEnd) {
+        ticket = lock.request("exclusive");
+        await ticket.held;
+      }
+      const captures = files && (effect.lock === "exclusive" || effect.captureAtEnd);
+      return await finish(performed, captures ? { ...(await files.capture()), background } : null);
     } finally {
       ticket.release();
     }

@@ -1,6 +1,6 @@
 /** What lies in a file of records, piece by piece, without trusting any of it: for fsck, and for whoever must not overlook anything. */
 import type { DiskFile } from "./disk.ts";
-import { type Damage, type Found, MAX_RECORD, RECORD_HEAD, scan, valid } from "./record.ts";
+import { type Damage, type Found, MAGIC, MAX_RECORD, RECORD_HEAD, scan, valid } from "./record.ts";
 
 /**
  * `torn`: the beginning of a record whose end was never written, as a process leaves that was killed while it appended, or nothing but zeros,
@@ -70,7 +70,6 @@ export function lengthOf(head: Buffer): number | null {
   return null;
 }
 
-const MAGIC = [0xf5, 0x53, 0x48, 0x50];
 const isStart = (head: Buffer, length: number): boolean =>
   length < RECORD_HEAD && MAGIC.every((byte, i) => i >= head.length || head[i] === byte);
 

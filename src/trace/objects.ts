@@ -64,7 +64,8 @@ export async function openObjects(disk: Disk, directory: string): Promise<Packed
     for (const pack of packs.values()) {
       if (offered && condemned.has(pack.number)) continue;
       const place = pack.find(id);
-      if (place) return { pack, place };
+      // What was forgotten can come back by new work, so a tombstone is nothing that could be named.
+      if (place && !(offered && pack.forgotten(place))) return { pack, place };
     }
     return null;
   };
@@ -88,7 +89,7 @@ export async function openObjects(disk: Disk, directory: string): Promise<Packed
         if (bytes === "forgotten") forgotten = true;
         else if (bytes) return bytes;
       }
-      if (!again && !forgotten) refresh();
+      if (!again) refresh();
     }
     if (forgotten) throw new Forgotten(id);
     return null;

@@ -1,24 +1,26 @@
 /** One pack: a segment of objects, with an index in memory and, for what has been indexed once, on disk. */
-import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
+import { randomBytes } from "node:crypto";
+import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { sha256 } from "./bytes.ts";
 import type { Disk } from "./disk.ts";
+import { emptyIndex, encodeIndex, extendIndex, KEY, type PackIndex, parseIndex, type Place } from "./packindex.ts";
 import { type Hash, MAX_OBJECT } from "./ports.ts";
+import { MAGIC, RECORD_HEAD } from "./record.ts";
 import { openSegment, type Segment } from "./segment.ts";
+
+export type { Place } from "./packindex.ts";
 
 /** First byte of an object's record after its hash. */
 export const RAW = 0;
 export const DEFLATED = 1;
 /** The bytes were destroyed on request; the record keeps its length, filled with zeros. */
 export const TOMBSTONE = 3;
+/** Added to a codec: four bytes follow with which the body was combined by exclusive or, since it contained the magic of a record. */
+const MASKED = 4;
 
-const KEY = 32;
-const ROW = KEY + 8;
-
-/** Where an object lies: offset of its record, and length of the record's payload. */
-export interface Place {
-  offset: number;
-  length: number;
-}
+/** So much behind the index, in objects or bytes, makes it worth writing anew. */
+const MANY = 4096;
+const LONG = 16 << 20;
 
 export interface Pack {
   readonly number: number;
@@ -26,28 +28,32 @@ export interface Pack {
   find(id: Hash): Place | null;
   /** The bytes, or the tombstone; null if the record is damaged. */
   read(place: Place, id: Hash): Uint8Array | "forgotten" | null;
+  /** Whether a tombstone stands there. One small read. */
+  forgotten(place: Place): boolean;
+  /** Written at return. */
   append(id: Hash, bytes: Uint8Array): void;
   /** Takes in what others appended since. */
   refresh(): void;
   entries(): Generator<[Hash, Place]>;
-  /** Writes the index to disk if much has come since the last one. */
+  /** Bytes that were synced when the index on disk was made. */
+  covered(): number;
+  /** Syncs the pack and writes its index to disk, if much has come since the last one. */
   saveIndex(): Promise<void>;
 }
 
 const indexPath = (path: string): string => path.replace(/\.pack$/, ".idx");
-const hexKey = (id: Hash): string => Buffer.from(id, "hex").toString("latin1");
 
 export function openPack(disk: Disk, path: string, number: number): Pack | null {
   const segment = openSegment(disk, path, "pack");
   if (!segment) return null;
-  let sorted = loadIndex(disk, path, segment);
+  let index = loadIndex(disk, path, segment);
   // Objects behind the index on disk, by their hash as 32 Latin-1 characters: half the memory of hex.
   const recent = new Map<string, Place>();
-  let end = sorted.covers;
+  let end = index.covers;
 
   const refresh = (): void => {
     for (const { offset, end: next, payload } of segment.scan(end)) {
-      if (payload.length > KEY) recent.set(payload.toString("latin1", 0, KEY), { offset, length: payload.length });
+      if (payload.length > KEY) recent.set(payload.latin1Slice(0, KEY), { offset, length: payload.length });
       end = next;
     }
   };
@@ -55,33 +61,39 @@ export function openPack(disk: Disk, path: string, number: number): Pack | null 
     number,
     segment,
     refresh,
-    find: (id) => recent.get(hexKey(id)) ?? sorted.find(id),
+    find: (id) => {
+      const key = Buffer.from(id, "hex");
+      return recent.get(key.latin1Slice()) ?? index.find(key);
+    },
     read: (place, id) => unpack(segment.payload(place.offset, place.length), id),
+    forgotten: ({ offset }) => segment.payload(offset + KEY, 1)[0] === TOMBSTONE,
     append: (id, bytes) => {
       const payload = packed(id, bytes);
       const offset = segment.append([payload], end);
+      // Somebody else appended too; which of the records is whose, a look tells.
       if (offset < 0) return refresh();
-      recent.set(payload.toString("latin1", 0, KEY), { offset, length: payload.length });
-      end = segment.size();
+      recent.set(payload.latin1Slice(0, KEY), { offset, length: payload.length });
+      end = offset + RECORD_HEAD + payload.length;
     },
     entries: function* () {
       refresh();
-      yield* sorted.entries();
+      yield* index.entries();
       for (const [key, place] of recent) yield [Buffer.from(key, "latin1").toString("hex"), place];
     },
+    covered: () => index.covers,
     saveIndex: async () => {
-      if (recent.size < 4096 && recent.size < sorted.count) return;
       refresh();
-      const bytes = encodeIndex([...sorted.entries(), ...hexEntries(recent)], end);
-      await disk.create(indexPath(path), bytes, { replace: true });
-      sorted = parseIndex(bytes)!;
-      recent.clear();
+      // Offsets in an index have 32 bits.
+      if ((recent.size < MANY && end - index.covers < LONG) || end > 0xffffffff) return;
+      const size = recent.size;
+      const next = extendIndex(index, recent, end);
+      await segment.sync();
+      await disk.create(indexPath(path), encodeIndex(next), { replace: true });
+      index = next;
+      if (recent.size === size) recent.clear();
+      else for (const [key, { offset }] of recent) if (offset < next.covers) recent.delete(key);
     },
   };
-}
-
-function* hexEntries(recent: Map<string, Place>): Generator<[Hash, Place]> {
-  for (const [key, place] of recent) yield [Buffer.from(key, "latin1").toString("hex"), place];
 }
 
 /** The payload of an object's record. Deflates where that pays. */
@@ -89,27 +101,36 @@ function packed(id: Hash, bytes: Uint8Array): Buffer {
   let codec = RAW;
   let body = bytes;
   if (bytes.length >= 512) {
-    const deflated = deflateRawSync(bytes, { level: 1, memLevel: 9, strategy: constants.Z_DEFAULT_STRATEGY });
+    const deflated = deflateRawSync(bytes, { level: 1, memLevel: 9 });
     if (deflated.length < bytes.length * 0.9) {
       codec = DEFLATED;
       body = deflated;
     }
   }
-  const payload = Buffer.allocUnsafe(KEY + 1 + body.length);
-  payload.write(id, 0, "hex");
-  payload[KEY] = codec;
-  payload.set(body, KEY + 1);
-  return payload;
+  const plain = framed(id, codec, [body]);
+  if (!plain.includes(MAGIC, KEY)) return plain;
+  for (;;) {
+    const mask = randomBytes(4);
+    const masked = framed(id, codec | MASKED, [mask, exclusiveOr(body, mask)]);
+    if (!masked.includes(MAGIC, KEY)) return masked;
+  }
 }
 
+const framed = (id: Hash, codec: number, body: Uint8Array[]): Buffer =>
+  Buffer.concat([Buffer.from(id, "hex"), Buffer.of(codec), ...body]);
+
+const exclusiveOr = (bytes: Uint8Array, mask: Uint8Array): Uint8Array => bytes.map((byte, i) => byte ^ mask[i & 3]!);
+
+/** The object `id` in the payload of a record, or that it was forgotten; null if it is not there whole. */
 export function unpack(payload: Buffer, id: Hash): Uint8Array | "forgotten" | null {
   if (payload.length <= KEY || payload.toString("hex", 0, KEY) !== id) return null;
-  const body = payload.subarray(KEY + 1);
-  if (payload[KEY] === TOMBSTONE) return "forgotten";
-  let bytes: Uint8Array = body;
-  if (payload[KEY] === DEFLATED) {
+  const codec = payload[KEY]!;
+  if (codec === TOMBSTONE) return "forgotten";
+  let bytes: Uint8Array = payload.subarray(KEY + 1);
+  if (codec & MASKED) bytes = exclusiveOr(bytes.subarray(4), bytes.subarray(0, 4));
+  if ((codec & ~MASKED) === DEFLATED) {
     try {
-      bytes = inflateRawSync(body, { maxOutputLength: MAX_OBJECT });
+      bytes = inflateRawSync(bytes, { maxOutputLength: MAX_OBJECT });
     } catch {
       return null;
     }
@@ -117,71 +138,14 @@ export function unpack(payload: Buffer, id: Hash): Uint8Array | "forgotten" | nu
   return sha256(bytes) === id ? bytes : null;
 }
 
-interface Sorted {
-  covers: number;
-  count: number;
-  find(id: Hash): Place | null;
-  entries(): Generator<[Hash, Place]>;
-}
-
-const NOTHING: Sorted = { covers: 0, count: 0, find: () => null, entries: function* () {} };
-
-const INDEX = "shepherd packindex 1\n";
-
-/** Index: heading, u64 covered bytes, u32 count, hash of the rest, then rows `hash, u32 offset, u32 length` sorted by hash. */
-function encodeIndex(entries: Array<[Hash, Place]>, covers: number): Buffer {
-  entries.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
-  const rows = Buffer.allocUnsafe(entries.length * ROW);
-  entries.forEach(([id, place], i) => {
-    rows.write(id, i * ROW, "hex");
-    rows.writeUInt32LE(place.offset, i * ROW + KEY);
-    rows.writeUInt32LE(place.length, i * ROW + KEY + 4);
-  });
-  const head = Buffer.alloc(12);
-  head.writeBigUInt64LE(BigInt(covers), 0);
-  head.writeUInt32LE(entries.length, 8);
-  const check = Buffer.from(sha256(Buffer.concat([head, rows])), "hex");
-  return Buffer.concat([Buffer.from(INDEX), head, check, rows]);
-}
-
-function parseIndex(bytes: Buffer): Sorted | null {
-  const at = INDEX.length;
-  if (bytes.length < at + 44 || bytes.toString("latin1", 0, at) !== INDEX) return null;
-  const covers = Number(bytes.readBigUInt64LE(at));
-  const count = bytes.readUInt32LE(at + 8);
-  const rows = bytes.subarray(at + 44);
-  if (rows.length !== count * ROW) return null;
-  const check = sha256(Buffer.concat([bytes.subarray(at, at + 12), rows]));
-  if (bytes.toString("hex", at + 12, at + 44) !== check) return null;
-  const place = (row: number): Place => ({
-    offset: rows.readUInt32LE(row * ROW + KEY),
-    length: rows.readUInt32LE(row * ROW + KEY + 4),
-  });
-  return {
-    covers,
-    count,
-    find: (id) => {
-      const key = Buffer.from(id, "hex");
-      let low = 0;
-      let high = count - 1;
-      while (low <= high) {
-        const middle = (low + high) >>> 1;
-        const order = key.compare(rows, middle * ROW, middle * ROW + KEY);
-        if (order === 0) return place(middle);
-        if (order < 0) high = middle - 1;
-        else low = middle + 1;
-      }
-      return null;
-    },
-    entries: function* () {
-      for (let i = 0; i < count; i++) yield [rows.toString("hex", i * ROW, i * ROW + KEY), place(i)];
-    },
-  };
-}
-
-function loadIndex(disk: Disk, path: string, segment: Segment): Sorted {
-  const bytes = disk.read(indexPath(path));
-  const sorted = bytes && parseIndex(bytes);
+function loadIndex(disk: Disk, path: string, segment: Segment): PackIndex {
+  let index: PackIndex | null = null;
+  try {
+    const bytes = disk.read(indexPath(path));
+    index = bytes && parseIndex(bytes);
+  } catch {
+    // What cannot be read is as good as none.
+  }
   // An index that covers more than there is belongs to a pack that lost its end.
-  return sorted && sorted.covers <= segment.size() ? sorted : { ...NOTHING, covers: segment.start };
+  return index && index.covers >= segment.start && index.covers <= segment.size() ? index : emptyIndex(segment.start);
 }

@@ -1,17 +1,19 @@
 /**
  * A record in an append-only file: magic, length, checksum of the payload, checksum of these twelve bytes, payload; integers are
- * 32 bits, little-endian. The first byte of the magic occurs in no UTF-8 text, so no record of JSON can contain another.
+ * 32 bits, little-endian. No payload may contain the magic, so that what looks like a record inside of a torn one is the next record, and
+ * not its content: the first byte occurs in no UTF-8 text, and objects are masked where they contain it.
  */
 import { crc32 } from "node:zlib";
 import type { DiskFile } from "./disk.ts";
 
-const MAGIC = Buffer.from([0xf5, 0x53, 0x48, 0x50]);
+export const MAGIC = Buffer.from([0xf5, 0x53, 0x48, 0x50]);
 export const RECORD_HEAD = 16;
 /** No record is larger; a length beyond it is damage. */
 export const MAX_RECORD = (1 << 20) + 4096;
 
 export function encodeRecord(...payload: Uint8Array[]): Buffer {
   const length = payload.reduce((sum, each) => sum + each.length, 0);
+  if (length > MAX_RECORD) throw new Error(`A record of ${length} bytes is over the limit of ${MAX_RECORD}.`);
   const record = Buffer.allocUnsafe(RECORD_HEAD + length);
   let at = RECORD_HEAD;
   for (const each of payload) {
@@ -37,13 +39,17 @@ export interface Damage {
   end: number;
 }
 
+/** Bytes of broken records that are looked through for the beginnings of others, in one scan. */
+const PATIENCE = 64 << 20;
+const WINDOW = 1 << 18;
+
 /**
  * The intact records of `file` from `offset` to its present end. Bytes that form none (a torn write, damage) are passed over to
- * the next magic and told to `damaged`, except an unfinished record at the very end, which may still be being written.
+ * the next magic and told to `damaged`, also at the very end, where they may be a record that is just being written. Takes time
+ * in proportion to the size, whatever the bytes are.
  */
 export function* scan(file: DiskFile, offset: number, damaged?: (damage: Damage) => void): Generator<Found> {
   const size = file.size();
-  const WINDOW = 1 << 18;
   let window: Buffer = Buffer.alloc(0);
   let start = offset;
   const need = (at: number, length: number): Buffer => {
@@ -54,26 +60,29 @@ export function* scan(file: DiskFile, offset: number, damaged?: (damage: Damage)
     return window.subarray(at - start, at - start + length);
   };
   let bad = -1;
+  let patience = PATIENCE;
   let at = offset;
   while (at + RECORD_HEAD <= size) {
     const head = need(at, RECORD_HEAD);
     const length = head.length === RECORD_HEAD && valid(head) ? head.readUInt32LE(4) : -1;
-    const fits = length >= 0 && length <= MAX_RECORD && at + RECORD_HEAD + length <= size;
-    if (fits) {
+    const end = at + RECORD_HEAD + length;
+    let next = at + 1;
+    if (length >= 0 && length <= MAX_RECORD && end <= size) {
       const check = head.readUInt32LE(8);
       const payload = need(at + RECORD_HEAD, length);
       if (payload.length === length && crc32(payload) === check) {
         if (bad >= 0) damaged?.({ offset: bad, end: at });
         bad = -1;
-        const end = at + RECORD_HEAD + length;
-        // A copy: the window is reused.
-        yield { offset: at, end, payload: Buffer.from(payload) };
+        yield { offset: at, end, payload };
         at = end;
         continue;
       }
+      // Somebody can forge a file in which each of many heads claims all that follows.
+      patience -= length;
+      if (patience < 0) next = end;
     }
     if (bad < 0) bad = at;
-    at = nextMagic(need, at + 1, size);
+    at = nextMagic(need, next, size);
   }
   if (bad >= 0) damaged?.({ offset: bad, end: size });
 }

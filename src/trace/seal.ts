@@ -122,7 +122,7 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
     const outcome = step.outcome!;
     const state = applyOutcome(head.state ?? NO_STATE, outcome, made);
     const first = head.id ?? outcome.base;
-    const parents = [...(first ? [first] : []), ...(step.intent.with ? [step.intent.with] : [])];
+    const parents = [...(first ? [first] : []), ...(outcome.with ? [outcome.with] : [])];
     const commit = makeCommit(parents, step.intent, outcome, state);
     made(commit.bytes);
     const carry = step.carried ? { ...head.carry, ...step.carried } : head.carry;

@@ -2,7 +2,8 @@
 import { TOMBSTONE } from "./pack.ts";
 import type { Hash } from "./ports.ts";
 
-const KEY = 32;
+/** Length of the hash that a record of a pack begins with; the codec follows. */
+export const KEY = 32;
 
 /** The payload of a tombstone's record: `length` bytes, those behind hash and codec zero. */
 export function tombstone(id: Hash, length = KEY + 1): Buffer {

@@ -15,10 +15,12 @@ import {
   isHit,
   msOf,
   namesOf,
+  placesIn,
   ROW,
   type Row,
   rowAt,
   type StatCache,
+  sameIds,
   serialAt,
   setRow,
 } from "./statcache.ts";
@@ -177,7 +179,7 @@ async function look(
   const { dir, key, names } = here;
   const special = walk.leftOuts.get(key);
   const same = before !== undefined && before.names === names.join("\0");
-  const index = before && !same ? new Map(namesOf(before).map((name, at) => [name, at])) : null;
+  const places = before && !same ? placesIn(before) : null;
   const kept = new Int32Array(names.length).fill(-1);
   let dropped = false;
   const todo: { index: number; stat: fs.Stats; old: number }[] = [];
@@ -197,7 +199,7 @@ async function look(
       continue;
     }
     walk.stats.files++;
-    const old = same ? at : (index?.get(name) ?? -1);
+    const old = same ? at : (places?.get(name) ?? -1);
     if (old >= 0 && isHit(before!.rows, old, stat)) kept[at] = old;
     else todo.push({ index: at, stat, old });
   }
@@ -409,9 +411,6 @@ const sameInState = (rows: Buffer, index: number, slot: Slot | null): boolean =>
   const { type, mode, ns, id } = rowAt(rows, index);
   return type === slot.type && mode === slot.mode && ns === slot.ns && id === slot.id;
 };
-
-const sameIds = (a: Ids, b: Ids): boolean =>
-  a.tree === b.tree && a.mtimes === b.mtimes && a.vcs === b.vcs && a.vcsMtimes === b.vcsMtimes;
 
 const modeOf = (stat: fs.BigIntStats): number => Number(stat.mode) & 0o7777;
 

@@ -42,14 +42,16 @@ export const closeDir = ({ fd }: Dir): void => fs.closeSync(fd);
 /** The names in a directory, sorted by bytes. */
 export const namesIn = ({ at }: Dir): string[] => fs.readdirSync(arg(at), "latin1").sort();
 
-/** Changes the mode of an entry that is a directory, also of one that may not be opened; never follows a link. */
-export function changeDirMode(parent: Dir, name: string, mode: number): void {
+/** Changes the mode of an entry that is no link, also of one that may not be opened. */
+export function changeMode(parent: Dir, name: string, mode: number): void {
+  const path = arg(parent.at + name);
   if (!held) {
-    if (fs.lstatSync(arg(parent.at + name)).isDirectory()) fs.chmodSync(arg(parent.at + name), mode);
+    fs.lchmodSync(path, mode);
     return;
   }
-  const fd = fs.openSync(arg(parent.at + name), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  const fd = fs.openSync(path, O_PATH | O_NOFOLLOW);
   try {
+    // Of a link this is refused: it leads to the link itself.
     fs.chmodSync(`/proc/self/fd/${fd}`, mode);
   } finally {
     fs.closeSync(fd);

@@ -117,6 +117,64 @@ function cases(text: fc.Arbitrary<{ vocabulary: string[]; lines: string[] }>, mo
 
 const small = fc.oneof(cases(repetitive, 8), cases(source(60, 2), 10));
 
+/** A number below n, reproducibly. Quicker than an arbitrary for each of thousands of lines. */
+type Dice = (n: number) => number;
+function dice(salt: number): Dice {
+  let state = salt | 0;
+  return (n) => {
+    state = (state + 0x9e3779b9) | 0;
+    let x = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
+    return ((x ^ (x >>> 15)) >>> 0) % n;
+  };
+}
+const times = <T>(n: number, of: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => of(i));
+
+/** Texts with changes so large that Git, and so this, stops short of the shortest script. */
+const hardSorts: ((roll: Dice) => { base: string[]; ours: string[]; theirs: string[] })[] = [
+  // Random lines of a few or many kinds, a stretch of them new on one side, the whole turned round on the other.
+  (roll) => {
+    const kinds = [3, 40, 500, 4000][roll(4)]!;
+    const random = (n: number) => times(n, () => `l${roll(kinds)}`);
+    const base = random(2500);
+    const [at, cut] = [roll(2500), roll(2500)];
+    return {
+      base,
+      ours: [...base.slice(0, at), ...random(900), ...base.slice(at + 700)],
+      theirs: [...base.slice(cut), ...random(900), ...base.slice(0, cut)],
+    };
+  },
+  // Runs of unchanged lines, and between them lines that one or both sides made anew.
+  (roll) => {
+    const [runs, kinds] = [20 + roll(40), 20 + roll(300)];
+    const noise = () => times(20 + roll(50), () => `noise ${roll(kinds)}`);
+    const kept = times(runs, (run) => times(10 + roll(40), (i) => `kept ${run} ${i}`));
+    const between = times(runs, noise);
+    const side = (percent: number) =>
+      kept.flatMap((run, i) => [...run, ...(roll(100) < percent ? noise() : between[i]!)]);
+    return { base: side(0), ours: side(roll(101)), theirs: side(roll(101)) };
+  },
+  // Functions whose braces and blank lines are frequent, with others written, removed and rewritten among them.
+  (roll) => {
+    const frequent = ["}", "", "  }", "    return;"];
+    const block = (word: string) => {
+      const dense = 2 + roll(14);
+      return times(4 + roll(60), (i) => (roll(dense) === 0 ? frequent[roll(4)]! : `${word} ${i}`));
+    };
+    const functions = times(60 + roll(60), (i) => [...block(`f${i}`), "}", ""]);
+    const side = (word: string) =>
+      functions.flatMap((body, i) => {
+        const does = roll(8);
+        if (does === 0) return block(`${word}${i}`);
+        if (does === 1) return [...block(`${word}${i}`), ...body];
+        if (does === 2) return [];
+        if (does === 3) return body.map((line) => (roll(3) === 0 ? `${word} ${roll(1e6)}` : line));
+        return body;
+      });
+    return { base: functions.flat(), ours: side("o"), theirs: side("t") };
+  },
+];
+
 // Git's answers, by one shell for many cases.
 
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "lines-"));
@@ -194,31 +252,12 @@ describe.skipIf(!git)("a merge by lines agrees with `git merge-file`", () => {
   test("on thousands of lines with up to hundreds of edits, where Git's comparison takes short cuts", () => {
     const large = fc.oneof(cases(source(400, 40), 12), cases(source(40, 100), 400));
     check(fc.sample(large, { numRuns: runs(300, 15), seed }));
-    // Random lines: thousands of edits, past every threshold of the comparison.
-    const random = (kinds: number, length: number) =>
-      fc.array(
-        fc.nat(kinds - 1).map((n) => `l${n}`),
-        { minLength: length, maxLength: length, size: "max" },
-      );
-    const hard = fc.constantFrom(3, 40, 500, 4000).chain((kinds) =>
-      fc
-        .record({
-          base: random(kinds, 2500),
-          ours: random(kinds, 900),
-          theirs: random(kinds, 900),
-          at: fc.nat(2500),
-          cut: fc.nat(2500),
-        })
-        .map(({ base, ours, theirs, at, cut }) => {
-          const text = (lines: string[]) => `${lines.join("\n")}\n`;
-          return {
-            base: text(base),
-            ours: text([...base.slice(0, at), ...ours, ...base.slice(at + 700)]),
-            theirs: text([...base.slice(cut), ...theirs, ...base.slice(0, cut)]),
-          };
-        }),
-    );
-    check(fc.sample(hard, { numRuns: runs(60, 6), seed }));
+    const hard = fc.record({ sort: fc.constantFrom(...hardSorts), salt: fc.integer() }).map(({ sort, salt }) => {
+      const { base, ours, theirs } = sort(dice(salt));
+      const text = (lines: string[]) => `${lines.join("\n")}\n`;
+      return { base: text(base), ours: text(ours), theirs: text(theirs) };
+    });
+    check(fc.sample(hard, { numRuns: runs(400, 40), seed }));
   });
 });
 

@@ -323,6 +323,15 @@ test("an unchanged side gives the other one exactly; two equal sides give just t
     }),
     params(2000, 200),
   );
+  // One side has all that the other has, and more.
+  const objects = memoryObjects();
+  const base = await store(objects, directory({ a: file("1\n2\n3\n") }));
+  const less = await store(objects, directory({ a: file("0\n2\n3\n") }));
+  const more = await store(objects, directory({ a: file("0\n2\n3\n"), b: file("b") }));
+  const before = objects.puts;
+  expect(await mergeTrees(objects, base, less, more)).toEqual({ tree: more, conflicts: [] });
+  expect(await mergeTrees(objects, base, more, less)).toEqual({ tree: more, conflicts: [] });
+  expect(objects.puts).toBe(before);
 });
 
 test("changes in different directories commute and are both there", async () => {
@@ -374,6 +383,11 @@ describe("files", () => {
     expect(modified.whys).toEqual(["a: modify/delete"]);
     expect(modified.tree).toEqual(directory());
     expect(modified.conflicts[0]).toMatchObject({ base: { type: "f" }, ours: null, theirs: { type: "f" } });
+    // Renamed on one side: the new name is there, with nothing taken for the old one.
+    const renamed = directory({ b: file("x\n"), c: file("c") });
+    expect(await clean(directory({ a: file("x\n"), c: file("c") }), base, renamed)).toEqual(
+      directory({ b: file("x\n") }),
+    );
     expect((await merge(base, root(file("x\n", 0o755)), directory())).tree).toEqual(root(file("x\n", 0o755)));
     expect((await merge(base, root(file("x\n", 0o755)), directory())).whys).toEqual(["a: modify/delete"]);
   });
@@ -493,7 +507,9 @@ describe("directories", () => {
     expect(stays.whys).toEqual(["d: modify/delete"]);
     expect(stays.tree).toEqual(root(directory({}, 0o700)));
     // Something new needs the directory: it has the mode of the only side that has it.
-    expect(await clean(d(0o755), root(), d(0o700, { n: file("n") }))).toEqual(root(directory({ n: file("n") }, 0o700)));
+    const needed = await merge(d(0o755), root(), d(0o700, { n: file("n") }));
+    expect(needed.whys).toEqual(["d: modify/delete"]);
+    expect(needed.tree).toEqual(root(directory({ n: file("n") }, 0o700)));
     const roots = await merge(directory({}, 0o755), directory({}, 0o700), directory({ n: file("n") }, 0o775));
     expect(roots.whys).toEqual([": mode"]);
     expect(roots.tree).toEqual(directory({ n: file("n") }, 0o700));
@@ -714,6 +730,22 @@ describe("several bases", () => {
     // Known: the second base removed it, so the side that has it put it back, and the other left it removed.
     const removed = await mergeBase(objects, [withIt, without], withIt);
     expect(await mergeTrees(objects, removed, withIt, without)).toEqual({ tree: withIt, conflicts: [] });
+  });
+
+  test("lines and mode in dispute: the sides must agree on both", async () => {
+    const objects = memoryObjects();
+    const of = (text: string, mode: number) => directory({ a: file(text, mode) });
+    const [a, b1, b2, o, t] = (await build(
+      objects,
+      of("1\n2\n", 0o444),
+      of("1\nA\n", 0o755),
+      of("1\nB\n", 0o600),
+      of("1\nA\n", 0o644),
+      of("1\nA\n", 0o600),
+    )) as [Hash, Hash, Hash, Hash, Hash];
+    const base = await mergeBase(objects, [b1, b2], a);
+    expect((await mergeTrees(objects, base, o, t)).conflicts.map((c) => c.why)).toEqual(["mode"]);
+    expect(await mergeTrees(objects, base, o, o)).toEqual({ tree: o, conflicts: [] });
   });
 
   test("a directory's own mode in dispute is one that the sides must agree on", async () => {

@@ -1,14 +1,21 @@
 import type { Hash } from "../trace/ports.ts";
+import { quotePath } from "./paths.ts";
 
-/** Thrown where the store lacks an object that a state names. */
+/** Thrown where the store lacks an object that a state names, or where it was forgotten. */
 export class Missing extends Error {
   constructor(
     readonly id: Hash,
     /** What the object would be: a tree, a content. */
     readonly what: string,
-    where = "",
+    /** The path that needs it, where that is known. */
+    readonly path?: Buffer,
+    options?: ErrorOptions,
   ) {
-    super(`The store lacks the ${what} ${id.slice(0, 12)}${where}: run \`shepherd fsck\`, or restore without it (\`--partial\`).`);
+    const of = path ? ` of ${quotePath(path) || "the root directory"}` : "";
+    super(
+      `The store lacks the ${what} ${id.slice(0, 12)}${of}: run \`shepherd fsck\`, or restore without it (\`--partial\`).`,
+      options,
+    );
   }
 }
 

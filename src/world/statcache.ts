@@ -18,6 +18,9 @@ export interface Ids {
   vcsMtimes: Hash | null;
 }
 
+export const sameIds = (a: Ids, b: Ids): boolean =>
+  a.tree === b.tree && a.mtimes === b.mtimes && a.vcs === b.vcs && a.vcsMtimes === b.vcsMtimes;
+
 /** What is known of one directory. Never changed once it is in a cache. */
 export interface DirRecord {
   /** Names of its entries that are part of the state, sorted, joined by NUL. */
@@ -72,6 +75,15 @@ export interface Row {
 export const emptyCache = (): StatCache => ({ dirs: new Map(), nextSerial: 1, generation: null });
 
 export const namesOf = ({ names }: DirRecord): string[] => (names === "" ? [] : names.split("\0"));
+
+const places = new WeakMap<DirRecord, Map<string, number>>();
+
+/** For each name its row. */
+export function placesIn(record: DirRecord): Map<string, number> {
+  let found = places.get(record);
+  if (!found) places.set(record, (found = new Map(namesOf(record).map((name, at) => [name, at]))));
+  return found;
+}
 
 /** Whether what `lstat` says of an entry proves that it has the content that the row names. */
 export const isHit = (rows: Buffer, index: number, stat: fs.Stats): boolean => {

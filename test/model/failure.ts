@@ -1,13 +1,27 @@
 /** Crashes, stale owners, recovery. */
 
 import { compensate } from "./compensate.ts";
-import { effectOf, isCompensated, ownedPast } from "./effects.ts";
+import { effectOf, ownedPast } from "./effects.ts";
 import { leave, unfinishedDiscard } from "./futures.ts";
-import { append, flush, idle, need, part, set, setLive, setScope, type Tx, tr, visible } from "./machine.ts";
-import { attempt, blocksOf, isCall, isDiscarded, isPending, kindOf, pending, tierOf } from "./query.ts";
+import {
+  append,
+  flush,
+  idle,
+  need,
+  outcome,
+  part,
+  put,
+  set,
+  setLive,
+  setScope,
+  type Tx,
+  tr,
+  visible,
+} from "./machine.ts";
+import { attempt, blocksOf, grantsOf, isCall, isDiscarded, isPending, kindOf, pending, tierOf } from "./query.ts";
 import { type Step, seal, stepAt, trace } from "./seal.ts";
 import { finish } from "./together.ts";
-import { send } from "./turn.ts";
+import { said, send } from "./turn.ts";
 import type { Body, Lease, Name, Of, Reply, Scope } from "./types.ts";
 
 /** What dies with an owner: its lease and all that lived in it. The log keeps what was written, the outside what was done. */
@@ -117,12 +131,14 @@ function settled(tx: Tx, name: Name): boolean {
   // "roots back to before"
   const workspace = name === "main" ? {} : visible(tx.sys, view.roots);
   setScope(tx, name, { live: { ...idle, workspace } });
-  for (const s of pending(view)) {
-    const opening = firstWord(view.header.scope, tx, s);
-    if (opening && !append(tx, name, opening)) {
-      setScope(tx, name, { live: null });
-      return false;
-    }
+  // The first frame under the new epoch shuts the old owner out; there is one even if nothing is in doubt.
+  const words = pending(view).map(firstWord);
+  if (!append(tx, name, words[0] ?? { phase: "note", n: null, facts: { note: "taken" }, links: {} })) {
+    setScope(tx, name, { live: null });
+    return false;
+  }
+  for (const [i, s] of pending(view).entries()) {
+    if (i > 0) put(tx, name, words[i] as Body);
     again(tx, name, s);
   }
   return true;
@@ -130,18 +146,14 @@ function settled(tx: Tx, name: Name): boolean {
 
 const asks = (s: Step): boolean => isCall(s) && ["compensable", "irreversible"].includes(tierOf(s));
 
-/** The first frame that recovery writes about a step; none about one that waits for the user. */
-function firstWord(name: Name, tx: Tx, s: Step): Body | undefined {
-  if (kindOf(s) === "model" && blocksOf(s).length > 0) {
-    // "A model call is attempted again only while none of its blocks was passed on; later it ends as `cut`, and its calls count."
-    const thread = s.intent.facts.thread as string;
-    const append = { [thread]: [{ role: "assistant" as const, blocks: blocksOf(s) }] };
-    return { phase: "outcome", n: s.n, facts: { status: "cut", tier: tierOf(s), append }, links: {} };
-  }
-  if (!asks(s)) return { phase: "part", n: s.n, facts: { attempt: attempt(s), aborted: true }, links: {} };
-  const e = effectOf(tr(tx, name), s);
-  if (tierOf(s) === "irreversible" || isCompensated(tx.sys, e)) return undefined;
-  return { phase: "note", n: null, facts: { note: "compensate", scope: name, of: s.n, attempt: e.attempt }, links: {} };
+/**
+ * What recovery writes first about a step: its attempt is over. "A model call is attempted again only while none of its blocks was passed on;
+ * later it ends as `cut` with the blocks it has, and its calls count."
+ */
+function firstWord(s: Step): Body {
+  if (kindOf(s) !== "model" || blocksOf(s).length === 0)
+    return { phase: "part", n: s.n, facts: { attempt: attempt(s), aborted: true }, links: {} };
+  return { phase: "outcome", n: s.n, facts: { status: "cut", tier: tierOf(s), append: said(s) }, links: {} };
 }
 
 /** "reversible → again as a new attempt; repeatable → new attempt, both billed; compensable → compensate once, then ask; irreversible → ask." */
@@ -153,8 +165,14 @@ function again(tx: Tx, name: Name, s: Step): void {
     setLive(tx, name, { asked: [...((tx.sys.scopes[name] as Scope).live ?? idle).asked, s.n] });
     return;
   }
+  const model = kindOf(s) === "model";
+  if (model && !grantsOf(tr(tx, name)).includes("ask")) {
+    // "Authority only shrinks": what was sent under a grant that is gone is not sent again.
+    outcome(tx, name, s.n, { status: "denied" });
+    return;
+  }
   part(tx, name, s.n, { attempt: attempt(s) + 1 });
-  if (kindOf(s) === "model") send(tx, name, s.n);
+  if (model) send(tx, name, s.n);
   else if (!isCall(s)) {
     finish(tx, name, s.n);
     flush(tx, name);

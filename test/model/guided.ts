@@ -318,10 +318,9 @@ const kinds: { readonly [K in Does]: readonly [weight: number, make: Make] } = {
   crash: [
     3,
     (s) => {
-      const during = s.d.chance(60) ? pick(s.sys, s.d, false) : undefined;
-      return [
-        { do: "crash", power: s.d.chance(40), keep: s.d.int(8), ...(during ? { during, after: s.d.int(12) } : {}) },
-      ];
+      const next = s.d.chance(60) ? pick(s.sys, s.d, false) : undefined;
+      const during = next && next.do !== "crash" ? { during: next, after: s.d.int(12) } : {};
+      return [{ do: "crash", power: s.d.chance(40), keep: s.d.int(8), ...during }];
     },
   ],
   seize: [2, (s) => each(s, (scope) => [{ do: "seize", scope }])],
@@ -356,7 +355,8 @@ const partial = (s: Seen): { partial?: true } => (s.sys.forgotten.length && s.d.
 
 /** Something that is likely to be refused: any kind, with arguments drawn blindly. */
 function blind(s: Seen): Command {
-  const scope = s.d.chance(15) ? s.d.of(["nowhere", "main"]) : s.d.of(s.all);
+  const workers = s.all.filter((name) => name !== "main");
+  const scope = s.d.chance(15) || workers.length === 0 ? s.d.of(["nowhere", "main"]) : s.d.of(workers);
   const n = s.d.int(9);
   const thread = s.d.of(["main", "main", "main/1.0"]);
   const edit = anyEdit(s.d);
@@ -407,7 +407,8 @@ function seen(sys: System, d: Dice): Seen {
   return { sys, d, up, all };
 }
 
-const weights = Object.values(kinds).reduce((sum, [weight]) => sum + weight, 0);
+/** Every kind as often as it weighs. */
+const drawn = Object.values(kinds).flatMap((kind) => Array.from({ length: kind[0] }, () => kind));
 
 export function pick(sys: System, d: Dice, mayBeBlind = true): Command {
   const s = seen(sys, d);
@@ -417,8 +418,7 @@ export function pick(sys: System, d: Dice, mayBeBlind = true): Command {
     if (start.length) return d.of(start);
   }
   for (;;) {
-    let at = d.int(weights);
-    const [, make] = Object.values(kinds).find(([weight]) => (at -= weight) < 0) ?? kinds.status;
+    const [, make] = drawn[d.int(drawn.length)] ?? kinds.status;
     const commands = make(s);
     if (commands.length) return d.of(commands);
   }

@@ -80,7 +80,7 @@ export function cut(tx: Tx, name: Name, s: Step, otherwise: "failed" | "aborted"
   else outcome(tx, name, s.n, { status: "cut", append: said(s) });
   return blocks.length === 0 ? "ok" : "cut";
 }
-const said = (s: Step): Threads => ({
+export const said = (s: Step): Threads => ({
   [s.intent.facts.thread as string]: [{ role: "assistant", blocks: blocksOf(s) }],
 });
 
@@ -239,10 +239,7 @@ export function decide(tx: Tx, { scope, n, as }: Of<"decide">): Reply {
     need(!isCompensated(tx.sys, effectOf(t, s)), "compensated");
     outcome(tx, scope, n, result(s, { status: "done", result: "happened", happened: true }));
   } else if (as === "drop") outcome(tx, scope, n, result(s, { status: "aborted", result: "dropped" }));
-  else {
-    part(tx, scope, n, { attempt: attempt(s), aborted: true });
-    part(tx, scope, n, { attempt: attempt(s) + 1 });
-  }
+  else part(tx, scope, n, { attempt: attempt(s) + 1 });
   setLive(tx, scope, { asked: live.asked.filter((a) => a !== n) });
   rest(tx, scope);
   return { ok: "ok", n };

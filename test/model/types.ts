@@ -95,6 +95,8 @@ export type Note =
   | { readonly note: "shrunk"; readonly grant: Grant }
   | { readonly note: "compensate" | "compensated"; readonly scope: Name; readonly of: number; readonly attempt: number }
   | { readonly note: "discard" }
+  /** A new owner has read the log up to here. */
+  | { readonly note: "taken" }
   /** Undo of the discard that is operation `target`. */
   | { readonly note: "restored"; readonly target: number };
 

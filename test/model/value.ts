@@ -2,13 +2,22 @@
 import { createHash } from "node:crypto";
 import type { Conflict, Workspace } from "./types.ts";
 
-/** JSON with sorted keys: one text per value. */
+const texts = new WeakMap<object, string>();
+
+/** JSON with sorted keys: one text per value. Lists (the long threads) are remembered, since no value of the model ever changes. */
 export function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
-  const entries = Object.entries(value).filter(([, v]) => v !== undefined);
-  entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonical(v)}`).join()}}`;
+  if (!Array.isArray(value)) {
+    let text = "";
+    for (const key of Object.keys(value).sort()) {
+      const field = (value as { [key: string]: unknown })[key];
+      if (field !== undefined) text += `${text && ","}"${key}":${canonical(field)}`;
+    }
+    return `{${text}}`;
+  }
+  const text = texts.get(value) ?? `[${value.map(canonical).join()}]`;
+  texts.set(value, text);
+  return text;
 }
 
 export const digest = (value: unknown): string =>

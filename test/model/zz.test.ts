@@ -1,36 +1,35 @@
 import { it } from "vitest";
-import { dice, pick } from "/work/main/test/model/guided.ts";
-import { initial, step } from "/work/main/test/model/step.ts";
+import { journey } from "./journey.ts";
+import * as m from "./step.ts";
 
-it("covers", () => {
+it("laws", () => {
   const N = Number(process.env.N ?? 300);
-  const hits = new Map<string, number>();
   const t0 = Date.now();
-  let steps = 0;
+  const bad = new Map<string, number>();
+  const hits = new Map<string, number>();
   for (let i = 0; i < N; i++) {
-    const d = dice(i * 7919 + 13);
-    let sys = initial({ a: 1, b: 2 });
-    const log: string[] = [];
-    try {
-      for (let j = 0; j < 40; j++) {
-        const c = pick(sys, d);
-        log.push(JSON.stringify(c));
-        const [a, r] = step(sys, c);
-        sys = a;
-        steps++;
-        const k = `${c.do}: ${"ok" in r ? "+" + r.ok : r.refused}`;
-        hits.set(k, (hits.get(k) ?? 0) + 1);
+    const j = journey(m, i * 7919 + 13, 40);
+    for (const h of j.hits) hits.set(h, (hits.get(h) ?? 0) + 1);
+    if (j.verdict) {
+      const k = j.verdict.split(":")[0]!;
+      if (!bad.has(k)) {
+        console.log(
+          j.verdict,
+          "\n  " +
+            j.commands
+              .map((c, i) => JSON.stringify(c) + "  " + j.hits[i])
+              .slice(-14)
+              .join("\n  "),
+        );
       }
-    } catch (e) {
-      console.log(log.slice(-12).join("\n"));
-      throw e;
+      bad.set(k, (bad.get(k) ?? 0) + 1);
     }
   }
+  console.log([...bad], Date.now() - t0, "ms");
   console.log(
     [...hits]
       .sort()
       .map(([k, n]) => `${k} ${n}`)
-      .join("\n"),
+      .join(" | "),
   );
-  console.log(steps, Date.now() - t0, "ms");
 });

@@ -1,9 +1,9 @@
 /** `shepherd merge`: a run's files into the user's directory, or into another run. */
 import { landRun } from "../../run/land.ts";
 import { operate } from "../../run/operate.ts";
+import { quotePath } from "../../world/paths.ts";
 import { confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
-import { displayPath } from "../paths.ts";
 import { chooseRun } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
 
@@ -39,7 +39,7 @@ export const verb: Verb = {
         );
       if (merged.status !== "conflict") return undefined;
       out.line(`${run.name} and ${into} changed the same places; ${into} is left as it was (step ${merged.n}):`);
-      for (const { path, why } of merged.conflicts) out.line(`  ${displayPath(Buffer.from(path, "latin1"))}: ${why}`);
+      for (const { path, why } of merged.conflicts) out.line(`  ${quotePath(Buffer.from(path, "latin1"))}: ${why}`);
       return 3;
     }
     const progress = out.progress();
@@ -53,9 +53,9 @@ export const verb: Verb = {
       from: run.name,
       status: landed.status,
       op: landed.op,
-      changes: landed.changes.map(({ path, kind }) => ({ path: displayPath(path), kind })),
-      held: landed.held.map(({ path, why }) => ({ path: displayPath(path), why })),
-      conflicts: landed.conflicts.map(({ path, why }) => ({ path: displayPath(path), why })),
+      changes: landed.changes.map(({ path, kind }) => ({ path: quotePath(path), kind })),
+      held: landed.held.map(({ path, why }) => ({ path: quotePath(path), why })),
+      conflicts: landed.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })),
     });
     const paths = landed.changes.length === 1 ? "1 path" : `${landed.changes.length} paths`;
     if (landed.status === "nothing") out.line(`Your directory has all of ${run.name} already.`);
@@ -64,10 +64,10 @@ export const verb: Verb = {
       out.line(`Landed ${run.name}: ${paths} in ${landed.directory}. \`shepherd undo\` takes it back.`);
     else out.line(`${run.name} and your directory changed the same places; those are left as you have them:`);
     if (flags["dry-run"])
-      for (const { path, kind } of landed.changes) out.line(`  ${kind.padEnd(8)} ${displayPath(path)}`);
-    for (const { path, why } of landed.conflicts) out.line(`  ${displayPath(path)}: ${why}`);
+      for (const { path, kind } of landed.changes) out.line(`  ${kind.padEnd(8)} ${quotePath(path)}`);
+    for (const { path, why } of landed.conflicts) out.line(`  ${quotePath(path)}: ${why}`);
     for (const { path, why } of landed.held)
-      out.line(`  not landed: ${displayPath(path)} (${why}); \`shepherd merge ${run.name} --yes\` lands it`);
+      out.line(`  not landed: ${quotePath(path)} (${why}); \`shepherd merge ${run.name} --yes\` lands it`);
     return landed.conflicts.length > 0 || landed.held.length > 0 ? 3 : undefined;
   },
 };

@@ -3,7 +3,7 @@
 import { lookAtMain } from "../../run/main.ts";
 import { operate } from "../../run/operate.ts";
 import { workspacePath } from "../../scope/registry.ts";
-import { displayPath } from "../paths.ts";
+import { quotePath } from "../../world/paths.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -40,7 +40,7 @@ export const verb: Verb = {
     if (synced.status === "done") out.line(`Synced your files into ${run.name} as step ${synced.n}.`);
     if (synced.status !== "conflict") return undefined;
     out.line(`You and ${run.name} changed the same places; its files are left as they were (step ${synced.n}):`);
-    for (const { path, why } of synced.conflicts) out.line(`  ${displayPath(Buffer.from(path, "latin1"))}: ${why}`);
+    for (const { path, why } of synced.conflicts) out.line(`  ${quotePath(Buffer.from(path, "latin1"))}: ${why}`);
     return 3;
   },
 };

@@ -28,7 +28,9 @@ export const detect = async (): Promise<Abilities> => (await detectMethod()).abi
 /** As `detect`, with how to go about it. */
 export async function detectMethod(): Promise<Found> {
   if (process.env.SHEPHERD_NO_NAMESPACES === "1")
-    return none("Namespaces are switched off by SHEPHERD_NO_NAMESPACES=1; run `unset SHEPHERD_NO_NAMESPACES` to use them.");
+    return none(
+      "Namespaces are switched off by SHEPHERD_NO_NAMESPACES=1; run `unset SHEPHERD_NO_NAMESPACES` to use them.",
+    );
   found ??= look();
   return found;
 }
@@ -37,7 +39,9 @@ const none = (why: string): Found => ({ abilities: { samePath: false, how: "none
 
 async function look(): Promise<Found> {
   if (process.platform !== "linux")
-    return none(`This system (${process.platform}) has no mount namespaces; run shepherd in a Linux machine, as with \`docker run -it node\`.`);
+    return none(
+      `This system (${process.platform}) has no mount namespaces; run shepherd in a Linux machine, as with \`docker run -it node\`.`,
+    );
   const tools = findTools();
   if (Array.isArray(tools))
     return none(`Programs are missing (${tools.join(", ")}); \`sudo apt install util-linux bash mount\` brings them.`);
@@ -63,7 +67,10 @@ async function trial(method: Method): Promise<void> {
     const [from, to, tmp] = ["from", "to", "tmp"].map((name) => path.join(folder, name)) as [string, string, string];
     for (const made of [from, to, tmp]) fs.mkdirSync(made);
     fs.writeFileSync(path.join(from, "witness"), "");
-    const { pieces } = planView({ binds: [{ from, to, mode: "rw" }], tmp, env: {}, network: "host" }, method.how === "root");
+    const { pieces } = planView(
+      { binds: [{ from, to, mode: "rw" }], tmp, env: {}, network: "host" },
+      method.how === "root",
+    );
     const holder = await startHolder(pieces, method);
     try {
       await enterOnce(holder.enter(), method.tools, path.join(to, "witness"));
@@ -88,7 +95,9 @@ const enterOnce = ([program, ...words]: string[], tools: Tools, file: string): P
       said += chunk.toString();
     });
     child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve() : reject(new Error(said.trim() || "a namespace cannot be entered"))));
+    child.on("close", (code) =>
+      code === 0 ? resolve() : reject(new Error(said.trim() || "a namespace cannot be entered")),
+    );
   });
 
 const setting = (name: string): string => {

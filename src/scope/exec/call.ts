@@ -100,7 +100,14 @@ export async function startCall(program: Program, options: CallOptions): Promise
     const [file, ...words] = program.argv();
     const child = spawn(file!, words, { stdio, env: program.env, cwd: "/", detached: true });
     files.pop();
-    return follow(child, pipes.map((pipe) => pipe.read), report, started, program, options);
+    return follow(
+      child,
+      pipes.map((pipe) => pipe.read),
+      report,
+      started,
+      program,
+      options,
+    );
   } catch (error) {
     for (const pipe of pipes) fs.closeSync(pipe.read);
     throw error;
@@ -109,7 +116,14 @@ export async function startCall(program: Program, options: CallOptions): Promise
   }
 }
 
-function follow(child: ChildProcess, reads: number[], report: number, started: number, program: Program, options: CallOptions): Call {
+function follow(
+  child: ChildProcess,
+  reads: number[],
+  report: number,
+  started: number,
+  program: Program,
+  options: CallOptions,
+): Call {
   const limit = options.maxOutput ?? MAX_OUTPUT;
   const kept: Buffer[] = [];
   let [room, total, over, timedOut, stopped] = [limit, 0, false, false, false];

@@ -96,20 +96,23 @@ function mountScript(pieces: readonly Piece[], method: Method): { script: string
   for (const piece of pieces) {
     const inside = container(pieces, piece);
     if (piece.kind === "readOnly") {
-      flush();
-      lines.push(`there ${word(piece.at)}`);
+      if (inside?.kind !== "proc") {
+        flush();
+        lines.push(`there ${word(piece.at)}`);
+      }
     } else if (inside) {
       flush();
       const rest = piece.at.slice(inside.at.length + 1);
       lines.push(`point ${word(inside.at)} ${word(rest)} ${piece.directory ? "dir" : "file"}`);
     }
-    if (piece.kind === "scratch") {
-      flush();
-      const base = piece.source!.slice(0, piece.source!.indexOf(`/${SCRATCH_DIR}/`));
-      lines.push(`point ${word(base)} ${word(piece.source!.slice(base.length + 1))} dir`);
-    }
     const fd = held.get(piece);
     waiting.push(mountCall(piece, pieces, fd === undefined ? (piece.source ?? piece.at) : `/proc/self/fd/${fd}`));
+    const scratch = pieces.filter((p) => p.kind === "scratch" && p.source!.startsWith(`${piece.at}/${SCRATCH_DIR}/`));
+    if (scratch.length > 0) {
+      flush();
+      for (const { source } of scratch)
+        lines.push(`point ${word(piece.at)} ${word(source!.slice(piece.at.length + 1))} dir`);
+    }
   }
   flush();
   return { script: lines.join("\n"), lists };
@@ -119,7 +122,8 @@ function mountScript(pieces: readonly Piece[], method: Method): { script: string
 export async function startHolder(pieces: readonly Piece[], method: Method): Promise<Holder> {
   const { tools } = method;
   const { script, lists } = mountScript(pieces, method);
-  const caps = method.how === "root" ? `--inh-caps=-all --bounding-set=${CAPABILITIES}` : "--inh-caps=-all --ambient-caps=-all";
+  const caps =
+    method.how === "root" ? `--inh-caps=-all --bounding-set=${CAPABILITIES}` : "--inh-caps=-all --ambient-caps=-all";
   const setUp = `echo ready; read -r _ || exit 1
 ${script}
 echo mounted; read -r _ || exit 1
@@ -135,7 +139,12 @@ exec ${tools.setpriv} --pdeathsig KILL --no-new-privs ${caps} ${tools.bash} --no
   const child = spawn(
     tools.setpriv,
     ["--pdeathsig", "KILL", ...unshare, tools.bash, "--norc", "--noprofile", `/proc/self/fd/${FIRST_SCRIPT}`],
-    { stdio: ["pipe", "pipe", "pipe", ...files], cwd: "/", env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }, detached: true },
+    {
+      stdio: ["pipe", "pipe", "pipe", ...files],
+      cwd: "/",
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+      detached: true,
+    },
   );
   let over = false;
   const ended = new Promise<void>((resolve) => {

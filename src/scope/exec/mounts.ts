@@ -12,8 +12,9 @@ export interface Mount {
   frozen: boolean;
 }
 
-const unescape = (field: string) => field.replace(/\\([0-7]{3})/g, (_, o) => String.fromCharCode(Number.parseInt(o, 8)));
-const escape = (field: string) =>
+const decode = (field: string) =>
+  field.replace(/\\([0-7]{3})/g, (_, o) => String.fromCharCode(Number.parseInt(o, 8)));
+const encode = (field: string) =>
   field.replace(/[ \t\n\r\\#]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`);
 
 /** Parses the bytes of /proc/PID/mountinfo. */
@@ -26,7 +27,7 @@ export function parseMounts(info: Buffer): Mount[] {
     mounts.push({
       id: Number(fields[0]),
       parent: Number(fields[1]),
-      at: unescape(fields[4]!),
+      at: decode(fields[4]!),
       flags: fields[5]!.split(","),
       type: fields[dash + 1]!,
       frozen: (fields[dash + 3] ?? "").split(",").includes("ro"),
@@ -86,4 +87,4 @@ export const makeReadOnly = (mount: Mount): MountCall => ({
 
 /** The calls as lines for `mount --all --fstab`. */
 export const toFstab = (calls: readonly MountCall[]): Buffer =>
-  Buffer.from(calls.map((c) => `${escape(c.from)} ${escape(c.at)} ${c.type} ${c.options} 0 0\n`).join(""), "latin1");
+  Buffer.from(calls.map((c) => `${encode(c.from)} ${encode(c.at)} ${c.type} ${c.options} 0 0\n`).join(""), "latin1");

@@ -122,7 +122,8 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const leaving = new Set<() => void>();
   const check = () => {
     if (disposed) throw new Error("The sandbox is disposed; open another.");
-    if (holder && !holder.alive()) throw new Error("The sandbox has ended (its first process was killed); open another.");
+    if (holder && !holder.alive())
+      throw new Error("The sandbox has ended (its first process was killed); open another.");
   };
   const way = (at: string, direction: "out" | "in") => (holder ? at : translate(spec.binds, at, direction));
   const enter = (session = true): string[] => {
@@ -176,7 +177,9 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   const failed = (report: Buffer, cwd: Command["cwd"], said: string): Error | null => {
     if (report[0] === 0x73) return null;
     if (report[0] === 0x63)
-      return new Error(`The directory ${JSON.stringify(Buffer.from((cwd ?? home) as string).toString())} does not exist in the sandbox; start in another.`);
+      return new Error(
+        `The directory ${JSON.stringify(Buffer.from((cwd ?? home) as string).toString())} does not exist in the sandbox; start in another.`,
+      );
     return new Error(`The command could not be started: ${said.trim() || "the sandbox has ended"}.`);
   };
 
@@ -192,7 +195,9 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   const interactive: Sandbox["interactive"] = async (command) => {
     const files = [unnamedFile(launcher(command)), unnamedFile("", true)];
     const work = (async () => {
-      const [file, ...words] = [...enter(false), bash, ...PLAIN, SCRIPT];
+      // A shell inside cannot give the terminal back to a process group that it cannot see: a bash outside takes it.
+      const lend = process.stdin.isTTY ? [bash, ...PLAIN, "-c", 'set -m; "$@"; exit "$?"', "shepherd"] : [];
+      const [file, ...words] = [...lend, ...enter(false), bash, ...PLAIN, SCRIPT];
       const child = spawn(file!, words, { stdio: ["inherit", "inherit", "inherit", ...files], env: baseEnv, cwd: "/" });
       return await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
         child.once("error", reject);

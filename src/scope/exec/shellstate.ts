@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+import { readList } from "./bashtext.ts";
 
 /** Bytes in JSON: text where they are UTF-8, base64 where they are not. */
 export type Text = string | { base64: string };
@@ -62,9 +63,12 @@ export function decodeShell(bytes: Uint8Array): ShellState {
     (typeof value === "object" && value !== null && typeof (value as { base64?: unknown }).base64 === "string");
   const rows = (list: unknown, check: (row: unknown[]) => boolean) =>
     Array.isArray(list) && list.every((row) => Array.isArray(row) && row.length >= 2 && row.length <= 3 && check(row));
-  const attributes = (value: unknown) => value === undefined || (typeof value === "string" && /^[A-Za-z]*$/.test(value));
+  const attributes = (value: unknown) =>
+    value === undefined || (typeof value === "string" && /^[A-Za-z]*$/.test(value));
   if (!text(state.cwd) || !(state.oldcwd === null || text(state.oldcwd))) throw wrong("cwd");
   if (!rows(state.env, (r) => isName(r[0]) && (r[1] === null || text(r[1])) && attributes(r[2]))) throw wrong("env");
+  for (const [, value, letters = ""] of state.env)
+    if (/[aA]/.test(letters) && value !== null && !isList(fromText(value).toString("latin1"))) throw wrong("env");
   if (!rows(state.functions, (r) => text(r[0]) && text(r[1]) && attributes(r[2]))) throw wrong("functions");
   if (typeof state.options !== "string" || !isOptions(state.options)) throw wrong("options");
   if (!text(state.aliases)) throw wrong("aliases");
@@ -72,9 +76,19 @@ export function decodeShell(bytes: Uint8Array): ShellState {
   return state;
 }
 
+function isList(text: string): boolean {
+  try {
+    return readList(text, 0) === text.length;
+  } catch {
+    return false;
+  }
+}
+
 /** Whether this can be the name of a shell variable. */
-export const isName = (name: unknown): name is string => typeof name === "string" && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name);
+export const isName = (name: unknown): name is string =>
+  typeof name === "string" && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name);
 
 const OPTION = /^(?:set [-+]o [a-z-]+|shopt -[su] [a-z0-9_]+)$/;
 /** Whether these are lines that only set options: they are run as they stand. */
-export const isOptions = (lines: string): boolean => lines.split("\n").every((line) => line === "" || OPTION.test(line));
+export const isOptions = (lines: string): boolean =>
+  lines.split("\n").every((line) => line === "" || OPTION.test(line));

@@ -18,7 +18,13 @@ export function readProcess(pid: number | string): Process | null {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return { pid: Number(pid), state: fields[0]!, parent: Number(fields[1]), group: Number(fields[2]), session: Number(fields[3]) };
+    return {
+      pid: Number(pid),
+      state: fields[0]!,
+      parent: Number(fields[1]),
+      group: Number(fields[2]),
+      session: Number(fields[3]),
+    };
   } catch {
     return null;
   }

@@ -40,10 +40,13 @@ function inGroups(groups: Set<number>): Promise<Array<{ pid: number; command: st
   if (groups.size === 0) return Promise.resolve([]);
   return new Promise((resolve, reject) => {
     execFile("ps", ["-A", "-o", "pid=,pgid=,stat=,command="], { maxBuffer: 64 << 20 }, (error, text) => {
-      if (error) return reject(new Error(`The processes of the scope cannot be listed (${error.message}); is there ps?`));
+      if (error)
+        return reject(new Error(`The processes of the scope cannot be listed (${error.message}); is there ps?`));
       const rows = text.split("\n").flatMap((line) => {
         const [, pid, group, state, command] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? [];
-        return pid && groups.has(Number(group)) ? [{ pid: Number(pid), group: Number(group), state, command: command! }] : [];
+        return pid && groups.has(Number(group))
+          ? [{ pid: Number(pid), group: Number(group), state, command: command! }]
+          : [];
       });
       for (const group of groups) if (!rows.some((row) => row.group === group)) groups.delete(group);
       resolve(rows.filter((row) => !row.state!.startsWith("Z")).map(({ pid, command }) => ({ pid, command })));

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { type Mount, type MountCall, makeReadOnly, visible, within } from "./mounts.ts";
-import { type Bind, SCRATCH, SCRATCH_DIR, type SandboxSpec } from "./spec.ts";
+import { type Bind, type SandboxSpec, SCRATCH, SCRATCH_DIR } from "./spec.ts";
 
 /** One mount of a sandbox. Paths are byte strings (latin1). */
 export interface Piece {
@@ -127,7 +127,9 @@ export function planView(spec: SandboxSpec, root: boolean): View {
 
 /** The piece of the sandbox in which a mount point may have to be made; undefined where the host itself has it. */
 export const container = (pieces: readonly Piece[], piece: Piece): Piece | undefined =>
-  pieces.filter((p) => p !== piece && p.kind !== "writable" && within(piece.at, p.at)).sort((a, b) => depth(b.at) - depth(a.at))[0];
+  pieces
+    .filter((p) => p !== piece && p.kind !== "writable" && within(piece.at, p.at))
+    .sort((a, b) => depth(b.at) - depth(a.at))[0];
 
 /** What stands for the device of a file system that has none. */
 const OURS = "shepherd";
@@ -145,7 +147,12 @@ export function mountCall(piece: Piece, pieces: readonly Piece[], held: string):
       if (!piece.directory) return bind;
       // Mount points may have to be made in it: it becomes read-only with the host, later.
       const nested = pieces.some((p) => p !== piece && within(p.at, piece.at));
-      return { from: OURS, at: piece.at, type: "tmpfs", options: `nosuid,nodev,noexec,size=64k,mode=755${nested ? "" : ",ro"}` };
+      return {
+        from: OURS,
+        at: piece.at,
+        type: "tmpfs",
+        options: `nosuid,nodev,noexec,size=64k,mode=755${nested ? "" : ",ro"}`,
+      };
     }
     default:
       return bind;
@@ -167,11 +174,16 @@ export const lockdown = (pieces: readonly Piece[], mounts: readonly Mount[]): Mo
     .map(makeReadOnly);
 
 /** The first way in which the mounts differ from the plan, in words; null if they do not. `before`: mounts that are the host's. */
-export function difference(pieces: readonly Piece[], mounts: readonly Mount[], before: ReadonlySet<number>): string | null {
+export function difference(
+  pieces: readonly Piece[],
+  mounts: readonly Mount[],
+  before: ReadonlySet<number>,
+): string | null {
   const seen = new Map(visible(mounts).map((m) => [m.at, m]));
   for (const piece of pieces) {
     const mount = seen.get(piece.at);
-    if (!mount || before.has(mount.id)) return `nothing was mounted at ${show(piece.at)} (is there a symbolic link in it?)`;
+    if (!mount || before.has(mount.id))
+      return `nothing was mounted at ${show(piece.at)} (is there a symbolic link in it?)`;
     if (piece.mode === "rw" && mount.flags.includes("ro")) return `${show(piece.at)} is read-only on the host already`;
   }
   const left = lockdown(pieces, mounts)[0];

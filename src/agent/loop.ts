@@ -1,0 +1,214 @@
+/** The built-in agent: asks a model, performs the calls of its answer, and so on until an answer asks for nothing. */
+import type { LiveScope, Pending } from "../scope/scope.ts";
+import { type Call, getBytes, getItem, type Item, putItem } from "../scope/thread.ts";
+import type { OutcomeFacts } from "../trace/frame.ts";
+import type { Link } from "../trace/ports.ts";
+import type { Step } from "../trace/seal.ts";
+import { attemptedAgain } from "./attempt.ts";
+import { callEffect } from "./call.ts";
+import { followConversation } from "./conversation.ts";
+import { type AgentEvent, listener } from "./events.ts";
+import type { ModelPort, ToolSpec } from "./model.ts";
+import { next, textOf } from "./next.ts";
+import { recordRequest } from "./request.ts";
+import { abandonModel, settleModel, settleStale } from "./settle.ts";
+import { lastTurnOver, stepsOf, turnOf, waiting } from "./steps.ts";
+import { BUILTIN } from "./tools/builtin.ts";
+import type { Tool } from "./tools/tool.ts";
+import { RETRY, type Retry, turnEffect } from "./turn.ts";
+
+export const SYSTEM =
+  "You work on the files of one directory, by the tools you are given. Commands run in a shell that keeps its directory, exported variables and functions from call to call. Do what you are asked, check that it works, and end with a short account of what you did.";
+
+export interface AgentOptions {
+  model: ModelPort;
+  /** Default: `main`. */
+  thread?: string;
+  /** What the model is told before the conversation. The same text in each run, so that requests stay equal. */
+  system?: string;
+  /** Default: bash, read, write, edit. */
+  tools?: readonly Tool[];
+  /** Ends the run: what runs is stopped and says so, what waits stays open. The run can be gone on with. */
+  signal: AbortSignal;
+  /** Model calls of this run at most; no limit without. */
+  maxTurns?: number;
+  retry?: Retry;
+  onEvent?: (event: AgentEvent) => void;
+}
+
+export interface AgentEnd {
+  /**
+   * `done`: the last message asks for nothing. `aborted`: by the signal. `limit`: by `maxTurns`. `error`: the model cannot answer, or the
+   * host or the store is unfit. After all but `done` the run can be gone on with.
+   */
+  stopped: "done" | "aborted" | "error" | "limit";
+  /** Text of the last message of the assistant. */
+  text?: string;
+  error?: Error;
+}
+
+/** Messages that were cut off before they asked for anything, one after the other, after which the model counts as broken. */
+const CUTS = 3;
+
+/**
+ * Works until the conversation of a thread is finished; goes on from whatever state it is in, and performs its open calls first. What it
+ * did is synced at return. Does not reject: what stopped it is in the result.
+ */
+export const runAgent = (scope: LiveScope, options: AgentOptions): Promise<AgentEnd> =>
+  toItsEnd(scope, () => startRun(scope, options).work());
+
+/** Runs `work` as an agent's run: its errors become the end, and all it wrote is synced. */
+export async function toItsEnd(scope: LiveScope, work: () => Promise<AgentEnd>): Promise<AgentEnd> {
+  const end = await work().catch((error: unknown): AgentEnd => ({ stopped: "error", error: asError(error) }));
+  try {
+    await scope.writer.sync();
+    return end;
+  } catch (error) {
+    return { ...end, stopped: "error", error: end.error ?? asError(error) };
+  }
+}
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
+
+export interface Run {
+  /** As `runAgent`; rejects where it cannot go on at all. */
+  work(): Promise<AgentEnd>;
+  /** Performs the open calls and nothing else. Gives the end if the run was stopped meanwhile. */
+  performOpen(): Promise<AgentEnd | null>;
+}
+
+export function startRun(scope: LiveScope, options: AgentOptions): Run {
+  const { model, thread = "main", system = SYSTEM, tools = BUILTIN, maxTurns = Number.POSITIVE_INFINITY, retry = RETRY } = options;
+  const { store } = scope;
+  const { fold } = scope.writer;
+  const emit = listener(options.onEvent);
+  const specs: ToolSpec[] = tools.map(({ name, description, input }) => ({ name, description, input }));
+  const conversation = followConversation(store);
+  const session = () => scope.head().state?.threads[thread];
+  const head = (): Link | null => session()?.items ?? null;
+
+  // Where something breaks in this process, what is under way is stopped as by an abort.
+  const broken = new AbortController();
+  const signal = AbortSignal.any([options.signal, broken.signal]);
+  let failure: Error | null = null;
+  const breakOff = (error: unknown): void => {
+    if (signal.aborted && (error === signal.reason || (error as Error)?.name === "AbortError")) return;
+    failure ??= asError(error);
+    broken.abort(failure);
+  };
+
+  const running: Array<Promise<void>> = [];
+  /** Follows a step to its end. Whatever keeps it from its outcome, other than an abort, breaks off the run. */
+  const follow = (pending: Pending, ended: (outcome: OutcomeFacts) => Promise<void> | void): void => {
+    running.push(pending.settled.then(({ outcome }) => ended(outcome)).catch(breakOff));
+  };
+  const allEnded = async (): Promise<void> => {
+    while (running.length > 0) await Promise.all(running.splice(0));
+  };
+
+  const followCall = (pending: Pending, call: Call): void => {
+    emit({ type: "call", n: pending.n, call });
+    follow(pending, async (outcome) => {
+      const result = outcome.threads?.[thread]?.append?.[0];
+      const text = result ? textOf(await getItem(store, result)) : "";
+      emit({ type: "result", n: pending.n, call, status: outcome.status, text });
+    });
+  };
+  const begin = async (call: Call, turn: number | undefined): Promise<void> => {
+    const effect = await callEffect(scope, call, { thread, tools, ...(turn !== undefined && { turn }) });
+    followCall(await scope.begin(effect, signal), call);
+  };
+  const again = async (step: Step, call: Call): Promise<void> => {
+    const effect = await callEffect(scope, call, { thread, tools });
+    const why = "the run was stopped before the call had its outcome";
+    followCall(scope.again(step.n, attemptedAgain(scope, effect, why), signal), call);
+  };
+
+  /** Performs open calls: each as the step that it has, else as a new one. */
+  const perform = async (calls: readonly Call[], items: readonly Item[]): Promise<void> => {
+    try {
+      const steps = await stepsOf(scope, thread, calls);
+      const message = items.findLast((item) => item.role === "assistant")!;
+      const turn = steps.size < calls.length ? await turnOf(scope, thread, await putItem(store, message)) : undefined;
+      for (const call of calls) {
+        const step = steps.get(call);
+        await (step ? again(step, call) : begin(call, turn));
+      }
+    } catch (error) {
+      breakOff(error);
+    }
+    await allEnded();
+  };
+
+  /** The model step that waits for just this answer; others that wait for one are given up. */
+  const takeUp = async (what: Link): Promise<Step | undefined> => {
+    let found: Step | undefined;
+    for (const step of waiting(fold, thread, "model")) {
+      if (!found && step.intent.what === what && step.intentSeq > lastTurnOver(fold)) found = step;
+      else await abandonModel(scope, step);
+    }
+    return found;
+  };
+
+  /** Asks the model once, and waits until its answer and all of its calls have ended. Gives the outcome; null if it has none. */
+  const ask = async (messages: readonly Item[]): Promise<OutcomeFacts | null> => {
+    const request = { model: model.name, system, tools: specs, messages };
+    const what = await recordRequest(store, request, head());
+    const effect = turnEffect(scope, { thread, model, request, what, retry, emit, start: begin });
+    const open = await takeUp(what);
+    const why = "the run was stopped before the model answered";
+    const pending = open ? scope.again(open.n, attemptedAgain(scope, effect, why), signal) : await scope.begin(effect, signal);
+    emit({ type: "model", n: pending.n });
+    follow(pending, () => {});
+    await allEnded();
+    const step = fold.steps.get(pending.n)!;
+    // Aborted before it went out.
+    if (!step.outcome && !failure) await abandonModel(scope, step);
+    return step.outcome;
+  };
+
+  const end = (stopped: AgentEnd["stopped"], items: readonly Item[], error?: Error): AgentEnd => {
+    const last = items.findLast((item) => item.role === "assistant");
+    return { stopped, ...(last && { text: textOf(last) }), ...(error && { error }) };
+  };
+  const stopped = (items: readonly Item[]): AgentEnd | null => {
+    if (failure) return end("error", items, failure);
+    return signal.aborted ? end("aborted", items) : null;
+  };
+
+  const performOpen = async (): Promise<AgentEnd | null> => {
+    const items = await conversation.read(session());
+    const todo = next(items);
+    if (todo.do === "perform" && !signal.aborted) await perform(todo.calls, items);
+    return stopped(items);
+  };
+
+  const work = async (): Promise<AgentEnd> => {
+    for (const step of waiting(fold, thread, "model")) await settleModel(scope, step);
+    await settleStale(scope, thread);
+    let cuts = 0;
+    for (let turns = 0; ; ) {
+      const from = head();
+      const items = await conversation.read(session());
+      const todo = next(items);
+      if (todo.do === "stop" && !failure) return end("done", items);
+      const halt = stopped(items);
+      if (halt) return halt;
+      let outcome: OutcomeFacts | null = null;
+      if (todo.do === "perform") await perform(todo.calls, items);
+      else if (turns++ < maxTurns) outcome = await ask(items);
+      else return end("limit", items);
+      if (head() !== from) cuts = 0;
+      else if (outcome?.status === "cut" && ++cuts < CUTS) continue;
+      else if (!stopped(items)) return end("error", items, await reasonOf(outcome));
+    }
+  };
+
+  /** Why a turn left its conversation as it was. */
+  const reasonOf = async (outcome: OutcomeFacts | null): Promise<Error> => {
+    if (typeof outcome?.error === "string") return new Error((await getBytes(store, outcome.error as Link)).toString());
+    return new Error("A step ended without a message in its conversation, so the agent cannot go on: a handler answered it so.");
+  };
+
+  return { work, performOpen };
+}

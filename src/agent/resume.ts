@@ -1,0 +1,38 @@
+/** Going on with a run: after a crash, an abort, a fork or a revert, with or without a new instruction. */
+import type { LiveScope } from "../scope/scope.ts";
+import { itemsOf, openCalls } from "../scope/thread.ts";
+import { type AgentEnd, type AgentOptions, startRun, toItsEnd } from "./loop.ts";
+import { answer, say } from "./message.ts";
+import { settleModel } from "./settle.ts";
+import { waiting, wasReverted } from "./steps.ts";
+
+export interface ResumeOptions extends AgentOptions {
+  /** A new message of the user. */
+  instruction?: string;
+  /**
+   * What becomes of open calls. Default: they are performed, but for two cases in which they are answered `not run: reverted`: the thread
+   * stands where a revert has put it, or there is a new instruction.
+   */
+  open?: "perform" | "drop";
+}
+
+/**
+ * Goes on with a thread, as `runAgent` does. Files that calls in doubt have left behind must be set back before. Where the run is
+ * aborted while open calls are performed, the instruction is not recorded.
+ */
+export const resumeAgent = (scope: LiveScope, options: ResumeOptions): Promise<AgentEnd> =>
+  toItsEnd(scope, async () => {
+    const { thread = "main", instruction } = options;
+    const { fold } = scope.writer;
+    const run = startRun(scope, options);
+    for (const step of waiting(fold, thread, "model")) await settleModel(scope, step);
+    const mode = options.open ?? (instruction !== undefined || wasReverted(fold, thread) ? "drop" : "perform");
+    const open = openCalls(await itemsOf(scope.store, scope.head().state?.threads[thread]));
+    if (open.length > 0 && mode === "perform" && instruction !== undefined) {
+      const stopped = await run.performOpen();
+      if (stopped) return stopped;
+    }
+    if (instruction !== undefined) await say(scope, thread, instruction);
+    else if (open.length > 0 && mode === "drop") await answer(scope, thread, open);
+    return run.work();
+  });

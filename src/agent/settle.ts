@@ -1,0 +1,58 @@
+/** What becomes of steps that a crash, an abort or a new instruction left without an outcome. */
+import type { Pending, LiveScope } from "../scope/scope.ts";
+import { openCalls, itemsOf } from "../scope/thread.ts";
+import type { Step } from "../trace/seal.ts";
+import { attemptedAgain } from "./attempt.ts";
+import { callEffect } from "./call.ts";
+import { readRequest } from "./request.ts";
+import { blocksOf, callOf, lastTurnOver, stepsOf, waiting } from "./steps.ts";
+import { BUILTIN } from "./tools/builtin.ts";
+import type { Tool } from "./tools/tool.ts";
+import { cut } from "./turn.ts";
+
+/**
+ * Ends a model step whose process is gone: as `cut` with the blocks that were passed on, so that its calls count. One without blocks is
+ * left as it is (`again`): the loop attempts it again if the thread still stands where it asked, and else gives it up.
+ */
+export async function settleModel(scope: LiveScope, step: Step): Promise<"cut" | "again" | "aborted"> {
+  const blocks = await blocksOf(scope, step);
+  if (blocks.length === 0) return "again";
+  if (!(await standsWhereAsked(scope, step))) {
+    await abandonModel(scope, step);
+    return "aborted";
+  }
+  const { status, result, threads } = await cut(scope, step.intent.thread ?? "main", blocks);
+  await scope.writer.outcome(step.n, { status, ...(result && { result }), ...(threads && { threads }) }, { witness: { at: Date.now() } });
+  return "cut";
+}
+
+/** Ends a model step whose answer nobody waits for any more. Blocks that it had stay its result. */
+export async function abandonModel(scope: LiveScope, step: Step): Promise<void> {
+  const blocks = await blocksOf(scope, step);
+  const { result } = blocks.length > 0 ? await cut(scope, step.intent.thread ?? "main", blocks) : {};
+  await scope.writer.outcome(step.n, { status: "aborted", ...(result && { result }) }, { witness: { at: Date.now() } });
+}
+
+/** Whether a thread still ends where a model step's request ends. */
+async function standsWhereAsked(scope: LiveScope, step: Step): Promise<boolean> {
+  const { what, thread = "main" } = step.intent;
+  if (!what || step.intentSeq < lastTurnOver(scope.writer.fold)) return false;
+  const { items } = await readRequest(scope.store, what);
+  return items === (scope.head().state?.threads[thread]?.items ?? null);
+}
+
+/** Performs again the call of a step in doubt, as a new attempt of the same intent. The files stand as before it. */
+export async function performAgain(scope: LiveScope, step: Step, options: { tools?: readonly Tool[]; signal: AbortSignal }): Promise<Pending> {
+  const { tools = BUILTIN, signal } = options;
+  const effect = await callEffect(scope, await callOf(scope, step), { thread: step.intent.thread ?? "main", tools });
+  return scope.again(step.n, attemptedAgain(scope, effect, "the process ended before the call had its outcome"), signal);
+}
+
+/** Ends as `not-run` the steps of a thread's calls that are not open any more, and so will never be performed. */
+export async function settleStale(scope: LiveScope, thread: string): Promise<void> {
+  if (waiting(scope.writer.fold, thread, "tool").length === 0) return;
+  const open = openCalls(await itemsOf(scope.store, scope.head().state?.threads[thread]));
+  const wanted = new Set((await stepsOf(scope, thread, open)).values());
+  for (const step of waiting(scope.writer.fold, thread, "tool"))
+    if (!wanted.has(step)) await scope.writer.outcome(step.n, { status: "not-run" }, { witness: { at: Date.now() } });
+}

@@ -1,0 +1,279 @@
+/** Driving runs from the command line: what `run` and `resume` have in common. */
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+import { runAgent } from "../agent/loop.ts";
+import { openModel } from "../agent/models.ts";
+import { resumeAgent } from "../agent/resume.ts";
+import { settleModel } from "../agent/settle.ts";
+import { commandWorker } from "../run/command.ts";
+import { drive, type Worker } from "../run/drive.ts";
+import { type Landed, landRun } from "../run/land.ts";
+import type { Ending } from "../run/lifecycle.ts";
+import { captureSource, type Main } from "../run/main.ts";
+import { type Recovery, recover } from "../run/recover.ts";
+import { beginRun, placeRun, type Task } from "../run/start.ts";
+import { countChanges } from "../scope/changes.ts";
+import { openFiles } from "../scope/files.ts";
+import { workspacePath } from "../scope/registry.ts";
+import type { LiveScope } from "../scope/scope.ts";
+import { readScope } from "../scope/view.ts";
+import { target } from "../trace/bytes.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { quotePath } from "../world/paths.ts";
+import { askYesNo, confirmOnTerminal } from "./ask.ts";
+import { Exit, type ExitCode } from "./errors.ts";
+import type { Output, Progress } from "./output.ts";
+import { plain } from "./output.ts";
+import { formatRow, rowOf } from "./rows.ts";
+
+export type Land = "ask" | "auto" | "live" | "never";
+
+export const LANDS: readonly Land[] = ["ask", "auto", "live", "never"];
+
+export function landOf(word: string | undefined, otherwise: Land): Land {
+  if (word === undefined) return otherwise;
+  if (!LANDS.includes(word as Land))
+    throw new Exit(2, `--land takes ${LANDS.join(", ")}, not ${JSON.stringify(word)}.`);
+  return word as Land;
+}
+
+export interface Launch {
+  store: EmbeddedStore;
+  out: Output;
+  signal: AbortSignal;
+  /** Shows rows with the scope's name, since several run at once. */
+  several: boolean;
+}
+
+/** Opens the files of a scope that is to be driven. */
+const filesFor =
+  ({ store, signal }: Launch, progress: Progress) =>
+  async ({ ref, grants }: { ref: { log: string }; grants: LiveScope["grants"] }) =>
+    openFiles(store, {
+      log: ref.log,
+      workspace: await workspacePath(store, ref.log),
+      grants,
+      signal,
+      onProgress: (text) => progress.at(text),
+    });
+
+/** Tells each step as it is sealed. */
+function tellSteps({ store, out, several }: Launch, scope: LiveScope): { done(): Promise<void> } {
+  let last: Promise<void> = Promise.resolve();
+  const unwatch = scope.writer.watch((_frame, sealed) => {
+    for (const step of sealed)
+      last = last.then(async () => {
+        const row = await rowOf(store, scope.ref.name, step, true);
+        out.object(row);
+        out.line(
+          several
+            ? `${scope.ref.name.padEnd(16)} ${formatRow(row, { ...out, width: out.width - 17 })}`
+            : formatRow(row, out),
+        );
+      });
+  });
+  return {
+    done: async () => {
+      unwatch();
+      await last;
+    },
+  };
+}
+
+export interface Outcome {
+  name: string;
+  ending: Ending;
+  error: string | null;
+}
+
+/** Starts a new run: its step 0 stands on main as it is now. */
+export async function startRun(launch: Launch, name: string, task: Task, main: Promise<Main>): Promise<Outcome> {
+  const progress = launch.out.progress();
+  const failure: { error: string | null } = { error: null };
+  let steps: { done(): Promise<void> } | null = null;
+  const worker = workerFor(launch, task, failure, { resumed: false });
+  const ending = await drive(launch.store, name, {
+    signal: launch.signal,
+    files: filesFor(launch, progress),
+    worker,
+    prepared: async (scope) => {
+      steps = tellSteps(launch, scope);
+      const n = await beginRun(scope, task);
+      const looked = await main;
+      await placeRun(scope, n, looked, task);
+      const { state, carry } = scope.head();
+      await scope.files!.restore(state!.roots.workspace, carry, captureSource(launch.store, looked.workspace));
+      progress.done();
+    },
+    ended: async () => {
+      await steps?.done();
+    },
+  }).finally(() => progress.done());
+  return { name, ending, error: failure.error };
+}
+
+export interface ResumeOptions {
+  instruction?: string;
+  open?: "perform" | "drop";
+  model?: string;
+}
+
+/** Goes on with a run: settles what a crash left in doubt, then works from its head. */
+export async function resumeRun(launch: Launch, name: string, options: ResumeOptions = {}): Promise<Outcome> {
+  const { store } = launch;
+  const task = await taskOf(store, name);
+  if (options.model) task.model = options.model;
+  const failure: { error: string | null } = { error: null };
+  const progress = launch.out.progress();
+  let steps: { done(): Promise<void> } | null = null;
+  const ending = await drive(store, name, {
+    signal: launch.signal,
+    files: filesFor(launch, progress),
+    worker: workerFor(launch, task, failure, { resumed: true, ...options }),
+    prepared: async (scope) => {
+      steps = tellSteps(launch, scope);
+      const doubts = await recover(scope, task.worker === "agent" ? AGENT : COMMAND);
+      progress.done();
+      if (doubts.length > 0)
+        throw new Exit(
+          3,
+          `Step ${doubts.map(({ n }) => n).join(", ")} of ${name} may or may not have acted before the crash, and cannot be repeated safely: look (\`shepherd show ${name} ${doubts[0]!.n}\`), then \`shepherd revert\` behind or before it.`,
+        );
+    },
+    ended: async () => {
+      await steps?.done();
+    },
+  }).finally(() => progress.done());
+  return { name, ending, error: failure.error };
+}
+
+/** The agent performs again what is in doubt as part of its conversation; a command is started anew. */
+const AGENT: Recovery = {
+  model: async (scope, step) => {
+    await settleModel(scope, step);
+  },
+  again: async () => {},
+};
+const COMMAND: Recovery = {
+  model: async () => {},
+  again: async (scope, step) => {
+    await scope.writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
+  },
+};
+
+/** The task of a run, from its step 0 or from that of the scope it was forked from. */
+async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
+  const { findStep } = await import("../scope/view.ts");
+  const { getBytes } = await import("../scope/thread.ts");
+  const view = await readScope(store, name);
+  const found = await findStep(store, view, 0);
+  const what = found?.step.intent.kind === "run" ? found.step.intent.what : undefined;
+  if (!what) throw new Exit(2, `${name} was not started by \`shepherd run\`, so there is nothing to go on with.`);
+  return JSON.parse((await getBytes(store, what)).toString()) as Task;
+}
+
+function modelName(task: Task): string {
+  if (!task.model) throw new Exit(2, "Which model? Add --model script:FILE (real models come later).");
+  const file = /^script:(.+)$/s.exec(task.model)?.[1];
+  return file === undefined ? task.model : `script:${resolve(file.replace(/^~(?=\/)/, homedir()))}`;
+}
+
+interface Going extends ResumeOptions {
+  resumed: boolean;
+}
+
+function workerFor(launch: Launch, task: Task, failure: { error: string | null }, going: Going): Worker {
+  const { out } = launch;
+  if (task.worker === "command") {
+    const quiet = out.json || launch.several;
+    return commandWorker(task.argv ?? [], {
+      interactive: !quiet && out.terminal && process.stdin.isTTY === true,
+      onOutput: (chunk, stream) => {
+        if (!quiet) process[stream].write(chunk);
+      },
+    });
+  }
+  const model = openModel(modelName(task));
+  let first = true;
+  return {
+    name: "agent",
+    work: async (scope, signal, restarted) => {
+      const fresh = first && !going.resumed && !restarted;
+      const end = fresh
+        ? await runAgent(scope, { model, signal })
+        : await resumeAgent(scope, {
+            model,
+            signal,
+            ...(first && going.instruction !== undefined && { instruction: going.instruction }),
+            ...(first && going.open && { open: going.open }),
+          });
+      first = false;
+      if (end.error) failure.error = end.error.message;
+      return end.stopped === "limit" ? "failed" : end.stopped;
+    },
+  };
+}
+
+/** Two lines behind a run: what changed, that the user's files are untouched, and what to type next. */
+export async function tellEnd(launch: Launch, outcome: Outcome, land: Land): Promise<ExitCode> {
+  const { store, out, signal } = launch;
+  const { name, ending } = outcome;
+  const view = await readScope(store, name);
+  const directory = await workspacePath(store, view.log);
+  const head = view.fold.head();
+  const base = await baseOf(store, name);
+  const changes = await countChanges(store, base, head.state ? target(head.state.roots.workspace) : base);
+  const what =
+    changes.files === 0
+      ? "changed no files"
+      : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (+${changes.added} -${changes.removed})`;
+  const how = { done: "is done", failed: "failed", aborted: "was stopped", error: "stopped on an error" }[ending];
+  if (outcome.error) out.warn(`shepherd: ${plain(outcome.error)}`);
+  let landed: Landed | null = null;
+  const wants =
+    !signal.aborted &&
+    changes.files > 0 &&
+    (ending === "done" || land === "auto") &&
+    (land === "auto" || (land === "ask" && (await askYesNo(`${name} ${what}. Land that in ${directory}?`))));
+  if (wants) landed = await landRun(store, directory, name, { signal, confirm: confirmOnTerminal(out) });
+  out.object({
+    scope: name,
+    ending,
+    error: outcome.error,
+    changes,
+    landed: landed && {
+      status: landed.status,
+      op: landed.op,
+      held: landed.held.length,
+      conflicts: landed.conflicts.length,
+    },
+    head: head.id,
+    n: head.n,
+  });
+  if (landed?.status === "done") {
+    out.line(`${name} ${how} and ${what}, landed in ${directory}.`);
+    for (const { path, why } of landed.held) out.line(`  not landed: ${quotePath(path)} (${why})`);
+    out.line(`Next: \`shepherd log ${name}\`; \`shepherd undo\` takes the landing back.`);
+  } else if (landed?.status === "conflict") {
+    out.line(`${name} ${how} and ${what}; you changed the same places, so nothing of those was landed.`);
+    out.line(`Next: \`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it.`);
+  } else {
+    out.line(`${name} ${how} and ${what}; your own files in ${directory} are untouched.`);
+    const next =
+      ending === "done"
+        ? changes.files > 0
+          ? `\`shepherd diff ${name}\`, then \`shepherd merge ${name}\``
+          : `\`shepherd log ${name}\``
+        : `\`shepherd log ${name}\`, \`shepherd resume ${name}\``;
+    out.line(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
+  }
+  if (landed && landed.conflicts.length > 0) return 3;
+  return ending === "done" ? 0 : 1;
+}
+
+/** The files that a run started from. */
+async function baseOf(store: EmbeddedStore, name: string): Promise<string | null> {
+  const { findStep } = await import("../scope/view.ts");
+  const start = await findStep(store, await readScope(store, name), 0);
+  return start?.step.sealed ? target(start.step.sealed.state.roots.workspace) : null;
+}

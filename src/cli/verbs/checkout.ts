@@ -1,0 +1,60 @@
+/** `shepherd checkout`: all files of a step into a directory. */
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { target } from "../../trace/bytes.ts";
+import { materialise } from "../../world/materialise.ts";
+import { quotePath } from "../../world/paths.ts";
+import { Exit } from "../errors.ts";
+import { chooseStep } from "../select.ts";
+import type { Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "all files of a step into a directory",
+  usage: "[RUN] STEP DIR",
+  options: {
+    partial: { type: "boolean", help: "without files whose bytes were forgotten" },
+    "no-vcs": { type: "boolean", help: "without the directories named .git" },
+  },
+  details: "DIR must be empty or not exist. Files, modes, links, empty directories and times are those of the step.",
+  examples: ["shepherd checkout 6 /tmp/at-6"],
+  run: async (context, flags, args) => {
+    const { out, signal } = context;
+    const name = args.at(-1);
+    if (args.length < 2 || name === undefined)
+      throw new Exit(2, "Which step, and where to? shepherd checkout [RUN] STEP DIR");
+    const directory = resolve(context.cwd, name);
+    if (existsSync(directory) && (!statSync(directory).isDirectory() || readdirSync(directory).length > 0))
+      throw new Exit(2, `${directory} is not empty: name a new directory.`);
+    const store = await context.store();
+    const { run, revision } = await chooseStep(context, args.slice(0, -1), "shepherd checkout [RUN] STEP DIR");
+    const { state, carry } = revision.sealed;
+    const progress = out.progress();
+    const done = await materialise(
+      directory,
+      {
+        tree: target(state.roots.workspace),
+        mtimes: carry.mtimes ? target(carry.mtimes) : null,
+        vcs: carry.vcs && !flags["no-vcs"] ? target(carry.vcs) : null,
+        vcsMtimes: carry.vcsMtimes && !flags["no-vcs"] ? target(carry.vcsMtimes) : null,
+      },
+      store.objects,
+      {
+        signal,
+        partial: flags.partial === true,
+        onProgress: ({ files }) => progress.at(`writing ${directory}: ${files} files`),
+      },
+    ).finally(() => progress.done());
+    const missing = done.missing.map(({ path, id }) => ({ path: quotePath(path), id }));
+    out.object({
+      scope: run.name,
+      n: revision.step.n,
+      commit: revision.sealed.id,
+      directory,
+      files: done.written,
+      missing,
+    });
+    out.line(`Step ${revision.step.n} of ${run.name}: ${done.written} files in ${directory}.`);
+    for (const { path } of missing) out.line(`  left out: ${path} (its bytes are gone)`);
+    return missing.length > 0 ? 3 : undefined;
+  },
+};

@@ -1,0 +1,98 @@
+/** `shepherd diff`: what changed in the files between two steps, or between a run and the user's directory. */
+
+import { lookAtMain } from "../../run/main.ts";
+import { textsOf } from "../../scope/changes.ts";
+import { workspacePath } from "../../scope/registry.ts";
+import { before, readLog } from "../../scope/view.ts";
+import { target } from "../../trace/bytes.ts";
+import type { Hash } from "../../trace/ports.ts";
+import { diffTrees } from "../../world/diff.ts";
+import { quotePath } from "../../world/paths.ts";
+import { Exit } from "../errors.ts";
+import { masked } from "../mask.ts";
+import { chooseRun, chooseStep } from "../select.ts";
+import type { Context, Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "what changed in the files",
+  usage: "[RUN] [STEP [STEP]]",
+  options: { stat: { type: "boolean", help: "only the paths" } },
+  details:
+    "Without a step: from your directory to the newest step of the run, which is what `merge` would bring. With one step: what that step " +
+    "changed. With two: from the first to the second.",
+  examples: ["shepherd diff", "shepherd diff 6", "shepherd diff fix-login@2 fix-login@6"],
+  run: async (context, flags, args) => {
+    const { out } = context;
+    const store = await context.store();
+    const { from, to } = await sides(context, args);
+    for await (const change of diffTrees(store.objects, from, to)) {
+      const path = quotePath(change.path) || ".";
+      const mode = (side: "before" | "after"): string | null => change[side]?.mode.toString(8) ?? null;
+      const id = (side: "before" | "after"): string | null =>
+        change[side]?.type === "d" ? null : (change[side]?.id ?? null);
+      out.object({
+        path,
+        kind: change.kind,
+        before: { mode: mode("before"), id: id("before") },
+        after: { mode: mode("after"), id: id("after") },
+      });
+      if (out.json) continue;
+      if (flags.stat) {
+        out.line(`${change.kind.padEnd(8)} ${path}`);
+        continue;
+      }
+      out.line(
+        out.style(
+          "bold",
+          `${change.kind} ${path}${change.kind === "mode" ? ` ${mode("before")} -> ${mode("after")}` : ""}`,
+        ),
+      );
+      if (change.before?.type === "d" || change.after?.type === "d" || change.kind === "mode") continue;
+      const texts = await textsOf(store, change);
+      if (!texts) {
+        out.line("  (binary, or too large to show)");
+        continue;
+      }
+      const { structuredPatch } = await import("diff");
+      for (const hunk of structuredPatch(path, path, texts.before, texts.after).hunks) {
+        out.line(out.style("cyan", `@@ -${hunk.oldStart},${hunk.oldLines} +${hunk.newStart},${hunk.newLines} @@`));
+        for (const line of hunk.lines) {
+          const shown = masked(line).replace(/\r$/, "␍");
+          out.line(
+            line.startsWith("+") ? out.style("green", shown) : line.startsWith("-") ? out.style("red", shown) : shown,
+          );
+        }
+      }
+    }
+    return undefined;
+  },
+};
+
+async function sides(context: Context, args: string[]): Promise<{ from: Hash | null; to: Hash }> {
+  const store = await context.store();
+  const words = args.filter((word) => /[@\d]/.test(word) || /^[0-9a-f]{4,}$/.test(word));
+  const looksLikeRun = args.length > 0 && (await store.refs.get(`scope/${args[0]}`)) !== null;
+  if (args.length === 0 || (args.length === 1 && looksLikeRun)) {
+    const run = await chooseRun(context, args[0]);
+    const progress = context.out.progress();
+    const main = await lookAtMain(store, await workspacePath(store, run.log), {
+      signal: context.signal,
+      onProgress: (at) => progress.at(at),
+    }).finally(() => progress.done());
+    const head = (await readLog(store, run.log)).fold.head();
+    if (!head.state) throw new Exit(2, `${run.name} has no step yet.`);
+    return { from: main.tree, to: target(head.state.roots.workspace) };
+  }
+  const steps = looksLikeRun ? args.slice(1) : args;
+  const inRun = (word: string): string[] => (looksLikeRun && !word.includes("@") ? [args[0]!, word] : [word]);
+  if (steps.length > 2 || words.length === 0) throw new Exit(2, "At most two steps: shepherd diff [RUN] [STEP [STEP]]");
+  const { revision: first } = await chooseStep(context, inRun(steps[0]!), "shepherd diff [RUN] STEP [STEP]");
+  const tree = target(first.sealed.state.roots.workspace);
+  if (steps[1] !== undefined) {
+    const { revision: second } = await chooseStep(context, inRun(steps[1]), "shepherd diff [RUN] STEP [STEP]");
+    return { from: tree, to: target(second.sealed.state.roots.workspace) };
+  }
+  const { fold } = await readLog(store, first.log);
+  const was = before(fold, fold.steps.get(first.step.n)!);
+  return { from: was.state ? target(was.state.roots.workspace) : null, to: tree };
+}

@@ -1,0 +1,54 @@
+/** `shepherd doctor`: what this machine allows, and what would help. */
+import { existsSync, statSync } from "node:fs";
+import { detect } from "../../scope/exec/abilities.ts";
+import { checkQuota } from "../../trace/quota.ts";
+import { storeDirectory } from "../context.ts";
+import type { Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "what this machine allows, and what would help",
+  usage: "",
+  run: async (context) => {
+    const { out } = context;
+    let unfit = false;
+    const tell = (what: string, state: "ok" | "limited" | "unfit", text: string): void => {
+      if (state === "unfit") unfit = true;
+      out.object({ check: what, state, text });
+      const mark =
+        state === "ok"
+          ? out.style("green", "ok     ")
+          : state === "limited"
+            ? out.style("yellow", "limited")
+            : out.style("red", "unfit  ");
+      out.line(`${mark} ${what.padEnd(10)} ${text}`);
+    };
+    const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+    const fits = major > 20 || (major === 20 && minor >= 19);
+    tell(
+      "node",
+      fits ? "ok" : "unfit",
+      `Node ${process.versions.node}${fits ? "" : "; Shepherd needs 20.19 or newer"}`,
+    );
+    const directory = storeDirectory();
+    if (existsSync(directory) && (statSync(directory).mode & 0o077) !== 0)
+      tell("store", "limited", `${directory} can be read by other users: chmod 700 ${directory}`);
+    else tell("store", "ok", directory);
+    try {
+      const quota = await checkQuota(await context.store());
+      tell("room", quota.state === "ok" ? "ok" : quota.state === "warn" ? "limited" : "unfit", quota.text);
+    } catch (error) {
+      tell("room", "unfit", (error as Error).message);
+    }
+    const abilities = await detect();
+    if (abilities.samePath)
+      tell(
+        "sandbox",
+        "ok",
+        `commands see the files of a run at the path of yours (${abilities.how === "root" ? "as root" : "in a user namespace"})`,
+      );
+    else tell("sandbox", "limited", `commands see the files of a run at a path of their own. ${abilities.why ?? ""}`);
+    if (process.platform !== "linux")
+      tell("platform", "limited", `${process.platform} is not tried yet; Linux is, and Windows through WSL2`);
+    return unfit ? 4 : undefined;
+  },
+};

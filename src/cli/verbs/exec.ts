@@ -1,0 +1,31 @@
+/** `shepherd exec`: one command in a scope, as a step. */
+import { performCommand } from "../../run/command.ts";
+import { withDriven } from "../../run/driven.ts";
+import { Exit } from "../errors.ts";
+import { chooseRun } from "../select.ts";
+import type { Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "one command in a scope, as a step",
+  usage: "[RUN] -- COMMAND…",
+  details:
+    "Runs on the files of the run's newest step, and records what it changed. The exit code is 0 or 1; --json has the command's own.",
+  examples: ["shepherd exec fix-login -- npm test"],
+  run: async (context, _flags, args) => {
+    const { out, rest, signal } = context;
+    if (!rest || rest.length === 0) throw new Exit(2, "Which command? shepherd exec [RUN] -- COMMAND…");
+    const store = await context.store();
+    const run = await chooseRun(context, args[0], { destructive: true });
+    const progress = out.progress();
+    return withDriven(store, run.name, { signal, onProgress: (text) => progress.at(text) }, async (scope) => {
+      progress.done();
+      const done = await performCommand(scope, rest, signal, {
+        onOutput: (chunk, stream) => {
+          if (!out.json) process[stream].write(chunk);
+        },
+      });
+      out.object({ scope: run.name, n: done.n, code: done.code, signal: done.signal, status: done.ending });
+      return done.ending === "done" ? 0 : 1;
+    });
+  },
+};

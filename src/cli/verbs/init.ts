@@ -1,0 +1,31 @@
+/** `shepherd init`: make a directory known. */
+import { lookAtMain } from "../../run/main.ts";
+import { quotePath } from "../../world/paths.ts";
+import type { Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "make this directory known, and read its files once",
+  usage: "",
+  details:
+    "The first `run` does this by itself. Nothing is written into the directory; the store is elsewhere (`shepherd doctor` says where).",
+  run: async ({ out, cwd, signal, store: open }) => {
+    const store = await open();
+    const progress = out.progress();
+    const main = await lookAtMain(store, cwd, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
+      progress.done(),
+    );
+    const { stats, skipped } = main.capture;
+    out.object({
+      workspace: main.workspace.path,
+      id: main.workspace.id,
+      commit: main.head.id,
+      tree: main.tree,
+      files: stats.files,
+      skipped: skipped.map(({ path, why }) => ({ path: quotePath(path), why })),
+    });
+    out.line(`${main.workspace.path}: ${stats.files} files, commit ${main.head.id.slice(0, 7)}.`);
+    for (const { path, why } of skipped.slice(0, 20)) out.line(`  left out: ${quotePath(path)} (${why})`);
+    if (skipped.length > 20) out.line(`  … and ${skipped.length - 20} more`);
+    return undefined;
+  },
+};

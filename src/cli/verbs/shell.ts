@@ -1,0 +1,50 @@
+/** `shepherd shell`: a shell in a scope, each command a step. */
+import { createInterface } from "node:readline";
+import { withDriven } from "../../run/driven.ts";
+import { openShell } from "../../run/shell.ts";
+import { chooseRun } from "../select.ts";
+import type { Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "a shell in a scope, each command a step",
+  usage: "[RUN]",
+  details:
+    "Reads commands line by line; each becomes a step with what it changed. Directory, exported variables, functions and options are kept " +
+    "from one to the next. End with `exit` or Ctrl-D. Ctrl-C stops the command that runs.",
+  run: async (context, _flags, args) => {
+    const { out } = context;
+    const store = await context.store();
+    const run = await chooseRun(context, args[0], { destructive: true });
+    return withDriven(store, run.name, { signal: context.signal }, async (scope) => {
+      const shell = await openShell(scope);
+      const interactive = process.stdin.isTTY === true;
+      const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: interactive });
+      const prompt = (): void => {
+        if (!interactive) return;
+        lines.setPrompt(`${run.name}:${shell.cwd()}$ `);
+        lines.prompt();
+      };
+      let current: AbortController | null = null;
+      lines.on("SIGINT", () =>
+        current ? current.abort(new DOMException("Stopped by the user.", "AbortError")) : prompt(),
+      );
+      let last = 0;
+      prompt();
+      for await (const line of lines) {
+        if (/^\s*exit\s*$/.test(line)) break;
+        if (line.trim() !== "") {
+          current = new AbortController();
+          const done = await shell.run(line, current.signal, (chunk) => {
+            if (!out.json) process.stdout.write(chunk);
+          });
+          current = null;
+          last = done.code ?? 1;
+          out.object({ scope: run.name, n: done.n, code: done.code, command: line });
+        }
+        prompt();
+      }
+      lines.close();
+      return last === 0 ? 0 : 1;
+    });
+  },
+};

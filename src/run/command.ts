@@ -1,0 +1,94 @@
+/** A plain command as a worker: one container step, its files captured at its end. */
+
+import type { LiveScope } from "../scope/scope.ts";
+import { putBytes } from "../scope/thread.ts";
+import { encodeJson, link } from "../trace/bytes.ts";
+import type { Worker } from "./drive.ts";
+import type { Ending } from "./lifecycle.ts";
+
+export interface CommandOptions {
+  /** On the terminal of this process, unrecorded; else its output is recorded and passed to `onOutput`. */
+  interactive?: boolean;
+  onOutput?: (chunk: Buffer, stream: "stdout" | "stderr") => void;
+  stdin?: string | Uint8Array;
+}
+
+export interface CommandResult {
+  n: number;
+  code: number | null;
+  signal: string | null;
+  ending: Ending;
+}
+
+/** Runs a command in a scope, as a step. */
+export async function performCommand(
+  scope: LiveScope,
+  argv: readonly string[],
+  signal: AbortSignal,
+  options: CommandOptions = {},
+): Promise<CommandResult> {
+  const { store } = scope;
+  const files = scope.files;
+  if (!files) throw new Error(`${scope.ref.name} has no files here, so nothing can run in it.`);
+  const text = argv
+    .map((word) => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+    .join(" ");
+  const what = link("json", await store.objects.put(encodeJson({ type: "command", v: 1, argv: [...argv], text })));
+  let code: number | null = null;
+  let ended: string | null = null;
+  const pending = await scope.begin(
+    {
+      intent: { kind: "command", tier: "reversible", what },
+      name: "command",
+      input: { argv: [...argv] },
+      lock: "none",
+      captureAtEnd: true,
+      run: async () => {
+        const sandbox = await files.sandbox();
+        if (options.interactive) {
+          const done = await sandbox.interactive({ argv });
+          code = done.code;
+          ended = done.signal;
+          return {
+            status: signal.aborted ? "aborted" : code === 0 ? "done" : "failed",
+            facts: { code, signal: ended },
+          };
+        }
+        const done = await sandbox.exec({
+          argv,
+          signal,
+          separate: true,
+          ...(options.stdin !== undefined && { stdin: options.stdin }),
+          ...(options.onOutput && { onOutput: options.onOutput }),
+        });
+        code = done.code;
+        ended = done.signal;
+        const result = await putBytes(store, done.output);
+        const status = signal.aborted ? "aborted" : code === 0 ? "done" : "failed";
+        return { status, result, facts: { code, signal: ended }, witness: { ms: done.ms, output: done.total } };
+      },
+      refused: async (reason) => ({ status: "denied", result: await putBytes(store, Buffer.from(reason)) }),
+    },
+    signal,
+  );
+  const settled = await pending.settled;
+  const { status } = settled.outcome;
+  return {
+    n: pending.n,
+    code,
+    signal: ended,
+    ending: status === "done" ? "done" : status === "aborted" ? "aborted" : "failed",
+  };
+}
+
+export const commandWorker = (argv: readonly string[], options: CommandOptions = {}): Worker => ({
+  name: "command",
+  work: async (scope, signal) => {
+    try {
+      return (await performCommand(scope, argv, signal, options)).ending;
+    } catch (error) {
+      if (signal.aborted) return "aborted";
+      throw error;
+    }
+  },
+});

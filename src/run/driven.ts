@@ -1,0 +1,38 @@
+/** Driving a scope for a moment: for one command, or a shell. */
+
+import { openFiles } from "../scope/files.ts";
+import { workspacePath } from "../scope/registry.ts";
+import { attach, type LiveScope } from "../scope/scope.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { noteEnded, noteStarted } from "./lifecycle.ts";
+import { settlePending } from "./recover.ts";
+
+export interface DrivenOptions {
+  signal: AbortSignal;
+  onProgress?: (text: string) => void;
+}
+
+/** Holds the lease of a scope, with its files at its newest step, while `work` runs. What was in doubt is given up first. Throws `Busy`. */
+export async function withDriven<T>(
+  store: EmbeddedStore,
+  name: string,
+  options: DrivenOptions,
+  work: (scope: LiveScope) => Promise<T>,
+): Promise<T> {
+  const scope = await attach(store, name, {
+    files: async ({ ref, grants }) =>
+      openFiles(store, { log: ref.log, workspace: await workspacePath(store, ref.log), grants, ...options }),
+  });
+  try {
+    await noteStarted(scope.writer, "user");
+    await settlePending(scope);
+    const { state, carry } = scope.head();
+    if (!state) throw new Error(`${name} has no state yet, so nothing can run in it.`);
+    await scope.files!.restore(state.roots.workspace, carry);
+    const result = await work(scope);
+    await noteEnded(scope.writer, "done");
+    return result;
+  } finally {
+    await scope.close();
+  }
+}

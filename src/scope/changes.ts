@@ -1,0 +1,61 @@
+/** What changed between two trees, as numbers for a row and as text for a person. */
+import type { Hash } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { readContent } from "../world/content.ts";
+import { type Change, diffTrees } from "../world/diff.ts";
+import type { Entry } from "../world/tree.ts";
+
+export interface ChangeCount {
+  /** Files and links; directories do not count. */
+  files: number;
+  /** Lines of texts. */
+  added: number;
+  removed: number;
+}
+
+/** Beyond these, lines are not counted: a row must not cost more than the step. */
+const MOST_FILES = 200;
+const LARGEST = 512 << 10;
+
+const isFile = (entry: Entry | undefined): boolean => entry !== undefined && entry.type !== "d";
+
+/** Counts what a step changed. Lines are counted in the first 200 files of at most 512 KiB. */
+export async function countChanges(store: EmbeddedStore, a: Hash | null, b: Hash | null): Promise<ChangeCount> {
+  const count: ChangeCount = { files: 0, added: 0, removed: 0 };
+  if (a === b) return count;
+  for await (const change of diffTrees(store.objects, a, b)) {
+    if (!isFile(change.before) && !isFile(change.after)) continue;
+    count.files++;
+    if (count.files > MOST_FILES) continue;
+    const sides = await textsOf(store, change);
+    if (!sides) continue;
+    const { diffLines } = await import("diff");
+    // A bound on the work; what takes longer is not counted.
+    const parts = diffLines(sides.before, sides.after, { timeout: 200 });
+    for (const part of parts ?? []) {
+      if (part.added) count.added += part.count;
+      if (part.removed) count.removed += part.count;
+    }
+  }
+  return count;
+}
+
+/** Both sides of a change as text; null where one is binary or too large. */
+export async function textsOf(store: EmbeddedStore, change: Change): Promise<{ before: string; after: string } | null> {
+  const before = await textOf(store, change.before);
+  const after = await textOf(store, change.after);
+  return before === null || after === null ? null : { before, after };
+}
+
+async function textOf(store: EmbeddedStore, entry: Entry | undefined): Promise<string | null> {
+  if (!entry || entry.type === "d") return "";
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of readContent(store.objects, entry.type, entry.id)) {
+    size += part.length;
+    if (size > LARGEST) return null;
+    parts.push(part);
+  }
+  const bytes = Buffer.concat(parts);
+  return bytes.subarray(0, 8000).includes(0) ? null : bytes.toString("utf8");
+}

@@ -1,0 +1,188 @@
+/** Files and links of one directory: which of those that stand there are what is wanted, and the writing of the others. */
+import * as fs from "node:fs";
+import { sha256 } from "../trace/bytes.ts";
+import { type Hash, MAX_OBJECT, type Objects } from "../trace/ports.ts";
+import { readContent, takeFile } from "./content.ts";
+import { arg, changeMode, codeOf, type Dir, denied, gone } from "./dirs.ts";
+import { Missing, missing } from "./missing.ts";
+import { isTime, placeClone, placeFile, placeLink, setTime } from "./place.ts";
+import { located, pathOfEntry, type Target } from "./plan.ts";
+import type { Place, Remover } from "./remove.ts";
+import { type DirRecord, isHit, msOf, placesIn, type Row, rowAt, type StatCache } from "./statcache.ts";
+
+/** One restore. */
+export interface Make extends Remover {
+  objects: Objects;
+  cache: StatCache;
+  /** What is known of the source; null once it is known that its files cannot share blocks with ours. */
+  source: StatCache | null;
+  /** Rows written by this restore. */
+  made: Buffer[];
+  seen: Set<string>;
+  written: (cloned: boolean, bytes: bigint) => void;
+  /** Takes note of what the store lacks; throws it unless the restore is partial. */
+  lacks: (error: Missing) => void;
+  /** Takes note of a part of `vcs` that has no place. */
+  unplaced: (path: Buffer) => void;
+}
+
+/** A directory that is being restored. */
+export interface Here extends Place {
+  /** Made just now, so with nothing in it. */
+  fresh: boolean;
+  /** The same directory in the source. */
+  from: Dir | null;
+}
+
+export interface Job {
+  target: Target;
+  /** Place among the directory's targets. */
+  index: number;
+  /** Something else stands there. */
+  replace: boolean;
+}
+
+/** The row of an entry that has the wanted content, its mode and time set right; null if it must be written. `old` is its place in `before`. */
+export async function keep(
+  make: Make,
+  { dir }: Here,
+  target: Target,
+  before: DirRecord | undefined,
+  old: number,
+): Promise<Row | null> {
+  const { name, type, id, mode, ns } = target;
+  const path = arg(dir.at + name);
+  const first = fs.lstatSync(path, { throwIfNoEntry: false });
+  if (!first || (type === "l" ? !first.isSymbolicLink() : !first.isFile())) return null;
+  if (before && old >= 0 && isHit(before.rows, old, first)) {
+    const row = rowAt(before.rows, old);
+    if (row.type !== type || row.id !== id) return null;
+    if ((type === "l" || (row.mode & 0o7777) === mode) && (ns === null || row.ns === ns)) return row;
+  } else if ((await idOf(make, dir, target, first.size)) !== id) return null;
+  const stat = fs.lstatSync(path, { bigint: true });
+  const wrongMode = type !== "l" && (Number(stat.mode) & 0o7777) !== mode;
+  const wrongTime = ns !== null && !isTime(stat.mtimeNs, ns);
+  if (!wrongMode && !wrongTime) return rowOf(stat, target);
+  // Another name of the same file may lie outside, and would change with it.
+  if (stat.nlink > 1n) return null;
+  if (wrongMode) changeMode(dir, name, mode);
+  if (wrongTime) setTime(dir, name, ns);
+  return rowOf(fs.lstatSync(path, { bigint: true }), target);
+}
+
+/** The id of what stands there, if it may be the one that is wanted. */
+async function idOf(make: Make, dir: Dir, { name, type }: Target, size: number): Promise<Hash | null> {
+  if (type === "l") {
+    try {
+      return sha256(fs.readlinkSync(arg(dir.at + name), "buffer"));
+    } catch (error) {
+      if (gone(error) || codeOf(error) === "EINVAL") return null;
+      throw error;
+    }
+  }
+  if (size > MAX_OBJECT !== (type === "F")) return null;
+  const taken = await takeFile(dir, name, async (bytes) => sha256(bytes), make);
+  if (typeof taken === "string") return null;
+  return "id" in taken ? taken.id : sha256(taken.bytes);
+}
+
+/** Writes files and links; gives their rows, null for what the store lacks. */
+export async function write(make: Make, here: Here, jobs: readonly Job[]): Promise<(Row | null)[]> {
+  const rows: (Row | null)[] = [];
+  for (const job of jobs) rows.push(await located(() => clone(make, here, job), pathIn(here, job)));
+  // Together, so that a store that is far away is waited for once.
+  const contents = await Promise.allSettled(
+    jobs.map(({ target }, i) => (rows[i] || target.type === "F" ? null : fetch(make, here, target))),
+  );
+  for (const [i, job] of jobs.entries()) {
+    if (rows[i]) continue;
+    try {
+      const content = contents[i]!;
+      if (content.status === "rejected") throw content.reason;
+      rows[i] = await located(() => writeOne(make, here, job, content.value), pathIn(here, job));
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+      make.lacks(error);
+    }
+    if (make.due()) await make.rest();
+  }
+  return rows;
+}
+
+const pathIn = ({ key }: Here, { target }: Job): Buffer => pathOfEntry(key, target.name);
+
+async function writeOne(make: Make, here: Here, job: Job, bytes: Uint8Array | null): Promise<Row> {
+  const { target, replace } = job;
+  const { name, type, id, mode, ns } = target;
+  if (type === "l") {
+    const stat = placeLink(here.dir, name, bytes!, ns, replace);
+    make.written(false, stat.size);
+    return rowOf(stat, target);
+  }
+  const file = placeFile(here.dir, name, mode, replace);
+  try {
+    if (bytes) file.write(bytes);
+    else {
+      for await (const piece of readContent(make.objects, type, id)) {
+        file.write(piece);
+        if (make.due()) await make.rest();
+      }
+    }
+    const stat = file.finish({ mode, ns });
+    make.written(false, stat.size);
+    return rowOf(stat, target);
+  } finally {
+    file.close();
+  }
+}
+
+const fetch = ({ objects }: Make, { key }: Here, { name, id }: Target): Promise<Uint8Array> =>
+  located(async () => (await objects.get(id)) ?? missing(id, "content"), pathOfEntry(key, name));
+
+/** Smaller files have nothing that is worth sharing. */
+const WORTH = 4096;
+
+/** The file of the source at the same path, sharing its blocks; null if it is not known to be the same, or cannot be shared. */
+function clone(make: Make, here: Here, { target, replace }: Job): Row | null {
+  const { name, type, id, mode, ns } = target;
+  const known = make.source?.dirs.get(here.key);
+  if (!here.from || !known || type === "l") return null;
+  const at = placesIn(known).get(name);
+  if (at === undefined) return null;
+  const row = rowAt(known.rows, at);
+  if (row.id !== id || row.size < WORTH) return null;
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  let fd: number;
+  try {
+    fd = fs.openSync(arg(here.from.at + name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (gone(error) || denied(error)) return null;
+    throw error;
+  }
+  try {
+    const unchanged = (): boolean => isHit(known.rows, at, fs.fstatSync(fd));
+    if (!unchanged()) return null;
+    const stat = placeClone(here.dir, name, fd, unchanged, { mode, ns }, replace);
+    if (stat === "unable") make.source = null;
+    if (stat === "unable" || !stat) return null;
+    make.written(true, stat.size);
+    return rowOf(stat, target);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** The row of an entry of which it is known that it has what the target says. */
+export function rowOf(stat: fs.BigIntStats, { type, id, ns }: Target): Row {
+  return {
+    type,
+    ino: Number(stat.ino),
+    size: Number(stat.size),
+    mtimeMs: msOf(stat.mtimeNs),
+    ctimeMs: msOf(stat.ctimeNs),
+    ns: ns ?? stat.mtimeNs,
+    mode: Number(stat.mode),
+    settled: false,
+    id,
+  };
+}

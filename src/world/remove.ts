@@ -1,0 +1,118 @@
+/** Takes entries out of a directory, with all that is in them. */
+import * as fs from "node:fs";
+import { MAX_FILE } from "./content.ts";
+import { arg, closeDir, type Dir, denied, namesIn, openDir } from "./dirs.ts";
+import type { LeftOut, LeftOuts } from "./left-out.ts";
+import type { Pace } from "./pace.ts";
+
+/** Why something was left where it is. `vcs`: a `.git` that the state says nothing of. */
+export type Keep = LeftOut | "vcs" | "unreadable" | "too large";
+
+export interface Remover extends Pace {
+  device: bigint;
+  leftOuts: LeftOuts;
+  /** Whether directories named `.git` are none of our business. */
+  sparesGit: boolean;
+  /** Called for each entry that is kept, with its path in the tree. */
+  kept: (path: string, why: Keep) => void;
+  /** Called for each entry that is gone. */
+  removed: () => void;
+}
+
+/** A directory in the tree. */
+export interface Place {
+  dir: Dir;
+  /** Its path in the tree, "" for the root. */
+  key: string;
+  /** Whether it is `.git` or in it. */
+  inGit: boolean;
+  depth: number;
+}
+
+export const inside = (key: string, name: string): string => (key === "" ? name : `${key}/${name}`);
+
+export const below = ({ key, inGit, depth }: Place, dir: Dir, name: string): Place => ({
+  dir,
+  key: inside(key, name),
+  inGit: inGit || name === ".git",
+  depth: depth + 1,
+});
+
+/**
+ * Removes an entry. What no capture could have kept (what is unreadable, excluded, or on another file system) stays, since it could not be
+ * brought back, and so do the directories above it. False if anything stayed.
+ */
+export async function remove(remover: Remover, place: Place, name: string): Promise<boolean> {
+  // A deep tree must not be a deep stack.
+  if (place.depth % 50 === 49) await null;
+  const path = arg(place.dir.at + name);
+  const stat = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (!stat) return true;
+  const why = reasonToKeep(remover, place, name, stat);
+  if (why) {
+    remover.kept(inside(place.key, name), why);
+    return false;
+  }
+  if (remover.due()) await remover.rest();
+  if (stat.isDirectory()) {
+    if (!(await empty(remover, place, name, Number(stat.mode) & 0o7777))) return false;
+    makeWritable(place.dir);
+    fs.rmdirSync(path);
+  } else {
+    makeWritable(place.dir);
+    fs.unlinkSync(path);
+  }
+  remover.removed();
+  return true;
+}
+
+async function empty(remover: Remover, place: Place, name: string, mode: number): Promise<boolean> {
+  let dir: Dir;
+  try {
+    dir = openDir(place.dir, name);
+  } catch (error) {
+    if (!denied(error)) throw error;
+    remover.kept(inside(place.key, name), "unreadable");
+    return false;
+  }
+  try {
+    let all = true;
+    const inner = below(place, dir, name);
+    for (const each of namesIn(dir)) if (!(await remove(remover, inner, each))) all = false;
+    if (!all && (fs.fstatSync(dir.fd).mode & 0o7777) !== mode) fs.fchmodSync(dir.fd, mode);
+    return all;
+  } finally {
+    closeDir(dir);
+  }
+}
+
+function reasonToKeep(remover: Remover, place: Place, name: string, stat: fs.BigIntStats): Keep | null {
+  const why = remover.leftOuts.get(place.key)?.get(name);
+  if (why) return why;
+  if (stat.isDirectory()) {
+    if (stat.dev !== remover.device) return "mounted";
+    return name === ".git" && !place.inGit && remover.sparesGit ? "vcs" : null;
+  }
+  if (!stat.isFile()) return null;
+  if (stat.size > MAX_FILE) return "too large";
+  if (process.geteuid?.() === 0) return null;
+  try {
+    fs.accessSync(arg(place.dir.at + name), fs.constants.R_OK);
+    return null;
+  } catch {
+    return "unreadable";
+  }
+}
+
+/** Lets its owner change a directory. Who restores it sets its mode afterwards. */
+export function makeWritable({ fd }: Dir): void {
+  if (process.geteuid?.() === 0) return;
+  const mode = fs.fstatSync(fd).mode & 0o7777;
+  if ((mode & 0o700) === 0o700) return;
+  try {
+    fs.fchmodSync(fd, mode | 0o700);
+  } catch (error) {
+    // Another owner's: whoever writes to it fails, or not.
+    if (!denied(error)) throw error;
+  }
+}
