@@ -4,14 +4,19 @@ import { baseTree, mergeTaking, putConflicts, type Take } from "../scope/merge.t
 import { type Operation, orphans, planOperation, updateOperation } from "../scope/operations.ts";
 import { workspaceOf, workspacePath } from "../scope/registry.ts";
 import { treeLink } from "../scope/scope.ts";
+import { getBytes, putBytes } from "../scope/thread.ts";
 import type { Undone } from "../scope/undo.ts";
 import { before, readLog, readScope } from "../scope/view.ts";
-import { encodeJson, link, target } from "../trace/bytes.ts";
-import type { Hash, Link } from "../trace/ports.ts";
+import { decodeJson, encodeJson, target } from "../trace/bytes.ts";
+import type { Carry, Hash, Json, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { land, recoverLanding } from "./landing/land.ts";
-import { type Change, decodePlan, encodePlan, planLanding } from "./landing/plan.ts";
-import { captureMain, carryOf, lookAtMain, type Main, withWriter } from "./main.ts";
+import type { Writer } from "../trace/writer.ts";
+import { quotePath } from "../world/paths.ts";
+import { type Landing, land } from "./landing/land.ts";
+import { type Change, linkOf, planLanding } from "./landing/plan.ts";
+import { planJson, planOf } from "./landing/record.ts";
+import { recoverLanding } from "./landing/recover.ts";
+import { captureMain, carryOf, type LookOptions, lookAtMain, type Main, type Workspace, withWriter } from "./main.ts";
 
 export interface LandOptions {
   signal?: AbortSignal;
@@ -44,8 +49,7 @@ export async function landRun(
   const directory = await workspacePath(store, view.log);
   const head = view.fold.head();
   if (!head.id || !head.state) throw new Error(`${name} has not started yet, so there is nothing to land.`);
-  await recoverLandings(store, directory);
-  const main = await lookAtMain(store, directory, options);
+  const main = await freshMain(store, directory, options);
   const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
   const nothing: Landed = { status: "nothing", op: null, directory, changes: [], conflicts: [], held: [] };
   if (bases.includes(head.id)) return nothing;
@@ -85,75 +89,97 @@ const kindOf = (change: Change): "added" | "deleted" | "modified" =>
 /** Makes the user's directory, as it was looked at, into `to.tree`. */
 async function place(store: EmbeddedStore, main: Main, to: Target, options: LandOptions): Promise<Landed> {
   const directory = main.workspace.path;
-  const all = await planLanding(store.objects, main.tree, to.tree);
-  const held: Landed["held"] = all.refused.map(({ path, text }) => ({ path, why: text }));
-  const changes: Change[] = [];
-  for (const change of all.changes) {
-    const allowed =
-      change.asks === null ||
-      options.dryRun ||
-      to.undoes !== null ||
-      (await options.confirm?.(change.path.toString(), change.asks));
-    if (allowed) changes.push(change);
-    else held.push({ path: change.path, why: change.asks! });
+  const plan = await planLanding(store.objects, main.tree, to.tree);
+  const told = (changes: readonly Change[]): Landed["changes"] =>
+    changes.map((change) => ({ path: change.path, kind: kindOf(change) }));
+  if (options.dryRun) {
+    const held = plan.changes.filter(({ asks }) => asks !== null).map(({ path, asks }) => ({ path, why: asks! }));
+    return { status: "done", op: null, directory, changes: told(plan.changes), conflicts: [], held };
   }
-  const told = changes.map((change) => ({ path: change.path, kind: kindOf(change) }));
-  const result = (part: Partial<Landed>): Landed => ({
-    status: "done",
-    op: null,
-    directory,
-    changes: told,
-    conflicts: [],
-    held,
-    ...part,
-  });
-  if (options.dryRun) return result({});
   return withWriter(store, main.log, async (writer) => {
-    const plan = link("json", await store.objects.put(encodeJson(encodePlan(changes))));
+    const what = await putBytes(store, encodeJson(planJson(plan)));
     await store.objects.sync();
     const operation = await planOperation(store, {
       kind: to.undoes ? "undo" : "landing",
       workspace: main.workspace.id,
       scope: "main",
       log: main.log,
-      plan,
+      plan: what,
       undoes: to.undoes?.op ?? null,
-      details: { from: to.from, directory },
+      details: { from: to.from },
     });
     const kind = to.undoes ? ("undo" as const) : ("landing" as const);
-    const n = await writer.intent(
-      { kind, tier: "reversible", what: plan, ...(to.head && { of: to.head }) },
-      { witness: { op: operation.op, from: to.from } },
-    );
+    const facts = { kind, tier: "reversible" as const, what, ...(to.head && { of: to.head }) };
+    const n = await writer.intent(facts, { witness: { op: operation.op, from: to.from } });
     await writer.sync();
     const done = await land({
       dir: directory,
       id: String(operation.op),
-      changes,
+      plan,
       objects: store.objects,
       sync: () => store.objects.sync(),
+      journal: journalOf(store, writer, n),
+      confirm: to.undoes ? async () => true : chosen(options),
+      onProgress: (at, total) => options.onProgress?.(`landing: ${at} of ${total}`),
       ...(options.signal && { signal: options.signal }),
     });
-    const whole = done.conflicts.length === 0 && held.length === 0;
-    const after = whole ? null : await captureMain(store, main.workspace, {});
-    const displaced: Link[] = done.displaced.map(({ link: of }) => of);
-    await writer.outcome(
-      n,
-      {
-        status: done.conflicts.length === 0 ? "done" : "conflict",
-        workspace: treeLink(after ? after.tree : to.tree),
-        ...(whole && to.head && { with: to.head }),
-      },
-      { carry: after ? carryOf(after) : main.carry, witness: { at: Date.now(), displaced } },
-    );
-    await writer.sync();
-    await updateOperation(store, operation, { state: "done", n });
-    return result({
-      op: operation.op,
+    await settle(store, writer, main, n, to, done);
+    await updateOperation(store, operation, { state: done.landed.length > 0 ? "done" : "void", n });
+    return {
       status: done.conflicts.length > 0 ? "conflict" : "done",
-      conflicts: done.conflicts.map(({ path, why }) => ({ path, why })),
-    });
+      op: operation.op,
+      directory,
+      changes: told(done.landed),
+      conflicts: done.conflicts.map(({ path, text }) => ({ path, why: text })),
+      held: [
+        ...done.held.map(({ path, asks }) => ({ path, why: asks ?? "stands in a directory that waits too" })),
+        ...done.left.map(({ path }) => ({ path, why: "was not begun" })),
+      ],
+    };
   });
+}
+
+const chosen =
+  ({ confirm }: LandOptions) =>
+  async (asking: readonly Change[]): Promise<readonly Change[]> => {
+    const allowed: Change[] = [];
+    for (const change of asking) if (await confirm?.(quotePath(change.path), change.asks!)) allowed.push(change);
+    return allowed;
+  };
+
+/** The journal of a landing: parts of its step, so that whoever recovers it has them. */
+const journalOf =
+  (store: EmbeddedStore, writer: Writer, n: number) =>
+  async (record: Json): Promise<void> => {
+    await writer.part(n, { part: "journal", what: await putBytes(store, encodeJson(record)) });
+    await writer.sync();
+  };
+
+/** Writes down what a landing has come to. Main's tree is what was planned, or, where something stayed as it was, what is there. */
+async function settle(
+  store: EmbeddedStore,
+  writer: Writer,
+  main: { workspace: Workspace; carry: Carry },
+  n: number,
+  to: { tree: Hash | null; head: Hash | null },
+  done: Landing,
+): Promise<void> {
+  const whole = done.conflicts.length + done.held.length + done.left.length === 0;
+  const after = whole && to.tree ? null : await captureMain(store, main.workspace, {});
+  const displaced = done.conflicts.flatMap(({ kept, theirs }) => [
+    ...kept,
+    ...(linkOf(theirs) ? [linkOf(theirs)!] : []),
+  ]);
+  await writer.outcome(
+    n,
+    {
+      status: done.conflicts.length === 0 ? "done" : "conflict",
+      workspace: treeLink(after ? after.tree : to.tree!),
+      ...(whole && to.head && { with: to.head }),
+    },
+    { carry: after ? carryOf(after) : main.carry, witness: { at: Date.now(), displaced } },
+  );
+  await writer.sync();
 }
 
 /** Takes a landing back, path by path, where the user has not changed it since. */
@@ -163,8 +189,7 @@ export async function undoLanding(
   operation: Operation,
   options: LandOptions = {},
 ): Promise<Undone> {
-  await recoverLandings(store, workspace.path);
-  const main = await lookAtMain(store, workspace.path, options);
+  const main = await freshMain(store, workspace.path, options);
   const view = await readLog(store, main.log);
   const step = operation.n === null ? undefined : view.fold.steps.get(operation.n);
   const was = step && before(view.fold, step);
@@ -187,38 +212,48 @@ export async function undoLanding(
   return { op: landed.op ?? 0, n: null, status: all.length === 0 ? "done" : "conflict", conflicts: all, threads: [] };
 }
 
-/** Finishes or takes back landings that a crash cut short. */
+/** Looks at main, once landings that a crash cut short are ended. */
+export async function freshMain(store: EmbeddedStore, directory: string, options: LookOptions = {}): Promise<Main> {
+  await recoverLandings(store, directory);
+  return lookAtMain(store, directory, options);
+}
+
+/** Ends landings that a crash cut short. */
 export async function recoverLandings(store: EmbeddedStore, directory: string): Promise<void> {
   const workspace = workspaceOf(directory);
   for (const operation of await orphans(store, workspace.id)) {
     if (operation.scope !== "main" || !operation.plan) continue;
     await withWriter(store, operation.log, async (writer) => {
-      const bytes = await store.objects.get(target(operation.plan!));
-      if (!bytes) return;
-      const changes = decodePlan(JSON.parse(Buffer.from(bytes).toString()));
+      const step = writer.fold.pending().find((each) => each.witness.op === operation.op);
+      if (!step) {
+        // Nothing was touched before the step's intent was synced.
+        const settled = [...writer.fold.steps.values()].find((each) => each.witness.op === operation.op);
+        await updateOperation(store, operation, { state: settled ? "done" : "void", n: settled?.n ?? null });
+        return;
+      }
+      const plan = planOf(decodeJson(await getBytes(store, operation.plan!)));
+      const records: Json[] = [];
+      for await (const frame of store.logs.read(operation.log, step.intentSeq))
+        if (frame.n === step.n && frame.phase === "part" && frame.facts.part === "journal")
+          records.push(decodeJson(await getBytes(store, frame.facts.what as Link)));
       const done = await recoverLanding({
         dir: workspace.path,
         id: String(operation.op),
-        changes,
+        plan,
         objects: store.objects,
         sync: () => store.objects.sync(),
+        journal: journalOf(store, writer, step.n),
+        records,
       });
-      const step = writer.fold.pending().find((each) => each.witness.op === operation.op);
-      if (step) {
-        const after = await captureMain(store, workspace, {});
-        const displaced: Link[] = done.displaced.map(({ link: of }) => of);
-        await writer.outcome(
-          step.n,
-          {
-            status: done.finished ? "done" : "aborted",
-            workspace: treeLink(after.tree),
-            ...(done.finished && typeof step.intent.of === "string" && { with: step.intent.of }),
-          },
-          { carry: carryOf(after), witness: { at: Date.now(), displaced } },
-        );
+      if (!done) {
+        await writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
         await writer.sync();
+        await updateOperation(store, operation, { state: "void", n: step.n });
+        return;
       }
-      await updateOperation(store, operation, { state: done.finished ? "done" : "void", n: step?.n ?? null });
+      const head = typeof step.intent.of === "string" ? step.intent.of : null;
+      await settle(store, writer, { workspace, carry: writer.fold.head().carry }, step.n, { tree: null, head }, done);
+      await updateOperation(store, operation, { state: done.landed.length > 0 ? "done" : "void", n: step.n });
     });
   }
 }

@@ -1,5 +1,7 @@
 /** main: the user's working directory, as the newest commit of its log. Looked at before anything builds on it. */
 
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { mainLog, workspaceOf } from "../scope/registry.ts";
 import { record, treeLink } from "../scope/scope.ts";
 import { readLog } from "../scope/view.ts";
@@ -11,6 +13,7 @@ import { openWriter, type Writer } from "../trace/writer.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import type { Source } from "../world/materialise.ts";
 import { loadCache, saveCache } from "../world/statcache.ts";
+import { STAGING_PREFIX } from "./landing/plan.ts";
 
 export interface Workspace {
   path: string;
@@ -73,7 +76,7 @@ export async function captureMain(
   const cache = loadCache(file);
   const captured = await capture(workspace.path, store.objects, {
     cache,
-    exclude: [Buffer.from(store.directory)],
+    exclude: [Buffer.from(store.directory), ...staged(workspace.path)],
     ...(options.signal && { signal: options.signal }),
     ...(options.onProgress && {
       onProgress: (done: { files: number }) => options.onProgress!(`reading ${workspace.path}: ${done.files} files`),
@@ -82,6 +85,12 @@ export async function captureMain(
   saveCache(file, cache);
   return captured;
 }
+
+/** What a landing keeps at the root while it lasts is no part of the state. */
+const staged = (path: string): Buffer[] =>
+  readdirSync(path)
+    .filter((name) => name.startsWith(STAGING_PREFIX))
+    .map((name) => Buffer.from(join(path, name)));
 
 /** Captures the working directory; a difference to main's head is one step `external`, none is none. */
 export async function lookAtMain(store: EmbeddedStore, directory: string, options: LookOptions = {}): Promise<Main> {

@@ -1,7 +1,7 @@
 /** A person's shell in a scope: each command is a step, and what a shell keeps from one to the next is part of the state. */
 
 import { runShell } from "../scope/exec/shell.ts";
-import { decodeShell, encodeShell, type ShellState } from "../scope/exec/shellstate.ts";
+import { decodeShell, encodeShell, fromText, type ShellState } from "../scope/exec/shellstate.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { getBytes, putBytes } from "../scope/thread.ts";
 import { encodeJson } from "../trace/bytes.ts";
@@ -26,7 +26,7 @@ export async function openShell(scope: LiveScope): Promise<PersonsShell> {
   const stored = scope.head().state?.threads[THREAD]?.shell;
   let state: ShellState | null = stored ? decodeShell(await getBytes(store, stored)) : null;
   return {
-    cwd: () => state?.cwd ?? sandbox.home,
+    cwd: () => (state ? fromText(state.cwd).toString() : sandbox.home),
     run: async (command, signal, onOutput) => {
       const input = { command };
       const what = await putBytes(store, encodeJson({ type: "call", id: THREAD, name: "bash", input }));

@@ -2,10 +2,10 @@
 import { parseLink } from "./bytes.ts";
 import { pieces } from "./examine.ts";
 import { unpack } from "./pack.ts";
+import { KEY } from "./packindex.ts";
 import type { Hash, Link, Objects } from "./ports.ts";
 import { breather, type Followers } from "./reach.ts";
 import type { EmbeddedStore } from "./store.ts";
-import { KEY } from "./tombstone.ts";
 
 export interface SearchOptions {
   /** What names the chunks of a list of them. Without it, what lies across the border of two chunks is not found. */

@@ -1,5 +1,6 @@
 /** What lies in a file of records, piece by piece, without trusting any of it: for fsck, and for whoever must not overlook anything. */
 import type { DiskFile } from "./disk.ts";
+import { unflipHead } from "./flip.ts";
 import { type Damage, type Found, MAGIC, MAX_RECORD, RECORD_HEAD, scan, valid } from "./record.ts";
 
 /**
@@ -58,17 +59,7 @@ function whole(file: DiskFile, { offset, end }: Damage): Piece & { what: "damage
 }
 
 /** The length that a record's head tells, also if one bit of it is flipped; null if it is no head. */
-export function lengthOf(head: Buffer): number | null {
-  if (head.length < RECORD_HEAD) return null;
-  if (valid(head)) return head.readUInt32LE(4);
-  const copy = Buffer.from(head.subarray(0, RECORD_HEAD));
-  for (let bit = 0; bit < RECORD_HEAD * 8; bit++) {
-    copy[bit >> 3]! ^= 1 << (bit & 7);
-    if (valid(copy)) return copy.readUInt32LE(4);
-    copy[bit >> 3]! ^= 1 << (bit & 7);
-  }
-  return null;
-}
+const lengthOf = (head: Buffer): number | null => unflipHead(head)?.bytes.readUInt32LE(4) ?? null;
 
 const isStart = (head: Buffer, length: number): boolean =>
   length < RECORD_HEAD && MAGIC.every((byte, i) => i >= head.length || head[i] === byte);

@@ -6,16 +6,18 @@
  * A tombstone forbids nothing: if the same bytes come again through somebody's new work, they are stored again. And it destroys what the store
  * holds; a file system that copies on write, a snapshot or a backup may hold more.
  */
-import { crc32, inflateRawSync } from "node:zlib";
-import { decodeJson, isHash, sha256 } from "./bytes.ts";
+import { crc32 } from "node:zlib";
+import { decodeJson, isHash } from "./bytes.ts";
 import type { DiskFile } from "./disk.ts";
 import { pieces } from "./examine.ts";
+import { unflip } from "./flip.ts";
 import { TOMBSTONE } from "./pack.ts";
-import { type Hash, MAX_OBJECT } from "./ports.ts";
+import { KEY } from "./packindex.ts";
+import type { Hash } from "./ports.ts";
 import { breather } from "./reach.ts";
 import { type Damage, encodeRecord, MAGIC, MAX_RECORD, RECORD_HEAD, valid } from "./record.ts";
 import type { EmbeddedStore } from "./store.ts";
-import { KEY, tombstone } from "./tombstone.ts";
+import { tombstone } from "./tombstone.ts";
 import { publishGcState, readGcState, takeGcLease } from "./writers.ts";
 
 /** What was forgotten in one go. */
@@ -164,7 +166,7 @@ async function findRecords(store: EmbeddedStore, ids: readonly Hash[], options: 
 
 /**
  * Where bytes of an object lie in damage: behind what is left of the head of a record and the object's hash, as far as to the next head; or all
- * of it, if its content is whole and only the hash before it is not.
+ * of it, if it is a record of which one bit flipped.
  */
 async function inDamage(
   file: DiskFile,
@@ -199,12 +201,10 @@ async function inDamage(
       }
     }
   }
-  if (spots.length > 0 || end - offset > MAX_RECORD || end - offset < LEAST) return spots;
-  const body = file.read(offset, end - offset).subarray(RECORD_HEAD + KEY + 1);
-  for (const content of contents(body)) {
-    const id = index.get(Buffer.from(sha256(content), "hex").toString("latin1"));
-    if (id !== undefined) add(offset, end, id);
-  }
+  if (spots.length > 0 || end - offset > MAX_RECORD) return spots;
+  const flip = unflip(file.read(offset, end - offset));
+  const id = flip && index.get(flip.record.toString("latin1", RECORD_HEAD, RECORD_HEAD + KEY));
+  if (id !== null && id !== undefined) add(offset, end, id);
   return spots;
 }
 
@@ -220,16 +220,6 @@ function nextHead(bytes: Buffer, from: number): number {
   for (let at = bytes.indexOf(MAGIC, from); at >= 0; at = bytes.indexOf(MAGIC, at + 1))
     if (at + RECORD_HEAD <= bytes.length && valid(bytes.subarray(at, at + RECORD_HEAD))) return at;
   return bytes.length;
-}
-
-/** What the body of an object's record can be the encoding of. */
-function* contents(body: Buffer): Generator<Uint8Array> {
-  yield body;
-  try {
-    yield inflateRawSync(body, { maxOutputLength: MAX_OBJECT });
-  } catch {
-    // Not deflated.
-  }
 }
 
 async function destroy(store: EmbeddedStore, { ids, spots }: Value): Promise<void> {

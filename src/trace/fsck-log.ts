@@ -1,13 +1,14 @@
 /** Checks one log: its records, the chain of its frames, and the laws that its frames must keep. */
 import { canonical, isHash, sha256 } from "./bytes.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import type { Finding } from "./finding.ts";
+import { type Finding, type Fix, headingFinding, ONE_BIT } from "./finding.ts";
+import { unflip } from "./flip.ts";
 import type { Frame } from "./frame.ts";
-import { LOG_HEADING, type LogPiece, logPath, logPieces, namesIn } from "./logfile.ts";
-import type { Hash, Json, Link, LogHeader, Origin } from "./ports.ts";
+import { LOG_HEADING, type LogPiece, logPath, logPieces, namesIn, pieceOf } from "./logfile.ts";
+import type { Hash, Json, Link, Origin } from "./ports.ts";
 import { idKey } from "./reach.ts";
+import { MAX_RECORD, RECORD_HEAD } from "./record.ts";
 import { type Fold, startFold } from "./seal.ts";
-import { FORMAT } from "./segment.ts";
 
 export interface LogCheck {
   disk: Disk;
@@ -51,47 +52,41 @@ export async function* checkLog(check: LogCheck, log: string): AsyncGenerator<Fi
 
 async function* checkFile(check: LogCheck, log: string, file: DiskFile): AsyncGenerator<Finding> {
   const path = `logs/${log}.log`;
-  yield* checkHeading(file, log, path);
+  const start = file.read(0, 64);
+  if (!start.toString("latin1").startsWith(LOG_HEADING)) yield { ...headingFinding(path, "log", start, "error"), log };
   let fold: Fold | null = null;
-  let header: LogHeader | null = null;
+  let header = false;
   let seq = 0;
   let prev: Hash | null = null;
   let epoch = 0;
   let broken = 0;
   let tail = newTail(0, null);
 
-  for (const piece of logPieces(file)) {
+  for (const found of logPieces(file)) {
     await check.rest();
+    const { piece, fix } = mended(file, path, found);
+    const at = { log, file: path, offset: piece.offset, ...(fix && { fix }) };
+    if (piece.offset === LOG_HEADING.length && (piece.what !== "header" || fix)) yield headerFinding(at, piece);
     if (piece.what === "header") {
-      ({ header, hash: prev } = piece);
+      if (piece.header.id !== log) yield misnamed(at, piece.header.id);
+      header = true;
+      prev = piece.hash;
       tail = newTail(0, prev);
-      if (header.id !== log)
-        yield { severity: "error", what: "header", log, file: path, text: `The log ${log} says that it is log ${header.id}.`, repair: `Rename ${path} to ${header.id}.log.` };
-      fold = startFold(header, (bytes) => check.made(idKey(sha256(bytes))));
-      await check.follow(namesIn(header as unknown as Json).links, log, undefined);
+      fold = startFold(piece.header, (bytes) => check.made(idKey(sha256(bytes))));
+      await check.follow(namesIn(piece.header as unknown as Json).links, log, undefined);
       continue;
-    }
-    if (piece.offset === LOG_HEADING.length) {
-      yield {
-        severity: "error",
-        what: "header",
-        log,
-        file: path,
-        offset: piece.offset,
-        text: `The header of log ${log} ${piece.what === "stranger" ? piece.why : "is damaged"}, so no step of it can be read.`,
-        repair: "Put back a copy of the file; what other logs hold is not touched.",
-      };
-      if (piece.what !== "frame") continue;
     }
     if (piece.what !== "frame") {
       if (piece.what === "stranger" && piece.why.startsWith("has version"))
-        yield { severity: "error", what: "format", log, seq, file: path, offset: piece.offset, text: `The frame ${seq} of log ${log} ${piece.why}.` };
+        yield { severity: "error", what: "format", ...at, seq, text: `The frame ${seq} of log ${log} ${piece.why}.` };
       tail.damage.push(piece);
       continue;
     }
     const { frame, hash } = piece;
-    if (!header || frame.seq !== seq || frame.prev !== prev || frame.epoch < epoch) {
-      await behind(check, log, path, tail, frame, hash);
+    const counts = header && frame.seq === seq && frame.prev === prev && frame.epoch >= epoch;
+    if (fix) yield flipped(at, frame.seq, counts);
+    if (!counts) {
+      if (!fix) await behind(check, log, path, tail, frame, hash);
       continue;
     }
     yield* explained(log, path, tail);
@@ -105,23 +100,67 @@ async function* checkFile(check: LogCheck, log: string, file: DiskFile): AsyncGe
     try {
       fold?.push(frame, hash);
     } catch (error) {
-      yield {
-        severity: "error",
-        what: "law",
-        log,
-        seq: frame.seq,
-        file: path,
-        offset: piece.offset,
-        text: `The frame ${frame.seq} of log ${log} breaks a law: ${(error as Error).message}`,
-        repair: "Fork from the step before it to go on.",
-      };
+      yield lawFinding(at, frame.seq, (error as Error).message);
       if (++broken >= MOST) fold = null;
     }
   }
-  yield* atEnd(log, path, tail, seq, header !== null);
+  yield* atEnd(log, path, tail, header);
   if (fold) yield* checkForks(check, log, fold);
   else for (const fork of check.forks) yield unchecked(fork.log, log);
 }
+
+/** A piece as it was before one bit of it flipped, if that explains it. */
+function mended(file: DiskFile, path: string, found: LogPiece): { piece: LogPiece; fix: Fix | null } {
+  const { offset, end } = found;
+  if (found.what !== "damage" || found.shape !== "broken" || end - offset > MAX_RECORD + RECORD_HEAD) return { piece: found, fix: null };
+  const flip = unflip(file.read(offset, end - offset));
+  if (!flip) return { piece: found, fix: null };
+  const payload = flip.record.subarray(RECORD_HEAD);
+  return { piece: pieceOf({ offset, end, payload }), fix: { file: path, offset: offset + flip.at, byte: flip.byte } };
+}
+
+interface Where {
+  log: string;
+  file: string;
+  offset: number;
+  fix?: Fix;
+}
+
+const headerFinding = (at: Where, piece: LogPiece): Finding => ({
+  severity: "error",
+  what: "header",
+  ...at,
+  text: `The header of log ${at.log} ${piece.what === "stranger" ? piece.why : "is damaged"}, so no step of it can be read.`,
+  repair: at.fix ? ONE_BIT : "Put back a copy of the file; what other logs hold is not touched.",
+});
+
+const misnamed = (at: Where, id: string): Finding => ({
+  severity: "error",
+  what: "header",
+  ...at,
+  text: `The log ${at.log} says that it is log ${id}.`,
+  repair: `Rename ${at.file} to ${id}.log.`,
+});
+
+const flipped = (at: Where, seq: number, counts: boolean): Finding => ({
+  severity: counts ? "error" : "warning",
+  what: "frame",
+  ...at,
+  seq,
+  text: counts
+    ? `The frame ${seq} of log ${at.log} is damaged, so it and all behind it do not count.`
+    : `A second frame ${seq} in log ${at.log}, which does not count, is damaged.`,
+  repair: ONE_BIT,
+});
+
+const lawFinding = (at: Where, seq: number, why: string): Finding => ({
+  severity: "error",
+  what: "law",
+  ...at,
+  seq,
+  text: `The frame ${seq} of log ${at.log} breaks a law: ${why}`,
+  repair: "Fork from the step before it to go on.",
+});
 
 const newTail = (seq: number, prev: Hash | null): Tail => ({
   damage: [],
@@ -132,19 +171,6 @@ const newTail = (seq: number, prev: Hash | null): Tail => ({
   seq,
   prev,
 });
-
-function* checkHeading(file: DiskFile, log: string, path: string): Generator<Finding> {
-  const heading = file.read(0, 32).toString("latin1");
-  if (heading.startsWith(LOG_HEADING)) return;
-  const version = /^shepherd log (\d{1,9})\n/.exec(heading)?.[1];
-  const text = version
-    ? `The log ${log} has format ${version}, and this Shepherd knows formats up to ${FORMAT}.`
-    : `The heading of log ${log} is damaged, so no step of it can be read; its frames are all where they were.`;
-  const repair = version
-    ? `Update Shepherd; if no newer one ever wrote here, the heading is damaged and should read ${JSON.stringify(LOG_HEADING)}.`
-    : `The first ${LOG_HEADING.length} bytes of ${path} should read ${JSON.stringify(LOG_HEADING)}.`;
-  yield { severity: "error", what: "heading", log, file: path, offset: 0, text, repair };
-}
 
 /** A frame that does not count: left by a fenced writer, or behind one that was lost. */
 async function behind(check: LogCheck, log: string, path: string, tail: Tail, frame: Frame, hash: Hash): Promise<void> {
@@ -203,7 +229,7 @@ function* strays(log: string, file: string, tail: Tail): Generator<Finding> {
   if (more > 0) yield { severity: "note", what: "stray", log, file, text: `${more} more frames in log ${log} do not count.` };
 }
 
-function* atEnd(log: string, file: string, tail: Tail, seq: number, readable: boolean): Generator<Finding> {
+function* atEnd(log: string, file: string, tail: Tail, readable: boolean): Generator<Finding> {
   for (const { offset, ...piece } of tail.damage) {
     const torn = piece.what === "damage" && piece.shape === "torn";
     if (torn)
@@ -217,7 +243,7 @@ function* atEnd(log: string, file: string, tail: Tail, seq: number, readable: bo
   }
   const [first, ...rest] = tail.lost;
   const text = tail.behind > 0 ? `${first!.text.slice(0, -1)}, so the ${tail.behind} behind it do not count any more.` : first!.text;
-  yield { ...first!, text, repair: `Put back a copy of ${file}; or go on without it: all before frame ${seq} is whole.` };
+  yield { ...first!, text, repair: `Put back a copy of ${file}; or go on without it: all before frame ${first!.seq} is whole.` };
   yield* rest;
 }
 

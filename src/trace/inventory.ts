@@ -1,26 +1,24 @@
 /** All that lies in the packs of a directory, record by record, found without their indexes: for fsck. */
-import { inflateRawSync } from "node:zlib";
-import { sha256 } from "./bytes.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import { pieces, type Shape } from "./examine.ts";
-import { type Finding, quoted } from "./finding.ts";
-import { DEFLATED, indexPath, parseIndex, RAW, TOMBSTONE, unpack } from "./pack.ts";
-import { type Hash, MAX_OBJECT } from "./ports.ts";
+import { pieces } from "./examine.ts";
+import { type Finding, type Fix, headingFinding } from "./finding.ts";
+import { unflip } from "./flip.ts";
+import { indexPath, isCodec, parseIndex, TOMBSTONE, unpack } from "./pack.ts";
+import { KEY } from "./packindex.ts";
+import type { Hash } from "./ports.ts";
 import { breather, idKey, type Shelf } from "./reach.ts";
 import { MAX_RECORD, RECORD_HEAD } from "./record.ts";
 import { FORMAT } from "./segment.ts";
-import { KEY } from "./tombstone.ts";
 
 /** A record that cannot be used. */
 export interface Broken {
   file: string;
   offset: number;
   end: number;
-  shape: Shape;
   /** The object that it was, as far as that can be told. */
   id: Hash | null;
-  /** Whether the bytes of the object are all there, and only what stands around them is damaged. */
-  intact: boolean;
+  /** Where one flipped bit explains it. */
+  fix: Fix | null;
 }
 
 export interface Inventory extends Shelf {
@@ -94,16 +92,9 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
   }
 
   function* checkHeading(file: DiskFile, path: string): Generator<Finding> {
-    const heading = file.read(0, 32).toString("latin1");
-    if (heading.startsWith(HEADING)) return;
-    const version = /^shepherd pack (\d{1,9})\n/.exec(heading)?.[1];
-    const text = version
-      ? `${path} has format ${version}, and this Shepherd knows formats up to ${FORMAT}.`
-      : `The heading of ${path} is damaged, so no Shepherd opens it; its records are all where they were.`;
-    const repair = version
-      ? `Update Shepherd; if no newer one ever wrote here, the heading is damaged and should read ${quoted(HEADING)}.`
-      : `Its first ${HEADING.length} bytes should read ${quoted(HEADING)}.`;
-    yield { severity, what: "heading", file: path, offset: 0, text, repair: options.cache ? rebuilt : repair };
+    const start = file.read(0, 64);
+    if (start.toString("latin1").startsWith(HEADING)) return;
+    yield { ...headingFinding(path, "pack", start, severity), ...(options.cache && { repair: rebuilt }) };
   }
 
   async function* scanFile(pack: PackFile, index: number, before: number): AsyncGenerator<Finding> {
@@ -111,7 +102,7 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
       await rest();
       options.onProgress(before + piece.end, before + pack.file.size());
       if (piece.what === "damage") {
-        if (piece.shape === "broken") broken.push(identify(pack, piece.offset, piece.end, piece.shape));
+        if (piece.shape === "broken") broken.push(identify(pack, piece.offset, piece.end));
         else if (piece.offset !== pack.torn) yield torn(pack.name, piece.offset);
         pack.torn = piece.offset;
         // It may be whole at the next look.
@@ -142,9 +133,12 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
     text: `${file} has an unfinished record at byte ${offset}: a process was killed, or is just writing; nothing names it.`,
   });
 
-  const identify = ({ name, file }: PackFile, offset: number, end: number, shape: Shape): Broken => {
-    const payload = end - offset > RECORD_HEAD + 2 * MAX_OBJECT ? Buffer.alloc(0) : file.read(offset, end - offset).subarray(RECORD_HEAD);
-    return { file: name, offset, end, shape, ...identity(payload) };
+  const identify = ({ name, file }: PackFile, offset: number, end: number): Broken => {
+    const flip = end - offset > MAX_RECORD + RECORD_HEAD ? null : unflip(file.read(offset, end - offset));
+    const key = (flip?.record ?? file.read(offset, RECORD_HEAD + KEY)).subarray(RECORD_HEAD, RECORD_HEAD + KEY);
+    if (flip?.record[RECORD_HEAD + KEY] === TOMBSTONE) forgotten.add(key.toString("latin1"));
+    const fix = flip && { file: name, offset: offset + flip.at, byte: flip.byte };
+    return { file: name, offset, end, id: key.length === KEY ? key.toString("hex") : null, fix };
   };
 
   return {
@@ -210,34 +204,8 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
 /** What is wrong with an intact record as that of an object; null if nothing is. */
 function wrongWith(payload: Buffer, full: boolean): string | null {
   if (payload.length <= KEY) return "is too short";
-  const codec = payload[KEY];
+  const codec = payload[KEY]!;
   if (codec === TOMBSTONE) return null;
-  if (codec !== RAW && codec !== DEFLATED) return `has the unknown encoding ${codec}: a newer Shepherd wrote it, or it is damaged`;
+  if (!isCodec(codec)) return `has the unknown encoding ${codec}: a newer Shepherd wrote it, or it is damaged`;
   return full && !unpack(payload, payload.toString("hex", 0, KEY)) ? "has not the content that its id says" : null;
-}
-
-/** Which object a damaged record was. One flipped bit leaves either its hash or its content whole. */
-function identity(payload: Buffer): { id: Hash | null; intact: boolean } {
-  if (payload.length <= KEY) return { id: payload.length === KEY ? payload.toString("hex") : null, intact: false };
-  const key = payload.toString("hex", 0, KEY);
-  const body = payload.subarray(KEY + 1);
-  const hashes = [sha256(body)];
-  try {
-    hashes.unshift(sha256(inflateRawSync(body, { maxOutputLength: MAX_OBJECT })));
-  } catch {
-    // Not deflated.
-  }
-  for (const hash of hashes) {
-    if (hash === key) return { id: key, intact: true };
-    if (distance(hash, key) === 1) return { id: hash, intact: true };
-  }
-  return { id: key, intact: false };
-}
-
-function distance(a: Hash, b: Hash): number {
-  const x = Buffer.from(a, "hex");
-  const y = Buffer.from(b, "hex");
-  let bits = 0;
-  for (let i = 0; i < KEY; i++) for (let d = x[i]! ^ y[i]!; d; d &= d - 1) bits++;
-  return bits;
 }

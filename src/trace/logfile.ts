@@ -7,6 +7,7 @@ import type { Disk, DiskFile } from "./disk.ts";
 import { pieces, type Shape } from "./examine.ts";
 import { checkFrame, type Frame } from "./frame.ts";
 import type { Hash, Json, Link, LogHeader } from "./ports.ts";
+import type { Found } from "./record.ts";
 import { FORMAT, NewerFormat } from "./segment.ts";
 
 export const LOG_ID = /^[0-9a-f]{32}$/;
@@ -30,9 +31,16 @@ export type LogPiece = At &
 export function* logPieces(file: DiskFile, offset = LOG_HEADING.length): Generator<LogPiece> {
   for (const piece of pieces(file, offset)) {
     if (piece.what === "damage") yield piece;
-    else yield { offset: piece.offset, end: piece.end, ...parse(piece.payload, piece.offset === LOG_HEADING.length) };
+    else yield pieceOf(piece);
   }
 }
+
+/** What an intact record of a log is. */
+export const pieceOf = ({ offset, end, payload }: Found): LogPiece => ({
+  offset,
+  end,
+  ...parse(payload, offset === LOG_HEADING.length),
+});
 
 function parse(payload: Buffer, first: boolean) {
   let value: Json;

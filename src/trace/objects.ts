@@ -3,7 +3,7 @@ import { sha256 } from "./bytes.ts";
 import type { Disk } from "./disk.ts";
 import { openPack, type Pack, type Place } from "./pack.ts";
 import { type Hash, MAX_OBJECT, type Objects } from "./ports.ts";
-import { createSegment } from "./segment.ts";
+import { createSegment, NewerFormat } from "./segment.ts";
 
 /** Thrown where the bytes of an object were destroyed by `forget`. */
 export class Forgotten extends Error {
@@ -16,7 +16,7 @@ export class Forgotten extends Error {
 const FULL = 128 << 20;
 
 export interface PackedObjects extends Objects {
-  /** Synced when it resolves: everything put before the call. */
+  /** Synced when it resolves: everything that anybody put before the call. */
   sync(): Promise<void>;
   /** Objects in these packs may be collected: `has` denies them, so that who needs one puts it again. */
   condemn(packs: ReadonlySet<number>): void;
@@ -27,16 +27,30 @@ export interface PackedObjects extends Objects {
   close(): Promise<void>;
 }
 
-export async function openObjects(disk: Disk, directory: string): Promise<PackedObjects> {
+/** @param full for tests: the size beyond which a pack gets no more objects. */
+export async function openObjects(disk: Disk, directory: string, full = FULL): Promise<PackedObjects> {
   disk.mkdir(directory);
   const packs = new Map<number, Pack>();
-  const dirty = new Set<Pack>();
-  // How far this process knows a pack to be synced. What another process only wrote must be synced before a frame of ours that names it.
+  // The pack that an object was found in last comes first.
+  let order: Pack[] = [];
+  // How far this process knows a pack to be synced.
   const synced = new Map<Pack, number>();
+  // Objects whose bytes turned out to be damaged: who has them may put them again.
+  const damaged = new Set<Hash>();
   let condemned: ReadonlySet<number> = new Set();
   let newest: Pack | null = null;
+  let highest = 0;
   let syncing: Promise<void> = Promise.resolve();
 
+  const open = (name: string, number: number): void => {
+    try {
+      const pack = openPack(disk, `${directory}/${name}`, number);
+      if (pack) packs.set(number, pack);
+    } catch (error) {
+      // What lies in a pack with a damaged heading is missing until it is mended; all else goes on.
+      if (error instanceof NewerFormat) throw error;
+    }
+  };
   const refresh = (): void => {
     const there = new Set<number>();
     for (const name of disk.list(directory)) {
@@ -44,61 +58,61 @@ export async function openObjects(disk: Disk, directory: string): Promise<Packed
       if (!match) continue;
       const number = Number(match[1]);
       there.add(number);
-      if (packs.has(number)) continue;
-      const pack = openPack(disk, `${directory}/${name}`, number);
-      if (pack) packs.set(number, pack);
+      highest = Math.max(highest, number);
+      if (!packs.has(number)) open(name, number);
     }
     for (const [number, pack] of packs) {
       if (there.has(number)) pack.refresh();
       else {
         packs.delete(number);
-        dirty.delete(pack);
+        synced.delete(pack);
         pack.segment.close();
       }
     }
-    newest = null;
-    for (const pack of packs.values()) if (!newest || pack.number > newest.number) newest = pack;
+    order = [...packs.values()].sort((a, b) => b.number - a.number);
+    newest = order[0] ?? null;
   };
 
   const locate = (id: Hash, offered: boolean): { pack: Pack; place: Place } | null => {
-    for (const pack of packs.values()) {
+    if (offered && damaged.has(id)) return null;
+    for (const [at, pack] of order.entries()) {
       if (offered && condemned.has(pack.number)) continue;
       const place = pack.find(id);
       // What was forgotten can come back by new work, so a tombstone is nothing that could be named.
-      if (place && !(offered && pack.forgotten(place))) return { pack, place };
+      if (!place || (offered && pack.forgotten(place))) continue;
+      front(at);
+      return { pack, place };
     }
     return null;
   };
-  const named = ({ pack, place }: { pack: Pack; place: Place }): void => {
-    if (place.offset >= (synced.get(pack) ?? 0)) dirty.add(pack);
-  };
-  /** As `locate`; looks at what others wrote before it says no. */
-  const search = (id: Hash): { pack: Pack; place: Place } | null => {
-    const found = locate(id, false);
-    if (found) return found;
-    refresh();
-    return locate(id, false);
+  const front = (at: number): void => {
+    if (at > 0) order.unshift(order.splice(at, 1)[0]!);
   };
   const read = (id: Hash): Uint8Array | null => {
     let forgotten = false;
     for (let again = 0; again < 2; again++) {
       // The same object can lie in two packs, one of them damaged or forgotten.
-      for (const pack of packs.values()) {
+      for (const [at, pack] of order.entries()) {
         const place = pack.find(id);
-        const bytes = place && pack.read(place, id);
+        if (!place) continue;
+        const bytes = pack.read(place, id);
         if (bytes === "forgotten") forgotten = true;
-        else if (bytes) return bytes;
+        else if (!bytes) damaged.add(id);
+        else {
+          front(at);
+          return bytes;
+        }
       }
       if (!again) refresh();
     }
     if (forgotten) throw new Forgotten(id);
     return null;
   };
+  const takes = (pack: Pack): boolean => pack.segment.size() <= full && !condemned.has(pack.number);
   const writable = async (): Promise<Pack> => {
-    while (!newest || newest.segment.size() > FULL || condemned.has(newest.number)) {
-      if (newest) await newest.saveIndex();
-      const number: number = (newest?.number ?? 0) + 1;
-      await createSegment(disk, `${directory}/${String(number).padStart(6, "0")}.pack`, "pack");
+    while (!newest || !takes(newest)) {
+      await newest?.saveIndex().catch(passOver);
+      await createSegment(disk, `${directory}/${String(highest + 1).padStart(6, "0")}.pack`, "pack");
       refresh();
     }
     return newest;
@@ -110,38 +124,37 @@ export async function openObjects(disk: Disk, directory: string): Promise<Packed
       if (bytes.length > MAX_OBJECT)
         throw new Error(`An object of ${bytes.length} bytes is over the limit of ${MAX_OBJECT}.`);
       const id = sha256(bytes);
-      const there = locate(id, true);
-      if (there) {
-        named(there);
-        return id;
-      }
-      const pack = newest && newest.segment.size() <= FULL && !condemned.has(newest.number) ? newest : await writable();
-      dirty.add(pack);
+      if (locate(id, true)) return id;
+      const pack = newest && takes(newest) ? newest : await writable();
       pack.append(id, bytes);
+      damaged.delete(id);
       return id;
     },
     get: async (id) => read(id),
-    has: async (ids) =>
-      ids.map((id) => {
-        const there = locate(id, true) ?? (search(id) && locate(id, true));
-        if (there) named(there);
-        return there !== null;
-      }),
+    has: async (ids) => {
+      let fresh = false;
+      return ids.map((id) => {
+        if (locate(id, true)) return true;
+        if (fresh) return false;
+        // What others wrote meanwhile.
+        refresh();
+        fresh = true;
+        return locate(id, true) !== null;
+      });
+    },
     sync: () => {
       // One after the other: a later call must not return while an earlier one still syncs what both need.
       syncing = syncing
         .catch(() => {})
         .then(async () => {
-          for (const pack of [...dirty]) {
+          // A frame can name what another process put, and only wrote.
+          refresh();
+          for (const pack of packs.values()) {
             const size = pack.segment.size();
-            dirty.delete(pack);
-            try {
-              await pack.segment.sync();
-            } catch (error) {
-              dirty.add(pack);
-              throw error;
-            }
+            if (size <= (synced.get(pack) ?? pack.covered())) continue;
+            await pack.segment.sync();
             synced.set(pack, size);
+            await pack.saveIndex().catch(passOver);
           }
         });
       return syncing;
@@ -151,10 +164,23 @@ export async function openObjects(disk: Disk, directory: string): Promise<Packed
     },
     packs: () => [...packs.values()],
     refresh,
-    locate: search,
+    locate: (id) => {
+      const found = locate(id, false);
+      if (found) return found;
+      refresh();
+      return locate(id, false);
+    },
     close: async () => {
-      for (const pack of packs.values()) pack.segment.close();
+      await syncing.catch(() => {});
+      for (const pack of packs.values()) {
+        await pack.saveIndex().catch(passOver);
+        pack.segment.close();
+      }
       packs.clear();
+      order = [];
     },
   };
 }
+
+/** Without its index on disk a pack is only slower to open, and a disk that takes nothing tells so at the next write. */
+const passOver = (): void => {};

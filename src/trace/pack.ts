@@ -8,6 +8,7 @@ import { type Hash, MAX_OBJECT } from "./ports.ts";
 import { MAGIC, RECORD_HEAD } from "./record.ts";
 import { openSegment, type Segment } from "./segment.ts";
 
+export { parseIndex } from "./packindex.ts";
 export type { Place } from "./packindex.ts";
 
 /** First byte of an object's record after its hash. */
@@ -18,7 +19,10 @@ export const TOMBSTONE = 3;
 /** Added to a codec: four bytes follow with which the body was combined by exclusive or, since it contained the magic of a record. */
 const MASKED = 4;
 
-/** So much behind the index, in objects or bytes, makes it worth writing anew. */
+/** Whether `unpack` knows what an object's record of that first byte holds. */
+export const isCodec = (codec: number): boolean => [RAW, DEFLATED, TOMBSTONE, RAW | MASKED, DEFLATED | MASKED].includes(codec);
+
+/** So much behind the index, in objects (or a quarter of all) or bytes, makes it worth writing anew. */
 const MANY = 4096;
 const LONG = 16 << 20;
 
@@ -41,7 +45,7 @@ export interface Pack {
   saveIndex(): Promise<void>;
 }
 
-const indexPath = (path: string): string => path.replace(/\.pack$/, ".idx");
+export const indexPath = (path: string): string => path.replace(/\.pack$/, ".idx");
 
 export function openPack(disk: Disk, path: string, number: number): Pack | null {
   const segment = openSegment(disk, path, "pack");
@@ -53,7 +57,7 @@ export function openPack(disk: Disk, path: string, number: number): Pack | null 
 
   const refresh = (): void => {
     for (const { offset, end: next, payload } of segment.scan(end)) {
-      if (payload.length > KEY) recent.set(payload.latin1Slice(0, KEY), { offset, length: payload.length });
+      if (payload.length > KEY) recent.set(payload.toString("latin1", 0, KEY), { offset, length: payload.length });
       end = next;
     }
   };
@@ -63,7 +67,7 @@ export function openPack(disk: Disk, path: string, number: number): Pack | null 
     refresh,
     find: (id) => {
       const key = Buffer.from(id, "hex");
-      return recent.get(key.latin1Slice()) ?? index.find(key);
+      return recent.get(key.toString("latin1")) ?? index.find(key);
     },
     read: (place, id) => unpack(segment.payload(place.offset, place.length), id),
     forgotten: ({ offset }) => segment.payload(offset + KEY, 1)[0] === TOMBSTONE,
@@ -72,7 +76,7 @@ export function openPack(disk: Disk, path: string, number: number): Pack | null 
       const offset = segment.append([payload], end);
       // Somebody else appended too; which of the records is whose, a look tells.
       if (offset < 0) return refresh();
-      recent.set(payload.latin1Slice(0, KEY), { offset, length: payload.length });
+      recent.set(payload.toString("latin1", 0, KEY), { offset, length: payload.length });
       end = offset + RECORD_HEAD + payload.length;
     },
     entries: function* () {
@@ -84,7 +88,8 @@ export function openPack(disk: Disk, path: string, number: number): Pack | null 
     saveIndex: async () => {
       refresh();
       // Offsets in an index have 32 bits.
-      if ((recent.size < MANY && end - index.covers < LONG) || end > 0xffffffff) return;
+      const many = Math.max(MANY, index.count / 4);
+      if ((recent.size < many && end - index.covers < LONG) || end > 0xffffffff) return;
       const size = recent.size;
       const next = extendIndex(index, recent, end);
       await segment.sync();

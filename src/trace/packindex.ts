@@ -22,7 +22,7 @@ export interface PackIndex {
   /** Bytes of the pack whose objects it knows. They are synced: an index is only made of such. */
   covers: number;
   count: number;
-  find(key: Buffer): Place | null;
+  find(id: Hash | Buffer): Place | null;
   entries(): Generator<[Hash, Place]>;
   rows: Buffer;
 }
@@ -38,7 +38,7 @@ export function extendIndex(index: PackIndex, recent: ReadonlyMap<string, Place>
   let from = 0;
   let to = 0;
   for (const each of keys) {
-    key.latin1Write(each);
+    key.write(each, "latin1");
     const at = lowerBound(index.rows, key);
     to += index.rows.copy(rows, to, from, at * ROW);
     from = at * ROW;
@@ -55,7 +55,7 @@ export function extendIndex(index: PackIndex, recent: ReadonlyMap<string, Place>
 
 export function encodeIndex({ rows, covers }: PackIndex): Buffer {
   const bytes = Buffer.allocUnsafe(HEAD + rows.length);
-  const at = bytes.latin1Write(HEADING);
+  const at = bytes.write(HEADING, "latin1");
   bytes.writeBigUInt64LE(BigInt(covers), at);
   bytes.writeUInt32LE(rows.length / ROW, at + 8);
   rows.copy(bytes, HEAD);
@@ -66,7 +66,7 @@ export function encodeIndex({ rows, covers }: PackIndex): Buffer {
 /** The index in a file; null if it is damaged. */
 export function parseIndex(bytes: Buffer): PackIndex | null {
   const at = HEADING.length;
-  if (bytes.length < HEAD || bytes.latin1Slice(0, at) !== HEADING) return null;
+  if (bytes.length < HEAD || bytes.toString("latin1", 0, at) !== HEADING) return null;
   const covers = bytes.readBigUInt64LE(at);
   if (covers > BigInt(Number.MAX_SAFE_INTEGER) || bytes.length !== HEAD + bytes.readUInt32LE(at + 8) * ROW) return null;
   if (bytes.toString("hex", at + 12, HEAD) !== checkOf(bytes)) return null;
@@ -86,9 +86,10 @@ function indexOf(rows: Buffer, covers: number): PackIndex {
     covers,
     count,
     rows,
-    find: (key) => {
+    find: (id) => {
+      const key = typeof id === "string" ? Buffer.from(id, "hex") : id;
       const row = lowerBound(rows, key);
-      return row < count && isAt(rows, row, key) === 0 ? place(row) : null;
+      return key.length === KEY && row < count && isAt(rows, row, key) === 0 ? place(row) : null;
     },
     entries: function* () {
       for (let row = 0; row < count; row++) {

@@ -19,6 +19,7 @@ export interface Segment {
   overwrite(offset: number, payload: Uint8Array): void;
   truncate(size: number): void;
   size(): number;
+  /** Synced when it resolves. Once it has failed, it fails for good: see that the disk is well, and start again. */
   sync(): Promise<void>;
   close(): void;
 }
@@ -56,19 +57,36 @@ function checkHeading(bytes: Buffer, path: string, type: string): void {
   throw new Error(`${path} is not a ${type} file of Shepherd: run \`shepherd fsck\`.`);
 }
 
-const segment = (file: DiskFile, path: string, start: number): Segment => ({
-  path,
-  start,
-  append: (payloads, expected) => {
-    const bytes = Buffer.concat(payloads.map((each) => encodeRecord(each)));
-    file.append(bytes);
-    return file.size() === expected + bytes.length ? expected : -1;
-  },
-  scan: (from, damaged) => scan(file, Math.max(from, start), damaged),
-  payload: (offset, length) => file.read(offset + RECORD_HEAD, length),
-  overwrite: (offset, payload) => file.overwrite(offset, encodeRecord(payload)),
-  truncate: (size) => file.truncate(size),
-  size: () => file.size(),
-  sync: () => file.sync(),
-  close: () => file.close(),
-});
+function segment(file: DiskFile, path: string, start: number): Segment {
+  let failed: Error | null = null;
+  return {
+    path,
+    start,
+    append: (payloads, expected) => {
+      const records = payloads.map((each) => encodeRecord(each));
+      const bytes = records.length === 1 ? records[0]! : Buffer.concat(records);
+      file.append(bytes);
+      return file.size() === expected + bytes.length ? expected : -1;
+    },
+    scan: (from, damaged) => scan(file, Math.max(from, start), damaged),
+    payload: (offset, length) => file.read(offset + RECORD_HEAD, length),
+    overwrite: (offset, payload) => file.overwrite(offset, encodeRecord(payload)),
+    truncate: (size) => file.truncate(size),
+    size: () => file.size(),
+    sync: async () => {
+      // After a failure the kernel may take for clean what never reached the disk, and the next sync would succeed without it.
+      if (failed) throw failed;
+      try {
+        await file.sync();
+      } catch (error) {
+        failed = error as Error;
+        throw error;
+      }
+    },
+    close: () => file.close(),
+  };
+}
+
+/** Length of the records of `payloads` in a segment. */
+export const recordsLength = (payloads: readonly Uint8Array[]): number =>
+  payloads.reduce((sum, each) => sum + RECORD_HEAD + each.length, 0);

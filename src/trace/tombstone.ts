@@ -1,9 +1,7 @@
 /** What stands in a pack in place of an object whose bytes were destroyed. */
 import { TOMBSTONE } from "./pack.ts";
+import { KEY } from "./packindex.ts";
 import type { Hash } from "./ports.ts";
-
-/** Length of the hash that a record of a pack begins with; the codec follows. */
-export const KEY = 32;
 
 /** The payload of a tombstone's record: `length` bytes, those behind hash and codec zero. */
 export function tombstone(id: Hash, length = KEY + 1): Buffer {

@@ -423,3 +423,40 @@ export function pick(sys: System, d: Dice, mayBeBlind = true): Command {
     if (commands.length) return d.of(commands);
   }
 }
+
+/** One turn of a scope with one call: asked for, begun with the lock, edited, ended. `n` is the number of the model step. */
+const turn = (scope: Name, n: number, call: Call, edits: readonly Edit[], act = false): Command[] => [
+  { do: "ask", scope, thread: "main" },
+  { do: "block", scope, thread: "main", block: { call } },
+  { do: "answer", scope, thread: "main" },
+  { do: "call", scope, thread: "main", of: 0 },
+  ...when<Command>(call.tier === "irreversible", { do: "allow", scope, n: n + 1 }),
+  { do: "lock", scope, n: n + 1 },
+  ...edits.map((edit): Command => ({ do: "write", scope, n: n + 1, edit })),
+  ...when<Command>(act, { do: "act", scope, n: n + 1, tier: call.tier }),
+  { do: "end", scope, n: n + 1, status: "done", output: 0 },
+];
+const shell: Call = { tool: "sh", mode: "exclusive", tier: "reversible" };
+const payment: Call = { tool: "pay", mode: "exclusive", tier: "compensable" };
+const email: Call = { tool: "mail", mode: "exclusive", tier: "irreversible" };
+const begin: Command = { do: "run", scope: "amber", task: 0, grants };
+const two: Command = { do: "fork", scope: "amber", n: 0, at: "step", k: 2 };
+
+/** Where journeys start: from nothing, or from where chance alone would seldom get to. */
+export const preludes: ReadonlyArray<readonly Command[]> = [
+  [],
+  [begin],
+  [begin, ...turn("amber", 1, shell, [["a", 3]])],
+  [
+    begin,
+    two,
+    ...turn("amber.1", 1, shell, [["a", 3]]),
+    ...turn("amber.2", 1, shell, [
+      ["a", 4],
+      ["c", 5],
+    ]),
+  ],
+  [begin, two, ...turn("amber.1", 1, shell, [["a", 3]]), ...turn("amber.2", 1, shell, [["b", 4]])],
+  [begin, two, ...turn("amber.1", 1, payment, [], true), ...turn("amber.1", 3, payment, [["b", 4]], true)],
+  [begin, ...turn("amber", 1, payment, [], true), ...turn("amber", 3, email, [], true)],
+];

@@ -11,7 +11,6 @@ import {
   isAllowed,
   isDiscarded,
   kindOf,
-  notes,
   topOf,
   traceOf,
   unsealed,
@@ -306,31 +305,37 @@ export const laws: { readonly [name: string]: Law } = {
 const outcomes = (m: Machine, sys: System): string =>
   canonical(names(sys).map((name) => [name, ids(m.traceOf(sys, name)), sys.scopes[name]?.live?.workspace ?? null]));
 
-/** 5. "Observation does not perturb": without the observers all commits and files are the same. Only for traces without power loss. */
-export function observersAreInvisible(m: Machine, start: System, commands: readonly Command[]): Verdict {
-  let [seen, unseen] = [start, start];
-  for (const c of commands) {
-    const [next, reply] = m.step(seen, c);
-    // The clock goes on, else retention would differ.
-    if (c.do !== "observe") unseen = m.step(unseen, c)[0];
-    else if ("ok" in reply) unseen = { ...unseen, time: unseen.time + 1 };
-    seen = next;
-  }
-  if (notesOf(seen) === 0) return;
-  return outcomes(m, seen) === outcomes(m, unseen) ? undefined : "an observer changed what was observed";
+/** What `commands` led to, step by step: `systems[i]` is the system before `commands[i]`, and the last is the end. */
+export interface Passage {
+  readonly m: Machine;
+  readonly commands: readonly Command[];
+  readonly systems: readonly System[];
 }
-const notesOf = (sys: System): number =>
-  names(sys)
-    .flatMap((n) => notes(traceOf(sys, n)))
-    .filter((x) => x.note === "attached").length;
+const start = (p: Passage): System => p.systems[0] as System;
+const end = (p: Passage): System => p.systems.at(-1) as System;
+
+/** 5. "Observation does not perturb": without the observers all commits and files are the same. Only for passages without power loss. */
+export function observersAreInvisible(p: Passage): Verdict {
+  let unseen = start(p);
+  let observers = 0;
+  for (const [i, c] of p.commands.entries()) {
+    if (c.do !== "observe") {
+      unseen = p.m.step(unseen, c)[0];
+    } else if (p.systems[i] !== p.systems[i + 1]) {
+      // The clock goes on, else retention would differ.
+      unseen = { ...unseen, time: unseen.time + 1 };
+      observers++;
+    }
+  }
+  return observers === 0 || outcomes(p.m, end(p)) === outcomes(p.m, unseen)
+    ? undefined
+    : "an observer changed what was observed";
+}
 
 /** 10, from outside: under other names and at another time, the same commands give the same ids. */
-export function namesAndClockStandBeside(m: Machine, start: System, commands: readonly Command[]): Verdict {
+export function namesAndClockStandBeside(p: Passage): Verdict {
   const rename = (text: string) => text.replaceAll("amber", "ochre").replaceAll("birch", "aspen");
-  let [here, there] = [start, m.initial(start.user, 5000)];
-  for (const c of commands) {
-    here = m.step(here, c)[0];
-    there = m.step(there, JSON.parse(rename(JSON.stringify(c))) as Command)[0];
-  }
-  return rename(outcomes(m, here)) === outcomes(m, there) ? undefined : "names or clock are part of an id";
+  let there = p.m.initial(start(p).user, 5000);
+  for (const c of p.commands) there = p.m.step(there, JSON.parse(rename(JSON.stringify(c))) as Command)[0];
+  return rename(outcomes(p.m, end(p))) === outcomes(p.m, there) ? undefined : "names or clock are part of an id";
 }

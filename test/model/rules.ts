@@ -279,6 +279,8 @@ const allCanBeUndone: Law = (t) => {
   const op = operations(traceOf(t.after, where)).length - 1;
   const [back, said] = t.m.step(t.after, { do: "undo", scope: where, op });
   if ("refused" in said && ["in-doubt", "down"].includes(said.refused)) return;
+  // What was running is stopped by the undo; its last words may stand against it.
+  if ("ok" in said && said.ok === "conflict" && pending(traceOf(t.after, where)).length) return;
   if (!("ok" in said) || said.ok === "conflict") return `${c.do} cannot be undone`;
   const tr = t.m.traceOf(t.after, where);
   if (where === "main") {
@@ -288,7 +290,6 @@ const allCanBeUndone: Law = (t) => {
   }
   const past = c.do === "discard" ? tr.state : stateBefore(t, where, tr.sealed.at(-1) as Sealed);
   const now = t.m.traceOf(back, where).state;
-  // What was running is stopped by the undo, and has its say in the threads.
   const equal = pending(tr).length ? same(now.workspace, past.workspace) : same(now, past);
   return equal ? undefined : `undo of ${c.do} came to another state`;
 };

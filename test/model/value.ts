@@ -2,22 +2,16 @@
 import { createHash } from "node:crypto";
 import type { Conflict, Workspace } from "./types.ts";
 
-const texts = new WeakMap<object, string>();
-
-/** JSON with sorted keys: one text per value. Lists (the long threads) are remembered, since no value of the model ever changes. */
+/** JSON with sorted keys: one text per value. */
 export function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
-  if (!Array.isArray(value)) {
-    let text = "";
-    for (const key of Object.keys(value).sort()) {
-      const field = (value as { [key: string]: unknown })[key];
-      if (field !== undefined) text += `${text && ","}"${key}":${canonical(field)}`;
-    }
-    return `{${text}}`;
+  let text = "";
+  for (const key of Object.keys(value).sort()) {
+    const field = (value as { [key: string]: unknown })[key];
+    if (field !== undefined) text += `${text && ","}${JSON.stringify(key)}:${canonical(field)}`;
   }
-  const text = texts.get(value) ?? `[${value.map(canonical).join()}]`;
-  texts.set(value, text);
-  return text;
+  return `{${text}}`;
 }
 
 export const digest = (value: unknown): string =>

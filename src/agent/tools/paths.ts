@@ -59,8 +59,9 @@ export const failed = (text: string): ToolResult => ({ status: "failed", text })
 function unable(what: string, done: CallResult, { signal }: ToolContext): ToolResult {
   if (done.aborted || signal.aborted) return { status: "aborted", text: `${what}: the call was aborted.` };
   if (done.timedOut) return failed(`${what} within ${TIMEOUT_MS / 1000} s: is it a pipe or a device?`);
-  const said = done.output.toString().trim().split("\n").at(-1) ?? "";
-  return failed(`${what}: ${said.replace(/^\S+: (?:line )?(?:\d+: )?/, "") || `the program ended with ${done.signal ?? done.code}`}`);
+  // Programs say their name and the path first, and the reason last.
+  const reason = done.output.toString().trim().split("\n").at(-1)!.split(": ").at(-1)!;
+  return failed(`${what}: ${reason || `the program ended with ${done.signal ?? done.code}`}.`);
 }
 
 /** Bytes that are no text: they hold a NUL, as no text does. */

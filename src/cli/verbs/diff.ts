@@ -1,6 +1,6 @@
 /** `shepherd diff`: what changed in the files between two steps, or between a run and the user's directory. */
 
-import { lookAtMain } from "../../run/main.ts";
+import { freshMain } from "../../run/land.ts";
 import { textsOf } from "../../scope/changes.ts";
 import { workspacePath } from "../../scope/registry.ts";
 import { before, readLog } from "../../scope/view.ts";
@@ -75,7 +75,7 @@ async function sides(context: Context, args: string[]): Promise<{ from: Hash | n
   if (args.length === 0 || (args.length === 1 && looksLikeRun)) {
     const run = await chooseRun(context, args[0]);
     const progress = context.out.progress();
-    const main = await lookAtMain(store, await workspacePath(store, run.log), {
+    const main = await freshMain(store, await workspacePath(store, run.log), {
       signal: context.signal,
       onProgress: (at) => progress.at(at),
     }).finally(() => progress.done());

@@ -1,5 +1,5 @@
 /** `shepherd init`: make a directory known. */
-import { lookAtMain } from "../../run/main.ts";
+import { freshMain } from "../../run/land.ts";
 import { quotePath } from "../../world/paths.ts";
 import type { Verb } from "../verb.ts";
 
@@ -11,7 +11,7 @@ export const verb: Verb = {
   run: async ({ out, cwd, signal, store: open }) => {
     const store = await open();
     const progress = out.progress();
-    const main = await lookAtMain(store, cwd, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
+    const main = await freshMain(store, cwd, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
       progress.done(),
     );
     const { stats, skipped } = main.capture;

@@ -1,6 +1,6 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
 import { resolve } from "node:path";
-import { lookAtMain } from "../../run/main.ts";
+import { freshMain } from "../../run/land.ts";
 import { operate } from "../../run/operate.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { forkScope } from "../../scope/fork.ts";
@@ -78,7 +78,7 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
     writable: list(flags, "write").map((path) => resolve(cwd, path)),
   };
   const progress = out.progress();
-  const main = lookAtMain(launch.store, workspace.path, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
+  const main = freshMain(launch.store, workspace.path, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
     progress.done(),
   );
   main.catch(() => {});

@@ -1,6 +1,6 @@
 /** `shepherd sync`: the user's newer files into a run. */
 
-import { lookAtMain } from "../../run/main.ts";
+import { freshMain } from "../../run/land.ts";
 import { operate } from "../../run/operate.ts";
 import { workspacePath } from "../../scope/registry.ts";
 import { quotePath } from "../../world/paths.ts";
@@ -18,7 +18,7 @@ export const verb: Verb = {
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
     const progress = out.progress();
-    const main = await lookAtMain(store, await workspacePath(store, run.log), {
+    const main = await freshMain(store, await workspacePath(store, run.log), {
       signal: context.signal,
       onProgress: (at) => progress.at(at),
     }).finally(() => progress.done());

@@ -61,14 +61,16 @@ async function applyIn(work: Work, index: number, place: Place): Promise<Outcome
     try {
       const now = files.lstat(place.dir, place.name);
       if (now === null ? seen !== null : seen === null || !unchanged(now, seen)) continue;
-      moved = change.next && change.next.type !== "d" && !isModeOnly(change.expected, change.next)
-        ? withOwner(work, index, place, seen, () => replace(work, index, place, seen))
-        : change.next?.type === "d" && change.expected?.type !== "d"
-          ? makeDir(work, index, place, seen)
-          : alter(work, index, place, seen);
+      moved =
+        change.next && change.next.type !== "d" && !isModeOnly(change.expected, change.next)
+          ? withOwner(work, index, place, seen, () => replace(work, index, place, seen))
+          : change.next?.type === "d" && change.expected?.type !== "d"
+            ? becomeDir(work, index, place, seen)
+            : alter(work, index, place, seen);
     } catch (error) {
       if (gone(error) || codeOf(error) === "EEXIST") continue;
-      if (codeOf(error) === "ENOTEMPTY") return conflict("not empty", "is not empty: what is in it is not part of the landing", change.expected);
+      if (codeOf(error) === "ENOTEMPTY")
+        return conflict("not empty", "is not empty: what is in it is not part of the landing", change.expected);
       if (!isSystemError(error) || ["EMFILE", "ENFILE", "ENOMEM"].includes(codeOf(error)!)) throw error;
       return conflict("failed", explain(error), change.expected);
     }
@@ -79,7 +81,11 @@ async function applyIn(work: Work, index: number, place: Place): Promise<Outcome
       return judge({ ...change, expected: null }, there) ?? conflict("changed", "was changed meanwhile", sideOf(there));
     }
   }
-  return conflict("changed", "changes all the time", sideOf(await lookAt(files, place.dir, place.name, objects.put, pace)));
+  return conflict(
+    "changed",
+    "changes all the time",
+    sideOf(await lookAt(files, place.dir, place.name, objects.put, pace)),
+  );
 }
 
 /** A directory's stamps change with what is in it. */
@@ -123,23 +129,24 @@ function replace(work: Work, index: number, place: Place, seen: Stat | null): Mo
   }
 }
 
-function makeDir(work: Work, index: number, place: Place, seen: Stat | null): Moved | "again" {
-  const { files } = work;
-  const mode = work.changes[index]!.next!.mode;
-  const make = () => {
-    files.mkdir(place.dir, place.name, 0o700);
-    if (root()) {
-      const above = files.lstat(place.dir, ".")!;
-      files.chown(place.dir, place.name, Number(above.uid), Number(above.gid));
-    }
-    files.chmodDir(place.dir, place.name, mode);
-  };
-  if (!seen) {
-    make();
-    return "done";
+/** Makes a directory; nobody else may enter it before it has its owner and mode. */
+export function makeDir({ files, changes }: Work, index: number, { dir, name }: Place): void {
+  files.mkdir(dir, name, 0o700);
+  if (root()) {
+    const above = files.lstat(dir, ".")!;
+    files.chown(dir, name, Number(above.uid), Number(above.gid));
   }
-  const moved = moveAway(work, index, place, seen);
-  return again(moved === "done" ? fill(work, index, place, make) : moved);
+  files.chmodDir(dir, name, changes[index]!.next!.mode);
+}
+
+function becomeDir(work: Work, index: number, place: Place, seen: Stat | null): Moved | "again" {
+  const make = () => makeDir(work, index, place);
+  if (seen) {
+    const moved = moveAway(work, index, place, seen);
+    return again(moved === "done" ? fill(work, index, place, make) : moved);
+  }
+  make();
+  return "done";
 }
 
 /** Removes what was seen, or changes its mode. */
@@ -182,4 +189,3 @@ function withOwner<T>(work: Work, index: number, place: Place, seen: Stat | null
   }
   return then();
 }
-

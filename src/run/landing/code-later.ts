@@ -136,7 +136,16 @@ const TABLE: [why: string, ...patterns: string[]][] = [
 const MANIFESTS: { [name: string]: { why: string; members: string[] } } = {
   "package.json": {
     why: "has scripts that run when packages are installed or by git hooks",
-    members: ["scripts", "husky", "simple-git-hooks", "lint-staged", "gitHooks", "pre-commit", "pre-push", "packageManager"],
+    members: [
+      "scripts",
+      "husky",
+      "simple-git-hooks",
+      "lint-staged",
+      "gitHooks",
+      "pre-commit",
+      "pre-push",
+      "packageManager",
+    ],
   },
   "composer.json": { why: "has scripts that run when packages are installed", members: ["scripts"] },
 };
@@ -153,7 +162,10 @@ const regExpOf = (pattern: string): RegExp => {
 const RULES = TABLE.flatMap(([why, ...patterns]) => patterns.map((pattern) => ({ why, pattern: regExpOf(pattern) })));
 
 /** Why a change must be allowed first; null if it need not. Reads only manifests of scripts. Making or removing a directory never asks. */
-export async function runsCodeLater(objects: Objects, change: Pick<Change, "path" | "expected" | "next">): Promise<string | null> {
+export async function runsCodeLater(
+  objects: Objects,
+  change: Pick<Change, "path" | "expected" | "next">,
+): Promise<string | null> {
   const { expected, next } = change;
   if ((expected ?? next)!.type === "d" && (next ?? expected)!.type === "d") return null;
   // A file system that tells no case apart reads `.ENVRC` too.
@@ -161,7 +173,10 @@ export async function runsCodeLater(objects: Objects, change: Pick<Change, "path
   for (const { why, pattern } of RULES) if (pattern.test(path)) return why;
   const manifest = MANIFESTS[path.slice(path.lastIndexOf("/") + 1)];
   if (!manifest) return null;
-  const [a, b] = [await membersOf(objects, expected, manifest.members), await membersOf(objects, next, manifest.members)];
+  const [a, b] = [
+    await membersOf(objects, expected, manifest.members),
+    await membersOf(objects, next, manifest.members),
+  ];
   return a === b && a !== UNREADABLE ? null : manifest.why;
 }
 
@@ -173,9 +188,15 @@ async function membersOf(objects: Objects, side: Side | null, members: string[])
   const bytes = await objects.get(side.id!);
   if (!bytes || bytes.length > MAX_OBJECT) return UNREADABLE;
   try {
-    const value = JSON.parse(Buffer.from(bytes).toString("utf8").replace(/^\ufeff/, "")) as { [key: string]: unknown } | null;
+    const value = JSON.parse(
+      Buffer.from(bytes)
+        .toString("utf8")
+        .replace(/^\ufeff/, ""),
+    ) as { [key: string]: unknown } | null;
     if (value === null || typeof value !== "object") return UNREADABLE;
-    return JSON.stringify(Object.fromEntries(members.flatMap((key) => (value[key] === undefined ? [] : [[key, value[key]]]))));
+    return JSON.stringify(
+      Object.fromEntries(members.flatMap((key) => (value[key] === undefined ? [] : [[key, value[key]]]))),
+    );
   } catch {
     return UNREADABLE;
   }

@@ -5,7 +5,7 @@
 import * as fs from "node:fs";
 import type { Objects } from "../../trace/ports.ts";
 import { type Taken, takeFile } from "../../world/content.ts";
-import { arg, changeDirMode, closeDir, codeOf, type Dir, gone, namesIn, openDir, openRoot } from "../../world/dirs.ts";
+import { arg, changeMode, closeDir, codeOf, type Dir, gone, namesIn, openDir, openRoot } from "../../world/dirs.ts";
 import type { Pace } from "../../world/pace.ts";
 
 export type Stat = fs.BigIntStats;
@@ -91,7 +91,7 @@ export const realFiles: Files = {
   },
   rmdir: (dir, name) => fs.rmdirSync(at(dir, name)),
   chown: (dir, name, uid, gid) => fs.lchownSync(at(dir, name), uid, gid),
-  chmodDir: changeDirMode,
+  chmodDir: changeMode,
   chmodFile: (dir, name, mode, same) => {
     let fd: number;
     try {

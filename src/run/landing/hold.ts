@@ -12,7 +12,9 @@ export async function hold(work: Pick<Work, "changes" | "outcomes">, confirm: La
   if (answer === true) return;
   const allowed = new Set(answer === false ? [] : answer);
   const held = new Set<Change>(asking.filter((change) => !allowed.has(change)));
-  for (const change of [...held, ...dependent(changes, held)]) outcomes[changes.indexOf(change)] = { at: "held" };
+  const also = dependent(changes, held);
+  for (const [index, change] of changes.entries())
+    if (held.has(change) || also.has(change)) outcomes[index] = { at: "held" };
 }
 
 /** A directory that only what is held would be in is not made; one that something held stays in is not removed; and what is below the one or the other. */
@@ -46,11 +48,11 @@ function dependent(changes: readonly Change[], held: ReadonlySet<Change>): Set<C
     const path = change.path.toString("latin1");
     if (blocked.has(path) || ancestors(path).some((above) => blocked.has(above))) also.add(change);
   }
-  for (const change of held) also.delete(change);
   return also;
 }
 
-const isDir = ({ expected, next }: Change): boolean => (expected ?? next)!.type === "d" && (next ?? expected)!.type === "d";
+const isDir = ({ expected, next }: Change): boolean =>
+  (expected ?? next)!.type === "d" && (next ?? expected)!.type === "d";
 
 const ancestors = (path: string): string[] => {
   const found: string[] = [];

@@ -21,7 +21,7 @@ import { type Change, linkOf, type Plan } from "./plan.ts";
 import { readyRecord, settledRecord } from "./record.ts";
 import { drop, type Rest, settle } from "./settle.ts";
 import { isModeOnly, makeStaging, removeStaging, stageAll, stagingName, writeReady } from "./staging.ts";
-import { closePlace, type Conflict, conflict, openPlace, type Work } from "./work.ts";
+import { type Conflict, closePlace, conflict, openPlace, type Work } from "./work.ts";
 import { procWriters, type Writers } from "./writers.ts";
 
 export interface LandOptions {
@@ -54,7 +54,7 @@ export interface Landing {
   /** In the order in which they were made; `invert` takes them back. */
   landed: Change[];
   conflicts: Conflict[];
-  /** Every content that was displaced, as it last was. Whoever calls names them in a frame, so that they stay until retention. */
+  /** Every content that was displaced, as it last was, and the user's of every conflict. Whoever calls names them in a frame: so they stay until retention. */
   displaced: { path: Buffer; id: Link }[];
   /** Changes that run code later and were not allowed, with the directories that only they need. */
   held: Change[];
@@ -114,8 +114,8 @@ export async function begin(work: Work, options: LandOptions): Promise<Landing> 
   try {
     await stageAll(work, options.signal);
     await writeReady(work);
-    await options.journal(readyRecord(work));
     options.signal?.throwIfAborted();
+    await options.journal(readyRecord(work));
   } catch (error) {
     removeStaging(work, new Set());
     throw error;
@@ -158,7 +158,8 @@ async function refuseOpen(work: Work): Promise<void> {
   const { files, changes, outcomes, writers } = work;
   const candidates: { name: string; dev: bigint; ino: bigint }[] = [];
   for (const [index, { path, expected, next }] of changes.entries()) {
-    if (outcomes[index] || !expected || expected.type === "d" || expected.type === "l" || isModeOnly(expected, next)) continue;
+    if (outcomes[index] || !expected || expected.type === "d" || expected.type === "l" || isModeOnly(expected, next))
+      continue;
     const name = path.toString("latin1");
     const stat = lookThrough(work, name);
     if (stat?.isFile()) candidates.push({ name, dev: stat.dev, ino: stat.ino });
@@ -205,7 +206,8 @@ async function syncTouched(work: Work): Promise<void> {
       }
     } catch (error) {
       // Gone, or not ours to open: then nothing of ours is in it.
-      if (!["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+      if (!["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? ""))
+        throw error;
     }
   }
 }

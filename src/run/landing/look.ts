@@ -28,7 +28,8 @@ export async function lookAt(files: Files, dir: Dir, name: string, put: Objects[
         if (!after || !sameInode(after, stat)) continue;
         return seen({ type: "l", mode: 0, id: await put(target) }, stat);
       }
-      if (!stat.isFile()) return odd(`is ${stat.isFIFO() ? "a named pipe" : stat.isSocket() ? "a socket" : "a device"}`);
+      if (!stat.isFile())
+        return odd(`is ${stat.isFIFO() ? "a named pipe" : stat.isSocket() ? "a socket" : "a device"}`);
       const taken = await files.take(dir, name, put, pace);
       if (taken === "gone") continue;
       if (taken === "denied") return odd("cannot be read");
@@ -57,4 +58,9 @@ export const sameInode = (a: Stat, b: Stat): boolean => a.ino === b.ino && a.dev
  * Whether an entry is what was seen, as far as its stamps tell. The change time is left out: moving a file or giving it a second name changes it.
  */
 export const looksSame = (a: Stat, b: Stat): boolean =>
-  sameInode(a, b) && a.mode === b.mode && a.size === b.size && a.mtimeNs === b.mtimeNs && a.uid === b.uid && a.gid === b.gid;
+  sameInode(a, b) &&
+  a.mode === b.mode &&
+  a.size === b.size &&
+  a.mtimeNs === b.mtimeNs &&
+  a.uid === b.uid &&
+  a.gid === b.gid;

@@ -98,7 +98,8 @@ function around(path: string, a: Tree | null, b: Tree | null, inside: Change[]):
   const first = a && dirSide(a.mode);
   const last = b && dirSide(b.mode);
   if (inside.length === 0) return sameSide(first, last) ? [] : [changeOf(path, first, last)];
-  const middle = [first, last].find((side) => side && (side.mode & 0o300) === 0o300) ?? dirSide((last ?? first)!.mode | 0o700);
+  const middle =
+    [first, last].find((side) => side && (side.mode & 0o300) === 0o300) ?? dirSide((last ?? first)!.mode | 0o700);
   if (!sameSide(first, middle)) inside = [changeOf(path, first, middle), ...inside];
   if (!sameSide(middle, last)) inside = [...inside, changeOf(path, middle, last)];
   return inside;

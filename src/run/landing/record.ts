@@ -1,69 +1,127 @@
-/** A landing as JSON: its plan, and the two records of its journal. Paths are byte strings. */
-import type { Json, Link } from "../../trace/ports.ts";
-import type { Change, Plan, Side } from "./plan.ts";
+/**
+ * A landing as objects: its changes, and the records of its journal. Paths are byte strings, contents are named by links, so that whatever
+ * follows links finds all that an unended landing needs. Long lists come in pieces, since an object has a size that it may not exceed.
+ */
+import { decodeJson, encodeJson, isHash, parseLink, target } from "../../trace/bytes.ts";
+import type { Hash, Json, Link, Objects } from "../../trace/ports.ts";
+import { missing } from "../../world/missing.ts";
+import { type Change, linkOf, type Side } from "./plan.ts";
 import type { Outcome, Why, Work } from "./work.ts";
 
-const text = (bytes: Buffer): string => bytes.toString("latin1");
-const bytes = (value: Json | undefined): Buffer => Buffer.from(value as string, "latin1");
+/** A path may have 4096 bytes, each of which may take six in JSON: a piece stays below the size of an object all the same. */
+const PIECE_BYTES = 512 << 10;
 
-const sideJson = (side: Side | null): Json => side && [side.type, side.mode, side.id];
-const sideOf = (value: Json | undefined): Side | null => {
-  if (!value) return null;
-  const [type, mode, id] = value as [Side["type"], number, string | null];
-  return { type, mode, id };
-};
+/** Stores the changes of a landing; written when it resolves. */
+export async function storePlan(objects: Objects, changes: readonly Change[]): Promise<Link> {
+  const pieces: Link[] = [];
+  for (const piece of inPieces(changes.map(changeJson)))
+    pieces.push(`json:${await objects.put(encodeJson({ v: 1, changes: piece }))}`);
+  return `json:${await objects.put(encodeJson({ v: 1, pieces }))}`;
+}
 
-export const planJson = ({ changes, refused }: Plan): Json => ({
-  v: 1,
-  changes: changes.map(({ path, expected, next, asks }) => [text(path), sideJson(expected), sideJson(next), asks]),
-  refused: refused.map(({ path, text: why }) => [text(path), why]),
-});
+/** The changes that `storePlan` stored. Throws `Missing` where an object lacks, and a sentence on a newer version. */
+export async function loadPlan(objects: Objects, plan: Link): Promise<Change[]> {
+  const { pieces } = await read(objects, plan);
+  const changes: Change[] = [];
+  for (const piece of pieces as Link[])
+    for (const change of (await read(objects, piece)).changes as Json[][]) changes.push(changeOf(change));
+  return changes;
+}
 
-/** The plan that `planJson` gave. Throws a sentence on a newer version. */
-export function planOf(value: Json): Plan {
-  const { v, changes, refused } = value as { v: number; changes: Json[][]; refused: Json[][] };
-  if (v !== 1) throw new Error(`The plan of a landing has version ${v}, and this Shepherd knows version 1: update Shepherd.`);
-  return {
-    changes: changes.map(
-      ([path, expected, next, asks]): Change => ({
-        path: bytes(path),
-        expected: sideOf(expected),
-        next: sideOf(next),
-        asks: asks as string | null,
-      }),
-    ),
-    refused: refused.map(([path, why]) => ({ path: bytes(path), text: why as string })),
-  };
+async function read(objects: Objects, link: Link): Promise<{ [key: string]: Json }> {
+  const bytes = (await objects.get(target(link))) ?? missing(target(link), "record of a landing");
+  const value = decodeJson(bytes) as { [key: string]: Json };
+  if (value.v !== 1)
+    throw new Error(
+      `The record of a landing has version ${value.v}, and this Shepherd knows version 1: update Shepherd.`,
+    );
+  return value;
 }
 
 /** All is staged; from here on paths are touched. */
 export const readyRecord = ({ outcomes }: Pick<Work, "outcomes">): Json => ({
+  v: 1,
   at: "ready",
   held: outcomes.flatMap((outcome, index) => (outcome?.at === "held" ? [index] : [])),
 });
 
-/** What every change has come to (those that are not named landed); only clearing up is left. */
-export const settledRecord = ({ outcomes }: Pick<Work, "outcomes">): Json => ({
-  at: "settled",
-  outcomes: outcomes.flatMap((outcome, index): Json[] => {
-    if (!outcome || outcome.at === "landed") return [];
-    if (outcome.at !== "conflict") return [{ index, at: outcome.at }];
-    const { at, why, text: words, theirs, kept, stays } = outcome;
-    return [{ index, at, why, text: words, theirs: sideJson(theirs), kept, stays: stays.map(text) }];
-  }),
+/** What every change has come to (those that are not named landed); after the last of these only clearing up is left. */
+export function settledRecords({ outcomes }: Pick<Work, "outcomes">): Json[] {
+  const told = outcomes.flatMap((outcome, index) =>
+    outcome && outcome.at !== "landed" ? [outcomeJson(outcome, index)] : [],
+  );
+  const pieces = inPieces(told);
+  if (pieces.length === 0) pieces.push([]);
+  return pieces.map((piece, at) => ({ v: 1, at: "settled", from: at, of: pieces.length, outcomes: piece }));
+}
+
+export interface Journal {
+  /** The changes that were held, once all was staged. */
+  ready: number[] | null;
+  /** What every change came to, once all was settled. */
+  settled: Outcome[] | null;
+}
+
+export async function readJournal(objects: Objects, records: readonly Link[], changes: number): Promise<Journal> {
+  const journal: Journal = { ready: null, settled: null };
+  let settling: Outcome[] = [];
+  for (const link of records) {
+    const record = await read(objects, link);
+    if (record.at === "ready") journal.ready = record.held as number[];
+    if (record.at !== "settled") continue;
+    if (record.from === 0) settling = new Array<Outcome>(changes).fill({ at: "landed" });
+    for (const each of record.outcomes as { [key: string]: Json }[]) settling[each.index as number] = outcomeOf(each);
+    if (record.from === (record.of as number) - 1) journal.settled = settling;
+  }
+  return journal;
+}
+
+function inPieces(list: readonly Json[]): Json[][] {
+  const pieces: Json[][] = [];
+  let room = 0;
+  for (const each of list) {
+    const size = JSON.stringify(each).length * 2 + 1;
+    if (size > room) {
+      pieces.push([]);
+      room = PIECE_BYTES;
+    }
+    room -= size;
+    pieces.at(-1)!.push(each);
+  }
+  return pieces;
+}
+
+const text = (bytes: Buffer): string => bytes.toString("latin1");
+const bytesOf = (value: Json | undefined): Buffer => Buffer.from(value as string, "latin1");
+
+const sideJson = (side: Side | null): Json => side && [side.type, side.mode, linkOf(side)];
+
+function sideOf(value: Json | undefined): Side | null {
+  if (!value) return null;
+  const [type, mode, link] = value as [Side["type"], number, string | null];
+  const id: Hash | null = link === null ? null : (parseLink(link)?.id ?? "");
+  if (id !== null && !isHash(id)) throw new Error("The record of a landing is damaged: it names no content.");
+  return { type, mode, id };
+}
+
+const changeJson = ({ path, expected, next, asks }: Change): Json => [
+  text(path),
+  sideJson(expected),
+  sideJson(next),
+  asks,
+];
+
+const changeOf = ([path, expected, next, asks]: Json[]): Change => ({
+  path: bytesOf(path),
+  expected: sideOf(expected),
+  next: sideOf(next),
+  asks: asks as string | null,
 });
 
-/** What a journal says, in whatever order and number its records were appended. */
-export function readJournal(records: readonly Json[], changes: number): { ready: number[] | null; settled: Outcome[] | null } {
-  let ready: number[] | null = null;
-  let settled: Outcome[] | null = null;
-  for (const record of records as { [key: string]: Json }[]) {
-    if (record.at === "ready") ready = record.held as number[];
-    if (record.at !== "settled") continue;
-    settled = new Array<Outcome>(changes).fill({ at: "landed" });
-    for (const each of record.outcomes as { [key: string]: Json }[]) settled[each.index as number] = outcomeOf(each);
-  }
-  return { ready, settled };
+function outcomeJson(outcome: Outcome, index: number): Json {
+  if (outcome.at !== "conflict") return { index, at: outcome.at };
+  const { at, why, text: words, theirs, kept, stays } = outcome;
+  return { index, at, why, text: words.toWellFormed(), theirs: sideJson(theirs), kept, stays: stays.map(text) };
 }
 
 function outcomeOf(value: { [key: string]: Json }): Outcome {
@@ -74,6 +132,6 @@ function outcomeOf(value: { [key: string]: Json }): Outcome {
     text: value.text as string,
     theirs: sideOf(value.theirs),
     kept: value.kept as Link[],
-    stays: (value.stays as Json[]).map(bytes),
+    stays: (value.stays as Json[]).map(bytesOf),
   };
 }

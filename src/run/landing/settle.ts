@@ -8,7 +8,18 @@ import { type Found, lookAt } from "./look.ts";
 import { linkOf, sameSide } from "./plan.ts";
 import { isModeOnly, stageOne } from "./staging.ts";
 import { linkIn, moveBack, swapBack } from "./swap.ts";
-import { closePlace, conflict, type Outcome, openPlace, parseSlot, type Place, sameStamps, slot, type Why, type Work } from "./work.ts";
+import {
+  closePlace,
+  conflict,
+  type Outcome,
+  openPlace,
+  type Place,
+  parseSlot,
+  sameStamps,
+  slot,
+  type Why,
+  type Work,
+} from "./work.ts";
 
 /** What is left in the staging directory when all is settled: what may be unlinked as it is, and what has to stay. */
 export interface Rest {
@@ -24,7 +35,10 @@ export async function settle(work: Work, again = false): Promise<Rest> {
   const rest: Rest = { drop: new Map(), stay: new Set() };
   for (const kind of ["o", "b"] as const) {
     const slots = slotsOf(work, kind);
-    const open = await openSlots(work, slots.map(({ name }) => name));
+    const open = await openSlots(
+      work,
+      slots.map(({ name }) => name),
+    );
     for (const { name, change } of slots) {
       await settleSlot(work, rest, { kind, change, name, writer: open.get(name), again });
       if (work.pace.due()) await work.pace.rest();
@@ -36,7 +50,9 @@ export async function settle(work: Work, again = false): Promise<Rest> {
 function slotsOf({ files, stage, changes }: Work, kind: "o" | "b"): { name: string; change: number }[] {
   return namesIn(files, stage)
     .map((name) => ({ name, slot: parseSlot(name) }))
-    .flatMap(({ name, slot }) => (slot?.kind === kind && slot.change < changes.length ? [{ name, change: slot.change }] : []))
+    .flatMap(({ name, slot }) =>
+      slot?.kind === kind && slot.change < changes.length ? [{ name, change: slot.change }] : [],
+    )
     .sort((a, b) => a.change - b.change);
 }
 
@@ -175,4 +191,3 @@ export async function drop(work: Work, rest: Rest): Promise<boolean> {
   }
   return late;
 }
-

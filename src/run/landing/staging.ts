@@ -13,7 +13,8 @@ const READY = "ready";
 const PROBE = "probe";
 
 export const stagingName = (id: string): string => {
-  if (!/^[0-9A-Za-z-]{1,64}$/.test(id)) throw new Error(`\`${id}\` cannot name a landing: use up to 64 letters, digits and hyphens.`);
+  if (!/^[0-9A-Za-z-]{1,64}$/.test(id))
+    throw new Error(`\`${id}\` cannot name a landing: use up to 64 letters, digits and hyphens.`);
   return STAGING_PREFIX + id;
 };
 
@@ -22,7 +23,8 @@ export function makeStaging(files: Files, root: Dir, name: string): Dir {
   try {
     files.mkdir(root, name, 0o700);
   } catch (error) {
-    if (codeOf(error) === "EEXIST") throw new Error(`A landing was begun and not ended (${name} is still there): recover it first.`);
+    if (codeOf(error) === "EEXIST")
+      throw new Error(`A landing was begun and not ended (${name} is still there): recover it first.`);
     throw error;
   }
   const stage = files.openDir(root, name);
@@ -99,7 +101,9 @@ function probe(files: Files, stage: Dir, name: string): void {
     files.link(stage, name, stage, PROBE);
   } catch (error) {
     if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"].includes(codeOf(error) ?? "")) throw error;
-    throw new Error("The file system of the workspace has no hard links, so nothing can be landed there safely: copy the changes by hand (`shepherd diff`).");
+    throw new Error(
+      "The file system of the workspace has no hard links, so nothing can be landed there safely: copy the changes by hand (`shepherd diff`).",
+    );
   }
   files.unlink(stage, PROBE);
 }
@@ -115,7 +119,10 @@ export async function writeReady(work: Work): Promise<void> {
   const held = outcomes.flatMap((outcome, index) => (outcome?.at === "held" ? [index] : []));
   const fd = files.create(stage, `${READY}.tmp`);
   try {
-    files.write(fd, Buffer.from(JSON.stringify({ v: 1, held, ours: ours.map((ino) => (ino === null ? null : String(ino))) })));
+    files.write(
+      fd,
+      Buffer.from(JSON.stringify({ v: 1, held, ours: ours.map((ino) => (ino === null ? null : String(ino))) })),
+    );
     await files.fsync(fd);
   } finally {
     files.close(fd);
@@ -141,7 +148,10 @@ export async function readReady(files: Files, stage: Dir, work: Pick<Work, "pace
 }
 
 /** Removes what is ours from the staging directory, but for the names in `stay`, and the directory itself if nothing is left in it. */
-export function removeStaging(work: Pick<Work, "files" | "root" | "stage" | "staging">, stay: ReadonlySet<string>): void {
+export function removeStaging(
+  work: Pick<Work, "files" | "root" | "stage" | "staging">,
+  stay: ReadonlySet<string>,
+): void {
   const { files, root, stage, staging } = work;
   try {
     for (const name of files.names(stage)) {

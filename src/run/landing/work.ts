@@ -30,7 +30,11 @@ export interface Conflict {
   stays: Buffer[];
 }
 
-export type Outcome = { at: "landed" } | { at: "held" } | { at: "left" } | ({ at: "conflict" } & Omit<Conflict, "path">);
+export type Outcome =
+  | { at: "landed" }
+  | { at: "held" }
+  | { at: "left" }
+  | ({ at: "conflict" } & Omit<Conflict, "path">);
 
 export const LANDED: Outcome = { at: "landed" };
 
@@ -134,7 +138,8 @@ export function explain(error: unknown): string {
 }
 
 /** Whether an error is that of a system call. */
-export const isSystemError = (error: unknown): boolean => typeof (error as { syscall?: unknown } | null)?.syscall === "string";
+export const isSystemError = (error: unknown): boolean =>
+  typeof (error as { syscall?: unknown } | null)?.syscall === "string";
 
 export const sameStamps = (a: Stat, b: Stat): boolean =>
   a.ino === b.ino && a.dev === b.dev && a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;

@@ -3,6 +3,7 @@ import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { detect } from "./abilities.ts";
+import type { CallOptions } from "./call.ts";
 import { type Command, openSandbox, type Sandbox } from "./sandbox.ts";
 import type { SandboxSpec } from "./spec.ts";
 
@@ -13,15 +14,20 @@ const linux = fs.existsSync("/proc/self/stat");
 let base: string;
 let opened: Sandbox[] = [];
 
-/** A user's project, its copy in a store, a home and a /tmp, all in a directory of their own. */
-beforeEach(() => {
-  base = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "shepherd-exec-")));
+/**
+ * A user's project, its copy in a store, a home and a /tmp, all in a directory of their own. It does not lie in /tmp, since a sandbox
+ * sees another one there.
+ */
+const outside = path.resolve("node_modules");
+const setUp = (where: string) => {
+  base = fs.realpathSync(fs.mkdtempSync(path.join(where, "shepherd-exec-")));
   for (const name of ["user/proj/sub", "user/home/.npm", "store/ws/sub", "store/other", "tmp"])
     fs.mkdirSync(path.join(base, name), { recursive: true });
   fs.writeFileSync(path.join(base, "user/proj/file"), "original");
   fs.writeFileSync(path.join(base, "store/ws/file"), "copy");
   fs.writeFileSync(path.join(base, "store/other/secret"), "secret");
-});
+};
+beforeEach(() => setUp(outside));
 
 afterEach(async () => {
   await Promise.all(opened.map((sandbox) => sandbox.dispose()));
@@ -43,7 +49,7 @@ async function open(more: Partial<SandboxSpec> = {}): Promise<Sandbox> {
   opened.push(sandbox);
   return sandbox;
 }
-const sh = async (sandbox: Sandbox, script: string, more: Partial<Command> & Parameters<Sandbox["exec"]>[0] extends infer O ? Partial<O> : never = {}) => {
+const sh = async (sandbox: Sandbox, script: string, more: Partial<Command & CallOptions> = {}) => {
   const result = await sandbox.exec({ argv: ["bash", "-c", script], ...more });
   return { ...result, text: result.output.toString() };
 };
@@ -61,6 +67,14 @@ describe.skipIf(!abilities.samePath)("with namespaces", () => {
     expect(fs.readFileSync(at("user/proj/file"), "utf8")).toBe("original");
     await sandbox.dispose();
     expect(fs.readFileSync("/proc/self/mounts", "utf8")).toBe(before);
+  });
+
+  test("all may lie in the host's /tmp, which is not seen inside", async () => {
+    fs.rmSync(base, { recursive: true });
+    setUp(os.tmpdir());
+    const sandbox = await open();
+    expect((await sh(sandbox, `cat file; ls ${base} ${at("user")}; touch x`)).text.replaceAll(base, "")).toBe("copy:\nuser\n\n/user:\nproj\n");
+    expect(fs.existsSync(at("store/ws/x"))).toBe(true);
   });
 
   test("it works while this process itself stands in the project", async () => {
@@ -92,7 +106,7 @@ describe.skipIf(!abilities.samePath)("with namespaces", () => {
     const own = ["/proc", "/dev/shm", "/tmp", "/var/tmp", at("user/proj"), at("user/home/.npm"), at("writable")];
     expect(open1.filter((m) => !own.includes(m))).toEqual([]);
     expect(fs.existsSync(at("writable/x"))).toBe(true);
-    expect(fs.readdirSync(at("tmp")).sort()).toEqual([".shepherd-cache", path.relative(os.tmpdir(), base), "x"].sort());
+    expect(fs.readdirSync(at("tmp")).sort()).toEqual([".shepherd-cache", "x"]);
   });
 
   test("the store and other hidden paths are seen empty, also through another bind", async () => {
@@ -129,15 +143,15 @@ describe.skipIf(!abilities.samePath)("with namespaces", () => {
     const { text } = await sh(
       sandbox,
       `find . -type f | sort; cd "/tmp/of its own"; ls; ls inner; cat /tmp/one/file; ls ${at("store")}
-       touch inner/x made && echo wrong; touch ${at("store/y")} && echo wrong; echo x > /tmp/one/file && echo wrong; true`,
+       touch inner/x c && echo wrong; touch ${at("store/y")} && echo wrong; echo x > /tmp/one/file && echo wrong; true`,
     );
-    expect(text.replace(/^.*(Read-only|cannot touch).*\n/gm, "")).toBe("./a\n./made/here/b\nc\ninner\na\na filedeep\n");
+    expect(text.replace(/^.*(Read-only|cannot touch).*\n/gm, "")).toBe("./a\n./made/here/b\nc\ninner\na\nmade\na filedeep\n");
     expect(fs.existsSync(at("a/x"))).toBe(true);
     expect(fs.readdirSync(at("c")).sort()).toEqual(["c", "inner"]);
   });
 
   test("names may hold anything that a path can", async () => {
-    const names = ["a b", "new\nline", "back\\slash", "#hash", "'quote\"", "$(touch /tmp/x)", "-x", "ü", "tab\there", "\\040", "nb\u00a0sp"];
+    const names = ["a b", "new\nline", "back\\slash", "#hash", "'quote\"", "$(touch x)", "-x", "ü", "tab\there", "\\040", "nb\u00a0sp"];
     for (const name of names) {
       fs.mkdirSync(at(`store/${name}`));
       fs.mkdirSync(at(`user/${name}`));
@@ -358,7 +372,8 @@ describe.each(modes)("commands, with %s", (mode) => {
   test.skipIf(!linux)("at its time limit a command ends with all of its session", async () => {
     const sandbox = await open();
     const soft = await sh(sandbox, "trap 'echo cleaned; exit 9' TERM; while :; do sleep 0.01; done", { timeoutMs: 100 });
-    expect(soft).toMatchObject({ timedOut: true, code: 9, text: "cleaned\n" });
+    expect(soft).toMatchObject({ timedOut: true, code: 9 });
+    expect(soft.text).toContain("cleaned\n");
     const hard = await sh(sandbox, "trap '' TERM; (while :; do sleep 0.05; done) & while :; do sleep 0.05; done", { timeoutMs: 100 });
     expect(hard).toMatchObject({ timedOut: true, code: null, signal: "SIGKILL" });
     expect(await sandbox.processes()).toEqual([]);
