@@ -19,8 +19,8 @@ test("whatever a model sends gets a canonical form that the store can read back"
 test("a value that has a canonical form stays as it is", () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 4 }), (value) => {
-      // JSON has no negative zero of its own.
-      const given = JSON.parse(JSON.stringify(value));
+      // JSON has no negative zero of its own, and canonical JSON no integer beyond 2^53.
+      const given = JSON.parse(JSON.stringify(value), (_, each) => (Number.isInteger(each) && !Number.isSafeInteger(each) ? 0 : each));
       expect(plain(given)).toEqual(given);
     }),
     params(1000, 100),

@@ -20,7 +20,8 @@ export function plain(value: unknown, depth = 0): Json {
     case "object": {
       if (value === null) return null;
       if (depth >= DEEPEST) return `(nested more than ${DEEPEST} deep)`;
-      if (Array.isArray(value)) return value.map((each) => plain(each, depth + 1));
+      // Not `map`, which leaves holes.
+      if (Array.isArray(value)) return Array.from(value, (each) => plain(each, depth + 1));
       const members = Object.entries(value).filter(([, member]) => member !== undefined);
       return Object.fromEntries(members.map(([key, member]) => [key.toWellFormed(), plain(member, depth + 1)]));
     }

@@ -1,30 +1,42 @@
 /**
- * Refs by compare-and-swap without locks: a change is a record appended to one file, and it counts if, in file order, the version
- * that it expects is the one that stands. Who appends reads on to learn whether its record counted. When the file has grown, a
- * `closed` record ends it; what stood then begins the file of the next generation, which anyone can write, since all would write the same.
+ * Refs by compare-and-swap without locks: a change is a record appended to one file, and it counts if, in file order, it makes a newer
+ * version than the one that stands. Who appends reads on to learn whether its record counted. When the file has grown, a `closed` record
+ * ends it; what stood then begins the file of the next generation, which anyone can write, since all would write the same.
  */
 import { randomBytes } from "node:crypto";
 import { decodeJson, encodeJson } from "./bytes.ts";
-import type { Disk } from "./disk.ts";
-import type { Refs } from "./ports.ts";
+import { type Disk, isReadOnly } from "./disk.ts";
+import type { Json, Refs } from "./ports.ts";
 import type { Damage } from "./record.ts";
 import { createSegment, openSegment, type Segment } from "./segment.ts";
 
 interface Entry {
+  /** Null: deleted. The version goes on when it comes again. */
   value: string | null;
   version: number;
 }
 
+/** A ref gets a value and a version. Whoever wrote it had seen the version before. */
 interface Change {
   ref: string;
-  expected: number;
+  version: number;
   next: string | null;
+  /** By which its writer knows it again; empty in the first records of a generation. */
   id: string;
-  /** Set in the first records of a generation: the version at which a ref was carried over. */
-  version?: number;
 }
 
-/** A file is closed when it is larger than this and most of it is history. */
+/** One file, as far as it has been read. */
+interface Generation {
+  number: number;
+  segment: Segment;
+  entries: Map<string, Entry>;
+  end: number;
+  /** Where the records end with which it began. */
+  carried: number;
+  closed: boolean;
+}
+
+/** A file is closed when it is larger than this, and most of it is history. */
 const LARGE = 256 << 10;
 
 export interface RefFile extends Refs {
@@ -36,146 +48,156 @@ export interface RefFile extends Refs {
 /**
  * Opens the refs in `directory` whose files are called `name.N`.
  * @param durable whether a change is synced before it is acknowledged; leases need not be, since no owner outlives the power.
+ * @param large for tests: the size beyond which a file may be closed.
  */
-export async function openRefs(disk: Disk, directory: string, name: string, durable = true): Promise<RefFile> {
-  let entries = new Map<string, Entry>();
-  let segment!: Segment;
-  let generation = 0;
-  let end = 0;
-  let closed = false;
-  let bytesAtStart = 0;
-  const retired: Segment[] = [];
+export async function openRefs(
+  disk: Disk,
+  directory: string,
+  name: string,
+  durable = true,
+  large = LARGE,
+): Promise<RefFile> {
+  const path = (number: number): string => `${directory}/${name}.${number}`;
   // Changes of this process whose records have not been read back yet. "late": it stands behind the closing record.
   const awaited = new Map<string, "no" | "yes" | "late" | null>();
+  // A change of this process may still be syncing them.
+  const retired: Segment[] = [];
 
-  const path = (number: number): string => `${directory}/${name}.${number}`;
+  const generations = (): number[] =>
+    disk
+      .list(directory)
+      .filter((file) => file.startsWith(`${name}.`) && /^[1-9]\d{0,8}$/.test(file.slice(name.length + 1)))
+      .map((file) => Number(file.slice(name.length + 1)));
 
-  const newestGeneration = (): number => {
-    let newest = 0;
-    for (const file of disk.list(directory)) {
-      if (!file.startsWith(`${name}.`)) continue;
-      const number = Number(file.slice(name.length + 1));
-      if (Number.isSafeInteger(number) && number > newest) newest = number;
+  const load = async (): Promise<Generation> => {
+    for (;;) {
+      const number = Math.max(0, ...generations());
+      if (number === 0) {
+        await createSegment(disk, path(1), name);
+        continue;
+      }
+      const segment = openSegment(disk, path(number), name);
+      // Else it was removed meanwhile, since there is a newer one.
+      if (segment)
+        return { number, segment, entries: new Map(), end: segment.start, carried: segment.start, closed: false };
     }
-    return newest;
-  };
-
-  const load = async (): Promise<void> => {
-    generation = newestGeneration();
-    if (generation === 0) {
-      await createSegment(disk, path(1), name);
-      generation = 1;
-    }
-    const opened = openSegment(disk, path(generation), name);
-    if (!opened) return load();
-    // A change of this process may still be syncing the old one.
-    if (segment) retired.push(segment);
-    segment = opened;
-    entries = new Map();
-    closed = false;
-    end = segment.start;
-    scan();
-    bytesAtStart = segment.size();
-    await follow();
   };
 
   /** Applies the records that came since. */
-  const scan = (): void => {
-    for (const record of segment.scan(end)) {
-      end = record.end;
+  const scan = (of: Generation): void => {
+    for (const record of of.segment.scan(of.end)) {
+      of.end = record.end;
       const change = parse(record.payload);
-      if (!change) continue;
-      if ("closed" in change) {
-        closed = true;
-        continue;
-      }
-      let answer: "no" | "yes" | "late" = "late";
-      if (!closed) answer = apply(entries, change) ? "yes" : "no";
+      if (change === "closed") of.closed = true;
+      if (!change || change === "closed") continue;
+      if (change.id === "") of.carried = record.end;
+      const answer = of.closed ? "late" : apply(of.entries, change) ? "yes" : "no";
       if (awaited.has(change.id)) awaited.set(change.id, answer);
     }
   };
 
+  let now = await load();
+
+  /** Goes on to the generation that is not closed. */
   const follow = async (): Promise<void> => {
-    while (closed) {
-      const next = generation + 1;
-      const records = [...entries].map(([ref, entry]) =>
-        encodeJson({ ref, expected: 0, next: entry.value, id: "", version: entry.version }),
-      );
-      await createSegment(disk, path(next), name, records);
-      if (generation > 1) disk.remove(path(generation - 1));
-      await load();
+    for (scan(now); now.closed; scan(now)) {
+      const { number, entries } = now;
+      const newest = Math.max(...generations());
+      if (newest <= number) {
+        const records = [...entries].map(([ref, { value, version }]) => encodeJson({ ref, version, next: value, id: "" }));
+        await createSegment(disk, path(number + 1), name, records);
+      }
+      const next = await load();
+      if (next.number <= number) throw new Error(`${path(number)} is closed and has no successor: run \`shepherd fsck\`.`);
+      retired.push(now.segment);
+      now = next;
+      for (const old of generations()) if (old < next.number - 1) disk.remove(path(old));
     }
   };
-
-  const refresh = async (): Promise<void> => {
-    scan();
+  /** As `follow`. On a disk that takes no writes, what stands in a closed generation is the newest there is. */
+  const look = async (): Promise<Generation> => {
+    try {
+      await follow();
+    } catch (error) {
+      if (!isReadOnly(error)) throw error;
+    }
+    return now;
+  };
+  const roll = async (): Promise<void> => {
+    const { segment, carried, closed, number } = now;
+    if (closed || segment.size() <= large || segment.size() <= 4 * carried) return;
+    segment.append([encodeJson({ closed: number })], -1);
     await follow();
   };
 
-  await load();
-  if (segment.size() > LARGE && segment.size() > 8 * entries.size * 200 && bytesAtStart > LARGE) {
-    segment.append([encodeJson({ closed: generation + 1 })], -1);
-    await refresh();
-  }
-
+  await look();
   return {
     get: async (ref) => {
-      await refresh();
-      const entry = entries.get(ref);
+      const entry = (await look()).entries.get(ref);
       return entry && entry.value !== null ? { value: entry.value, version: entry.version } : null;
     },
     list: async (prefix) => {
-      await refresh();
-      return [...entries]
-        .filter(([ref, entry]) => ref.startsWith(prefix) && entry.value !== null)
-        .map(([ref, entry]) => ({ name: ref, value: entry.value!, version: entry.version }))
-        .sort((a, b) => (a.name < b.name ? -1 : 1));
+      const refs: Array<{ name: string; value: string; version: number }> = [];
+      for (const [ref, { value, version }] of (await look()).entries)
+        if (value !== null && ref.startsWith(prefix)) refs.push({ name: ref, value, version });
+      return refs.sort((a, b) => (a.name < b.name ? -1 : 1));
     },
     cas: async (ref, expected, next) => {
+      const id = randomBytes(9).toString("base64url");
       for (;;) {
-        await refresh();
+        await follow();
+        const { segment, entries } = now;
         const entry = entries.get(ref);
         if ((entry && entry.value !== null ? entry.version : 0) !== expected) return false;
-        const id = randomBytes(9).toString("base64url");
-        const ours = segment;
         awaited.set(id, null);
-        ours.append([encodeJson({ ref, expected, next, id })], -1);
-        if (durable) await ours.sync();
-        if (ours === segment) scan();
-        const answer = awaited.get(id);
-        awaited.delete(id);
-        if (answer === "yes") return true;
-        if (answer === "no") return false;
-        if (answer === null) throw new Error(`The change of ${ref} cannot be read back: run \`shepherd fsck\`.`);
-        await follow();
+        try {
+          segment.append([encodeJson({ ref, version: (entry?.version ?? 0) + 1, next, id })], -1);
+          if (durable) await segment.sync();
+          if (segment === now.segment) scan(now);
+          const answer = awaited.get(id);
+          if (answer === null) throw new Error(`The change of ${ref} cannot be read back: run \`shepherd fsck\`.`);
+          if (answer === "no") return false;
+          if (answer === "late") continue;
+        } finally {
+          awaited.delete(id);
+        }
+        // The change counts, whether or not there is room for a new file.
+        await roll().catch(() => {});
+        return true;
       }
     },
     damage: () => {
       const found: Damage[] = [];
-      for (const _ of segment.scan(segment.start, (each) => found.push(each)));
+      for (const _ of now.segment.scan(now.segment.start, (each) => found.push(each)));
       return found;
     },
     close: () => {
-      for (const each of [...retired, segment]) each.close();
+      for (const each of [...retired, now.segment]) each.close();
     },
   };
 }
 
-/** Whether the change counts; if so, it stands from now on. */
-function apply(entries: Map<string, Entry>, change: Change): boolean {
-  const before = entries.get(change.ref);
-  const stands = before && before.value !== null ? before.version : 0;
-  if (change.version === undefined && stands !== change.expected) return false;
-  entries.set(change.ref, { value: change.next, version: change.version ?? (before?.version ?? 0) + 1 });
+/**
+ * Whether the change counts; if so, it stands from now on. A version that is newer by more than one follows on changes that were damaged, or
+ * lost with the power: its writer had seen them.
+ */
+function apply(entries: Map<string, Entry>, { ref, version, next }: Change): boolean {
+  if (version <= (entries.get(ref)?.version ?? 0)) return false;
+  entries.set(ref, { value: next, version });
   return true;
 }
 
-function parse(payload: Uint8Array): Change | { closed: number } | null {
+function parse(payload: Uint8Array): Change | "closed" | null {
+  let value: Json;
   try {
-    const change = decodeJson(payload) as unknown as Change | { closed: number };
-    if ("closed" in change) return change;
-    return typeof change.ref === "string" && Number.isSafeInteger(change.expected) ? change : null;
+    value = decodeJson(payload);
   } catch {
     return null;
   }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
+  if (value.closed !== undefined) return "closed";
+  const { ref, version, next, id } = value;
+  if (typeof ref !== "string" || typeof id !== "string" || (next !== null && typeof next !== "string")) return null;
+  if (!Number.isSafeInteger(version) || (version as number) < 1) return null;
+  return value as unknown as Change;
 }

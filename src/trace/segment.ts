@@ -19,7 +19,10 @@ export interface Segment {
   overwrite(offset: number, payload: Uint8Array): void;
   truncate(size: number): void;
   size(): number;
-  /** Synced when it resolves. Once it has failed, it fails for good: see that the disk is well, and start again. */
+  /**
+   * Resolves when all that anybody appended before the call is synced; callers that come together share one sync. Once it has failed,
+   * it fails for good: see that the disk is well, and start again.
+   */
   sync(): Promise<void>;
   close(): void;
 }
@@ -58,7 +61,22 @@ function checkHeading(bytes: Buffer, path: string, type: string): void {
 }
 
 function segment(file: DiskFile, path: string, start: number): Segment {
-  let failed: Error | null = null;
+  let failed: unknown = null;
+  let synced = 0;
+  let syncing: Promise<void> | null = null;
+
+  const syncNow = async (): Promise<void> => {
+    // After a failure the kernel may take for clean what never reached the disk, and the next sync would succeed without it.
+    if (failed) throw failed;
+    const covers = file.size();
+    try {
+      await file.sync();
+      synced = covers;
+    } catch (error) {
+      failed = error;
+      throw error;
+    }
+  };
   return {
     path,
     start,
@@ -70,17 +88,22 @@ function segment(file: DiskFile, path: string, start: number): Segment {
     },
     scan: (from, damaged) => scan(file, Math.max(from, start), damaged),
     payload: (offset, length) => file.read(offset + RECORD_HEAD, length),
-    overwrite: (offset, payload) => file.overwrite(offset, encodeRecord(payload)),
-    truncate: (size) => file.truncate(size),
+    overwrite: (offset, payload) => {
+      synced = 0;
+      file.overwrite(offset, encodeRecord(payload));
+    },
+    truncate: (size) => {
+      synced = 0;
+      file.truncate(size);
+    },
     size: () => file.size(),
     sync: async () => {
-      // After a failure the kernel may take for clean what never reached the disk, and the next sync would succeed without it.
-      if (failed) throw failed;
-      try {
-        await file.sync();
-      } catch (error) {
-        failed = error as Error;
-        throw error;
+      const wanted = file.size();
+      while (synced < wanted) {
+        syncing ??= syncNow().finally(() => {
+          syncing = null;
+        });
+        await syncing;
       }
     },
     close: () => file.close(),

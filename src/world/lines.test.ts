@@ -200,14 +200,16 @@ function askGit(batch: readonly Case[]): Answer[] {
     fs.writeFileSync(path.join(scratch, `${i}.theirs`), bytes(c.theirs));
   }
   const labels = "-L ours -L base -L theirs";
+  // What is clean with `--diff3` is clean without it, by the same hunks.
   const script = `i=0; while [ $i -lt ${batch.length} ]; do
-    git merge-file -p ${labels} $i.ours $i.base $i.theirs > $i.plain 2>/dev/null; echo $? > $i.code
-    git merge-file -p --diff3 ${labels} $i.ours $i.base $i.theirs > $i.diff3 2>/dev/null
-    i=$((i+1)); done`;
+    git merge-file -p --diff3 ${labels} $i.ours $i.base $i.theirs > $i.diff3 2>/dev/null; code=$?; file=diff3
+    [ $code = 0 ] || { git merge-file -p ${labels} $i.ours $i.base $i.theirs > $i.plain 2>/dev/null; code=$?; file=plain; }
+    echo $code $file > $i.code; i=$((i+1)); done`;
   spawnSync("sh", ["-c", script], { cwd: scratch, env });
   return batch.map((_, i) => {
     const read = (what: string) => fs.readFileSync(path.join(scratch, `${i}.${what}`));
-    return { code: Number(read("code")), text: read("plain"), diff3: read("diff3").toString("latin1") };
+    const [code, file] = read("code").toString().trim().split(" ");
+    return { code: Number(code), text: read(file!), diff3: read("diff3").toString("latin1") };
   });
 }
 
@@ -218,7 +220,7 @@ function withoutAgreed(diff3: string): string {
   return diff3.replace(block, (all, ours, theirs) => (ours === theirs ? ours : all));
 }
 
-describe.skipIf(!git)("a merge by lines agrees with `git merge-file`", () => {
+describe.skipIf(!git)("a merge by lines agrees with `git merge-file`", { timeout: 600_000 }, () => {
   /**
    * Where it does not, and why. Each is asserted to be the only difference.
    * 1. Binary: `git merge-file` refuses any; here, as in `git merge`, a side that is unchanged gives way to the other.
@@ -247,9 +249,8 @@ describe.skipIf(!git)("a merge by lines agrees with `git merge-file`", () => {
   }
 
   test("on small texts, repetitive ones and pieces of source: clean or conflict, the merged bytes, and the conflict's text", () => {
-    const counts = check(fc.sample(small, { numRuns: runs(6000, 800), seed }));
-    expect(counts.clean).toBeGreaterThan(200);
-    expect(counts.conflict).toBeGreaterThan(200);
+    const counts = check(fc.sample(small, { numRuns: runs(6000, 600), seed }));
+    expect(Math.min(counts.clean, counts.conflict)).toBeGreaterThan(100);
   });
 
   test("on thousands of lines with up to hundreds of edits, where Git's comparison takes short cuts", () => {

@@ -770,7 +770,7 @@ const git = (args: string[], input?: string) =>
   spawnSync("git", args, { cwd: scratch, env, ...(input === undefined ? {} : { input }) });
 const hasMergeTree = git(["merge-tree", "-h"]).stdout?.includes("--write-tree") === true;
 
-describe.skipIf(!hasMergeTree)("agrees with `git merge-tree`", () => {
+describe.skipIf(!hasMergeTree)("agrees with `git merge-tree`", { timeout: 600_000 }, () => {
   /**
    * Not compared: a name that is a directory in one tree and not in another. Git goes by files, so where one side removed a file and the other put
    * a directory in its place it takes both; here both changed the entry, which is a conflict.

@@ -19,7 +19,7 @@ import {
   visible,
 } from "./machine.ts";
 import { attempt, blocksOf, grantsOf, isCall, isDiscarded, isPending, kindOf, pending, tierOf } from "./query.ts";
-import { type Step, seal, stepAt, trace } from "./seal.ts";
+import { type Step, stepAt, trace, traceUpTo } from "./seal.ts";
 import { finish } from "./together.ts";
 import { said, send } from "./turn.ts";
 import type { Body, Lease, Name, Of, Reply, Scope } from "./types.ts";
@@ -74,7 +74,7 @@ export function stale(tx: Tx, { scope, n }: Of<"stale">): Reply {
   const s = tx.sys.scopes[scope];
   need(s, "no-scope");
   need(s.stale, "nothing");
-  const view = seal(s.log.header, s.log.records.slice(0, s.stale.seen));
+  const view = traceUpTo(s.log, s.stale.seen);
   const call = n === null ? undefined : stepAt(view, n);
   need(n === null || (call && s.stale.live.holders.includes(n)), "not-holding");
   const { workspace } = s.stale.live;
@@ -127,7 +127,7 @@ export function recover(tx: Tx, { scope }: Of<"recover">): Reply {
  */
 function settled(tx: Tx, name: Name): boolean {
   const { log, lease } = tx.sys.scopes[name] as Scope & { lease: Lease };
-  const view = seal(log.header, log.records.slice(0, lease.seen));
+  const view = traceUpTo(log, lease.seen);
   // "roots back to before"
   const workspace = name === "main" ? {} : visible(tx.sys, view.roots);
   setScope(tx, name, { live: { ...idle, workspace } });

@@ -3,7 +3,7 @@
  * any two. A refusal leaves nothing behind.
  */
 import { isDiscarded, next, tierOf, traceOf } from "./query.ts";
-import { appended, type Step, seal, stepAt, type Trace, trace } from "./seal.ts";
+import { appended, type Step, stepAt, type Trace, trace, traceUpTo } from "./seal.ts";
 import type {
   Action,
   Body,
@@ -78,7 +78,7 @@ export function pendingStep(tx: Tx, name: Name, n: number): Step {
 /** Appends one frame as its owner knows the log. False if the frame does not count; the owner has then read the log anew. */
 export function append(tx: Tx, name: Name, body: Body): boolean {
   const { log, lease } = tx.sys.scopes[name] as Scope & { lease: Lease };
-  const view = lease.seen === log.records.length ? trace(log) : seal(log.header, log.records.slice(0, lease.seen));
+  const view = traceUpTo(log, lease.seen);
   // "idempotency keys belong to (scope, n), never to a commit, since siblings share commits"
   const key =
     body.phase === "intent" && ["model", "tool"].includes(body.facts.kind)

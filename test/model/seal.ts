@@ -171,10 +171,18 @@ function apply(t: Trace, frame: Frame): Trace {
   return { ...t, steps: t.steps.with(frame.n - t.first, next), roots: set ?? t.roots };
 }
 
+const frameNames = new WeakMap<Frame, string>();
+/** What the next frame names it by. */
+function nameOf(frame: Frame): string {
+  const name = frameNames.get(frame) ?? digest(frame);
+  frameNames.set(frame, name);
+  return name;
+}
+
 /** One record more. */
 export function advance(t: Trace, frame: Frame): Trace {
   if (!counts(t, frame)) return t;
-  const next = { ...t, frames: [...t.frames, frame], last: digest(frame), epoch: frame.epoch };
+  const next = { ...t, frames: [...t.frames, frame], last: nameOf(frame), epoch: frame.epoch };
   return sealAll(apply(next, frame), frame.seq);
 }
 
@@ -189,6 +197,10 @@ export function trace(log: Log): Trace {
   known.set(log.records, t);
   return t;
 }
+
+/** What a log meant to one who read its first `seen` records. */
+export const traceUpTo = (log: Log, seen: number): Trace =>
+  seen === log.records.length ? trace(log) : seal(log.header, log.records.slice(0, seen));
 
 /** `log` with a record more at its end. */
 export function appended(log: Log, frame: Frame): Log {

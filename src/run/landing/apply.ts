@@ -124,7 +124,7 @@ function replace(work: Work, index: number, place: Place, seen: Stat | null): Mo
   } catch (error) {
     if (codeOf(error) === "EEXIST") return "again";
     files.mkdir(place.dir, place.name, 0o700);
-    files.chmodDir(place.dir, place.name, modeOf(seen));
+    files.chmod(place.dir, place.name, modeOf(seen), files.lstat(place.dir, place.name)!);
     throw error;
   }
 }
@@ -136,7 +136,8 @@ export function makeDir({ files, changes }: Work, index: number, { dir, name }: 
     const above = files.lstat(dir, ".")!;
     files.chown(dir, name, Number(above.uid), Number(above.gid));
   }
-  files.chmodDir(dir, name, changes[index]!.next!.mode);
+  const made = files.lstat(dir, name);
+  if (made?.isDirectory()) files.chmod(dir, name, changes[index]!.next!.mode, made);
 }
 
 function becomeDir(work: Work, index: number, place: Place, seen: Stat | null): Moved | "again" {
@@ -153,9 +154,8 @@ function becomeDir(work: Work, index: number, place: Place, seen: Stat | null): 
 function alter(work: Work, index: number, place: Place, seen: Stat | null): Moved | "again" {
   const { files } = work;
   const { next } = work.changes[index]!;
-  if (next?.type === "d") files.chmodDir(place.dir, place.name, next.mode);
-  else if (next) return files.chmodFile(place.dir, place.name, next.mode, seen!) ? "done" : "again";
-  else if (seen!.isDirectory()) files.rmdir(place.dir, place.name);
+  if (next) return files.chmod(place.dir, place.name, next.mode, seen!) ? "done" : "again";
+  if (seen!.isDirectory()) files.rmdir(place.dir, place.name);
   else return again(moveAway(work, index, place, seen!));
   return "done";
 }
@@ -185,7 +185,7 @@ function withOwner<T>(work: Work, index: number, place: Place, seen: Stat | null
     files.chown(stage, staged, Number(uid), Number(gid));
     // Changing the owner takes away the bits that lend it.
     const { mode, type } = work.changes[index]!.next!;
-    if (type !== "l" && (mode & 0o6000) !== 0) files.chmodFile(stage, staged, mode, files.lstat(stage, staged)!);
+    if (type !== "l" && (mode & 0o6000) !== 0) files.chmod(stage, staged, mode, files.lstat(stage, staged)!);
   }
   return then();
 }

@@ -5,7 +5,7 @@
 import * as fs from "node:fs";
 import type { Objects } from "../../trace/ports.ts";
 import { type Taken, takeFile } from "../../world/content.ts";
-import { arg, changeMode, closeDir, codeOf, type Dir, gone, namesIn, openDir, openRoot } from "../../world/dirs.ts";
+import { arg, closeDir, codeOf, type Dir, gone, namesIn, openDir, openRoot, pathOf } from "../../world/dirs.ts";
 import type { Pace } from "../../world/pace.ts";
 
 export type Stat = fs.BigIntStats;
@@ -26,7 +26,8 @@ export interface Files {
   /** Creates a file for writing that only its owner may read. */
   create(dir: Dir, name: string): number;
   /** Writes all of it. */
-  write(fd: number, bytes: Uint8Array): void;
+  write(fd: number, bytes: Uint8Array, position: number): void;
+  truncate(fd: number, size: number): void;
   fchmod(fd: number, mode: number): void;
   fsync(fd: number): Promise<void>;
   close(fd: number): void;
@@ -39,10 +40,8 @@ export interface Files {
   rmdir(dir: Dir, name: string): void;
   /** Changes the owner of an entry; never follows a link. */
   chown(dir: Dir, name: string, uid: number, gid: number): void;
-  /** Changes the mode of an entry that is a directory; never follows a link. */
-  chmodDir(dir: Dir, name: string, mode: number): void;
-  /** Changes the mode of a file if the entry still is the inode of `same`; false if it is not. */
-  chmodFile(dir: Dir, name: string, mode: number, same: Stat): boolean;
+  /** Changes the mode of a file or directory if the entry still is the inode of `same`, with its mode; false if it is not. */
+  chmod(dir: Dir, name: string, mode: number, same: Stat): boolean;
   /** Makes the names in a directory survive power loss. */
   syncDir(dir: Dir): Promise<void>;
   /**
@@ -56,6 +55,8 @@ export type { Dir, Taken };
 
 const at = (dir: Dir, name: string) => arg(dir.at + name);
 const { O_WRONLY, O_CREAT, O_EXCL, O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = fs.constants;
+/** O_PATH, the same number on every architecture that Node is built for: opens what may not be read, too. */
+const BARE = process.platform === "linux" && pathOf(0) ? 0o10000000 : O_RDONLY;
 
 const fsync = (fd: number): Promise<void> =>
   new Promise((resolve, reject) => fs.fsync(fd, (error) => (error ? reject(error) : resolve())));
@@ -76,9 +77,11 @@ export const realFiles: Files = {
   readlink: (dir, name) => fs.readlinkSync(at(dir, name), "buffer"),
   take: takeFile,
   create: (dir, name) => fs.openSync(at(dir, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
-  write: (fd, bytes) => {
-    for (let done = 0; done < bytes.length; ) done += fs.writeSync(fd, bytes, done, bytes.length - done);
+  write: (fd, bytes, position) => {
+    for (let done = 0; done < bytes.length; )
+      done += fs.writeSync(fd, bytes, done, bytes.length - done, position + done);
   },
+  truncate: (fd, size) => fs.ftruncateSync(fd, size),
   fchmod: (fd, mode) => fs.fchmodSync(fd, mode),
   fsync,
   close: (fd) => fs.closeSync(fd),
@@ -91,11 +94,10 @@ export const realFiles: Files = {
   },
   rmdir: (dir, name) => fs.rmdirSync(at(dir, name)),
   chown: (dir, name, uid, gid) => fs.lchownSync(at(dir, name), uid, gid),
-  chmodDir: changeMode,
-  chmodFile: (dir, name, mode, same) => {
+  chmod: (dir, name, mode, same) => {
     let fd: number;
     try {
-      fd = fs.openSync(at(dir, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      fd = fs.openSync(at(dir, name), BARE | O_NOFOLLOW | O_NONBLOCK);
     } catch (error) {
       if (gone(error)) return false;
       throw error;
@@ -103,7 +105,9 @@ export const realFiles: Files = {
     try {
       const stat = fs.fstatSync(fd, { bigint: true });
       if (stat.ino !== same.ino || stat.dev !== same.dev || stat.mode !== same.mode) return false;
-      fs.fchmodSync(fd, mode);
+      const path = pathOf(fd);
+      if (path) fs.chmodSync(path, mode);
+      else fs.fchmodSync(fd, mode);
       return true;
     } finally {
       fs.closeSync(fd);

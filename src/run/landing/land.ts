@@ -11,14 +11,15 @@
  * `writers` does not show, after the last look at the displaced file, is lost; access lists, extended attributes and hard links of a replaced
  * file stay with the old one.
  */
+import { encodeJson } from "../../trace/bytes.ts";
 import type { Json, Link, Objects } from "../../trace/ports.ts";
 import { absolute } from "../../world/capture.ts";
 import { pace } from "../../world/pace.ts";
 import { applyChange } from "./apply.ts";
 import { type Files, realFiles } from "./files.ts";
 import { hold } from "./hold.ts";
-import { type Change, linkOf, type Plan } from "./plan.ts";
-import { readyRecord, settledRecord } from "./record.ts";
+import { type Change, linkOf } from "./plan.ts";
+import { readyRecord, settledRecords } from "./record.ts";
 import { drop, type Rest, settle } from "./settle.ts";
 import { isModeOnly, makeStaging, removeStaging, stageAll, stagingName, writeReady } from "./staging.ts";
 import { type Conflict, closePlace, conflict, openPlace, type Work } from "./work.ts";
@@ -27,14 +28,15 @@ import { procWriters, type Writers } from "./writers.ts";
 export interface LandOptions {
   /** The workspace. */
   dir: string | Buffer;
-  /** Names this landing: up to 64 letters, digits and hyphens. Recorded with the plan before `land` is called. */
+  /** Names this landing: up to 64 letters, digits and hyphens. Recorded with the changes. */
   id: string;
-  plan: Plan;
+  /** From `planLanding`, recorded (`storePlan`) before `land` is called. */
+  changes: readonly Change[];
   objects: Objects;
   /** Resolves when all that was put before is synced. */
   sync: () => Promise<void>;
-  /** Appends a record of the landing's course; synced when it resolves. `recoverLanding` gets them all. */
-  journal: (record: Json) => Promise<void>;
+  /** Appends the name of an object that tells the landing's course; synced when it resolves. `recoverLanding` gets them all. */
+  journal: (record: Link) => Promise<void>;
   onProgress?: (done: number, total: number) => void;
   /** Before anything is touched it stops the landing, and its reason is thrown; later what has not landed yet is left. */
   signal?: AbortSignal;
@@ -55,7 +57,7 @@ export interface Landing {
   landed: Change[];
   conflicts: Conflict[];
   /** Every content that was displaced, as it last was, and the user's of every conflict. Whoever calls names them in a frame: so they stay until retention. */
-  displaced: { path: Buffer; id: Link }[];
+  displaced: { path: Buffer; link: Link }[];
   /** Changes that run code later and were not allowed, with the directories that only they need. */
   held: Change[];
   /** Changes that were not begun because `signal` aborted. */
@@ -79,7 +81,7 @@ export async function land(options: LandOptions, ports: Partial<Ports> = {}): Pr
 }
 
 /** A landing's workspace, held open; the staging directory is not yet. */
-export function open({ dir, id, plan, objects, sync }: LandOptions, ports: Partial<Ports>): Work {
+export function open({ dir, id, changes, objects, sync }: LandOptions, ports: Partial<Ports>): Work {
   const staging = stagingName(id);
   const files = ports.files ?? realFiles;
   const path = absolute(dir);
@@ -96,9 +98,9 @@ export function open({ dir, id, plan, objects, sync }: LandOptions, ports: Parti
     path,
     staging,
     stage: root,
-    changes: plan.changes,
-    outcomes: new Array(plan.changes.length).fill(undefined),
-    ours: new Array(plan.changes.length).fill(null),
+    changes,
+    outcomes: new Array(changes.length).fill(undefined),
+    ours: new Array(changes.length).fill(null),
     stuck: new Set(),
   };
 }
@@ -115,7 +117,7 @@ export async function begin(work: Work, options: LandOptions): Promise<Landing> 
     await stageAll(work, options.signal);
     await writeReady(work);
     options.signal?.throwIfAborted();
-    await options.journal(readyRecord(work));
+    await record(options, readyRecord(work));
   } catch (error) {
     removeStaging(work, new Set());
     throw error;
@@ -124,7 +126,8 @@ export async function begin(work: Work, options: LandOptions): Promise<Landing> 
 }
 
 /** Makes the changes that have no outcome yet, and ends the landing. */
-export async function carryOn(work: Work, { onProgress, signal, journal, plan }: LandOptions): Promise<Landing> {
+export async function carryOn(work: Work, options: LandOptions): Promise<Landing> {
+  const { onProgress, signal } = options;
   const { changes, outcomes } = work;
   await refuseOpen(work);
   const made = new Set<string>();
@@ -138,19 +141,23 @@ export async function carryOn(work: Work, { onProgress, signal, journal, plan }:
     onProgress?.(index + 1, changes.length);
     if (work.pace.due()) await work.pace.rest();
   }
-  await end(work, await settle(work), journal);
-  return resultOf(work, plan);
+  await end(work, await settle(work), options);
+  return resultOf(work);
 }
 
 /** Writes down what the landing has come to, and clears up. */
-export async function end(work: Work, rest: Rest, journal: LandOptions["journal"]): Promise<void> {
+export async function end(work: Work, rest: Rest, options: LandOptions): Promise<void> {
   await syncTouched(work);
-  do {
-    await work.sync();
-    await journal(settledRecord(work));
-  } while (await drop(work, rest));
+  do for (const each of settledRecords(work)) await record(options, each);
+  while (await drop(work, rest));
   removeStaging(work, rest.stay);
   await work.files.syncDir(work.root);
+}
+
+async function record({ objects, sync, journal }: LandOptions, value: Json): Promise<void> {
+  const id = await objects.put(encodeJson(value));
+  await sync();
+  await journal(`json:${id}`);
 }
 
 /** Files that a program writes to are not taken from it: it would go on writing to the old one. */
@@ -213,23 +220,20 @@ async function syncTouched(work: Work): Promise<void> {
 }
 
 /** The result of a landing all of whose changes have an outcome. */
-export function resultOf({ changes, outcomes }: Pick<Work, "changes" | "outcomes">, plan: Plan): Landing {
+export function resultOf({ changes, outcomes }: Pick<Work, "changes" | "outcomes">): Landing {
   const result: Landing = { landed: [], conflicts: [], displaced: [], held: [], left: [] };
-  for (const { path, text } of plan.refused)
-    result.conflicts.push({ path, why: "refused", text: `is left alone: ${text}`, theirs: null, kept: [], stays: [] });
   for (const [index, change] of changes.entries()) {
     const outcome = outcomes[index]!;
     const { path, expected, next } = change;
     if (outcome.at === "conflict") {
       const { why, text, theirs, kept, stays } = outcome;
       result.conflicts.push({ path, why, text, theirs, kept, stays });
-      for (const id of kept) result.displaced.push({ path, id });
       const seen = linkOf(theirs);
-      if (seen && !kept.includes(seen)) result.displaced.push({ path, id: seen });
+      for (const link of new Set(seen ? [...kept, seen] : kept)) result.displaced.push({ path, link });
     } else {
       result[outcome.at].push(change);
       const old = linkOf(expected);
-      if (outcome.at === "landed" && old && !isModeOnly(expected, next)) result.displaced.push({ path, id: old });
+      if (outcome.at === "landed" && old && !isModeOnly(expected, next)) result.displaced.push({ path, link: old });
     }
   }
   return result;

@@ -3,7 +3,7 @@
  * with it, every slot that is still there tells where its change stands. Each is finished, or taken back where the user has changed the path
  * since, and then the landing goes on to its end. Running it twice, or killing it too, is the same as running it once.
  */
-import type { Json } from "../../trace/ports.ts";
+import type { Link } from "../../trace/ports.ts";
 import { absolute } from "../../world/capture.ts";
 import { gone } from "../../world/dirs.ts";
 import { judge, makeDir } from "./apply.ts";
@@ -19,7 +19,7 @@ import { closePlace, conflict, LANDED, type Outcome, openPlace, type Place, slot
 
 export interface RecoverOptions extends LandOptions {
   /** All that `journal` was given, in order. */
-  records: readonly Json[];
+  records: readonly Link[];
 }
 
 /**
@@ -29,8 +29,8 @@ export interface RecoverOptions extends LandOptions {
 export async function recoverLanding(options: RecoverOptions, ports: Partial<Ports> = {}): Promise<Landing | null> {
   const work = open(options, ports);
   const { files, root, staging, outcomes } = work;
-  const { ready, settled } = readJournal(options.records, work.changes.length);
   try {
+    const { ready, settled } = await readJournal(options.objects, options.records, work.changes.length);
     if (settled) for (const [index, outcome] of settled.entries()) outcomes[index] = outcome;
     else for (const index of ready ?? []) outcomes[index] = { at: "held" };
     try {
@@ -38,12 +38,12 @@ export async function recoverLanding(options: RecoverOptions, ports: Partial<Por
     } catch (error) {
       if (!gone(error)) throw error;
       // Somebody removed it, or it had been removed at the end.
-      if (settled) return resultOf(work, options.plan);
+      if (settled) return resultOf(work);
       return ready ? await begin(work, options) : null;
     }
     if (settled) {
-      await end(work, await settle(work, true), options.journal);
-      return resultOf(work, options.plan);
+      await end(work, await settle(work, true), options);
+      return resultOf(work);
     }
     const staged = await readReady(files, work.stage, work);
     if (!staged) {
@@ -205,6 +205,6 @@ async function intoGap(work: Work, index: number, place: Place): Promise<Outcome
 /** A directory that was made but not given its mode yet. */
 function finishDir(work: Work, index: number, place: Place, there: Stat): Outcome | undefined {
   if (modeOf(there) !== 0o700) return undefined;
-  work.files.chmodDir(place.dir, place.name, work.changes[index]!.next!.mode);
-  return LANDED;
+  const done = work.files.chmod(place.dir, place.name, work.changes[index]!.next!.mode, there);
+  return done ? LANDED : undefined;
 }

@@ -3,6 +3,7 @@
  * of the change: `n3` what is to come, `o3` what was moved away, `b3` what of ours was taken back; and `ready`, which is written
  * when all that is to come is staged and synced. No path of the workspace is touched before that.
  */
+import { MAX_OBJECT } from "../../trace/ports.ts";
 import { readContent } from "../../world/content.ts";
 import { codeOf, gone } from "../../world/dirs.ts";
 import type { Dir, Files } from "./files.ts";
@@ -28,7 +29,6 @@ export function makeStaging(files: Files, root: Dir, name: string): Dir {
     throw error;
   }
   const stage = files.openDir(root, name);
-  files.chmodDir(root, name, 0o700);
   return stage;
 }
 
@@ -76,10 +76,16 @@ export async function stageOne(work: Work, index: number, next: Side): Promise<(
   }
   const fd = files.create(stage, name);
   try {
+    let size = 0;
+    let written = 0;
     for await (const piece of readContent(objects, next.type, next.id!)) {
-      files.write(fd, piece);
+      const hole = piece.length === MAX_OBJECT && piece.every((byte) => byte === 0);
+      if (!hole) files.write(fd, piece, size);
+      size += piece.length;
+      if (!hole) written = size;
       if (work.pace.due()) await work.pace.rest();
     }
+    if (written < size) files.truncate(fd, size);
     files.fchmod(fd, next.mode);
     work.ours[index] = files.lstat(stage, name)!.ino;
   } catch (error) {
@@ -119,10 +125,8 @@ export async function writeReady(work: Work): Promise<void> {
   const held = outcomes.flatMap((outcome, index) => (outcome?.at === "held" ? [index] : []));
   const fd = files.create(stage, `${READY}.tmp`);
   try {
-    files.write(
-      fd,
-      Buffer.from(JSON.stringify({ v: 1, held, ours: ours.map((ino) => (ino === null ? null : String(ino))) })),
-    );
+    const inodes = ours.map((ino) => (ino === null ? null : String(ino)));
+    files.write(fd, Buffer.from(JSON.stringify({ v: 1, held, ours: inodes })), 0);
     await files.fsync(fd);
   } finally {
     files.close(fd);

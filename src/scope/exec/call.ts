@@ -12,10 +12,12 @@ export const GRACE_MS = 2000;
 
 export interface CallOptions {
   stdin?: string | Uint8Array;
-  /** Ends the command after this many milliseconds: SIGTERM to its whole session, SIGKILL 2 s later. */
+  /** Ends the command after this many milliseconds: SIGTERM to its whole session, SIGKILL to what is left after `graceMs`. */
   timeoutMs?: number;
   /** Ends the command in the same way. */
   signal?: AbortSignal;
+  /** Default: 2000. */
+  graceMs?: number;
   /** Sees output as it comes. With one pipe for both (see `separate`) the stream is always "stdout". */
   onOutput?: (chunk: Buffer, stream: "stdout" | "stderr") => void;
   /** Sees what background processes write after the command has ended. Without it that output is thrown away. */
@@ -130,7 +132,7 @@ function follow(
   let failure: unknown;
   let stopping: Promise<void> | undefined;
   const stop = () => {
-    stopping ??= endSession(child, program.proxy);
+    stopping ??= endSession(child, program.proxy, options.graceMs ?? GRACE_MS);
   };
   const sockets = reads.map((fd, i) => {
     const stream = i === 0 ? "stdout" : "stderr";
@@ -223,7 +225,7 @@ function wake(pid: number): void {
 }
 
 /** Ends a command with all of its session: SIGTERM, then SIGKILL. Resolves when none of it is left. */
-async function endSession(child: ChildProcess, proxy: boolean): Promise<void> {
+async function endSession(child: ChildProcess, proxy: boolean, graceMs: number): Promise<void> {
   const pid = child.pid;
   if (pid === undefined) return;
   let leader = proxy ? undefined : pid;
@@ -243,7 +245,7 @@ async function endSession(child: ChildProcess, proxy: boolean): Promise<void> {
     if (proxy && signal === "SIGKILL" && running()) send(pid, "SIGCONT");
   };
   signalAll("SIGTERM");
-  const until = performance.now() + GRACE_MS;
+  const until = performance.now() + graceMs;
   while (running() || members().length > 0) {
     if (performance.now() > until) signalAll("SIGKILL");
     // What not even SIGKILL ends hangs in the kernel: the command's own end is enough then.

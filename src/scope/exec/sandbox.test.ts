@@ -6,6 +6,7 @@ import { detect } from "./abilities.ts";
 import type { CallOptions } from "./call.ts";
 import { type Command, openSandbox, type Sandbox } from "./sandbox.ts";
 import type { SandboxSpec } from "./spec.ts";
+import { processTable } from "./table.ts";
 
 const abilities = await detect();
 if (!abilities.samePath) console.log(`Tests of namespaces are skipped: ${abilities.why}`);
@@ -52,6 +53,13 @@ async function open(more: Partial<SandboxSpec> = {}): Promise<Sandbox> {
 const sh = async (sandbox: Sandbox, script: string, more: Partial<Command & CallOptions> = {}) => {
   const result = await sandbox.exec({ argv: ["bash", "-c", script], ...more });
   return { ...result, text: result.output.toString() };
+};
+const commandLine = (pid: number) => {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
 };
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await what())) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -181,6 +189,7 @@ describe.skipIf(!abilities.samePath)("with namespaces", () => {
     const binds = [{ from: at("store/ws"), to: "/tmp/proj/deep", mode: "rw" as const }];
     await expect(open({ binds })).rejects.toThrow("symbolic link");
     fs.unlinkSync(at("tmp/proj"));
+    fs.rmSync(at("tmp/.shepherd-cache"), { recursive: true, force: true });
     fs.symlinkSync(at("victim"), at("tmp/.shepherd-cache"));
     await expect(open()).rejects.toThrow("symbolic link");
     expect(fs.readdirSync(at("victim"))).toEqual([]);
@@ -267,16 +276,10 @@ describe.skipIf(!abilities.samePath)("with namespaces", () => {
   test("a sandbox whose first process was killed says so", async () => {
     const sandbox = await open();
     const running = sh(sandbox, "echo begun; sleep 1000");
-    const holders = fs.readdirSync("/proc").filter((pid) => {
-      try {
-        const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
-        return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--kill-child") && children.trim() !== "" && fs.readFileSync(`/proc/${pid}/stat`, "utf8").includes(` ${process.pid} `);
-      } catch {
-        return false;
-      }
-    });
-    expect(holders).toHaveLength(1);
-    process.kill(Number(fs.readFileSync(`/proc/${holders[0]}/task/${holders[0]}/children`, "utf8")), "SIGKILL");
+    const table = processTable();
+    const holder = table.filter((p) => p.parent === process.pid && commandLine(p.pid).includes("--kill-child"));
+    expect(holder).toHaveLength(1);
+    process.kill(table.find((p) => p.parent === holder[0]!.pid)!.pid, "SIGKILL");
     await running.catch(() => {});
     await until(async () => sh(sandbox, "true").then(() => false, (error: Error) => /has ended/.test(error.message)));
     await sandbox.dispose();
@@ -374,10 +377,10 @@ describe.each(modes)("commands, with %s", (mode) => {
     const soft = await sh(sandbox, "trap 'echo cleaned; exit 9' TERM; while :; do sleep 0.01; done", { timeoutMs: 100 });
     expect(soft).toMatchObject({ timedOut: true, code: 9 });
     expect(soft.text).toContain("cleaned\n");
-    const hard = await sh(sandbox, "trap '' TERM; (while :; do sleep 0.05; done) & while :; do sleep 0.05; done", { timeoutMs: 100 });
+    const hard = await sh(sandbox, "trap '' TERM; (while :; do sleep 0.05; done) & while :; do sleep 0.05; done", { timeoutMs: 100, graceMs: 100 });
     expect(hard).toMatchObject({ timedOut: true, code: null, signal: "SIGKILL" });
     expect(await sandbox.processes()).toEqual([]);
-    const stopped = await sh(sandbox, "kill -STOP $$", { timeoutMs: 100 });
+    const stopped = await sh(sandbox, "kill -STOP $$", { timeoutMs: 100, graceMs: 100 });
     expect(stopped).toMatchObject({ timedOut: true, signal: "SIGKILL" });
   });
 

@@ -1,0 +1,183 @@
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { params } from "../../../test/support/runs.ts";
+import { detect } from "./abilities.ts";
+
+const abilities = await detect();
+if (!abilities.samePath) console.log(`Tests of namespaces are skipped: ${abilities.why}`);
+
+/** This folder as a program that any user can run, and room for what it works on. */
+let base: string;
+
+beforeAll(() => {
+  base = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "shepherd-life-")));
+  const options = "--ignoreConfig --rootDir src --target es2023 --module nodenext --types node --skipLibCheck --noCheck";
+  const more = "--rewriteRelativeImportExtensions --allowImportingTsExtensions src/scope/exec/shell.ts src/scope/exec/sandbox.ts";
+  execFileSync(path.resolve("node_modules/.bin/tsc"), ["--outDir", base, ...options.split(" "), ...more.split(" ")]);
+  fs.writeFileSync(path.join(base, "package.json"), '{"type":"module"}');
+  execFileSync("chmod", ["-R", "a+rX", base]);
+  fs.writeFileSync(path.join(base, "common.mjs"), COMMON);
+});
+afterAll(() => fs.rmSync(base, { recursive: true, force: true }));
+
+const COMMON = `
+import fs from "node:fs";
+import path from "node:path";
+import { openSandbox } from "./scope/exec/sandbox.js";
+export { runShell } from "./scope/exec/shell.js";
+export { decodeShell, encodeShell } from "./scope/exec/shellstate.js";
+export const base = process.env.ROOM;
+export const at = (name) => path.join(base, name);
+for (const name of ["proj", "store/ws", "tmp"]) fs.mkdirSync(at(name), { recursive: true });
+fs.writeFileSync(at("store/ws/file"), "copy");
+export const open = () => openSandbox({
+  binds: [{ from: at("store/ws"), to: at("proj"), mode: "rw" }], hide: [at("store")], tmp: at("tmp"),
+  env: { PATH: process.env.PATH, HOME: process.env.HOME ?? "/" }, network: "host",
+});
+`;
+
+function script(name: string, text: string): { file: string; room: string; env: Record<string, string> } {
+  const room = fs.mkdtempSync(path.join(base, `${name}-`));
+  fs.chmodSync(room, 0o777);
+  const file = path.join(base, `${name}.mjs`);
+  fs.writeFileSync(file, `import { at, base, decodeShell, encodeShell, open, runShell } from "./common.mjs";\nimport fs from "node:fs";\n${text}`);
+  return { file, room, env: { PATH: process.env.PATH!, ROOM: room, HOME: "/nonexistent" } };
+}
+
+/** The processes that see a mount of this room: those of its sandbox. */
+const inside = (room: string) =>
+  fs.readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && fs.readFileSync(`/proc/${pid}/mountinfo`, "utf8").includes(` ${room}/proj `);
+    } catch {
+      return false;
+    }
+  });
+async function until(what: () => boolean): Promise<void> {
+  while (!what()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+describe.skipIf(!abilities.samePath)("when the process that opened a sandbox is killed", () => {
+  const VICTIM = `
+const sandbox = await open();
+const run = (text) => sandbox.exec({ argv: ["bash", "-c", text] });
+await run("(trap '' TERM HUP INT; while :; do echo x >> witness; sleep 0.005; done) & setsid bash -c 'while :; do echo y >> witness; sleep 0.005; done' & true");
+process.stdout.write("ready\\n");
+await run("trap '' TERM HUP INT; while :; do echo z >> witness; sleep 0.005; done");
+`;
+
+  test("everything in it ends, also what forked away and ignores signals", async () => {
+    const mounts = fs.readFileSync("/proc/self/mounts", "utf8");
+    const { file, room, env } = script("victim", VICTIM);
+    const child = spawn(process.execPath, [file], { env, stdio: ["ignore", "pipe", "inherit"] });
+    await once(child.stdout, "data");
+    const witness = path.join(room, "store/ws/witness");
+    await until(() => ["x", "y", "z"].every((letter) => fs.existsSync(witness) && fs.readFileSync(witness, "utf8").includes(letter)));
+    expect(inside(room).length).toBeGreaterThan(3);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    await until(() => inside(room).length === 0);
+    const size = fs.statSync(witness).size;
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(fs.statSync(witness).size).toBe(size);
+    expect(fs.readFileSync("/proc/self/mounts", "utf8")).toBe(mounts);
+  });
+
+  test("nothing stays, at whatever moment it was killed", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 250 }), async (ms) => {
+        const { file, room, env } = script("early", VICTIM);
+        const child = spawn(process.execPath, [file], { env, stdio: "ignore" });
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        child.kill("SIGKILL");
+        await once(child, "exit");
+        await until(() => inside(room).length === 0);
+      }),
+      params(100, 8),
+    );
+  });
+
+  test("an end of its own accord ends the sandbox too", async () => {
+    const { file, room, env } = script("leaves", `${VICTIM.replace(/process.stdout[^]*/, "process.exit(0);")}`);
+    expect(spawnSync(process.execPath, [file], { env }).status).toBe(0);
+    await until(() => inside(room).length === 0);
+  });
+});
+
+describe.skipIf(!abilities.samePath)("what this process inherited", () => {
+  test("reaches no command: an open directory would lead out of the sandbox", () => {
+    const { file, env } = script(
+      "inherits",
+      `const sandbox = await open();
+const { output } = await sandbox.exec({ argv: ["ls", "/proc/self/fd"] });
+const { result } = await runShell(sandbox, "ls /proc/self/fd; ls /proc/1/fd", null);
+await sandbox.dispose();
+console.log(JSON.stringify([output.toString(), result.output.toString()]));`,
+    );
+    const fd = fs.openSync("/", "r");
+    try {
+      const { stdout } = spawnSync(process.execPath, [file], { env, stdio: ["ignore", "pipe", "inherit", fd, fd, fd, fd, fd, fd, fd, fd, fd, fd] });
+      // One more each is ls reading; a shell keeps one for its report.
+      expect(JSON.parse(stdout.toString())).toEqual(["0\n1\n2\n3\n", "0\n1\n100\n2\n3\n0\n1\n2\n"]);
+    } finally {
+      fs.closeSync(fd);
+    }
+  });
+});
+
+describe("as an ordinary user", () => {
+  const SCRIPT = `
+const sandbox = await open();
+const sh = async (text, more = {}) => (await sandbox.exec({ argv: ["bash", "-c", text], ...more })).output.toString().replaceAll(base, "ROOM");
+const told = { abilities: sandbox.abilities };
+if (sandbox.abilities.samePath) {
+  told.project = await sh("pwd; cat file; id -u; stat -c %u file; touch new && ls");
+  told.readOnly = await sh("touch /x ~/x /usr/x ROOM/../x 2>/dev/null || echo no; touch /tmp/x /var/tmp/y /dev/shm/z && ls /tmp");
+  told.hidden = await sh("ls -A " + at("store"));
+  told.alone = await sh("ls -d /proc/[0-9]* | wc -l; umount /tmp 2>/dev/null || mount -o remount,rw / 2>/dev/null || echo no");
+  const first = await runShell(sandbox, "mkdir d; cd d; export X=$'\\\\xff\\\\n'; f() { echo f; }; exit 3", null);
+  const second = await runShell(sandbox, 'pwd; printf %s "$X" | od -An -tx1; f', decodeShell(encodeShell(first.state)));
+  told.shell = [first.result.code, second.result.output.toString().replaceAll(base, "ROOM")];
+  const limited = await sandbox.exec({ argv: ["bash", "-c", "trap '' TERM; while :; do sleep 0.05; done"], timeoutMs: 50, graceMs: 50 });
+  told.limited = [limited.timedOut, limited.signal];
+  await sh("setsid sleep 1000 & (trap '' TERM; while :; do echo >> witness; sleep 0.01; done) & sleep 0.05");
+  told.left = (await sandbox.processes()).length >= 2;
+  await sandbox.killAll();
+  told.killed = (await sandbox.processes()).length;
+  told.files = fs.readdirSync(at("tmp")).sort();
+}
+await sandbox.dispose();
+console.log(JSON.stringify(told));
+`;
+
+  test("all of it works in a user namespace", (context) => {
+    const { file, env } = script("user", SCRIPT);
+    const root = process.getuid?.() === 0;
+    const as = root ? ["--reuid", "1000", "--regid", "1000", "--clear-groups", process.execPath, file] : [file];
+    const done = spawnSync(root ? "setpriv" : process.execPath, as, { env, encoding: "utf8" });
+    expect(done.stderr).toBe("");
+    const told = JSON.parse(done.stdout);
+    if (!told.abilities.samePath) {
+      console.log(`The test as an ordinary user is skipped: ${told.abilities.why}`);
+      context.skip();
+    }
+    const uid = root ? 1000 : process.getuid!();
+    expect(told).toEqual({
+      abilities: { samePath: true, how: "userns" },
+      project: `ROOM/proj\ncopy${uid}\n${uid}\nfile\nnew\n`,
+      readOnly: expect.stringMatching(/^no\n/),
+      hidden: "",
+      alone: expect.stringMatching(/^[2-5]\nno\n$/),
+      shell: [3, "ROOM/proj/d\n ff 0a\nf\n"],
+      limited: [true, "SIGKILL"],
+      left: true,
+      killed: 0,
+      files: expect.arrayContaining(["x", "y"]),
+    });
+  });
+});
