@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import {
   agentRig,
@@ -72,7 +72,7 @@ test("the worked example, frame by frame: the tools start while the answer still
     if (given[0].command !== "ls") await answered;
     return bash.run(...given);
   } };
-  const { head: main } = { head: scope.head() };
+  const start = scope.head();
   expect(await run(scope, model, { tools: [slow] })).toEqual({ stopped: "done", text: "done" });
   expect(lines).toEqual([
     "1 intent model",
@@ -90,7 +90,7 @@ test("the worked example, frame by frame: the tools start while the answer still
   ]);
   expect(sealedAt).toEqual([[], [], [], [], [], [], [], [1, 2], [3], [], [], [4]]);
   const [c0, c1, c2, c3] = [0, 1, 2, 3].map((n) => step(scope, n).sealed!);
-  expect(c0!.id).toBe(main.id);
+  expect(c0!.id).toBe(start.id);
   expect([c1!.parents, c2!.parents, c3!.parents]).toEqual([[c0!.id], [c1!.id], [c2!.id]]);
   const W0 = c0!.state.roots.workspace;
   expect([c1!.state.roots.workspace, c2!.state.roots.workspace]).toEqual([W0, W0]);
@@ -120,8 +120,6 @@ test("calls of a turn run beside each other where they only read, and one after 
   expect(most).toBe(3);
   most = 0;
   order.length = 0;
-  await run(scope, portOf(() => stream()), { tools, maxTurns: 0 });
-  await scope.writer.note(null, { note: "again" });
   const other = await rig.start("again", { name: "again" });
   await run(other, calls("change", "look", "change", "change"), { tools });
   expect(most).toBe(1);
@@ -176,7 +174,18 @@ test("each request starts with the one before, and its bytes follow from what it
   }
   const asked = scope.writer.fold.sealed.filter(({ intent }) => intent.kind === "model");
   for (const [at, { intent }] of asked.entries()) expect(await requestOf(rig.store, intent.what!)).toEqual(model.sent[at]);
-  await rig.store.derived.close();
+});
+
+test("a recorded request can be rebuilt when all that follows from the logs was deleted", async () => {
+  const scope = await rig.start();
+  const model = recording(rig.script({ say: "done" }));
+  await run(scope, model);
+  await scope.close();
+  rmSync(`${rig.directory}/store/cache`, { recursive: true });
+  const store = await rig.successor();
+  expect(await requestOf(store, step(scope, 1).intent.what!)).toEqual(model.sent[0]);
+  await expect(requestOf(store, "json:" + "0".repeat(64) as Link)).rejects.toThrow("is missing from the store: run `shepherd fsck`");
+  await expect(requestOf(store, step(scope, 0).intent.what!)).rejects.toThrow("is no request");
 });
 
 test("a model call that fails before its first block is attempted again, as parts of its step", async () => {

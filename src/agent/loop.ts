@@ -11,7 +11,7 @@ import { type AgentEvent, listener } from "./events.ts";
 import type { ModelPort, ToolSpec } from "./model.ts";
 import { next, textOf } from "./next.ts";
 import { recordRequest } from "./request.ts";
-import { abandonModel, settleModel, settleStale } from "./settle.ts";
+import { abandonModel, settleModel, settleCalls } from "./settle.ts";
 import { lastTurnOver, stepsOf, turnOf, waiting } from "./steps.ts";
 import { BUILTIN } from "./tools/builtin.ts";
 import type { Tool } from "./tools/tool.ts";
@@ -132,7 +132,8 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
       const turn = steps.size < calls.length ? await turnOf(scope, thread, await putItem(store, message)) : undefined;
       for (const call of calls) {
         const step = steps.get(call);
-        await (step ? again(step, call) : begin(call, turn));
+        if (!step) await begin(call, turn);
+        else if (!step.outcome) await again(step, call);
       }
     } catch (error) {
       breakOff(error);
@@ -185,7 +186,7 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
 
   const work = async (): Promise<AgentEnd> => {
     for (const step of waiting(fold, thread, "model")) await settleModel(scope, step);
-    await settleStale(scope, thread);
+    await settleCalls(scope, thread, "stale");
     let cuts = 0;
     for (let turns = 0; ; ) {
       const from = head();

@@ -1,8 +1,7 @@
 /** Going on with a run: after a crash, an abort, a fork or a revert, with or without a new instruction. */
 import type { LiveScope } from "../scope/scope.ts";
-import { itemsOf, openCalls } from "../scope/thread.ts";
 import { type AgentEnd, type AgentOptions, startRun, toItsEnd } from "./loop.ts";
-import { answer, say } from "./message.ts";
+import { leaveBehind } from "./message.ts";
 import { settleModel } from "./settle.ts";
 import { waiting, wasReverted } from "./steps.ts";
 
@@ -27,12 +26,10 @@ export const resumeAgent = (scope: LiveScope, options: ResumeOptions): Promise<A
     const run = startRun(scope, options);
     for (const step of waiting(fold, thread, "model")) await settleModel(scope, step);
     const mode = options.open ?? (instruction !== undefined || wasReverted(fold, thread) ? "drop" : "perform");
-    const open = openCalls(await itemsOf(scope.store, scope.head().state?.threads[thread]));
-    if (open.length > 0 && mode === "perform" && instruction !== undefined) {
+    if (mode === "perform" && instruction !== undefined) {
       const stopped = await run.performOpen();
       if (stopped) return stopped;
     }
-    if (instruction !== undefined) await say(scope, thread, instruction);
-    else if (open.length > 0 && mode === "drop") await answer(scope, thread, open);
+    if (mode === "drop" || instruction !== undefined) await leaveBehind(scope, thread, instruction);
     return run.work();
   });

@@ -48,11 +48,12 @@ export async function performAgain(scope: LiveScope, step: Step, options: { tool
   return scope.again(step.n, attemptedAgain(scope, effect, "the process ended before the call had its outcome"), signal);
 }
 
-/** Ends as `not-run` the steps of a thread's calls that are not open any more, and so will never be performed. */
-export async function settleStale(scope: LiveScope, thread: string): Promise<void> {
-  if (waiting(scope.writer.fold, thread, "tool").length === 0) return;
-  const open = openCalls(await itemsOf(scope.store, scope.head().state?.threads[thread]));
+/** Ends as `not-run` the calls of a thread that wait: all of them, or those that are not open any more and so will never be performed. */
+export async function settleCalls(scope: LiveScope, thread: string, which: "all" | "stale"): Promise<void> {
+  const steps = waiting(scope.writer.fold, thread, "tool");
+  if (steps.length === 0) return;
+  const open = which === "stale" ? openCalls(await itemsOf(scope.store, scope.head().state?.threads[thread])) : [];
   const wanted = new Set((await stepsOf(scope, thread, open)).values());
-  for (const step of waiting(scope.writer.fold, thread, "tool"))
+  for (const step of steps)
     if (!wanted.has(step)) await scope.writer.outcome(step.n, { status: "not-run" }, { witness: { at: Date.now() } });
 }

@@ -7,11 +7,12 @@ import type { LiveScope } from "../scope/scope.ts";
 import { type Block, type Call, getBytes, putBytes } from "../scope/thread.ts";
 import { allSteps } from "../scope/view.ts";
 
+const unsealed = (fold: Fold, thread: string, kind: "model" | "tool"): Step[] =>
+  fold.pending().filter(({ intent }) => intent.kind === kind && intent.thread === thread && !isContainer(intent));
+
 /** Steps of a thread that have no outcome, by number. */
 export const waiting = (fold: Fold, thread: string, kind: "model" | "tool"): Step[] =>
-  fold
-    .pending()
-    .filter(({ intent, outcome }) => !outcome && intent.kind === kind && intent.thread === thread && !isContainer(intent));
+  unsealed(fold, thread, kind).filter(({ outcome }) => !outcome);
 
 /** Sequence number of the last outcome that set the whole state: what waited then belongs to a past that was left. */
 export function lastTurnOver(fold: Fold): number {
@@ -60,11 +61,14 @@ export async function callOf(scope: LiveScope, step: Step): Promise<Call> {
   return decodeJson(await getBytes(scope.store, step.intent.what!)) as unknown as Call;
 }
 
-/** The step of each open call that has one: matched by the call's content, each step once. */
+/**
+ * The step of each open call that has one: matched by the call's content, each step once. A step that has its outcome already waits for
+ * one before it to be sealed, and will answer its call then.
+ */
 export async function stepsOf(scope: LiveScope, thread: string, calls: readonly Call[]): Promise<Map<Call, Step>> {
   const { fold } = scope.writer;
   const since = lastTurnOver(fold);
-  const free = waiting(fold, thread, "tool").filter((step) => step.intentSeq > since);
+  const free = unsealed(fold, thread, "tool").filter((step) => step.intentSeq > since);
   const found = new Map<Call, Step>();
   for (const call of calls) {
     const what = await putBlock(scope, call);

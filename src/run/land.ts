@@ -4,17 +4,16 @@ import { baseTree, mergeTaking, putConflicts, type Take } from "../scope/merge.t
 import { type Operation, orphans, planOperation, updateOperation } from "../scope/operations.ts";
 import { workspaceOf, workspacePath } from "../scope/registry.ts";
 import { treeLink } from "../scope/scope.ts";
-import { getBytes, putBytes } from "../scope/thread.ts";
 import type { Undone } from "../scope/undo.ts";
 import { before, readLog, readScope } from "../scope/view.ts";
-import { decodeJson, encodeJson, target } from "../trace/bytes.ts";
-import type { Carry, Hash, Json, Link } from "../trace/ports.ts";
+import { target } from "../trace/bytes.ts";
+import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Writer } from "../trace/writer.ts";
 import { quotePath } from "../world/paths.ts";
 import { type Landing, land } from "./landing/land.ts";
-import { type Change, linkOf, planLanding } from "./landing/plan.ts";
-import { planJson, planOf } from "./landing/record.ts";
+import { type Change, planLanding } from "./landing/plan.ts";
+import { loadPlan, storePlan } from "./landing/record.ts";
 import { recoverLanding } from "./landing/recover.ts";
 import { captureMain, carryOf, type LookOptions, lookAtMain, type Main, type Workspace, withWriter } from "./main.ts";
 
@@ -97,7 +96,7 @@ async function place(store: EmbeddedStore, main: Main, to: Target, options: Land
     return { status: "done", op: null, directory, changes: told(plan.changes), conflicts: [], held };
   }
   return withWriter(store, main.log, async (writer) => {
-    const what = await putBytes(store, encodeJson(planJson(plan)));
+    const what = await storePlan(store.objects, plan.changes);
     await store.objects.sync();
     const operation = await planOperation(store, {
       kind: to.undoes ? "undo" : "landing",
@@ -115,15 +114,15 @@ async function place(store: EmbeddedStore, main: Main, to: Target, options: Land
     const done = await land({
       dir: directory,
       id: String(operation.op),
-      plan,
+      changes: plan.changes,
       objects: store.objects,
       sync: () => store.objects.sync(),
-      journal: journalOf(store, writer, n),
+      journal: journalOf(writer, n),
       confirm: to.undoes ? async () => true : chosen(options),
       onProgress: (at, total) => options.onProgress?.(`landing: ${at} of ${total}`),
       ...(options.signal && { signal: options.signal }),
     });
-    await settle(store, writer, main, n, to, done);
+    await settle(store, writer, main, n, to, done, plan.refused.length);
     await updateOperation(store, operation, { state: done.landed.length > 0 ? "done" : "void", n });
     return {
       status: done.conflicts.length > 0 ? "conflict" : "done",
@@ -134,6 +133,7 @@ async function place(store: EmbeddedStore, main: Main, to: Target, options: Land
       held: [
         ...done.held.map(({ path, asks }) => ({ path, why: asks ?? "stands in a directory that waits too" })),
         ...done.left.map(({ path }) => ({ path, why: "was not begun" })),
+        ...plan.refused.map(({ path, text }) => ({ path, why: text })),
       ],
     };
   });
@@ -149,9 +149,9 @@ const chosen =
 
 /** The journal of a landing: parts of its step, so that whoever recovers it has them. */
 const journalOf =
-  (store: EmbeddedStore, writer: Writer, n: number) =>
-  async (record: Json): Promise<void> => {
-    await writer.part(n, { part: "journal", what: await putBytes(store, encodeJson(record)) });
+  (writer: Writer, n: number) =>
+  async (record: Link): Promise<void> => {
+    await writer.part(n, { part: "journal", what: record });
     await writer.sync();
   };
 
@@ -163,13 +163,12 @@ async function settle(
   n: number,
   to: { tree: Hash | null; head: Hash | null },
   done: Landing,
+  refused: number,
 ): Promise<void> {
-  const whole = done.conflicts.length + done.held.length + done.left.length === 0;
+  const whole = done.conflicts.length + done.held.length + done.left.length + refused === 0;
   const after = whole && to.tree ? null : await captureMain(store, main.workspace, {});
-  const displaced = done.conflicts.flatMap(({ kept, theirs }) => [
-    ...kept,
-    ...(linkOf(theirs) ? [linkOf(theirs)!] : []),
-  ]);
+  // What a landed change displaced stands in main's tree of before; what conflicted stands nowhere else.
+  const displaced = done.conflicts.length > 0 ? done.displaced.map(({ link }) => link) : [];
   await writer.outcome(
     n,
     {
@@ -231,18 +230,18 @@ export async function recoverLandings(store: EmbeddedStore, directory: string): 
         await updateOperation(store, operation, { state: settled ? "done" : "void", n: settled?.n ?? null });
         return;
       }
-      const plan = planOf(decodeJson(await getBytes(store, operation.plan!)));
-      const records: Json[] = [];
+      const changes = await loadPlan(store.objects, operation.plan!);
+      const records: Link[] = [];
       for await (const frame of store.logs.read(operation.log, step.intentSeq))
         if (frame.n === step.n && frame.phase === "part" && frame.facts.part === "journal")
-          records.push(decodeJson(await getBytes(store, frame.facts.what as Link)));
+          records.push(frame.facts.what as Link);
       const done = await recoverLanding({
         dir: workspace.path,
         id: String(operation.op),
-        plan,
+        changes,
         objects: store.objects,
         sync: () => store.objects.sync(),
-        journal: journalOf(store, writer, step.n),
+        journal: journalOf(writer, step.n),
         records,
       });
       if (!done) {
@@ -252,7 +251,15 @@ export async function recoverLandings(store: EmbeddedStore, directory: string): 
         return;
       }
       const head = typeof step.intent.of === "string" ? step.intent.of : null;
-      await settle(store, writer, { workspace, carry: writer.fold.head().carry }, step.n, { tree: null, head }, done);
+      await settle(
+        store,
+        writer,
+        { workspace, carry: writer.fold.head().carry },
+        step.n,
+        { tree: null, head },
+        done,
+        0,
+      );
       await updateOperation(store, operation, { state: done.landed.length > 0 ? "done" : "void", n: step.n });
     });
   }

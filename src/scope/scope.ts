@@ -8,6 +8,7 @@ import { openWriter, type Writer } from "../trace/writer.ts";
 import { countChanges } from "./changes.ts";
 import { decide, type Effect, type Handler, higherTier, needsConsent, type Performed } from "./effect.ts";
 import type { Files } from "./files.ts";
+import { loadSnapshot } from "./index.ts";
 import { type Lock, makeLock } from "./lock.ts";
 import { findScope, type Grants, grantsOf, NameError, type ScopeRef } from "./registry.ts";
 import { putBytes } from "./thread.ts";
@@ -67,10 +68,11 @@ export async function attach(store: EmbeddedStore, name: string, options: Attach
   const ref = await findScope(store, name);
   if (!ref) throw new NameError(`There is no scope ${name}: \`shepherd status\` lists them.`);
   const key = `log/${ref.log}`;
+  const known = await loadSnapshot(store, ref.log);
   const epoch = await store.leases.acquire(key, (await store.logs.end(ref.log)).epoch);
   if (epoch === null) throw new Busy(name, (await store.leases.holder(key))?.pid ?? null);
   try {
-    const writer = await openWriter(store, ref.log, epoch);
+    const writer = await openWriter(store, ref.log, epoch, known ? { ...known.snapshot, ...known.cursor } : undefined);
     const grants = await grantsOf(store, ref.log);
     const files = options.files ? await options.files({ ref, head: writer.fold.head(), grants }) : null;
     return live(store, ref, writer, grants, files, options.handlers ?? []);

@@ -2,7 +2,7 @@
 import type { Hash, State } from "../trace/ports.ts";
 import type { Fold, Head, Sealed, Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { readFold } from "../trace/writer.ts";
+import { loadFold } from "./index.ts";
 import { findScope, listScopes, NameError, type ScopeRef } from "./registry.ts";
 
 export interface View {
@@ -16,7 +16,7 @@ export interface View {
 export class StepError extends Error {}
 
 export async function readLog(store: EmbeddedStore, log: string, ref: ScopeRef | null = null): Promise<View> {
-  return { ref, log, fold: (await readFold(store, log)).fold };
+  return { ref, log, fold: await loadFold(store, log) };
 }
 
 export async function readScope(store: EmbeddedStore, name: string): Promise<View> {

@@ -49,7 +49,7 @@ export function applyOutcome(before: State, outcome: OutcomeFacts, made: (bytes:
   const state = outcome.state ?? before;
   let threads = state.threads;
   for (const [name, effect] of Object.entries(outcome.threads ?? {})) {
-    const session: Session = threads[name] ?? { items: null, shell: null };
+    const session: Session = Object.hasOwn(threads, name) ? threads[name]! : { items: null, shell: null };
     let items = session.items;
     for (const item of effect.append ?? []) {
       const node = itemNode(items, item);

@@ -95,8 +95,8 @@ async function* checkFile(check: LogCheck, log: string, file: DiskFile): AsyncGe
     epoch = frame.epoch;
     tail = newTail(seq, prev);
     await check.follow(namesIn(frame as unknown as Json).links, log, frame.seq);
-    if (frame.phase === "intent" && isHash(frame.facts.with)) check.names(frame.facts.with, log, frame.seq);
-    if (frame.phase === "outcome" && isHash(frame.facts.base)) check.names(frame.facts.base, log, frame.seq);
+    if (frame.phase === "outcome")
+      for (const parent of [frame.facts.base, frame.facts.with]) if (isHash(parent)) check.names(parent, log, frame.seq);
     try {
       fold?.push(frame, hash);
     } catch (error) {

@@ -1,5 +1,6 @@
 /** Leases over refs: who holds a key is a value that is swapped, and a holder that does not live holds nothing. */
-import { alive, sameOwner, thisOwner } from "./owner.ts";
+import { decodeJson } from "./bytes.ts";
+import { alive, isOwner, sameOwner, thisOwner } from "./owner.ts";
 import type { Leases, Owner, Refs } from "./ports.ts";
 
 interface Held {
@@ -11,10 +12,10 @@ interface Held {
 export function leasesOver(refs: Refs, me: () => Owner = thisOwner, lives: (owner: Owner) => boolean = alive): Leases {
   const read = async (key: string): Promise<{ held: Held; version: number }> => {
     const ref = await refs.get(key);
-    return ref
-      ? { held: JSON.parse(ref.value) as Held, version: ref.version }
-      : { held: { epoch: 0, owner: null }, version: 0 };
+    return { held: ref ? parse(key, ref.value) : { epoch: 0, owner: null }, version: ref?.version ?? 0 };
   };
+  const isMine = ({ epoch, owner }: Held, under: number): boolean =>
+    epoch === under && owner !== null && sameOwner(owner, me());
   return {
     acquire: async (key, floor = 0) => {
       for (;;) {
@@ -24,18 +25,24 @@ export function leasesOver(refs: Refs, me: () => Owner = thisOwner, lives: (owne
         if (await refs.cas(key, version, JSON.stringify(next))) return next.epoch;
       }
     },
-    renew: async (key, epoch) => {
-      const { held } = await read(key);
-      return held.epoch === epoch && held.owner !== null && sameOwner(held.owner, me());
-    },
+    renew: async (key, epoch) => isMine((await read(key)).held, epoch),
     release: async (key, epoch) => {
       const { held, version } = await read(key);
-      if (held.epoch === epoch && held.owner && sameOwner(held.owner, me()))
-        await refs.cas(key, version, JSON.stringify({ epoch, owner: null }));
+      if (isMine(held, epoch)) await refs.cas(key, version, JSON.stringify({ epoch, owner: null }));
     },
     holder: async (key) => {
       const { held } = await read(key);
       return held.owner && lives(held.owner) ? held.owner : null;
     },
   };
+}
+
+function parse(key: string, value: string): Held {
+  try {
+    const held = decodeJson(Buffer.from(value)) as unknown as Held;
+    if (Number.isSafeInteger(held.epoch) && (held.owner === null || isOwner(held.owner))) return held;
+  } catch {
+    // As below.
+  }
+  throw new Error(`Who holds ${key} cannot be read: run \`shepherd fsck\`.`);
 }

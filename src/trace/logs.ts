@@ -1,33 +1,39 @@
 /** The logs of a store: one append-only file of frames each. */
-import { decodeJson, encodeJson, sha256 } from "./bytes.ts";
-import type { Disk } from "./disk.ts";
-import { checkFrame, type Frame } from "./frame.ts";
-import type { Hash, Json, LogHeader, Logs } from "./ports.ts";
+import { encodeJson, sha256 } from "./bytes.ts";
+import { type Cursor, counted, encodeFrame, frameHash, isLogId, openLogFile, parseFrame } from "./chain.ts";
+import { type Disk, isReadOnly } from "./disk.ts";
+import type { Frame } from "./frame.ts";
+import type { Hash, LogHeader, Logs } from "./ports.ts";
 import type { Damage } from "./record.ts";
-import { createSegment, NewerFormat, openSegment, type Segment } from "./segment.ts";
+import { createSegment, recordsLength, type Segment } from "./segment.ts";
 
-/** Where reading a log can go on without what came before. */
-export interface Cursor {
-  offset: number;
-  /** The sequence number expected next, the hash of the frame before it, the newest epoch seen. */
-  seq: number;
-  prev: Hash;
-  epoch: number;
-}
+export { type Cursor, encodeFrame, frameHash, headerHash } from "./chain.ts";
 
 export interface FileLogs extends Logs {
   /** As `read`, from a cursor on; each frame with the cursor behind it and its own hash. */
   readFrom(log: string, cursor: Cursor | null): AsyncIterable<{ frame: Frame; hash: Hash; cursor: Cursor }>;
-  /** Lets this process take `cursor` for true, so that it need not read the log from its start. */
-  seek(log: string, cursor: Cursor): void;
+  /**
+   * Takes `cursor` for a place before which this process need not look, if the record at `last` is the frame that it stands behind. False,
+   * and nothing taken, if it is not. Who keeps a cursor longer than the power may last must have synced the log before.
+   */
+  seek(log: string, cursor: Cursor, last: number): Promise<boolean>;
   /** The end of the log as far as it counts now. */
   end(log: string): Promise<Cursor>;
   /** Records that do not count, and bytes that form no record. */
   inspect(log: string): Promise<{ damage: Damage[]; stray: number[] }>;
-  /** Cuts a log at a cursor, after power loss only: what is behind it was never synced. */
-  cut(log: string, cursor: Cursor): void;
   remove(log: string): void;
-  close(): void;
+  /** Syncs what this process appended and closes all files. */
+  close(): Promise<void>;
+}
+
+/** What the logs need of the rest of the store. */
+export interface LogHooks {
+  /** Called before a log is looked at for the first time: what a power loss left of it must be put in order before. */
+  recover(log: string): Promise<void>;
+  /** Syncs what frames name; awaited before a log is synced. */
+  syncObjects(): Promise<void>;
+  /** Told when all frames before `seq` are synced. */
+  synced(log: string, seq: number, closing: boolean): Promise<void>;
 }
 
 interface Open {
@@ -35,80 +41,140 @@ interface Open {
   header: LogHeader;
   first: Cursor;
   end: Cursor;
+  /** Size of the file when it was last looked through up to `end`. */
+  seen: number;
+  /** Cursors at each multiple of STRIDE, as far as this process has come by them. */
+  cursors: Cursor[];
+  recovered: boolean;
+  closed: boolean;
   waiters: Set<() => void>;
-  /** Appends by this process so far, and how many of them are synced. */
-  appended: number;
+  /** Size up to which frames are synced, with the objects that they name. */
   synced: number;
+  /** Whether this process appended something since. */
+  dirty: boolean;
   syncing: Promise<void> | null;
   timer: NodeJS.Timeout | null;
 }
 
 /** What is only written gets synced within this time, in ms. */
 const GROUP = 50;
+/** A tail looks by itself so often, in ms, where it is not told. */
+const LOOK = 200;
+const STRIDE = 256;
 
-const ID = /^[0-9a-f]{32}$/;
-
-/** @param before syncs what frames name; awaited before a log is synced. */
-export function openLogs(disk: Disk, directory: string, before: () => Promise<void>): FileLogs {
+export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLogs {
   disk.mkdir(directory);
   const logs = new Map<string, Open>();
+  let closed = false;
   const path = (log: string): string => {
-    if (!ID.test(log)) throw new Error(`${JSON.stringify(log)} is no id of a log.`);
+    if (!isLogId(log)) throw new Error(`${JSON.stringify(log)} is no id of a log.`);
     return `${directory}/${log}.log`;
   };
+  const forget = (log: string, opened: Open): void => {
+    if (opened.timer) clearTimeout(opened.timer);
+    opened.closed = true;
+    opened.segment.close();
+    if (logs.get(log) === opened) logs.delete(log);
+    for (const wake of opened.waiters) wake();
+  };
 
-  const open = (log: string): Open | null => {
+  const open = (log: string, recovered: boolean): Open | null => {
     const known = logs.get(log);
     if (known) return known;
-    const segment = openSegment(disk, path(log), "log");
-    if (!segment) return null;
-    const first = segment.scan(segment.start).next();
-    const header = first.done ? null : parseHeader(first.value.payload);
-    if (first.done || !header || first.value.offset !== segment.start) {
-      segment.close();
-      throw new Error(`The header of log ${log} is damaged: run \`shepherd fsck\`.`);
-    }
-    const start = { offset: first.value.end, seq: 0, prev: sha256(first.value.payload), epoch: 0 };
+    const file = openLogFile(disk, path(log), log);
+    if (!file) return null;
     const opened: Open = {
-      segment,
-      header,
-      first: start,
-      end: start,
+      ...file,
+      end: file.first,
+      seen: 0,
+      cursors: [file.first],
+      recovered,
+      closed: false,
       waiters: new Set(),
-      appended: 0,
       synced: 0,
+      dirty: false,
       syncing: null,
       timer: null,
     };
     logs.set(log, opened);
     return opened;
   };
-  const must = (log: string): Open => {
-    const opened = open(log);
+  /** Null if there is no such log. On a disk that takes no writes it can be read without having been recovered. */
+  const reading = async (log: string): Promise<Open | null> => {
+    const known = logs.get(log);
+    if (known) return known;
+    if (closed) throw new Error("The store is closed.");
+    let recovered = true;
+    path(log);
+    try {
+      await hooks.recover(log);
+    } catch (error) {
+      if (!isReadOnly(error)) throw error;
+      recovered = false;
+    }
+    return open(log, recovered);
+  };
+  const must = async (log: string): Promise<Open> => {
+    const opened = await reading(log);
     if (!opened) throw new Error(`There is no log ${log} in this store.`);
     return opened;
   };
-
-  const advance = (opened: Open): void => {
-    for (const { cursor } of counted(opened.segment, opened.end)) opened.end = cursor;
+  const writing = async (log: string): Promise<Open> => {
+    const opened = await must(log);
+    if (opened.recovered) return opened;
+    await hooks.recover(log);
+    // It may have been cut.
+    forget(log, opened);
+    return must(log);
   };
 
+  const pass = (opened: Open, cursor: Cursor): void => {
+    if (cursor.seq <= opened.end.seq) return;
+    opened.end = cursor;
+    if (cursor.seq % STRIDE === 0) opened.cursors[cursor.seq / STRIDE] = cursor;
+  };
+  /** Takes in what others appended; true if `wanted` is the hash of one of these frames. */
+  const advance = (opened: Open, wanted?: Hash): boolean => {
+    const size = opened.segment.size();
+    if (size === opened.seen) return false;
+    let found = false;
+    for (const { cursor } of counted(opened.segment, opened.end)) {
+      if (cursor.prev === wanted) found = true;
+      pass(opened, cursor);
+    }
+    opened.seen = size;
+    return found;
+  };
+  const startOf = (opened: Open, seq: number): Cursor => {
+    if (seq >= opened.end.seq) return opened.end;
+    let at = Math.floor(Math.max(0, seq) / STRIDE);
+    while (!opened.cursors[at]) at--;
+    return opened.cursors[at]!;
+  };
+
+  const syncOnce = async (log: string, opened: Open, closing: boolean): Promise<void> => {
+    if (opened.timer) clearTimeout(opened.timer);
+    opened.timer = null;
+    opened.dirty = false;
+    try {
+      advance(opened);
+      const { seen, end } = opened;
+      await hooks.syncObjects();
+      await opened.segment.sync();
+      opened.synced = seen;
+      await hooks.synced(log, end.seq, closing);
+    } catch (error) {
+      opened.dirty = true;
+      throw error;
+    }
+  };
   /** Resolves when all that was appended before the call is synced; callers that come together share one sync. */
-  const syncNow = async (opened: Open): Promise<void> => {
-    const wanted = opened.appended;
+  const syncNow = async (log: string, opened: Open, closing = false): Promise<void> => {
+    const wanted = opened.segment.size();
     while (opened.synced < wanted) {
-      opened.syncing ??= (async () => {
-        if (opened.timer) clearTimeout(opened.timer);
-        opened.timer = null;
-        const covers = opened.appended;
-        try {
-          await before();
-          await opened.segment.sync();
-          opened.synced = covers;
-        } finally {
-          opened.syncing = null;
-        }
-      })();
+      opened.syncing ??= syncOnce(log, opened, closing).finally(() => {
+        opened.syncing = null;
+      });
       await opened.syncing;
     }
   };
@@ -118,50 +184,47 @@ export function openLogs(disk: Disk, directory: string, before: () => Promise<vo
       const made = await createSegment(disk, path(header.id), "log", [encodeJson(header)]);
       if (!made) throw new Error(`The log ${header.id} exists already.`);
     },
-    header: async (log) => open(log)?.header ?? null,
+    header: async (log) => (await reading(log))?.header ?? null,
     append: async (log, from, epoch, frames) => {
-      const opened = must(log);
+      const opened = await writing(log);
+      const payloads = frames.map(encodeFrame);
       advance(opened);
       const { end } = opened;
       if (end.seq !== from || epoch < end.epoch) return false;
-      const bytes = frames.map(encodeFrame);
-      // Not from `end.offset`, behind which records that do not count may lie.
-      const size = opened.segment.size();
-      const alone = opened.segment.append(bytes, size) >= 0;
-      opened.appended++;
-      opened.timer ??= setTimeout(() => void syncNow(opened).catch(() => {}), GROUP).unref();
-      if (alone)
-        opened.end = { offset: opened.segment.size(), seq: from + frames.length, prev: sha256(bytes.at(-1)!), epoch };
+      let { prev } = end;
+      for (const [i, frame] of frames.entries()) {
+        if (frame.seq !== from + i || frame.epoch !== epoch || frame.prev !== prev)
+          throw new Error(`The frame ${frame.seq} does not follow on the end of log ${log}.`);
+        prev = frameHash(frame);
+      }
+      if (frames.length === 0) return true;
+      opened.dirty = true;
+      opened.timer ??= setTimeout(() => void syncNow(log, opened).catch(() => {}), GROUP).unref();
+      const offset = opened.segment.append(payloads, opened.seen);
+      let ours = true;
+      if (offset < 0) ours = advance(opened, frameHash(frames[0]!));
       else {
-        const wanted = sha256(bytes[0]!);
-        let ours = false;
-        for (const { cursor } of counted(opened.segment, end)) {
-          if (cursor.seq === from + 1) ours = cursor.prev === wanted;
-          opened.end = cursor;
-        }
-        if (!ours) return false;
+        opened.seen = offset + recordsLength(payloads);
+        pass(opened, { offset: opened.seen, seq: from + frames.length, prev, epoch });
       }
       for (const wake of opened.waiters) wake();
-      return true;
+      return ours;
     },
     read: async function* (log, from = 0) {
-      const opened = must(log);
-      const start = from >= opened.end.seq ? opened.end : opened.first;
-      for (const { frame, cursor } of counted(opened.segment, start)) {
-        if (cursor.seq > opened.end.seq) opened.end = cursor;
+      const opened = await must(log);
+      for (const { frame, cursor } of counted(opened.segment, startOf(opened, from))) {
+        pass(opened, cursor);
         if (frame.seq >= from) yield frame;
       }
     },
-    readFrom: async function* (log, cursor) {
-      const opened = must(log);
-      for (const each of counted(opened.segment, cursor ?? opened.first)) {
-        if (each.cursor.seq > opened.end.seq) opened.end = each.cursor;
-        yield { frame: each.frame, hash: each.cursor.prev, cursor: each.cursor };
-      }
+    readFrom: async function* (log, start) {
+      const opened = await must(log);
+      for (const { frame, cursor } of counted(opened.segment, start ?? opened.first))
+        yield { frame, hash: cursor.prev, cursor };
     },
     tail: async function* (log, from, { signal }) {
-      const opened = must(log);
-      let at = from >= opened.end.seq && from > 0 ? opened.end : opened.first;
+      const opened = await must(log);
+      let at = startOf(opened, from);
       let woken = true;
       let wake = (): void => {};
       const notify = (): void => {
@@ -172,17 +235,17 @@ export function openLogs(disk: Disk, directory: string, before: () => Promise<vo
       const unwatch = disk.watch?.(path(log), notify);
       signal.addEventListener("abort", notify);
       try {
-        while (!signal.aborted) {
+        while (!signal.aborted && !opened.closed) {
           woken = false;
           // Frames are read one at a time as they are taken: a reader that stops reading holds nothing.
           for (const { frame, cursor } of counted(opened.segment, at)) {
             at = cursor;
             if (frame.seq >= from) yield frame;
-            if (signal.aborted) return;
+            if (signal.aborted || opened.closed) return;
           }
           if (woken) continue;
           await new Promise<void>((resolve) => {
-            const timer = setTimeout(resolve, 200);
+            const timer = setTimeout(resolve, LOOK);
             wake = () => {
               clearTimeout(timer);
               resolve();
@@ -196,124 +259,52 @@ export function openLogs(disk: Disk, directory: string, before: () => Promise<vo
       }
     },
     sync: async (log) => {
-      const opened = logs.get(log);
-      if (opened) await syncNow(opened);
+      const opened = await reading(log);
+      if (opened) await syncNow(log, opened);
     },
     list: async () =>
       disk
         .list(directory)
-        .filter((name) => ID.test(name.slice(0, -4)) && name.endsWith(".log"))
+        .filter((name) => name.endsWith(".log") && isLogId(name.slice(0, -4)))
         .map((name) => name.slice(0, -4)),
-    seek: (log, cursor) => {
-      const opened = must(log);
-      if (cursor.seq > opened.end.seq && cursor.offset <= opened.segment.size()) opened.end = cursor;
+    seek: async (log, cursor, last) => {
+      const opened = await must(log);
+      if (cursor.offset > opened.segment.size()) return false;
+      const found = opened.segment.scan(last).next();
+      if (found.done || found.value.offset !== last || found.value.end !== cursor.offset) return false;
+      const frame = sha256(found.value.payload) === cursor.prev && parseFrame(found.value.payload, path(log));
+      if (!frame || frame.seq + 1 !== cursor.seq || frame.epoch !== cursor.epoch) return false;
+      if (cursor.seq > opened.end.seq) opened.seen = cursor.offset;
+      pass(opened, cursor);
+      return true;
     },
     end: async (log) => {
-      const opened = must(log);
+      const opened = await must(log);
       advance(opened);
       return opened.end;
     },
     inspect: async (log) => {
-      const opened = must(log);
+      const opened = await must(log);
       const damage: Damage[] = [];
       const stray: number[] = [];
-      for (const each of counted(
-        opened.segment,
-        opened.first,
-        (bad) => damage.push(bad),
-        (at) => stray.push(at),
-      ))
-        void each;
+      const strays = { damaged: (bad: Damage) => damage.push(bad), stray: (at: number) => stray.push(at) };
+      for (const _ of counted(opened.segment, opened.first, strays));
       return { damage, stray };
-    },
-    cut: (log, cursor) => {
-      const opened = must(log);
-      opened.segment.truncate(cursor.offset);
-      opened.end = cursor;
     },
     remove: (log) => {
       const opened = logs.get(log);
-      if (opened) {
-        if (opened.timer) clearTimeout(opened.timer);
-        opened.segment.close();
-      }
-      logs.delete(log);
+      if (opened) forget(log, opened);
       disk.remove(path(log));
     },
-    close: () => {
-      for (const opened of logs.values()) {
-        if (opened.timer) clearTimeout(opened.timer);
-        opened.segment.close();
+    close: async () => {
+      closed = true;
+      const failures: unknown[] = [];
+      for (const [log, opened] of [...logs]) {
+        await opened.syncing?.catch(() => {});
+        if (opened.dirty) await syncNow(log, opened, true).catch((error: unknown) => failures.push(error));
+        forget(log, opened);
       }
-      logs.clear();
+      if (failures.length > 0) throw failures[0];
     },
   };
-}
-
-const encoded = new WeakMap<Frame, Buffer>();
-
-/** Canonical bytes of a frame. A frame does not change once it is made. */
-export function encodeFrame(frame: Frame): Buffer {
-  let bytes = encoded.get(frame);
-  if (!bytes) {
-    bytes = encodeJson(frame);
-    encoded.set(frame, bytes);
-  }
-  return bytes;
-}
-
-/** What the first frame names as the one before it. */
-export const headerHash = (header: LogHeader): Hash => sha256(encodeJson(header));
-
-export const frameHash = (frame: Frame): Hash => sha256(encodeFrame(frame));
-
-/**
- * The frames that count, in file order: the first with the sequence number expected next that names the frame before it and is of no
- * older epoch than any before. All others are what a fenced or torn writer left.
- */
-function* counted(
-  segment: Segment,
-  from: Cursor,
-  damaged?: (damage: Damage) => void,
-  stray?: (offset: number) => void,
-): Generator<{ frame: Frame; cursor: Cursor }> {
-  let { seq, prev, epoch } = from;
-  for (const record of segment.scan(from.offset, damaged)) {
-    let value: Json;
-    try {
-      value = decodeJson(record.payload);
-    } catch {
-      damaged?.({ offset: record.offset, end: record.end });
-      continue;
-    }
-    const frame = checkFrame(value);
-    if (typeof frame === "string") {
-      if (frame.startsWith("has version")) throw new NewerFormat(`A frame of ${segment.path} ${frame}.`);
-      damaged?.({ offset: record.offset, end: record.end });
-      continue;
-    }
-    if (frame.seq !== seq || frame.prev !== prev || frame.epoch < epoch) {
-      stray?.(record.offset);
-      continue;
-    }
-    seq++;
-    prev = sha256(record.payload);
-    epoch = frame.epoch;
-    yield { frame, cursor: { offset: record.end, seq, prev, epoch } };
-  }
-}
-
-function parseHeader(payload: Uint8Array): LogHeader | null {
-  try {
-    const header = decodeJson(payload) as unknown as LogHeader;
-    if (header?.type !== "log" || !ID.test(header.id)) return null;
-    if (header.v !== 1)
-      throw new NewerFormat(
-        `The log ${header.id} has version ${header.v}, and this Shepherd knows version 1: update Shepherd.`,
-      );
-    return header;
-  } catch (error) {
-    if (error instanceof NewerFormat) throw error;
-    return null;
-  }
 }

@@ -1,16 +1,18 @@
 /** Who a process is, told apart from any other process that ever had its pid. */
 import { execFileSync } from "node:child_process";
-import { readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { Owner } from "./ports.ts";
 
+const UNKNOWN = "unknown";
 const linux = process.platform === "linux";
 
 function bootId(): string {
   try {
     if (linux) return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-    return execFileSync("sysctl", ["-n", "kern.boottime"], { encoding: "utf8" }).trim();
+    // Not the time of the boot, which moves when the clock is set.
+    return execFileSync("sysctl", ["-n", "kern.bootsessionuuid"], { encoding: "utf8" }).trim();
   } catch {
-    return "unknown";
+    return UNKNOWN;
   }
 }
 
@@ -39,17 +41,52 @@ let self: Owner | null = null;
 
 /** This process. */
 export function thisOwner(): Owner {
-  self ??= { boot: bootId(), pid: process.pid, start: startOf(process.pid) ?? "unknown", ns: namespace() };
+  self ??= { boot: bootId(), pid: process.pid, start: startOf(process.pid) ?? UNKNOWN, ns: namespace() };
   return self;
 }
 
-/** Whether that process still runs. One in another pid namespace cannot be seen from here and counts as alive. */
+/**
+ * Whether that process still runs. One in another pid namespace counts as alive unless it is certain that it is gone: only the first namespace
+ * of a machine sees all others.
+ */
 export function alive(owner: Owner): boolean {
   const me = thisOwner();
   if (owner.boot !== me.boot) return false;
-  if (owner.ns !== me.ns) return true;
-  return startOf(owner.pid) === owner.start;
+  if (owner.ns === me.ns) return owner.start === UNKNOWN ? exists(owner.pid) : startOf(owner.pid) === owner.start;
+  return me.ns !== FIRST || runsBelow(owner);
 }
+
+/** Where start times cannot be read, a pid is all there is. */
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** The pid namespace that is there from the boot on; its number is fixed in the kernel. */
+const FIRST = "pid:[4026531836]";
+
+/** Whether a process of some namespace below this one has that pid there, and that start. */
+function runsBelow({ pid, start }: Owner): boolean {
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name) || startOf(Number(name)) !== start) continue;
+    try {
+      const pids = /^NSpid:(.*)$/m.exec(readFileSync(`/proc/${name}/status`, "latin1"))?.[1]?.trim().split(/\s+/);
+      if (!pids || pids.at(-1) === String(pid)) return true;
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return false;
+}
+
+/** Whether a value that was read is an owner. */
+export const isOwner = (value: unknown): value is Owner => {
+  const { boot, pid, start, ns } = (value ?? {}) as Partial<Owner>;
+  return typeof boot === "string" && Number.isSafeInteger(pid) && typeof start === "string" && typeof ns === "string";
+};
 
 export const sameOwner = (a: Owner, b: Owner): boolean =>
   a.boot === b.boot && a.pid === b.pid && a.start === b.start && a.ns === b.ns;

@@ -4,6 +4,7 @@
  */
 import { decodeJson, linksIn, parseLink } from "./bytes.ts";
 import type { PackedObjects } from "./objects.ts";
+import type { Pack, Place } from "./pack.ts";
 import type { Hash, Link, LinkKind } from "./ports.ts";
 
 /** What the bytes of each kind of object name. Throws a sentence on bytes that are none of that kind. A blob names nothing. */
@@ -119,7 +120,7 @@ export function packShelf(...stores: PackedObjects[]): Shelf {
       for (const [at, pack] of order.entries()) {
         const place = pack.find(id);
         if (!place) continue;
-        const bytes = pack.read(place, id);
+        const bytes = readFrom(pack, place, id);
         if (bytes === "forgotten") found = bytes;
         else if (bytes) {
           front(at);
@@ -129,6 +130,15 @@ export function packShelf(...stores: PackedObjects[]): Shelf {
       return found;
     },
   };
+}
+
+function readFrom(pack: Pack, place: Place, id: Hash): Uint8Array | "forgotten" | null {
+  try {
+    return pack.read(place, id);
+  } catch {
+    // The pack was collected meanwhile, and closed.
+    return null;
+  }
 }
 
 export interface LinkSet {

@@ -34,6 +34,8 @@ interface Generation {
   /** Where the records end with which it began. */
   carried: number;
   closed: boolean;
+  /** Changes of this process that still wait for their answer from it. */
+  users: number;
 }
 
 /** A file is closed when it is larger than this, and most of it is history. */
@@ -60,8 +62,6 @@ export async function openRefs(
   const path = (number: number): string => `${directory}/${name}.${number}`;
   // Changes of this process whose records have not been read back yet. "late": it stands behind the closing record.
   const awaited = new Map<string, "no" | "yes" | "late" | null>();
-  // A change of this process may still be syncing them.
-  const retired: Segment[] = [];
 
   const generations = (): number[] =>
     disk
@@ -79,7 +79,7 @@ export async function openRefs(
       const segment = openSegment(disk, path(number), name);
       // Else it was removed meanwhile, since there is a newer one.
       if (segment)
-        return { number, segment, entries: new Map(), end: segment.start, carried: segment.start, closed: false };
+        return { number, segment, entries: new Map(), end: segment.start, carried: segment.start, closed: false, users: 0 };
     }
   };
 
@@ -97,6 +97,9 @@ export async function openRefs(
   };
 
   let now = await load();
+  const closeUnused = (old: Generation): void => {
+    if (old !== now && old.users === 0) old.segment.close();
+  };
 
   /** Goes on to the generation that is not closed. */
   const follow = async (): Promise<void> => {
@@ -108,9 +111,13 @@ export async function openRefs(
         await createSegment(disk, path(number + 1), name, records);
       }
       const next = await load();
-      if (next.number <= number) throw new Error(`${path(number)} is closed and has no successor: run \`shepherd fsck\`.`);
-      retired.push(now.segment);
+      if (next.number <= number) {
+        next.segment.close();
+        throw new Error(`${path(number)} is closed and has no successor: run \`shepherd fsck\`.`);
+      }
+      const before = now;
       now = next;
+      closeUnused(before);
       for (const old of generations()) if (old < next.number - 1) disk.remove(path(old));
     }
   };
@@ -146,20 +153,23 @@ export async function openRefs(
       const id = randomBytes(9).toString("base64url");
       for (;;) {
         await follow();
-        const { segment, entries } = now;
-        const entry = entries.get(ref);
+        const ours = now;
+        const entry = ours.entries.get(ref);
         if ((entry && entry.value !== null ? entry.version : 0) !== expected) return false;
         awaited.set(id, null);
+        ours.users++;
         try {
-          segment.append([encodeJson({ ref, version: (entry?.version ?? 0) + 1, next, id })], -1);
-          if (durable) await segment.sync();
-          if (segment === now.segment) scan(now);
+          ours.segment.append([encodeJson({ ref, version: (entry?.version ?? 0) + 1, next, id })], -1);
+          if (durable) await ours.segment.sync();
+          scan(ours);
           const answer = awaited.get(id);
           if (answer === null) throw new Error(`The change of ${ref} cannot be read back: run \`shepherd fsck\`.`);
           if (answer === "no") return false;
           if (answer === "late") continue;
         } finally {
           awaited.delete(id);
+          ours.users--;
+          closeUnused(ours);
         }
         // The change counts, whether or not there is room for a new file.
         await roll().catch(() => {});
@@ -172,7 +182,7 @@ export async function openRefs(
       return found;
     },
     close: () => {
-      for (const each of [...retired, now.segment]) each.close();
+      now.segment.close();
     },
   };
 }

@@ -67,6 +67,8 @@ export interface Fold {
   head(): Head;
   /** The number that the next intent gets. */
   next(): number;
+  /** Why the frame would break a law if it came next; null if it would not. */
+  refuses(frame: Frame): string | null;
   /** Takes in a frame; gives the steps that it sealed. Throws if the frame breaks a law. */
   push(frame: Frame, hash: Hash): Step[];
   /** Steps that have no commit yet, by number. */
@@ -84,8 +86,25 @@ const heldLock = (step: Step): boolean =>
 
 const NO_STATE: State = { roots: { workspace: "tree:" as never }, threads: {} };
 
-/** @param made is given the bytes of each object that follows from the frames: commits and nodes of conversations. */
-export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () => {}): Fold {
+/** A fold as data, from which it can go on without the frames before. */
+export interface FoldSnapshot {
+  /** In the order of sealing, then what is pending, by number. */
+  steps: Step[];
+  compensated: string[];
+  notes: NoteFrame[];
+}
+
+export const snapshotOf = (fold: Fold): FoldSnapshot => ({
+  steps: [...fold.sealed, ...fold.pending()],
+  compensated: [...fold.compensated],
+  notes: [...fold.notes.values()],
+});
+
+/**
+ * @param made is given the bytes of each object that follows from the frames: commits and nodes of conversations.
+ * @param from where to go on, instead of at the first frame.
+ */
+export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () => {}, from?: FoldSnapshot): Fold {
   const steps = new Map<number, Step>();
   const sealed: Step[] = [];
   const open = new Map<number, Step>();
@@ -98,6 +117,26 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
   let head: Head = origin
     ? { id: origin.commit, n: origin.n, state: origin.state, carry: origin.carry, top: origin.top }
     : { id: null, n: -1, state: null, carry: {}, top: -1 };
+
+  const enter = (step: Step): void => {
+    steps.set(step.n, step);
+    const { turn } = step.links;
+    if (turn === undefined) return;
+    const calls = turns.get(turn);
+    if (calls) calls.push(step);
+    else turns.set(turn, [step]);
+  };
+  for (const step of from?.steps ?? []) {
+    enter(step);
+    next = Math.max(next, step.n + 1);
+    if (step.sealed) {
+      sealed.push(step);
+      const { id, state, carry, top } = step.sealed;
+      head = { id, n: step.n, state, carry, top };
+    } else open.set(step.n, step);
+  }
+  for (const of of from?.compensated ?? []) compensated.add(of);
+  for (const note of from?.notes ?? []) notes.set(note.facts.note, note);
 
   const ready = (step: Step): boolean => {
     if (!step.outcome) return false;
@@ -125,7 +164,7 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
     const parents = [...(first ? [first] : []), ...(outcome.with ? [outcome.with] : [])];
     const commit = makeCommit(parents, step.intent, outcome, state);
     made(commit.bytes);
-    const carry = step.carried ? { ...head.carry, ...step.carried } : head.carry;
+    const carry = step.carried ?? head.carry;
     const top = Math.max(head.top, step.n);
     step.sealed = { id: commit.id, parents, state, carry, seq, top, order: sealed.length };
     open.delete(step.n);
@@ -149,7 +188,6 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
   };
 
   const begin = (frame: Frame & { phase: "intent" }, hash: Hash): void => {
-    if (frame.n !== next) throw new Error(`The intent of step ${frame.n} came where step ${next} was due.`);
     next++;
     const step: Step = {
       n: frame.n,
@@ -168,21 +206,26 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
       carried: null,
       sealed: null,
     };
-    steps.set(step.n, step);
+    enter(step);
     open.set(step.n, step);
-    const { turn } = step.links;
-    if (turn !== undefined) turns.set(turn, [...(turns.get(turn) ?? []), step]);
   };
 
   const settle = (frame: Frame & { phase: "outcome" }): Step[] => {
-    const step = steps.get(frame.n);
-    if (!step) throw new Error(`Step ${frame.n} has an outcome, and no intent before it.`);
-    if (step.outcome) throw new Error(`Step ${frame.n} has a second outcome.`);
+    const step = steps.get(frame.n)!;
     step.outcome = frame.facts;
     step.outcomeSeq = frame.seq;
     step.outcomeWitness = frame.witness ?? {};
     step.carried = frame.carry ?? null;
     return sealReady(frame.seq);
+  };
+
+  const refuses = (frame: Frame): string | null => {
+    if (frame.phase === "note") return null;
+    if (frame.phase === "intent")
+      return frame.n === next ? null : `The intent of step ${frame.n} came where step ${next} was due.`;
+    const step = steps.get(frame.n);
+    if (!step) return `Step ${frame.n} has ${frame.phase === "part" ? "a part" : "an outcome"}, and no intent before it.`;
+    return frame.phase === "outcome" && step.outcome ? `Step ${frame.n} has a second outcome.` : null;
   };
 
   return {
@@ -194,7 +237,10 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
     head: () => head,
     next: () => next,
     pending: () => [...open.values()],
+    refuses,
     push: (frame, hash) => {
+      const wrong = refuses(frame);
+      if (wrong) throw new Error(wrong);
       if (frame.phase === "intent") {
         begin(frame, hash);
         return [];
@@ -208,8 +254,7 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
         if (step && frame.facts.note === "allowed") step.allowed = true;
         return [];
       }
-      if (!step) throw new Error(`Step ${frame.n} has a part, and no intent before it.`);
-      takePart(step, frame);
+      takePart(step!, frame);
       return [];
     },
   };

@@ -4,7 +4,10 @@ import { type Disk, realDisk } from "./disk.ts";
 import { leasesOver } from "./leases.ts";
 import { type FileLogs, openLogs } from "./logs.ts";
 import { openObjects, type PackedObjects } from "./objects.ts";
+import { thisOwner } from "./owner.ts";
 import type { Leases, Owner, Store } from "./ports.ts";
+import type { Followers } from "./reach.ts";
+import { openRecovery } from "./recover.ts";
 import { openRefs, type RefFile } from "./refs.ts";
 import { NewerFormat } from "./segment.ts";
 
@@ -20,6 +23,7 @@ export interface EmbeddedStore extends Store {
   readonly logs: FileLogs;
   /** A place for caches of one kind. */
   cache(kind: string): string;
+  /** Syncs what this process wrote into logs. Throws if that fails; everything is closed then too. */
   close(): Promise<void>;
 }
 
@@ -28,12 +32,15 @@ export interface OpenOptions {
   /** For tests: which process this is, and who lives. */
   owner?: () => Owner;
   alive?: (owner: Owner) => boolean;
+  /** What file trees name, so that recovery after power loss looks into them. */
+  followers?: Partial<Followers>;
 }
 
 /** Opens the store in `directory`, and makes it if there is none. Throws a sentence for a newer format. */
 export async function openStore(directory: string, options: OpenOptions = {}): Promise<EmbeddedStore> {
   const disk = options.disk ?? realDisk;
-  disk.mkdir(directory);
+  // The store itself may be a link to a directory; nothing in it may.
+  disk.mkdir(`${directory}/.`);
   const format = disk.read(`${directory}/format`);
   if (!format) await disk.create(`${directory}/format`, Buffer.from(`shepherd store ${STORE_FORMAT}\n`));
   else checkFormat(format.toString("latin1"), directory);
@@ -42,8 +49,17 @@ export async function openStore(directory: string, options: OpenOptions = {}): P
   const derived = await openObjects(disk, `${directory}/cache/derived`);
   const refs = await openRefs(disk, directory, "refs");
   const leaseRefs = await openRefs(disk, directory, "leases", false);
-  const leases: Leases = leasesOver(leaseRefs, options.owner, options.alive);
-  const logs = openLogs(disk, `${directory}/logs`, () => objects.sync());
+  const me = options.owner ?? thisOwner;
+  const leases: Leases = leasesOver(leaseRefs, me, options.alive);
+  const where = { disk, directory: `${directory}/logs` };
+  const recovery = openRecovery({ ...where, objects, refs: leaseRefs, leases, me, followers: options.followers });
+  const logs = openLogs(disk, where.directory, {
+    recover: async (log) => {
+      await recovery.recover(log);
+    },
+    syncObjects: objects.sync,
+    synced: recovery.synced,
+  });
   return {
     disk,
     directory,
@@ -58,11 +74,14 @@ export async function openStore(directory: string, options: OpenOptions = {}): P
       return path;
     },
     close: async () => {
-      logs.close();
-      refs.close();
-      leaseRefs.close();
-      await objects.close();
-      await derived.close();
+      try {
+        await logs.close();
+      } finally {
+        refs.close();
+        leaseRefs.close();
+        await objects.close();
+        await derived.close();
+      }
     },
   };
 }

@@ -1,8 +1,8 @@
 /** The one writer of a log: chains frames, keeps the fold of what it wrote, and is told when it has been fenced. */
 import type { Frame, IntentFacts, Links, OutcomeFacts } from "./frame.ts";
-import { frameHash, headerHash } from "./logs.ts";
+import { frameHash, headerHash, makeFrame } from "./chain.ts";
 import type { Carry, Hash, Json, Objects, Store } from "./ports.ts";
-import { type Fold, type Step, startFold } from "./seal.ts";
+import { type Fold, type FoldSnapshot, type Step, startFold } from "./seal.ts";
 
 /** Thrown where another process has taken over the log. */
 export class Fenced extends Error {
@@ -61,18 +61,22 @@ export async function readFold(
   return { fold, seq, prev };
 }
 
-/** @param epoch from the lease on the log, which the caller holds and gives back. */
+/**
+ * @param epoch from the lease on the log, which the caller holds and gives back.
+ * @param from what was folded before, so that the log need not be read from its start.
+ */
 export async function openWriter(
   store: { logs: Store["logs"]; derived: Objects },
   log: string,
   epoch: number,
+  from?: FoldSnapshot & { seq: number; prev: Hash },
 ): Promise<Writer> {
   const header = await store.logs.header(log);
   if (!header) throw new Error(`There is no log ${log} in this store.`);
   const made: Buffer[] = [];
-  const fold = startFold(header, (bytes) => made.push(bytes));
-  let seq = 0;
-  let prev = headerHash(header);
+  const fold = startFold(header, (bytes) => made.push(bytes), from);
+  let seq = from?.seq ?? 0;
+  let prev = from?.prev ?? headerHash(header);
   const watchers = new Set<(frame: Frame, sealed: readonly Step[]) => void>();
 
   const take = async (frame: Frame): Promise<Step[]> => {
@@ -80,8 +84,16 @@ export async function openWriter(
     prev = frameHash(frame);
     seq = frame.seq + 1;
     const sealed = fold.push(frame, prev);
-    for (const bytes of made.splice(0)) await store.derived.put(bytes);
-    for (const watcher of watchers) watcher(frame, sealed);
+    for (const watcher of watchers) {
+      try {
+        watcher(frame, sealed);
+      } catch (error) {
+        // The frame is written, whatever becomes of those who look.
+        process.emitWarning(error as Error);
+      }
+    }
+    // What follows from the frame can be made from it again; a full disk is told by the next frame.
+    for (const bytes of made.splice(0)) await store.derived.put(bytes).catch(() => {});
     return sealed;
   };
   const catchUp = async (): Promise<boolean> => {
@@ -97,7 +109,7 @@ export async function openWriter(
       for (;;) {
         const n = draft.phase === "intent" ? fold.next() : draft.n;
         const { links, carry, witness } = draft.extra;
-        const frame = {
+        const frame = makeFrame({
           v: 1,
           seq,
           epoch,
@@ -108,7 +120,10 @@ export async function openWriter(
           ...(links && { links }),
           ...(carry && { carry }),
           ...(witness && { witness }),
-        } as Frame;
+        });
+        // What breaks a law would make the log unreadable.
+        const wrong = fold.refuses(frame);
+        if (wrong) throw new Error(wrong);
         if (await store.logs.append(log, seq, epoch, [frame])) return { frame, sealed: await take(frame) };
         if (!(await catchUp())) throw new Fenced(log);
       }

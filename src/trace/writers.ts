@@ -11,7 +11,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { decodeJson, encodeJson } from "./bytes.ts";
-import { alive, thisOwner } from "./owner.ts";
+import { alive, isOwner, thisOwner } from "./owner.ts";
 import type { Json, Owner } from "./ports.ts";
 import type { EmbeddedStore } from "./store.ts";
 
@@ -86,7 +86,7 @@ export function listWriters({ disk, directory }: Place): Registration[] {
     if (!bytes) continue;
     const value = parse(bytes);
     const generation = value && Number.isSafeInteger(value.generation) ? (value.generation as number) : -1;
-    found.push({ file, owner: value ? parseOwner(value.owner) : null, generation });
+    found.push({ file, owner: value && isOwner(value.owner) ? value.owner : null, generation });
   }
   return found;
 }
@@ -210,11 +210,4 @@ function parse(bytes: Uint8Array): { [key: string]: Json } | null {
   } catch {
     return null;
   }
-}
-
-function parseOwner(value: Json | undefined): Owner | null {
-  if (!value || typeof value !== "object" || Array.isArray(value)) return null;
-  const { boot, pid, start, ns } = value;
-  if (typeof boot !== "string" || !isCount(pid) || typeof start !== "string" || typeof ns !== "string") return null;
-  return { boot, pid, start, ns };
 }

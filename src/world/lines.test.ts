@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { params, runs, seed } from "../../test/support/runs.ts";
-import { cut, edits } from "./edits.ts";
+import { cut } from "./cut.ts";
+import { edits } from "./edits.ts";
 import { conflictText, type LineMerge, mergeLines } from "./lines.ts";
 
 const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
@@ -222,7 +223,7 @@ function withoutAgreed(diff3: string): string {
 
 describe.skipIf(!git)("a merge by lines agrees with `git merge-file`", { timeout: 600_000 }, () => {
   /**
-   * Where it does not, and why. Each is asserted to be the only difference.
+   * Where it does not, and why:
    * 1. Binary: `git merge-file` refuses any; here, as in `git merge`, a side that is unchanged gives way to the other.
    * 2. Both sides came to the same lines by different hunks: clean, as for `git merge`. `git merge-file --diff3` shows two equal sides.
    * 3. Markers in a text with CR LF whose base has no line end are written with CR LF like the rest; Git writes them with LF.
@@ -251,6 +252,13 @@ describe.skipIf(!git)("a merge by lines agrees with `git merge-file`", { timeout
   test("on small texts, repetitive ones and pieces of source: clean or conflict, the merged bytes, and the conflict's text", () => {
     const counts = check(fc.sample(small, { numRuns: runs(6000, 600), seed }));
     expect(Math.min(counts.clean, counts.conflict)).toBeGreaterThan(100);
+  });
+
+  test("but for binary contents, which that command always refuses", () => {
+    const one = { base: "a\n\0\nb\n", ours: "A\n\0\nb\n", theirs: "a\n\0\nb\n" };
+    const both = { ...one, theirs: "a\n\0\nB\n" };
+    expect(askGit([one, both]).map(({ code }) => code > 127)).toEqual([true, true]);
+    expect([one, both].map((c) => merge(c.base, c.ours, c.theirs).clean)).toEqual([true, false]);
   });
 
   test("on thousands of lines with up to hundreds of edits, where Git's comparison takes short cuts", () => {

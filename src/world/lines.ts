@@ -3,7 +3,8 @@
  *
  * A line is bytes up to and with its LF, so CR LF, a missing LF at the end and text that is not UTF-8 go through unchanged.
  */
-import { cut, type Edit, edits, type Lines } from "./edits.ts";
+import { cut, type Lines } from "./cut.ts";
+import { type Edit, edits } from "./edits.ts";
 
 /** A part of a merged text: settled, or one that both sides changed in different ways. In order, the parts are the whole text. */
 export type Hunk =

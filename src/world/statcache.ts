@@ -206,7 +206,7 @@ export function encodeCache({ dirs, nextSerial, generation }: StatCache): Buffer
   return out;
 }
 
-function decodeCache(b: Buffer): StatCache {
+export function decodeCache(b: Buffer): StatCache {
   const end = b.length - 32;
   if (end < 0 || hash("sha256", b.subarray(0, end), "hex") !== b.toString("hex", end)) throw new Error("The cache is torn.");
   if (!b.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error("The cache is of another version.");

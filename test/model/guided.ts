@@ -2,6 +2,7 @@
  * Picks the next command from the model's own state: of what is applicable, any kind with equal chance within its weight, and now and then
  * something that likely is not. Blind generation would hardly ever reach a merge.
  */
+import type { Dice } from "./dice.ts";
 import { mayLock } from "./lock.ts";
 import {
   current,
@@ -21,23 +22,7 @@ import {
 } from "./query.ts";
 import { stepAt, type Trace } from "./seal.ts";
 import type { Block, Call, Command, Does, Edit, Grant, Mode, Name, Scope, System, Tier } from "./types.ts";
-
-/** Small, deterministic random numbers. */
-export interface Dice {
-  int(below: number): number;
-  of<T>(all: readonly T[]): T;
-  chance(percent: number): boolean;
-}
-export function dice(seed: number): Dice {
-  let a = seed >>> 0;
-  const int = (below: number): number => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-  return { int, of: (all) => all[int(all.length)] as never, chance: (percent) => int(100) < percent };
-}
+import { changed } from "./value.ts";
 
 const paths = ["a", "b", "c"];
 const grants: readonly Grant[] = ["ask", "write", "act"];
@@ -165,7 +150,7 @@ const kinds: { readonly [K in Does]: readonly [weight: number, make: Make] } = {
     (s) =>
       each(s, (scope, t, live) =>
         calls(t)
-          .filter((c) => !isContainer(c) && !live.holders.includes(c.n) && mayLock(t, live, c))
+          .filter((c) => !isContainer(c) && !live.holders.includes(c.n) && (mayLock(t, live, c) || s.d.chance(20)))
           .map((c) => ({ do: "lock", scope, n: c.n })),
       ),
   ],
@@ -267,7 +252,7 @@ const kinds: { readonly [K in Does]: readonly [weight: number, make: Make] } = {
           do: "merge",
           scope,
           ...(s.d.chance(20) ? { tell: true } : {}),
-          ...(s.d.chance(30) ? { race: anyEdit(s.d) } : {}),
+          ...(s.d.chance(40) ? { race: [s.d.of(plan(s, t)), 1 + s.d.int(6)] as Edit } : {}),
           ...partial(s),
         }),
       ),
@@ -351,13 +336,20 @@ const kinds: { readonly [K in Does]: readonly [weight: number, make: Make] } = {
       ),
   ],
 };
+/** Paths that a landing of this scope may exchange; any, if there are none. */
+function plan(s: Seen, t: Trace): string[] {
+  const differing = changed(s.sys.user, t.roots);
+  return differing.length ? differing : paths;
+}
 const partial = (s: Seen): { partial?: true } => (s.sys.forgotten.length && s.d.chance(60) ? { partial: true } : {});
 
 /** Something that is likely to be refused: any kind, with arguments drawn blindly. */
 function blind(s: Seen): Command {
   const workers = s.all.filter((name) => name !== "main");
   const scope = s.d.chance(15) || workers.length === 0 ? s.d.of(["nowhere", "main"]) : s.d.of(workers);
-  const n = s.d.int(9);
+  const t = s.sys.scopes[scope] && traceOf(s.sys, scope);
+  const open = t ? pending(t).map((x) => x.n) : [];
+  const n = open.length && s.d.chance(50) ? s.d.of(open) : s.d.int(9);
   const thread = s.d.of(["main", "main", "main/1.0"]);
   const edit = anyEdit(s.d);
   const any: readonly Command[] = [
@@ -423,40 +415,3 @@ export function pick(sys: System, d: Dice, mayBeBlind = true): Command {
     if (commands.length) return d.of(commands);
   }
 }
-
-/** One turn of a scope with one call: asked for, begun with the lock, edited, ended. `n` is the number of the model step. */
-const turn = (scope: Name, n: number, call: Call, edits: readonly Edit[], act = false): Command[] => [
-  { do: "ask", scope, thread: "main" },
-  { do: "block", scope, thread: "main", block: { call } },
-  { do: "answer", scope, thread: "main" },
-  { do: "call", scope, thread: "main", of: 0 },
-  ...when<Command>(call.tier === "irreversible", { do: "allow", scope, n: n + 1 }),
-  { do: "lock", scope, n: n + 1 },
-  ...edits.map((edit): Command => ({ do: "write", scope, n: n + 1, edit })),
-  ...when<Command>(act, { do: "act", scope, n: n + 1, tier: call.tier }),
-  { do: "end", scope, n: n + 1, status: "done", output: 0 },
-];
-const shell: Call = { tool: "sh", mode: "exclusive", tier: "reversible" };
-const payment: Call = { tool: "pay", mode: "exclusive", tier: "compensable" };
-const email: Call = { tool: "mail", mode: "exclusive", tier: "irreversible" };
-const begin: Command = { do: "run", scope: "amber", task: 0, grants };
-const two: Command = { do: "fork", scope: "amber", n: 0, at: "step", k: 2 };
-
-/** Where journeys start: from nothing, or from where chance alone would seldom get to. */
-export const preludes: ReadonlyArray<readonly Command[]> = [
-  [],
-  [begin],
-  [begin, ...turn("amber", 1, shell, [["a", 3]])],
-  [
-    begin,
-    two,
-    ...turn("amber.1", 1, shell, [["a", 3]]),
-    ...turn("amber.2", 1, shell, [
-      ["a", 4],
-      ["c", 5],
-    ]),
-  ],
-  [begin, two, ...turn("amber.1", 1, shell, [["a", 3]]), ...turn("amber.2", 1, shell, [["b", 4]])],
-  [begin, two, ...turn("amber.1", 1, payment, [], true), ...turn("amber.1", 3, payment, [["b", 4]], true)],
-  [begin, ...turn("amber", 1, payment, [], true), ...turn("amber", 3, email, [], true)],
-];

@@ -1,6 +1,8 @@
 /** A guided sequence of commands on a machine, judged step by step. */
-import { dice, pick, preludes } from "./guided.ts";
+import { dice } from "./dice.ts";
+import { pick } from "./guided.ts";
 import {
+  acting,
   first,
   laws,
   type Machine,
@@ -11,6 +13,7 @@ import {
   type Transition,
   type Verdict,
 } from "./laws.ts";
+import { preludes } from "./preludes.ts";
 import { mergesCommute, rules } from "./rules.ts";
 import type { Command, System } from "./types.ts";
 
@@ -22,42 +25,54 @@ export interface Journey {
 }
 const every = Object.entries({ ...laws, ...rules });
 
-/**
- * `length` commands from a seed, after the prelude that the seed chooses. Ends at the first law broken; its verdict names the law and the
- * command.
- */
-export function journey(m: Machine, seed: number, length: number): Journey {
+/** `length` commands from a seed, after the prelude that the seed chooses; `whole`: judged as a whole too. */
+export function journey(m: Machine, seed: number, length: number, whole = true): Journey {
   const d = dice(seed);
   const prelude = preludes[seed % preludes.length] ?? [];
+  return travel(m, (sys, i) => (i < prelude.length + length ? (prelude[i] ?? pick(sys, d)) : undefined), whole);
+}
+
+/** The commands of a journey that breaks a law, without those that it does not take. */
+export function shortest(m: Machine, commands: readonly Command[]): Journey {
+  const again = (some: readonly Command[]) => travel(m, (_, i) => some[i]);
+  let best = again(commands);
+  for (let at = commands.length - 1; at >= 0; at--) {
+    const without = again(best.commands.toSpliced(at, 1));
+    if (without.verdict) best = without;
+  }
+  return best;
+}
+
+/** Goes on to the first law that is broken; the verdict names the law and the command. */
+function travel(m: Machine, source: (sys: System, i: number) => Command | undefined, whole = true): Journey {
   const written = new Map<string, Set<string>>();
   const commands: Command[] = [];
   const systems: System[] = [m.initial({ a: 1, b: 2 })];
   const hits: string[] = [];
-  for (let i = 0; i < prelude.length + length; i++) {
+  for (let i = 0; ; i++) {
     const before = systems.at(-1) as System;
-    const command = prelude[i] ?? pick(before, d);
+    const command = source(before, i);
+    if (!command) break;
     const { trail, reply } = m.unfold(before, command);
     const after = trail.at(-1) ?? before;
     commands.push(command);
     systems.push(after);
     hits.push(`${command.do} ${"ok" in reply ? reply.ok : `! ${reply.refused}`}`);
-    const during = command.do === "crash" && command.during ? command.during : command;
-    if (during.do === "write") {
-      const key = `${during.scope}:${during.n}`;
-      written.set(key, new Set([...(written.get(key) ?? []), during.edit[0]]));
-    }
     const t: Transition = { m, before, command, reply, trail, after, written };
+    const c = acting(t);
+    if (c.do === "write")
+      written.set(`${c.scope}:${c.n}`, new Set([...(written.get(`${c.scope}:${c.n}`) ?? []), c.edit[0]]));
     const verdict = first(every, ([name, law]) => {
       const complaint = law(t);
       return complaint && `${name}: ${complaint}, by ${JSON.stringify(command)}`;
     });
     if (verdict) return { commands, hits, verdict };
   }
-  return { commands, hits, verdict: whole({ m, commands, systems }) };
+  return { commands, hits, verdict: whole ? passage({ m, commands, systems }) : undefined };
 }
 
 /** Laws over the whole of a journey. */
-function whole(p: Passage): Verdict {
+function passage(p: Passage): Verdict {
   const { m, commands, systems } = p;
   const loss = commands.findIndex((c) => c.do === "crash" && c.power);
   const at = loss < 0 ? commands.length : loss;

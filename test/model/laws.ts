@@ -37,6 +37,9 @@ export interface Transition {
 export type Verdict = string | undefined;
 export type Law = (t: Transition) => Verdict;
 
+/** The command that had its effects: of a crash in the midst of another, that other. */
+export const acting = (t: Transition): Command =>
+  t.command.do === "crash" && t.command.during ? t.command.during : t.command;
 export const pairs = (t: Transition): Array<readonly [System, System]> =>
   t.trail.map((after, i) => [i === 0 ? t.before : (t.trail[i - 1] as System), after] as const);
 export const accepted = (t: Transition): boolean => "ok" in t.reply;
@@ -61,7 +64,7 @@ export const appendOnly: Law = (t) =>
     first(names(a), (name) => {
       const [was, is] = [a.scopes[name]?.log, b.scopes[name]?.log];
       if (!was || was === is) return;
-      if (!is) return t.command.do === "gc" && isDiscarded(traceOf(a, name)) ? undefined : `the log of ${name} is gone`;
+      if (!is) return acting(t).do === "gc" && isDiscarded(traceOf(a, name)) ? undefined : `the log of ${name} is gone`;
       const lost = t.command.do === "crash" && t.command.power && b === t.after;
       if (lost && !(is.records.length >= was.synced && isPrefix(is.records, was.records)))
         return `${name} lost synced records`;
@@ -113,6 +116,9 @@ function writtenAhead(sys: System, action: Action): Verdict {
   if (!s || s.outcome || !isSynced(scope, (f) => f === s.intent)) return `${scope}:${n} acted without a synced intent`;
   if (sys.world.some((x) => x.does === "act" && x.scope === scope && x.n === n && x.attempt === attempt))
     return `${scope}:${n} acted twice`;
+  // "keys belong to (scope, n), never to a commit, since siblings share commits"
+  if (sys.world.some((x) => x.key === action.key && (x.scope !== scope || x.n !== n)))
+    return `${scope}:${n} shares its key`;
   if (!grantsOf(t).includes(kindOf(s) === "model" ? "ask" : "act")) return `${scope}:${n} acted without a grant`;
   if (action.tier === "irreversible" && !isAllowed(t, n))
     return `${scope}:${n} acted irreversibly without the gate's word`;

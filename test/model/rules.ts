@@ -1,7 +1,7 @@
 /** The rules of DESIGN.md section 3 on sealing, the lock, tiers, doubt, undo, merge and main, as predicates over one transition. */
 import { type Effect, effects, isCompensated, ownedPast, owner } from "./effects.ts";
 import { ancestors, baseOf, commits } from "./graph.ts";
-import { accepted, changedLogs, first, type Law, names, pairs, type Transition, type Verdict } from "./laws.ts";
+import { accepted, acting, changedLogs, first, type Law, names, pairs, type Transition, type Verdict } from "./laws.ts";
 import {
   attempt,
   find,
@@ -15,11 +15,12 @@ import {
   rank,
   tierOf,
   traceOf,
+  unanswered,
   unsealed,
 } from "./query.ts";
 import { modeOf, type Sealed, type Step, stepAt, type Trace } from "./seal.ts";
 import type { Name, State, System, Workspace } from "./types.ts";
-import { changed, paths, same } from "./value.ts";
+import { changed, paths, same, workspace } from "./value.ts";
 
 const refusedChangesNothing: Law = (t) =>
   accepted(t) || t.after === t.before ? undefined : "a refused command left a mark";
@@ -187,7 +188,7 @@ const cutNotRepeated: Law = (t) =>
 
 /** "only that scope compensates it", "once, in reverse order" */
 const compensation: Law = (t) => {
-  const c = t.command.do === "crash" && t.command.during ? t.command.during : t.command;
+  const c = acting(t);
   const by = "scope" in c ? c.scope : undefined;
   const done = t.after.world.filter((a) => a.does === "compensate");
   if (new Set(done.map((a) => `${a.scope}:${a.n}:${a.attempt}`)).size < done.length) return "compensated twice";
@@ -250,19 +251,27 @@ const undoTakesTheNewest: Law = (t) => {
   if (t.reply.ok === "conflict") return;
   const did = operations(traceOf(t.after, c.scope)).at(-1);
   if (did?.undoes !== target) return `undid ${did?.undoes}, not ${target}`;
-  const was = traceOf(t.before, c.scope).sealed;
-  const at = was.findIndex((s) => s.n === op.n);
-  if (
-    op.n === null ||
-    at < 0 ||
-    at !== was.length - 1 ||
-    pending(traceOf(t.before, c.scope)).length ||
-    t.after.forgotten.length ||
-    c.scope === "main"
-  )
-    return;
-  const past = was[at - 1]?.commit.state;
-  return !past || same(t.m.traceOf(t.after, c.scope).state, past) ? undefined : "an undo came to another state";
+  if (op.n === null) return;
+  // What changed since stays, or is a conflict.
+  const tr = t.m.traceOf(t.after, c.scope);
+  const at = tr.sealed.findIndex((s) => s.n === op.n);
+  const [past, then, now] = [
+    tr.sealed[at - 1]?.commit.state,
+    tr.sealed[at]?.commit.state,
+    tr.sealed.at(-2)?.commit.state,
+  ];
+  if (!past || !then || !now || t.after.forgotten.length || (c.scope === "main" && c.race)) return;
+  const { wanted, torn } = pointwise(then.workspace, now.workspace, past.workspace);
+  if (torn.length) return `${torn} changed since, and was taken back`;
+  if (!same(tr.state.workspace, workspace(wanted))) return "an undo came to other files";
+  return !same(then, now) || same(tr.state.threads, past.threads) ? undefined : "an undo left the conversation";
+};
+
+/** "whenever a new instruction is given, each [open call] is answered" */
+const instructionsAnswer: Law = (t) => {
+  const { command: c } = t;
+  if (c.do !== "message" || !accepted(t)) return;
+  return unanswered(t.m.traceOf(t.after, c.scope), "main") ? "a message left calls open" : undefined;
 };
 
 /** 1. "revert, discard and merge add steps. All can be undone": tried at once after each. */
@@ -404,7 +413,7 @@ const mainIsLookedAt: Law = (t) => {
 
 /** A landing never loses a save of the user's: "displaced bytes stay in the store", and what was saved meanwhile stays in place. */
 const noSaveIsLost: Law = (t) => {
-  const c = t.command.do === "crash" && t.command.during ? t.command.during : t.command;
+  const c = acting(t);
   if (t.after.staged && t.after.scopes.main?.live) return "a staging directory was left behind";
   if (c.do === "edit") return;
   const race = "race" in c && c.race && c.race[1] !== (t.before.user[c.race[0]] ?? null) ? c.race : undefined;
@@ -439,6 +448,7 @@ export const rules: { readonly [name: string]: Law } = {
   "a cut is not repeated": cutNotRepeated,
   compensation,
   reverts,
+  "instructions answer": instructionsAnswer,
   "undo takes the newest": undoTakesTheNewest,
   "all can be undone": allCanBeUndone,
   merges,

@@ -99,8 +99,7 @@ export function judge({ expected, next }: Change, found: Found): Outcome | null 
   if (found.kind === "odd") return conflict("changed", found.text);
   if (found.kind === "nothing") {
     if (next === null) return LANDED;
-    // An empty directory that was to give way to a file and is gone already is no matter.
-    if (expected === null || (expected.type === "d" && next.type !== "d")) return null;
+    if (expected === null) return null;
     return conflict("deleted", "was deleted");
   }
   if (sameSide(found.side, next)) return LANDED;

@@ -165,7 +165,18 @@ async function salvageAt(work: Work, index: number, slots: Slots, place: Place |
     return LANDED;
   }
   if (!(await holdsNext(work, index))) await restage(work, index);
+  // The directory that it takes the place of was removed, by us as far as can be told.
+  if (place && !there && changes[index]!.expected?.type === "d") return linkNow(work, index, place);
   return undefined;
+}
+
+function linkNow(work: Work, index: number, place: Place): Outcome | undefined {
+  try {
+    linkIn(work, index, place);
+    return LANDED;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether what is staged is what is to come. What it is otherwise is put into the store. */

@@ -16,8 +16,10 @@ let base: string;
 
 beforeAll(() => {
   base = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "shepherd-life-")));
-  const options = "--ignoreConfig --rootDir src --target es2023 --module nodenext --types node --skipLibCheck --noCheck";
-  const more = "--rewriteRelativeImportExtensions --allowImportingTsExtensions src/scope/exec/shell.ts src/scope/exec/sandbox.ts";
+  const options =
+    "--ignoreConfig --rootDir src --target es2023 --module nodenext --types node --skipLibCheck --noCheck";
+  const more =
+    "--rewriteRelativeImportExtensions --allowImportingTsExtensions src/scope/exec/shell.ts src/scope/exec/sandbox.ts";
   execFileSync(path.resolve("node_modules/.bin/tsc"), ["--outDir", base, ...options.split(" "), ...more.split(" ")]);
   fs.writeFileSync(path.join(base, "package.json"), '{"type":"module"}');
   execFileSync("chmod", ["-R", "a+rX", base]);
@@ -36,7 +38,7 @@ export const at = (name) => path.join(base, name);
 for (const name of ["proj", "store/ws", "tmp"]) fs.mkdirSync(at(name), { recursive: true });
 fs.writeFileSync(at("store/ws/file"), "copy");
 export const open = () => openSandbox({
-  binds: [{ from: at("store/ws"), to: at("proj"), mode: "rw" }], hide: [at("store")], tmp: at("tmp"),
+  binds: [{ from: at("store/ws"), to: at("proj"), mode: "rw" }], hide: [at("store"), "/var/lib"], tmp: at("tmp"),
   env: { PATH: process.env.PATH, HOME: process.env.HOME ?? "/" }, network: "host",
 });
 `;
@@ -45,7 +47,10 @@ function script(name: string, text: string): { file: string; room: string; env: 
   const room = fs.mkdtempSync(path.join(base, `${name}-`));
   fs.chmodSync(room, 0o777);
   const file = path.join(base, `${name}.mjs`);
-  fs.writeFileSync(file, `import { at, base, decodeShell, encodeShell, open, runShell } from "./common.mjs";\nimport fs from "node:fs";\n${text}`);
+  fs.writeFileSync(
+    file,
+    `import { at, base, decodeShell, encodeShell, open, runShell } from "./common.mjs";\nimport fs from "node:fs";\n${text}`,
+  );
   return { file, room, env: { PATH: process.env.PATH!, ROOM: room, HOME: "/nonexistent" } };
 }
 
@@ -77,7 +82,9 @@ await run("trap '' TERM HUP INT; while :; do echo z >> witness; sleep 0.005; don
     const child = spawn(process.execPath, [file], { env, stdio: ["ignore", "pipe", "inherit"] });
     await once(child.stdout, "data");
     const witness = path.join(room, "store/ws/witness");
-    await until(() => ["x", "y", "z"].every((letter) => fs.existsSync(witness) && fs.readFileSync(witness, "utf8").includes(letter)));
+    await until(() =>
+      ["x", "y", "z"].every((letter) => fs.existsSync(witness) && fs.readFileSync(witness, "utf8").includes(letter)),
+    );
     expect(inside(room).length).toBeGreaterThan(3);
     child.kill("SIGKILL");
     await once(child, "exit");
@@ -103,7 +110,7 @@ await run("trap '' TERM HUP INT; while :; do echo z >> witness; sleep 0.005; don
   });
 
   test("an end of its own accord ends the sandbox too", async () => {
-    const { file, room, env } = script("leaves", `${VICTIM.replace(/process.stdout[^]*/, "process.exit(0);")}`);
+    const { file, room, env } = script("leaves", `${VICTIM.replace(/process.stdout[\s\S]*/, "process.exit(0);")}`);
     expect(spawnSync(process.execPath, [file], { env }).status).toBe(0);
     await until(() => inside(room).length === 0);
   });
@@ -121,7 +128,10 @@ console.log(JSON.stringify([output.toString(), result.output.toString()]));`,
     );
     const fd = fs.openSync("/", "r");
     try {
-      const { stdout } = spawnSync(process.execPath, [file], { env, stdio: ["ignore", "pipe", "inherit", fd, fd, fd, fd, fd, fd, fd, fd, fd, fd] });
+      const { stdout } = spawnSync(process.execPath, [file], {
+        env,
+        stdio: ["ignore", "pipe", "inherit", fd, fd, fd, fd, fd, fd, fd, fd, fd, fd],
+      });
       // One more each is ls reading; a shell keeps one for its report.
       expect(JSON.parse(stdout.toString())).toEqual(["0\n1\n2\n3\n", "0\n1\n100\n2\n3\n0\n1\n2\n"]);
     } finally {
@@ -138,7 +148,7 @@ const told = { abilities: sandbox.abilities };
 if (sandbox.abilities.samePath) {
   told.project = await sh("pwd; cat file; id -u; stat -c %u file; touch new && ls");
   told.readOnly = await sh("touch /x ~/x /usr/x ROOM/../x 2>/dev/null || echo no; touch /tmp/x /var/tmp/y /dev/shm/z && ls /tmp");
-  told.hidden = await sh("ls -A " + at("store"));
+  told.hidden = await sh("ls -A /var/lib; [ -e " + at("store") + " ] && echo seen");
   told.alone = await sh("ls -d /proc/[0-9]* | wc -l; umount /tmp 2>/dev/null || mount -o remount,rw / 2>/dev/null || echo no");
   const first = await runShell(sandbox, "mkdir d; cd d; export X=$'\\\\xff\\\\n'; f() { echo f; }; exit 3", null);
   const second = await runShell(sandbox, 'pwd; printf %s "$X" | od -An -tx1; f', decodeShell(encodeShell(first.state)));

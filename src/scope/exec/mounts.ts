@@ -12,8 +12,7 @@ export interface Mount {
   frozen: boolean;
 }
 
-const decode = (field: string) =>
-  field.replace(/\\([0-7]{3})/g, (_, o) => String.fromCharCode(Number.parseInt(o, 8)));
+const decode = (field: string) => field.replace(/\\([0-7]{3})/g, (_, o) => String.fromCharCode(Number.parseInt(o, 8)));
 const encode = (field: string) =>
   field.replace(/[ \t\n\r\\#]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`);
 

@@ -72,13 +72,10 @@ export async function runShell(
 ): Promise<ShellResult> {
   const before = state ?? initialShell(sandbox);
   const nonce = randomBytes(16).toString("hex");
-  const places = ancestors(bytes(before.cwd), Buffer.from(sandbox.home).toString("latin1"));
-  const script = restoreScript(
-    before,
-    command,
-    places.map((at) => sandbox.translate(at, "out")),
-    nonce,
-  );
+  const out = (at: string) => sandbox.translate(at, "out");
+  const places = ancestors(bytes(before.cwd), Buffer.from(sandbox.home).toString("latin1")).map(out);
+  const former = before.oldcwd === null ? null : out(bytes(before.oldcwd));
+  const script = restoreScript(before, command, { places, former }, nonce);
   const done = await sandbox.run({ args: shellArguments(nonce), script, maxReport: MAX_STATE }, options);
   const { report, ...result } = done;
   const notices: string[] = [];
@@ -130,6 +127,13 @@ function ancestors(at: string, home: string): string[] {
   return [...found, home];
 }
 
+/**
+ * bash prints `coproc cmd` as `coproc COPROC cmd`, which it reads as a command named COPROC: such a definition would change with
+ * each call, and never work again.
+ */
+const repair = (definition: string) =>
+  definition.replace(/\bcoproc COPROC (?![{(]|\[\[|(?:for|while|until|if|case|select)\b)/g, "coproc ");
+
 /** Reads the parts between the marks of a report; each ends with a NUL byte. Throws on anything that is not a state. */
 function readState(text: string, sandbox: Sandbox): ShellState {
   const parts = text.split("\0").slice(0, -1);
@@ -154,7 +158,7 @@ function readState(text: string, sandbox: Sandbox): ShellState {
   const functions = listed.map((line, i): ShellFunction => {
     const [, attributes, name] = /^declare -f([a-z]*) (.+)$/s.exec(line) ?? [];
     if (name === undefined) throw new Error("no function");
-    const definition = definitions[i]!;
+    const definition = repair(definitions[i]!);
     if (attributes === "") return [latin1(name), latin1(definition)];
     // bash prints the attributes after the definition once more.
     const tail = `declare -f${attributes} ${name}\n`;

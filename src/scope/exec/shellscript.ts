@@ -40,11 +40,14 @@ export const shellArguments = (nonce: string): string[] => [
 export const LOST_CWD = "Rcwd";
 export const LOST_FUNCTION = "Rfunction ";
 
-/** The script that brings a new bash into a state. `places`: the state's directory, then others to try, each a byte string. */
+/**
+ * The script that brings a new bash into a state. `places`: the state's directory, then others to try; `former`: the one before.
+ * All are byte strings, and paths as bash must be told them.
+ */
 export function restoreScript(
   state: ShellState,
   command: string | Uint8Array,
-  places: readonly string[],
+  { places, former }: { places: readonly string[]; former: string | null },
   nonce: string,
 ): string {
   const word = (text: Text) => quote(fromText(text));
@@ -62,7 +65,7 @@ export function restoreScript(
     `exec ${REPORT}>&4 3<&- 4>&-`,
     `\\builtin umask ${state.umask}`,
     `${cd[0]} || { ${report(LOST_CWD)}; ${[...cd.slice(1), "\\builtin cd /"].join(" || ")}; }`,
-    `\\builtin unset OLDPWD; \\builtin export OLDPWD${state.oldcwd === null ? "" : `=${word(state.oldcwd)}`}`,
+    `\\builtin unset OLDPWD; \\builtin export OLDPWD${former === null ? "" : `=${quote(Buffer.from(former, "latin1"))}`}`,
     ...state.env.filter((row) => !isPosix(row)).map(declare),
     `\\builtin eval ${word(state.aliases)}`,
     `\\builtin trap -- ${quote(`{ [[ \${SHEPHERD_STATUS+x} ]] || { ${dump(nonce)}; }; } >/dev/null 2>&1`)} EXIT`,
@@ -86,11 +89,12 @@ const POSIX = "set -o posix";
 function closed(command: string | Uint8Array): string | Uint8Array {
   const text = Buffer.from(command as string);
   const slashes = text.length - (text.findLastIndex((byte) => byte !== 0x5c) + 1);
-  return slashes % 2 === 1 ? Buffer.concat([text, Buffer.from("\n")]) : command;
+  return slashes % 2 === 1 ? Buffer.concat([text, Buffer.from("\n\n")]) : command;
 }
 
 function declare([name, value, attributes = ""]: Variable): string {
-  const head = `\\builtin declare -x${attributes} ${name}`;
+  // Lists may only stand after a plain `declare`. No function or alias is in its way yet.
+  const head = `declare -x${attributes} ${name}`;
   if (value === null) return head;
   if (!/[aA]/.test(attributes)) return `${head}=${quote(fromText(value))}`;
   return `\\builtin eval ${quote(Buffer.concat([Buffer.from(`${head}=`), fromText(value)]))}`;

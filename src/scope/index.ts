@@ -1,0 +1,109 @@
+/**
+ * What was folded once, kept beside the logs, so that no verb reads a long log from its start. A cache: it can be deleted at any time, and
+ * what does not fit its log is not used.
+ *
+ * One file a log: a line with the cursor behind the last frame folded, then a line a step, in the order of sealing, then what is pending.
+ */
+import { readFileSync } from "node:fs";
+import { crc32 } from "node:zlib";
+import type { NoteFrame } from "../trace/frame.ts";
+import type { Cursor } from "../trace/logs.ts";
+import { type Fold, type FoldSnapshot, type Step, snapshotOf, startFold } from "../trace/seal.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+
+interface Head {
+  v: 1;
+  log: string;
+  cursor: Cursor;
+  /** Where the last frame folded starts. */
+  last: number;
+  steps: number;
+  compensated: string[];
+  notes: NoteFrame[];
+  /** Of the lines behind this one. */
+  check: number;
+}
+
+/** An index is written anew when so many frames had to be folded behind it. */
+const WORTH = 400;
+
+const fileOf = (store: EmbeddedStore, log: string): string => `${store.cache("index")}/${log}`;
+
+interface Loaded {
+  head: Head;
+  /** The lines of the steps, as they lie in the file. */
+  lines: Buffer;
+}
+
+async function load(store: EmbeddedStore, log: string): Promise<Loaded | null> {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(fileOf(store, log));
+  } catch {
+    return null;
+  }
+  const end = bytes.indexOf(0x0a);
+  try {
+    const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
+    const lines = bytes.subarray(end + 1);
+    if (head.v !== 1 || head.log !== log || crc32(lines) !== head.check) return null;
+    return (await store.logs.seek(log, head.cursor, head.last)) ? { head, lines } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** What the index of a log has folded, and where that ends; null where there is no index that fits. */
+export async function loadSnapshot(
+  store: EmbeddedStore,
+  log: string,
+): Promise<{ snapshot: FoldSnapshot; cursor: Cursor } | null> {
+  const loaded = await load(store, log);
+  if (!loaded) return null;
+  const { head, lines } = loaded;
+  const text = lines.toString("utf8", 0, Math.max(0, lines.length - 1));
+  const steps = JSON.parse(`[${text.replaceAll("\n", ",")}]`) as Step[];
+  return { snapshot: { steps, compensated: head.compensated, notes: head.notes }, cursor: head.cursor };
+}
+
+/** The fold of a log, from its index where there is one. */
+export async function loadFold(store: EmbeddedStore, log: string): Promise<Fold> {
+  const header = await store.logs.header(log);
+  if (!header) throw new Error(`There is no log ${log} in this store.`);
+  const known = await loadSnapshot(store, log);
+  const fold = startFold(header, undefined, known?.snapshot);
+  let cursor = known?.cursor ?? null;
+  let last = 0;
+  let behind = 0;
+  for await (const each of store.logs.readFrom(log, cursor)) {
+    fold.push(each.frame, each.hash);
+    last = cursor ? cursor.offset : 0;
+    cursor = each.cursor;
+    behind++;
+  }
+  if (behind >= WORTH && cursor) await save(store, log, fold, cursor, last);
+  return fold;
+}
+
+async function save(store: EmbeddedStore, log: string, fold: Fold, cursor: Cursor, last: number): Promise<void> {
+  const { steps, compensated, notes } = snapshotOf(fold);
+  const lines = Buffer.from(steps.map((step) => `${JSON.stringify(step)}\n`).join(""));
+  const head: Head = { v: 1, log, cursor, last, steps: steps.length, compensated, notes, check: crc32(lines) };
+  await store.disk
+    .create(fileOf(store, log), Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), lines]), { replace: true })
+    .catch(() => {});
+}
+
+/** Step `n` alone, if the index has it, and nothing came since that could change it. */
+export async function indexedStep(store: EmbeddedStore, log: string, n: number): Promise<Step | null> {
+  const loaded = await load(store, log);
+  if (!loaded) return null;
+  const { lines } = loaded;
+  const key = Buffer.from(`{"n":${n},`);
+  for (let at = lines.indexOf(key); at >= 0; at = lines.indexOf(key, at + 1)) {
+    if (at > 0 && lines[at - 1] !== 0x0a) continue;
+    const step = JSON.parse(lines.toString("utf8", at, lines.indexOf(0x0a, at))) as Step;
+    return step.sealed ? step : null;
+  }
+  return null;
+}
