@@ -21,8 +21,11 @@ export async function callEffect(scope: LiveScope, call: Call, options: CallOpti
   const tool = options.tools.find(({ name }) => name === call.name);
   const what = await putBlock(scope, call);
 
-  const answer = async (status: Performed["status"], result: Pick<ToolResult, "text" | "more" | "shell">): Promise<NonNullable<Performed["threads"]>> => {
-    const text = clip(result.text.toWellFormed(), result.more ?? "");
+  const answer = async (
+    status: Performed["status"],
+    result: Pick<ToolResult, "text" | "more" | "shell">,
+  ): Promise<NonNullable<Performed["threads"]>> => {
+    const text = clip(result.text.toWellFormed(), result.more);
     const item: Item = { role: "result", call: call.id, status, content: [{ type: "text", text }] };
     return { [thread]: { append: [await putItem(scope.store, item)], ...(result.shell && { shell: result.shell }) } };
   };
@@ -47,7 +50,11 @@ export async function callEffect(scope: LiveScope, call: Call, options: CallOpti
     },
     refused: async (reason) => {
       const text = `not allowed: ${reason}`;
-      return { status: "denied", threads: await answer("denied", { text }), result: await putBytes(scope.store, Buffer.from(text)) };
+      return {
+        status: "denied",
+        threads: await answer("denied", { text }),
+        result: await putBytes(scope.store, Buffer.from(text)),
+      };
     },
   };
 }
@@ -62,7 +69,10 @@ async function perform(
 ): Promise<ToolResult> {
   if (!tool) {
     const names = tools.map(({ name }) => name).join(", ");
-    return { status: "failed", text: `There is no tool ${JSON.stringify(call.name)}; ${names ? `there are ${names}` : "there are none"}.` };
+    return {
+      status: "failed",
+      text: `There is no tool ${JSON.stringify(call.name)}; ${names ? `there are ${names}` : "there are none"}.`,
+    };
   }
   // A handler may have put another input in place of the model's.
   const checked = checkInput(tool, plain(input));
@@ -72,5 +82,11 @@ async function perform(
     if (!files) throw new Error(`${scope.ref.name} has no files here, so no tool can be run in it.`);
     return files.sandbox();
   };
-  return tool.run(checked, { store, sandbox, shell: shellOf(scope.writer.fold, thread), home: files?.path ?? "/", ...attempt });
+  return tool.run(checked, {
+    store,
+    sandbox,
+    shell: shellOf(scope.writer.fold, thread),
+    home: files?.path ?? "/",
+    ...attempt,
+  });
 }

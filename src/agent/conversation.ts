@@ -1,8 +1,9 @@
 /** A conversation as it grows: each look reads only what was appended since the last. */
+
+import { getItem, type Item, itemsOf } from "../scope/thread.ts";
 import { decodeJson, target } from "../trace/bytes.ts";
 import type { Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { getItem, type Item, itemsOf } from "../scope/thread.ts";
 
 export interface Conversation {
   /** The items of a session, oldest first. The list is not changed by later looks. */

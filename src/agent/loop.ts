@@ -11,11 +11,11 @@ import { type AgentEvent, listener } from "./events.ts";
 import type { ModelPort, ToolSpec } from "./model.ts";
 import { next, textOf } from "./next.ts";
 import { recordRequest } from "./request.ts";
-import { abandonModel, settleModel, settleCalls } from "./settle.ts";
+import { abandonModel, settleCalls, settleModel } from "./settle.ts";
 import { lastTurnOver, stepsOf, turnOf, waiting } from "./steps.ts";
 import { BUILTIN } from "./tools/builtin.ts";
 import type { Tool } from "./tools/tool.ts";
-import { RETRY, type Retry, turnEffect } from "./turn.ts";
+import { pause, RETRY, type Retry, turnEffect } from "./turn.ts";
 
 export const SYSTEM =
   "You work on the files of one directory, by the tools you are given. Commands run in a shell that keeps its directory, exported variables and functions from call to call. Do what you are asked, check that it works, and end with a short account of what you did.";
@@ -47,9 +47,6 @@ export interface AgentEnd {
   error?: Error;
 }
 
-/** Messages that were cut off before they asked for anything, one after the other, after which the model counts as broken. */
-const CUTS = 3;
-
 /**
  * Works until the conversation of a thread is finished; goes on from whatever state it is in, and performs its open calls first. What it
  * did is synced at return. Does not reject: what stopped it is in the result.
@@ -78,7 +75,14 @@ export interface Run {
 }
 
 export function startRun(scope: LiveScope, options: AgentOptions): Run {
-  const { model, thread = "main", system = SYSTEM, tools = BUILTIN, maxTurns = Number.POSITIVE_INFINITY, retry = RETRY } = options;
+  const {
+    model,
+    thread = "main",
+    system = SYSTEM,
+    tools = BUILTIN,
+    maxTurns = Number.POSITIVE_INFINITY,
+    retry = RETRY,
+  } = options;
   const { store } = scope;
   const { fold } = scope.writer;
   const emit = listener(options.onEvent);
@@ -158,7 +162,9 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
     const effect = turnEffect(scope, { thread, model, request, what, retry, emit, start: begin });
     const open = await takeUp(what);
     const why = "the run was stopped before the model answered";
-    const pending = open ? scope.again(open.n, attemptedAgain(scope, effect, why), signal) : await scope.begin(effect, signal);
+    const pending = open
+      ? scope.again(open.n, attemptedAgain(scope, effect, why), signal)
+      : await scope.begin(effect, signal);
     emit({ type: "model", n: pending.n });
     follow(pending, () => {});
     await allEnded();
@@ -200,7 +206,7 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
       else if (turns++ < maxTurns) outcome = await ask(items);
       else return end("limit", items);
       if (head() !== from) cuts = 0;
-      else if (outcome?.status === "cut" && ++cuts < CUTS) continue;
+      else if (outcome?.status === "cut" && ++cuts < retry.attempts) await pause(retry.delay(cuts), signal);
       else if (!stopped(items)) return end("error", items, await reasonOf(outcome));
     }
   };
@@ -208,7 +214,9 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
   /** Why a turn left its conversation as it was. */
   const reasonOf = async (outcome: OutcomeFacts | null): Promise<Error> => {
     if (typeof outcome?.error === "string") return new Error((await getBytes(store, outcome.error as Link)).toString());
-    return new Error("A step ended without a message in its conversation, so the agent cannot go on: a handler answered it so.");
+    return new Error(
+      "A step ended without a message in its conversation, so the agent cannot go on: a handler answered it so.",
+    );
   };
 
   return { work, performOpen };

@@ -32,6 +32,7 @@ export async function leaveBehind(scope: LiveScope, thread: string, text?: strin
 /** The message that was cut off just before, without a call: the user has seen it, so the model must know what it said. */
 function unsaid(scope: LiveScope, thread: string): Link[] {
   const last = scope.writer.fold.sealed.findLast(({ intent, outcome }) => intent.thread === thread || outcome?.state);
-  if (last?.intent.kind !== "model" || last.outcome?.status !== "cut" || last.outcome.threads || !last.outcome.result) return [];
+  if (last?.intent.kind !== "model" || last.outcome?.status !== "cut" || last.outcome.threads || !last.outcome.result)
+    return [];
   return [last.outcome.result];
 }

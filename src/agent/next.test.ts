@@ -5,7 +5,10 @@ import { next } from "./next.ts";
 const user: Item = { role: "user", content: [{ type: "text", text: "fix it" }] };
 const asst = (...calls: string[]): Item => ({
   role: "assistant",
-  content: [{ type: "text", text: "plan" }, ...calls.map((id) => ({ type: "call" as const, id, name: "bash", input: {} }))],
+  content: [
+    { type: "text", text: "plan" },
+    ...calls.map((id) => ({ type: "call" as const, id, name: "bash", input: {} })),
+  ],
 });
 const result = (call: string): Item => ({ role: "result", call, status: "done", content: [] });
 const open = (items: Item[]) => {

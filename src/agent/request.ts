@@ -2,10 +2,11 @@
  * Requests as they are recorded. A request repeats the whole conversation, so its step names an object of fixed size instead: the head
  * of the conversation's list, and what else was said. The bytes follow from it.
  */
+
+import { getBytes, itemsOf, putBytes } from "../scope/thread.ts";
 import { decodeJson, encodeJson, link, parseLink, target } from "../trace/bytes.ts";
 import type { Json, Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { getBytes, itemsOf, putBytes } from "../scope/thread.ts";
 import type { ModelRequest, ToolSpec } from "./model.ts";
 
 /** `json` object that a model step's intent names. */
@@ -38,13 +39,15 @@ export async function recordRequest(store: EmbeddedStore, asking: Asking, items:
 
 export async function readRequest(store: EmbeddedStore, of: Link): Promise<RecordedRequest> {
   const bytes = await store.objects.get(target(of));
-  if (!bytes) throw new Error(`The request ${target(of).slice(0, 12)} is missing from the store: run \`shepherd fsck\`.`);
+  if (!bytes)
+    throw new Error(`The request ${target(of).slice(0, 12)} is missing from the store: run \`shepherd fsck\`.`);
   const value = decodeJson(bytes);
   if (!isRequest(value)) throw new Error(`The object ${target(of).slice(0, 12)} is no request: run \`shepherd fsck\`.`);
   return value as unknown as RecordedRequest;
 }
 
-const isObject = (value: Json): value is { [key: string]: Json } => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value: Json): value is { [key: string]: Json } =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isRequest = (value: Json): boolean =>
   isObject(value) &&

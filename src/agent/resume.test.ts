@@ -19,14 +19,14 @@ import {
 } from "../../test/support/agent-rig.ts";
 import { params } from "../../test/support/runs.ts";
 import { forkScope } from "../scope/fork.ts";
+import { newestUndoable } from "../scope/operations.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
-import { newestUndoable } from "../scope/operations.ts";
 import { undoInScope } from "../scope/undo.ts";
 import { type AgentOptions, runAgent } from "./loop.ts";
 import { say } from "./message.ts";
 import type { ModelPort } from "./model.ts";
-import { resumeAgent, type ResumeOptions } from "./resume.ts";
+import { type ResumeOptions, resumeAgent } from "./resume.ts";
 import { performAgain } from "./settle.ts";
 
 let rig: Rig;
@@ -40,7 +40,11 @@ const soon = { attempts: 2, delay: () => 0 };
 const step = (scope: LiveScope, n: number) => scope.writer.fold.steps.get(n)!;
 const filesOf = (scope: LiveScope): { [name: string]: string } => {
   const { host } = scope.files!;
-  return Object.fromEntries(readdirSync(host).sort().map((name) => [name, readFileSync(`${host}/${name}`, "utf8")]));
+  return Object.fromEntries(
+    readdirSync(host)
+      .sort()
+      .map((name) => [name, readFileSync(`${host}/${name}`, "utf8")]),
+  );
 };
 
 /** Tools that act on the scope's files without a sandbox: one that appends to a file, one that looks at it. */
@@ -69,7 +73,12 @@ const look = (path: string) => ({ tool: "look", input: { path } });
 const EXAMPLE = [{ say: "plan", call: [look("auth.js"), add("auth.js", "let b;")] }, { say: "done" }];
 
 /** Runs until the process dies when it wants to write frame `seq`; gives the scope as the next process drives it. */
-async function killedAt(seq: number, script: ModelPort, name = "fix", tools?: AgentOptions["tools"]): Promise<LiveScope> {
+async function killedAt(
+  seq: number,
+  script: ModelPort,
+  name = "fix",
+  tools?: AgentOptions["tools"],
+): Promise<LiveScope> {
   const first = await rig.start("fix it", { name, store: dyingStore(rig.store, seq) });
   const ended = await run(first, script, tools && { tools });
   if (ended.stopped !== "done") expect(ended.error?.message).toBe("killed");
@@ -78,7 +87,15 @@ async function killedAt(seq: number, script: ModelPort, name = "fix", tools?: Ag
 
 test("after a crash in the midst of an answer it ends as cut, its calls count, and each is attempted again as its own step", async () => {
   // Dies before the outcome of A: B waits for the lock.
-  const model = () => portOf(() => stream(text("plan"), call("A", "add", add("auth.js", "let b;").input), call("B", "add", add("auth.js", "let c;").input), new Promise(() => {})));
+  const model = () =>
+    portOf(() =>
+      stream(
+        text("plan"),
+        call("A", "add", add("auth.js", "let b;").input),
+        call("B", "add", add("auth.js", "let c;").input),
+        new Promise(() => {}),
+      ),
+    );
   const scope = await killedAt(8, model());
   const before = await framesOf(scope);
   expect(before.slice(0, 8).map(line)).toEqual([
@@ -93,7 +110,12 @@ test("after a crash in the midst of an answer it ends as cut, its calls count, a
   ]);
   expect(before.slice(8).map(line)).toEqual(["1 outcome cut"]);
   expect(filesOf(scope)).toEqual({ "auth.js": "var a;\n" });
-  expect(await resume(scope, portOf(() => stream(text("done"), end)))).toEqual({ stopped: "done", text: "done" });
+  expect(
+    await resume(
+      scope,
+      portOf(() => stream(text("done"), end)),
+    ),
+  ).toEqual({ stopped: "done", text: "done" });
   expect((await framesOf(scope)).slice(9, 15).map(line)).toEqual([
     "2 part aborted 1",
     "2 part attempt 2",
@@ -170,41 +192,50 @@ test("killed again and again while it goes on, a run of parallel calls still ans
 
 test("aborted at any moment, a run can be gone on with, and each call has one result", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 14 }), { minLength: 1, maxLength: 4 }), fc.nat(1e6), async (moments, id) => {
-      const name = `aborted-${id}`;
-      if (await rig.store.refs.get(`scope/${name}`)) return;
-      const script = rig.script(
-        { say: "one", call: [look("auth.js"), add("x", "1"), add("x", "2"), look("x")] },
-        { call: [look("x"), add("y", "1")] },
-        { say: "done" },
-      );
-      const scope = await rig.start("fix it", { name });
-      const asked: string[][] = [];
-      const model: ModelPort = {
-        name: "test",
-        call: (request, signal) => {
-          asked.push(request.messages.map((item) => JSON.stringify(item)));
-          return script.call(request, signal);
-        },
-      };
-      for (const moment of moments) {
-        const control = new AbortController();
-        let frames = 0;
-        const unwatch = scope.writer.watch(() => ++frames === moment && control.abort());
-        const ended = await resume(scope, model, { signal: control.signal });
-        unwatch();
-        expect(["aborted", "done"]).toContain(ended.stopped);
-        const waits = scope.writer.fold.pending();
-        expect(waits.filter(({ intent }) => intent.kind !== "tool")).toEqual([]);
-      }
-      expect(await resume(scope, model)).toMatchObject({ stopped: "done", text: "done" });
-      expect(scope.writer.fold.pending()).toEqual([]);
-      const list = await items(scope);
-      const calls = list.flatMap((item) => (item.role === "assistant" ? item.content : [])).filter((block) => block.type === "call");
-      expect(list.filter((item) => item.role === "result").map((item) => item.role === "result" && item.call)).toEqual(calls.map((each) => each.id));
-      for (const [at, request] of asked.entries()) expect(request.slice(0, asked[at - 1]?.length ?? 0)).toEqual(asked[at - 1] ?? []);
-      await scope.close();
-    }),
+    fc.asyncProperty(
+      fc.array(fc.integer({ min: 1, max: 14 }), { minLength: 1, maxLength: 4 }),
+      fc.nat(1e6),
+      async (moments, id) => {
+        const name = `aborted-${id}`;
+        if (await rig.store.refs.get(`scope/${name}`)) return;
+        const script = rig.script(
+          { say: "one", call: [look("auth.js"), add("x", "1"), add("x", "2"), look("x")] },
+          { call: [look("x"), add("y", "1")] },
+          { say: "done" },
+        );
+        const scope = await rig.start("fix it", { name });
+        const asked: string[][] = [];
+        const model: ModelPort = {
+          name: "test",
+          call: (request, signal) => {
+            asked.push(request.messages.map((item) => JSON.stringify(item)));
+            return script.call(request, signal);
+          },
+        };
+        for (const moment of moments) {
+          const control = new AbortController();
+          let frames = 0;
+          const unwatch = scope.writer.watch(() => ++frames === moment && control.abort());
+          const ended = await resume(scope, model, { signal: control.signal });
+          unwatch();
+          expect(["aborted", "done"]).toContain(ended.stopped);
+          const waits = scope.writer.fold.pending();
+          expect(waits.filter(({ intent }) => intent.kind !== "tool")).toEqual([]);
+        }
+        expect(await resume(scope, model)).toMatchObject({ stopped: "done", text: "done" });
+        expect(scope.writer.fold.pending()).toEqual([]);
+        const list = await items(scope);
+        const calls = list
+          .flatMap((item) => (item.role === "assistant" ? item.content : []))
+          .filter((block) => block.type === "call");
+        expect(
+          list.filter((item) => item.role === "result").map((item) => item.role === "result" && item.call),
+        ).toEqual(calls.map((each) => each.id));
+        for (const [at, request] of asked.entries())
+          expect(request.slice(0, asked[at - 1]?.length ?? 0)).toEqual(asked[at - 1] ?? []);
+        await scope.close();
+      },
+    ),
     params(100, 12),
   );
 });
@@ -224,24 +255,39 @@ test("results that wait for a call before them are not asked for twice", async (
       },
     ],
   });
-  const tools = [tool("look", "shared", async ({ path }) => {
-    if (path === "second") looked++;
-    return `saw ${path}`;
-  })];
+  const tools = [
+    tool("look", "shared", async ({ path }) => {
+      if (path === "second") looked++;
+      return `saw ${path}`;
+    }),
+  ];
   const model = rig.script({ call: [look("first"), look("second")] }, { say: "done" });
   scope.writer.watch((frame) => line(frame) === "3 outcome done" && setImmediate(() => control.abort()));
   expect(await run(scope, model, { tools, signal: control.signal })).toMatchObject({ stopped: "aborted" });
   expect([step(scope, 2).outcome, step(scope, 3).outcome?.status, step(scope, 3).sealed]).toEqual([null, "done", null]);
   expect(await resume(scope, model, { tools })).toMatchObject({ stopped: "done" });
   expect(looked).toBe(1);
-  expect(shape(await items(scope))).toEqual(["user", "asst(call_1_1,call_1_2)", "call_1_1=done", "call_1_2=done", 'asst("done")']);
+  expect(shape(await items(scope))).toEqual([
+    "user",
+    "asst(call_1_1,call_1_2)",
+    "call_1_1=done",
+    "call_1_2=done",
+    'asst("done")',
+  ]);
 });
 
 test("a new instruction after a crash answers the calls that wait, behind the results that waited for them", async () => {
   const control = new AbortController();
   const scope = await rig.start("fix it", {
-    handlers: [{ name: "gate", handle: ({ input }, signal) =>
-      (input as { path?: string }).path === "first" ? new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))) : { kind: "allow" } }],
+    handlers: [
+      {
+        name: "gate",
+        handle: ({ input }, signal) =>
+          (input as { path?: string }).path === "first"
+            ? new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
+            : { kind: "allow" },
+      },
+    ],
   });
   scope.writer.watch((frame) => line(frame) === "3 outcome done" && setImmediate(() => control.abort()));
   const model = recording(rig.script({ call: [look("first"), look("second")] }, { say: "as you like" }));
@@ -267,7 +313,10 @@ test("after a revert the open call is answered as not run; the answer is a step 
   expect(shape(await items(scope))).toEqual(["user", 'asst("plan",call_1_1,call_1_2)', "call_1_1=done"]);
   expect(filesOf(scope)).toEqual({ "auth.js": "var a;\n" });
   expect(await resume(scope, model)).toMatchObject({ stopped: "done" });
-  expect(step(scope, 6)).toMatchObject({ intent: { kind: "message", tier: "reversible", thread: "main" }, outcome: { status: "done" } });
+  expect(step(scope, 6)).toMatchObject({
+    intent: { kind: "message", tier: "reversible", thread: "main" },
+    outcome: { status: "done" },
+  });
   const asked = model.requests.at(-1)!.messages;
   expect(shape(asked)).toEqual(["user", 'asst("plan",call_1_1,call_1_2)', "call_1_1=done", "call_1_2=not-run"]);
   expect(asked.at(-1)!.content).toEqual([{ type: "text", text: "not run: reverted" }]);
@@ -329,17 +378,24 @@ test("a message after the first is a step; it can also be said with the open cal
 
 test("a fork is answered like its parent, byte for byte, until it is given another script", async () => {
   const scope = await rig.start();
-  const model = recording(rig.script({ say: "plan", call: [look("auth.js"), add("auth.js", "let b;")] }, { call: [add("auth.js", "let c;")] }, { say: "done" }));
+  const script = rig.script(
+    { say: "plan", call: [look("auth.js"), add("auth.js", "let b;")] },
+    { call: [add("auth.js", "let c;")] },
+    { say: "done" },
+  );
+  const model = recording(script);
   await run(scope, model);
   await forkScope(rig.store, "fix", 3, { count: 2 });
   const one = await rig.drive("fix.1");
-  const same = recording(model);
+  const same = recording(script);
   expect(await resume(one, same)).toMatchObject({ stopped: "done" });
   expect(same.sent).toEqual(model.sent.slice(1));
   expect(one.writer.fold.sealed.map(({ n }) => n)).toEqual([4, 5, 6]);
   expect(one.head().id).toBe(scope.head().id);
   const two = await rig.drive("fix.2");
-  const other = recording(rig.script({}, ...[]).name ? rig.script({ say: "never asked for" }, { call: [add("auth.js", "let d;")] }, { say: "done otherwise" }) : model);
+  const other = recording(
+    rig.script({ say: "never asked for" }, { call: [add("auth.js", "let d;")] }, { say: "done otherwise" }),
+  );
   expect(await resume(two, other)).toEqual({ stopped: "done", text: "done otherwise" });
   expect(other.requests[0]!.messages).toEqual(model.requests[1]!.messages);
   expect(filesOf(two)).toEqual({ "auth.js": "var a;\nlet b;\nlet d;\n" });
@@ -348,15 +404,16 @@ test("a fork is answered like its parent, byte for byte, until it is given anoth
 
 test("a fork at an intent performs the open call, and asks as its parent asked", async () => {
   const scope = await rig.start();
-  const model = recording(rig.script(...EXAMPLE));
+  const script = rig.script(...EXAMPLE);
+  const model = recording(script);
   await run(scope, model);
   await forkScope(rig.store, "fix", 3, { atIntent: true });
   const fork = await rig.drive("fix.1");
   expect(shape(await items(fork))).toEqual(["user", 'asst("plan",call_1_1,call_1_2)', "call_1_1=done"]);
-  const same = recording(model);
+  const same = recording(script);
   expect(await resume(fork, same)).toMatchObject({ stopped: "done" });
   expect(same.sent).toEqual([model.sent[1]]);
-  expect(step(fork, 4)).toMatchObject({ intent: { kind: "tool" }, links: { turn: 1 } });
+  expect(step(fork, 3)).toMatchObject({ intent: { kind: "tool" }, links: { turn: 1 } });
 });
 
 test("a model call in doubt is attempted again as its own step, unless another model or a message comes in between", async () => {
@@ -372,10 +429,21 @@ test("a model call in doubt is attempted again as its own step, unless another m
   const here = (name: string): ModelPort => ({ name, call: () => stream(text("here"), end) });
   const same = await start("same");
   expect(await resume(same, here("test"))).toEqual({ stopped: "done", text: "here" });
-  expect((await framesOf(same)).slice(2).map(line)).toEqual(["1 intent model", "1 part aborted 1", "1 part attempt 2", "1 part block", "1 outcome done"]);
+  expect((await framesOf(same)).slice(2).map(line)).toEqual([
+    "1 intent model",
+    "1 part aborted 1",
+    "1 part attempt 2",
+    "1 part block",
+    "1 outcome done",
+  ]);
   const other = await start("other");
   await resume(other, here("another"));
-  expect((await framesOf(other)).slice(3).map(line)).toEqual(["1 outcome aborted", "2 intent model", "2 part block", "2 outcome done"]);
+  expect((await framesOf(other)).slice(3).map(line)).toEqual([
+    "1 outcome aborted",
+    "2 intent model",
+    "2 part block",
+    "2 outcome done",
+  ]);
   const told = await start("told");
   await resume(told, here("test"), { instruction: "hurry" });
   expect((await framesOf(told)).slice(3).map(line)).toEqual([
@@ -389,7 +457,10 @@ test("a model call in doubt is attempted again as its own step, unless another m
 });
 
 test("what a cut answer said without a call is told with the next message, and left out without one", async () => {
-  const script = portOf(() => stream(text("I will delete it"), new Promise(() => {})), () => stream(text("kept"), end));
+  const script = portOf(
+    () => stream(text("I will delete it"), new Promise(() => {})),
+    () => stream(text("kept"), end),
+  );
   const scope = await rig.start();
   const control = new AbortController();
   scope.writer.watch((frame) => line(frame) === "1 part block" && setImmediate(() => control.abort()));

@@ -70,7 +70,9 @@ test("a malformed line is an error that names the line and what is wrong with it
 });
 
 test("a script that cannot be read, and a name that is no model, are errors that say what to do", () => {
-  expect(() => openModel(`script:${directory}/none`)).toThrow(/cannot be read \(ENOENT\): give the path of a file of JSON lines/);
+  expect(() => openModel(`script:${directory}/none`)).toThrow(
+    /cannot be read \(ENOENT\): give the path of a file of JSON lines/,
+  );
   expect(() => openModel("script:")).toThrow('There is no model "script:": use script:FILE.');
   expect(() => openModel("gpt")).toThrow("use script:FILE");
 });

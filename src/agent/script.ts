@@ -5,9 +5,9 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Block } from "../scope/thread.ts";
 import { decodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
-import type { Block } from "../scope/thread.ts";
 import { assistantTurns, ModelError, type ModelEvent, type ModelPort } from "./model.ts";
 
 interface Turn {
@@ -41,10 +41,18 @@ function readScript(file: string): Buffer {
   }
 }
 
-async function* answer(turns: readonly Turn[], index: number, name: string, signal: AbortSignal): AsyncGenerator<ModelEvent> {
+async function* answer(
+  turns: readonly Turn[],
+  index: number,
+  name: string,
+  signal: AbortSignal,
+): AsyncGenerator<ModelEvent> {
   const turn = turns[index];
   if (!turn)
-    throw new ModelError(`The script ${name} has no turn ${index + 1}: it ends after turn ${turns.length}. Add a line, or give another script.`, false);
+    throw new ModelError(
+      `The script ${name} has no turn ${index + 1}: it ends after turn ${turns.length}. Add a line, or give another script.`,
+      false,
+    );
   const blocks: Block[] = turn.say === "" ? [] : [{ type: "text", text: turn.say }];
   for (const [k, { tool, input }] of turn.call.entries())
     blocks.push({ type: "call", id: `call_${index + 1}_${k + 1}`, name: tool, input });
@@ -91,13 +99,15 @@ function parseTurn(text: Uint8Array): Turn | string {
   const { say = "", call = [], delay = 0 } = value;
   if (typeof say !== "string") return "has a `say` that is no text";
   if (value.say === undefined && value.call === undefined) return "has neither `say` nor `call`";
-  if (typeof delay !== "number" || !(delay >= 0 && delay <= 60_000)) return "has a `delay` that is no number of milliseconds up to 60000";
+  if (typeof delay !== "number" || !(delay >= 0 && delay <= 60_000))
+    return "has a `delay` that is no number of milliseconds up to 60000";
   if (!Array.isArray(call)) return "has a `call` that is no list";
   const calls: Turn["call"] = [];
   for (const [at, each] of call.entries()) {
     if (!isObject(each) || typeof each.tool !== "string") return `has no \`tool\` in call ${at + 1}`;
     const extra = Object.keys(each).find((key) => key !== "tool" && key !== "input");
-    if (extra !== undefined) return `has an unknown member ${JSON.stringify(extra)} in call ${at + 1}: a call has tool and input`;
+    if (extra !== undefined)
+      return `has an unknown member ${JSON.stringify(extra)} in call ${at + 1}: a call has tool and input`;
     calls.push({ tool: each.tool, input: each.input ?? {} });
   }
   return { say, call: calls, delay };

@@ -1,6 +1,6 @@
 /** What becomes of steps that a crash, an abort or a new instruction left without an outcome. */
-import type { Pending, LiveScope } from "../scope/scope.ts";
-import { openCalls, itemsOf } from "../scope/thread.ts";
+import type { LiveScope, Pending } from "../scope/scope.ts";
+import { itemsOf, openCalls } from "../scope/thread.ts";
 import type { Step } from "../trace/seal.ts";
 import { attemptedAgain } from "./attempt.ts";
 import { callEffect } from "./call.ts";
@@ -22,7 +22,11 @@ export async function settleModel(scope: LiveScope, step: Step): Promise<"cut" |
     return "aborted";
   }
   const { status, result, threads } = await cut(scope, step.intent.thread ?? "main", blocks);
-  await scope.writer.outcome(step.n, { status, ...(result && { result }), ...(threads && { threads }) }, { witness: { at: Date.now() } });
+  await scope.writer.outcome(
+    step.n,
+    { status, ...(result && { result }), ...(threads && { threads }) },
+    { witness: { at: Date.now() } },
+  );
   return "cut";
 }
 
@@ -42,10 +46,18 @@ async function standsWhereAsked(scope: LiveScope, step: Step): Promise<boolean> 
 }
 
 /** Performs again the call of a step in doubt, as a new attempt of the same intent. The files stand as before it. */
-export async function performAgain(scope: LiveScope, step: Step, options: { tools?: readonly Tool[]; signal: AbortSignal }): Promise<Pending> {
+export async function performAgain(
+  scope: LiveScope,
+  step: Step,
+  options: { tools?: readonly Tool[]; signal: AbortSignal },
+): Promise<Pending> {
   const { tools = BUILTIN, signal } = options;
   const effect = await callEffect(scope, await callOf(scope, step), { thread: step.intent.thread ?? "main", tools });
-  return scope.again(step.n, attemptedAgain(scope, effect, "the process ended before the call had its outcome"), signal);
+  return scope.again(
+    step.n,
+    attemptedAgain(scope, effect, "the process ended before the call had its outcome"),
+    signal,
+  );
 }
 
 /** Ends as `not-run` the calls of a thread that wait: all of them, or those that are not open any more and so will never be performed. */

@@ -1,11 +1,12 @@
 /** What the agent reads from a log: steps of its thread that wait, their blocks, the shell as the newest call left it. */
+
+import type { LiveScope } from "../scope/scope.ts";
+import { type Block, type Call, getBytes, putBytes } from "../scope/thread.ts";
+import { allSteps } from "../scope/view.ts";
 import { decodeJson, encodeJson } from "../trace/bytes.ts";
 import type { Frame } from "../trace/frame.ts";
 import type { Link } from "../trace/ports.ts";
 import { type Fold, isContainer, type Step } from "../trace/seal.ts";
-import type { LiveScope } from "../scope/scope.ts";
-import { type Block, type Call, getBytes, putBytes } from "../scope/thread.ts";
-import { allSteps } from "../scope/view.ts";
 
 const unsealed = (fold: Fold, thread: string, kind: "model" | "tool"): Step[] =>
   fold.pending().filter(({ intent }) => intent.kind === kind && intent.thread === thread && !isContainer(intent));
@@ -50,7 +51,8 @@ export function shellOf(fold: Fold, thread: string): Link | null {
 export async function blocksOf(scope: LiveScope, step: Step): Promise<Block[]> {
   const blocks: Block[] = [];
   for await (const frame of scope.store.logs.read(scope.ref.log, step.intentSeq))
-    if (isBlock(frame, step.n)) blocks.push(decodeJson(await getBytes(scope.store, frame.facts.what as Link)) as unknown as Block);
+    if (isBlock(frame, step.n))
+      blocks.push(decodeJson(await getBytes(scope.store, frame.facts.what as Link)) as unknown as Block);
   return blocks;
 }
 
@@ -88,5 +90,6 @@ export async function turnOf(scope: LiveScope, thread: string, message: Link): P
   const { fold } = scope.writer;
   const own = fold.sealed.findLast(asked);
   if (own) return own.n;
-  return (await allSteps(scope.store, { ref: scope.ref, log: scope.ref.log, fold })).findLast(({ step }) => asked(step))?.step.n;
+  return (await allSteps(scope.store, { ref: scope.ref, log: scope.ref.log, fold })).findLast(({ step }) => asked(step))
+    ?.step.n;
 }

@@ -9,7 +9,7 @@ import { ModelError, type ModelEvent, type ModelPort, type ModelRequest } from "
 import { plainBlock } from "./plain.ts";
 import { putBlock } from "./steps.ts";
 
-/** How a model call that failed before its first block is repeated. */
+/** How a model is asked again that failed before its first block, or broke off before it asked for anything. */
 export interface Retry {
   /** Attempts in all. */
   attempts: number;
@@ -18,7 +18,10 @@ export interface Retry {
 }
 
 /** Doubling from a second, with jitter, so that runs that failed together do not come back together. */
-export const RETRY: Retry = { attempts: 5, delay: (k) => Math.min(60_000, 1000 * 2 ** (k - 1)) * (0.5 + Math.random() / 2) };
+export const RETRY: Retry = {
+  attempts: 5,
+  delay: (k) => Math.min(60_000, 1000 * 2 ** (k - 1)) * (0.5 + Math.random() / 2),
+};
 
 export interface TurnOptions {
   thread: string;
@@ -39,11 +42,20 @@ export function turnEffect(scope: LiveScope, options: TurnOptions): Effect {
     name: "model",
     input: options.request as unknown as Json,
     run: ({ n, input, signal }) => ask(scope, n, input as unknown as ModelRequest, options, signal),
-    refused: async (reason) => ({ status: "denied", facts: { error: await putBytes(scope.store, Buffer.from(reason)) } }),
+    refused: async (reason) => ({
+      status: "denied",
+      facts: { error: await putBytes(scope.store, Buffer.from(reason)) },
+    }),
   };
 }
 
-async function ask(scope: LiveScope, n: number, request: ModelRequest, options: TurnOptions, signal: AbortSignal): Promise<Performed> {
+async function ask(
+  scope: LiveScope,
+  n: number,
+  request: ModelRequest,
+  options: TurnOptions,
+  signal: AbortSignal,
+): Promise<Performed> {
   const { model, retry, thread, emit } = options;
   const blocks: Block[] = [];
   const ids = new Set<string>();
@@ -72,7 +84,11 @@ async function ask(scope: LiveScope, n: number, request: ModelRequest, options: 
     if ("event" in heard) {
       const { stop, usage, cost } = heard.event as ModelEvent & { type: "end" };
       const facts = { stop, usage: { ...usage } };
-      return { ...(await whole(scope, thread, blocks)), facts, witness: { ...witness(), ...(cost !== undefined && { cost }) } };
+      return {
+        ...(await whole(scope, thread, blocks)),
+        facts,
+        witness: { ...witness(), ...(cost !== undefined && { cost }) },
+      };
     }
     const error = "error" in heard ? heard.error : null;
     const why = error === null ? "aborted" : wordsOf(error);
@@ -115,7 +131,11 @@ const putMessage = (scope: LiveScope, content: Block[]): Promise<Link> => {
 type Heard = { event: ModelEvent } | { error: unknown } | { aborted: true };
 
 /** A port's events one by one. An error is a value; neither a port that hangs nor one that passes over `signal` holds us up. */
-function listen(model: ModelPort, request: ModelRequest, signal: AbortSignal): { next(): Promise<Heard>; close(): void } {
+function listen(
+  model: ModelPort,
+  request: ModelRequest,
+  signal: AbortSignal,
+): { next(): Promise<Heard>; close(): void } {
   let iterator: AsyncIterator<ModelEvent> | null = null;
   let end = (): void => {};
   const aborted = new Promise<Heard>((resolve) => {
@@ -146,7 +166,7 @@ function listen(model: ModelPort, request: ModelRequest, signal: AbortSignal): {
 }
 
 /** Waits, but not beyond an abort. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
@@ -159,4 +179,5 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-export const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).toWellFormed();
+export const wordsOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).toWellFormed();

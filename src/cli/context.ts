@@ -1,7 +1,10 @@
 /** What a verb gets: the store, opened at first use and closed at the end. */
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
+import { isReadOnly } from "../trace/disk.ts";
 import { type EmbeddedStore, openStore } from "../trace/store.ts";
+import { openWriters, type Writers } from "../trace/writers.ts";
+import { followers } from "../scope/followers.ts";
 import type { Output } from "./output.ts";
 import type { Context } from "./verb.ts";
 
@@ -15,17 +18,33 @@ export function storeDirectory(env: NodeJS.ProcessEnv = process.env): string {
 
 export function makeContext(out: Output, rest: string[] | null, signal: AbortSignal): Context {
   let opened: Promise<EmbeddedStore> | null = null;
+  let writers: Writers | null = null;
+  const open = async (): Promise<EmbeddedStore> => {
+    const store = await openStore(storeDirectory(), { followers });
+    // A collection waits for this process, which may name anything that it finds in the store.
+    const registered = openWriters(store);
+    try {
+      await registered.register();
+      writers = registered;
+    } catch (error) {
+      // A store that takes no writes can still be read.
+      if (!isReadOnly(error)) throw error;
+    }
+    return store;
+  };
   return {
     out,
     rest,
     signal,
     cwd: process.cwd(),
     store: () => {
-      opened ??= openStore(storeDirectory());
+      opened ??= open();
       return opened;
     },
     close: async () => {
-      await (await opened?.catch(() => null))?.close();
+      const store = await opened?.catch(() => null);
+      await writers?.unregister();
+      await store?.close();
     },
   };
 }

@@ -1,7 +1,7 @@
 /** What lies in a file of records, piece by piece, without trusting any of it: for fsck, and for whoever must not overlook anything. */
 import type { DiskFile } from "./disk.ts";
-import { unflipHead } from "./flip.ts";
-import { type Damage, type Found, MAGIC, MAX_RECORD, RECORD_HEAD, scan, valid } from "./record.ts";
+import { unflip, unflipHead } from "./flip.ts";
+import { type Damage, type Found, MAGIC, MAX_RECORD, RECORD_HEAD, scan } from "./record.ts";
 
 /**
  * `torn`: the beginning of a record whose end was never written, as a process leaves that was killed while it appended, or nothing but zeros,
@@ -14,48 +14,48 @@ export type Piece = ({ what: "record" } & Found) | ({ what: "damage"; shape: Sha
 /** All pieces from `offset` to the present end of the file, in order, without gaps. */
 export function* pieces(file: DiskFile, offset: number): Generator<Piece> {
   let at = offset;
-  for (;;) {
+  while (at >= 0) {
     let bad: Damage | null = null;
-    let again = false;
+    let next = -1;
     for (const record of scan(file, at, (damage) => (bad = damage))) {
       if (bad) {
-        const damage = whole(file, bad);
-        bad = null;
+        const damage = shaped(file, bad);
         yield damage;
         // What looks like records inside of a broken one is its content.
-        if (damage.end > record.offset) {
-          at = damage.end;
-          again = true;
+        if (damage.end !== record.offset) {
+          next = damage.end;
+          bad = null;
           break;
         }
       }
+      bad = null;
       at = record.end;
       yield { what: "record", ...record };
     }
-    if (again) continue;
     const size = file.size();
     // A rest that is too short for a record, or one that grew while it was looked at.
-    if (!bad && at < size && size - at < RECORD_HEAD) bad = { offset: at, end: size };
-    if (bad) yield whole(file, bad);
-    return;
+    if (next < 0 && !bad && at < size && size - at < RECORD_HEAD) bad = { offset: at, end: size };
+    if (bad) {
+      const damage = shaped(file, bad);
+      yield damage;
+      if (damage.end < (bad as Damage).end) next = damage.end;
+    }
+    at = next;
   }
 }
 
-/** The damage, extended to the end of the one record that it was, where that can be told. */
-function whole(file: DiskFile, { offset, end }: Damage): Piece & { what: "damage" } {
+/** Damage with its shape, and with the bounds of the one record that it was, where that can be told. */
+function shaped(file: DiskFile, { offset, end }: Damage): Piece & { what: "damage" } {
   const head = file.read(offset, RECORD_HEAD);
   const length = lengthOf(head);
-  const torn = (): Shape => {
-    if (valid(head) ? offset + RECORD_HEAD + head.readUInt32LE(4) > end : isStart(head, end - offset)) return "torn";
-    return isZero(file, offset, end) ? "torn" : "broken";
-  };
-  if (length === null || length > MAX_RECORD) return { what: "damage", offset, end, shape: torn() };
-  const last = offset + RECORD_HEAD + length;
+  const last = offset + RECORD_HEAD + (length ?? 0);
   const size = file.size();
-  const next = last < size ? file.read(last, RECORD_HEAD) : null;
-  if (last === size || (next && next.length === RECORD_HEAD && lengthOf(next) !== null))
-    return { what: "damage", offset, end: last, shape: "broken" };
-  return { what: "damage", offset, end, shape: torn() };
+  if (length !== null && length <= MAX_RECORD && last <= size) {
+    const follows = last === size || lengthOf(file.read(last, RECORD_HEAD)) !== null;
+    if (follows || unflip(file.read(offset, last - offset))) return { what: "damage", offset, end: last, shape: "broken" };
+  }
+  const started = length === null ? isStart(head, end - offset) : last > end;
+  return { what: "damage", offset, end, shape: started || isZero(file, offset, end) ? "torn" : "broken" };
 }
 
 /** The length that a record's head tells, also if one bit of it is flipped; null if it is no head. */

@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { params } from "../../test/support/runs.ts";
-import { buildTraces, followers, ops } from "../../test/support/traces.ts";
-import { realDisk } from "./disk.ts";
-import { type Finding, fsck } from "./fsck.ts";
+import { buildTraces, followers, ops, reachableFromLogs } from "../../test/support/traces.ts";
+import { type DiskFile, realDisk } from "./disk.ts";
+import { pieces } from "./examine.ts";
+import { type Finding, fsck, mend } from "./fsck.ts";
+import { countingFrames, LOG_HEADING, logPieces } from "./logfile.ts";
 import { openStore } from "./store.ts";
 
 async function inStore(work: (directory: string) => Promise<void>): Promise<void> {
@@ -36,5 +38,88 @@ test("a store in which nothing is wrong has no errors and no warnings, whatever 
       });
     }),
     params(400),
+  );
+});
+
+/** What a bit of a log or a pack belongs to, and what must be said of it when it is flipped. */
+interface Spot {
+  file: string;
+  offset: number;
+  end: number;
+  wanted: Partial<Finding>;
+}
+
+/** Every record of every log and pack. */
+function spotsOf(directory: string, live: ReadonlySet<string>): Spot[] {
+  const spots: Spot[] = [];
+  const each = (name: string, visit: (file: DiskFile) => void): void => {
+    const file = realDisk.open(`${directory}/${name}`)!;
+    visit(file);
+    file.close();
+  };
+  for (const name of fs.readdirSync(`${directory}/logs`)) {
+    const log = name.replace(".log", "");
+    const file = `logs/${name}`;
+    each(file, (open) => {
+      spots.push({ file, offset: 0, end: LOG_HEADING.length, wanted: { severity: "error", what: "heading", log } });
+      const counting = new Set<string>();
+      for (const one of countingFrames(open)) if ("frame" in one) counting.add(one.hash);
+      for (const piece of logPieces(open)) {
+        const { offset, end } = piece;
+        if (piece.what === "header") spots.push({ file, offset, end, wanted: { severity: "error", what: "header", log } });
+        if (piece.what === "frame") {
+          const severity = counting.has(piece.hash) ? "error" : "warning";
+          spots.push({ file, offset, end, wanted: { severity, what: "frame", log, seq: piece.frame.seq } });
+        }
+      }
+    });
+  }
+  for (const name of fs.readdirSync(`${directory}/objects`).filter((each) => each.endsWith(".pack"))) {
+    const file = `objects/${name}`;
+    each(file, (open) => {
+      const heading = "shepherd pack 1\n".length;
+      spots.push({ file, offset: 0, end: heading, wanted: { severity: "error", what: "heading", file } });
+      for (const piece of pieces(open, heading)) {
+        if (piece.what !== "record") continue;
+        const id = piece.payload.toString("hex", 0, 32);
+        spots.push({ file, offset: piece.offset, end: piece.end, wanted: { severity: live.has(id) ? "error" : "warning", what: "object", id } });
+      }
+    });
+  }
+  return spots;
+}
+
+function flip(path: string, bit: number): void {
+  const bytes = fs.readFileSync(path);
+  bytes[bit >> 3]! ^= 1 << (bit & 7);
+  fs.writeFileSync(path, bytes);
+}
+
+test("one flipped bit in any log or pack is found, named exactly, and can be set right", async () => {
+  await fc.assert(
+    fc.asyncProperty(ops(12), fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 30, maxLength: 30 }), async (script, flips) => {
+      await inStore(async (directory) => {
+        const store = await openStore(directory);
+        const traces = await buildTraces(store, script);
+        const live = await reachableFromLogs(store);
+        await traces.close();
+        await store.close();
+        const spots = spotsOf(directory, live);
+        for (const [which, where] of flips) {
+          const { file, offset, end, wanted } = spots[which % spots.length]!;
+          const bit = offset * 8 + (where % ((end - offset) * 8));
+          const path = `${directory}/${file}`;
+          const before = fs.readFileSync(path);
+          flip(path, bit);
+          const found = (await check(directory)).filter(({ severity }) => severity !== "note");
+          expect(found).toContainEqual(expect.objectContaining({ ...wanted, fix: expect.anything() }));
+          // Whatever else is said follows from it.
+          const named = found.find((finding) => finding.fix)!;
+          await mend({ disk: realDisk, directory }, named);
+          expect(fs.readFileSync(path).equals(before)).toBe(true);
+        }
+      });
+    }),
+    { ...params(60, 6), endOnFailure: true },
   );
 });

@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import { resolve } from "node:path";
 import type { Hash, Objects } from "../trace/ports.ts";
-import { horizon, settled } from "./clock.ts";
+import { horizon, isTime, settled } from "./clock.ts";
 import { decodeChunks, takeFile } from "./content.ts";
 import { arg, bytesOf, closeDir, codeOf, type Dir, denied, gone, namesIn, openDir, openRoot } from "./dirs.ts";
 import { type LeftOut, type LeftOuts, leftOuts } from "./left-out.ts";
@@ -322,7 +322,14 @@ async function takeDir(walk: Walk, here: Here, name: string): Promise<Slot | Why
   }
 }
 
-function slotOf(walk: Walk, stat: fs.BigIntStats, type: Slot["type"], id: Hash, old: Row | null, steady: boolean): Slot {
+function slotOf(
+  walk: Walk,
+  stat: fs.BigIntStats,
+  type: Slot["type"],
+  id: Hash,
+  old: Row | null,
+  steady: boolean,
+): Slot {
   const [mtimeMs, ctimeMs] = [msOf(stat.mtimeNs), msOf(stat.ctimeNs)];
   return {
     type,
@@ -331,7 +338,7 @@ function slotOf(walk: Walk, stat: fs.BigIntStats, type: Slot["type"], id: Hash, 
     mtimeMs,
     ctimeMs,
     // A time that was restored as well as it could be is still the one that the state has.
-    ns: old && old.mtimeMs === mtimeMs && old.type !== "d" ? old.ns : stat.mtimeNs,
+    ns: old && old.type !== "d" && isTime(stat.mtimeNs, old.ns) ? old.ns : stat.mtimeNs,
     mode: Number(stat.mode),
     settled: steady && settled(mtimeMs, ctimeMs, walk.limit),
     id,

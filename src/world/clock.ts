@@ -1,4 +1,6 @@
 /**
+ * What modification times can tell.
+ *
  * Git's racy rule. A file's stamps prove that it was not written since we read it only if they were older than the reading by more than
  * the clock that makes them can tell apart: a second write in the same tick leaves them as they are.
  */
@@ -13,7 +15,8 @@ const COARSE = 2000;
 const SKEW = 60_000;
 /** NFS, SMB, CIFS, SMB2, FUSE, 9P, Ceph, AFS, Coda, GFS2, OCFS2: stamps may be another machine's. */
 const REMOTE = new Set([
-  0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x00c36400, 0x5346414f, 0x73757245, 0x01161970, 0x7461636f,
+  0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x00c36400, 0x5346414f, 0x73757245, 0x01161970,
+  0x7461636f,
 ]);
 
 /**
@@ -54,3 +57,7 @@ export const settled = (mtimeMs: number, ctimeMs: number, horizon: number): bool
   older(ctimeMs, horizon) && older(mtimeMs, horizon);
 
 const older = (stamp: number, horizon: number): boolean => stamp < (stamp % 1000 === 0 ? horizon - COARSE : horizon);
+
+/** Node sets times to the microsecond; a file whose time was restored so well has the time that it is to have. */
+export const isTime = (actual: bigint, wanted: bigint): boolean =>
+  actual === wanted || actual === (wanted / 1000n) * 1000n;

@@ -18,7 +18,8 @@ const MOST = Math.floor((MAX_OBJECT - HEAD.length - 8) / 32);
 export const MAX_FILE = MOST * MAX_OBJECT;
 
 export function encodeChunks(size: number, ids: readonly Hash[]): Buffer {
-  if (size > MAX_FILE) throw new Error(`A file of ${size} bytes is over the limit of ${MAX_FILE}: keep it out of the workspace.`);
+  if (size > MAX_FILE)
+    throw new Error(`A file of ${size} bytes is over the limit of ${MAX_FILE}: keep it out of the workspace.`);
   if (size <= MAX_OBJECT || ids.length !== Math.ceil(size / MAX_OBJECT)) bad("the size does not fit the chunks");
   const head = Buffer.alloc(8);
   head.writeBigUInt64BE(BigInt(size));
@@ -29,7 +30,8 @@ export function encodeChunks(size: number, ids: readonly Hash[]): Buffer {
 export function decodeChunks(bytes: Uint8Array): { size: number; ids: Hash[] } {
   const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const from = HEAD.length + 8;
-  if (b.length < from || b.length > MAX_OBJECT || !b.subarray(0, HEAD.length).equals(HEAD)) bad("it does not start as one");
+  if (b.length < from || b.length > MAX_OBJECT || !b.subarray(0, HEAD.length).equals(HEAD))
+    bad("it does not start as one");
   const size = b.readBigUInt64BE(HEAD.length);
   if (size <= MAX_OBJECT || size > MAX_FILE) bad("its size is out of range");
   const ids: Hash[] = [];

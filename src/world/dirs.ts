@@ -71,7 +71,8 @@ export const openNameless = ({ at }: Dir): number => {
 export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | null)?.code;
 
 /** Whether an error says that an entry has gone, or has become something else, since it was looked at. */
-export const gone = (error: unknown): boolean => ["ENOENT", "ENOTDIR", "ELOOP", "ESTALE", "ENXIO"].includes(codeOf(error) ?? "");
+export const gone = (error: unknown): boolean =>
+  ["ENOENT", "ENOTDIR", "ELOOP", "ESTALE", "ENXIO"].includes(codeOf(error) ?? "");
 
 /** Whether an error says that an entry may not be read, or that the disk cannot read it. */
 export const denied = (error: unknown): boolean => ["EACCES", "EPERM", "EIO"].includes(codeOf(error) ?? "");

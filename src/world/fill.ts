@@ -2,10 +2,11 @@
 import * as fs from "node:fs";
 import { sha256 } from "../trace/bytes.ts";
 import { type Hash, MAX_OBJECT, type Objects } from "../trace/ports.ts";
+import { isTime } from "./clock.ts";
 import { readContent, takeFile } from "./content.ts";
 import { arg, changeMode, codeOf, type Dir, denied, gone } from "./dirs.ts";
 import { Missing, missing } from "./missing.ts";
-import { isTime, placeClone, placeFile, placeLink, setTime } from "./place.ts";
+import { placeClone, placeFile, placeLink, setTime } from "./place.ts";
 import { located, pathOfEntry, type Target } from "./plan.ts";
 import type { Place, Remover } from "./remove.ts";
 import { type DirRecord, isHit, msOf, placesIn, type Row, rowAt, type StatCache } from "./statcache.ts";
@@ -19,6 +20,8 @@ export interface Make extends Remover {
   /** Rows written by this restore. */
   made: Buffer[];
   seen: Set<string>;
+  /** Each `.git` that was left alone, by its path in the tree. */
+  spared: string[];
   written: (cloned: boolean, bytes: bigint) => void;
   /** Takes note of what the store lacks; throws it unless the restore is partial. */
   lacks: (error: Missing) => void;

@@ -25,7 +25,7 @@ export function leftOuts(root: string, exclude: readonly Buffer[] = []): LeftOut
   };
   const base = root.endsWith("/") ? root : `${root}/`;
   for (const path of exclude) add(base, bytesOf(path), "excluded");
-  const real = `${fs.realpathSync(arg(root), "latin1" as BufferEncoding).replace(/\/$/, "")}/`;
+  const real = `${fs.realpathSync.native(arg(root), "latin1").replace(/\/$/, "")}/`;
   for (const path of exclude) add(real, bytesOf(path), "excluded");
   for (const path of mounts()) add(real, path, "mounted");
   return found;
@@ -42,5 +42,7 @@ function mounts(): string[] {
     .split("\n")
     .map((line) => line.split(" ")[4])
     .filter((path) => path !== undefined)
-    .map((path) => path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8))));
+    .map((path) =>
+      path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8))),
+    );
 }

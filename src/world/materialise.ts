@@ -107,6 +107,7 @@ export async function materialise(
       source: from ? options.from!.cache : null,
       made: [],
       seen: new Set(),
+      spared: [],
       device: fs.fstatSync(dir.fd, { bigint: true }).dev,
       leftOuts: leftOuts(root, options.exclude),
       sparesGit: state.vcs === undefined,
@@ -131,7 +132,8 @@ export async function materialise(
       vcsMtimes: state.vcsMtimes ?? null,
     };
     await makeDir(make, { dir, key: "", inGit: false, depth: 0, fresh: false, from }, want);
-    for (const key of cache.dirs.keys()) if (!make.seen.has(key)) cache.dirs.delete(key);
+    for (const key of cache.dirs.keys())
+      if (!make.seen.has(key) && !make.spared.some((git) => `${key}/`.startsWith(`${git}/`))) cache.dirs.delete(key);
     // Nobody else wrote, so what is older than now has the content that we gave it.
     const limit = now();
     for (const rows of make.made) settleRows(rows, (mtimeMs, ctimeMs) => settled(mtimeMs, ctimeMs, limit));
@@ -170,7 +172,10 @@ async function makeDir(make: Make, here: Here, want: Want): Promise<DirRecord> {
   for (const [index, target] of targets.entries()) {
     if (target.type !== "d" || isLeftOut(make, here, target)) continue;
     if (make.due()) await make.rest();
-    const row = await located(() => makeBelow(make, here, target, there.has(target.name)), pathOfEntry(here.key, target.name));
+    const row = await located(
+      () => makeBelow(make, here, target, there.has(target.name)),
+      pathOfEntry(here.key, target.name),
+    );
     rows[index] = row;
     if (row && !cache.dirs.get(inside(here.key, target.name))?.ids) complete = false;
   }
@@ -193,7 +198,11 @@ async function clear(make: Make, here: Here, plan: Plan, there: ReadonlySet<stri
   let complete = plan.unplaced.length === 0;
   const wanted = new Set(plan.targets.map(({ name }) => name));
   for (const name of there) {
-    if (wanted.has(name) || (name === ".git" && plan.sparesGit && isDirectory(here, name))) continue;
+    if (wanted.has(name)) continue;
+    if (name === ".git" && plan.sparesGit && isDirectory(here, name)) {
+      make.spared.push(inside(here.key, name));
+      continue;
+    }
     if (!(await located(() => remove(make, here, name), pathOfEntry(here.key, name)))) complete = false;
   }
   return complete;
@@ -297,8 +306,18 @@ async function check(make: Make, here: Here, before: DirRecord, want: Want): Pro
   let rows: Buffer | null = null;
   let complete = true;
   for (const { name, at, ids } of dirs) {
-    if (name === ".git" && !here.inGit && want.vcs === undefined) continue;
-    const target: Target = { name, type: "d", mode: 0, id: ids.tree, ns: null, want: wantBelow(want, ids, name === ".git" && !here.inGit) };
+    if (name === ".git" && !here.inGit && want.vcs === undefined) {
+      make.spared.push(inside(key, name));
+      continue;
+    }
+    const target: Target = {
+      name,
+      type: "d",
+      mode: 0,
+      id: ids.tree,
+      ns: null,
+      want: wantBelow(want, ids, name === ".git" && !here.inGit),
+    };
     const row = await located(() => makeBelow(make, here, target, true), pathOfEntry(key, name));
     if (!row) return null;
     if (!make.cache.dirs.get(inside(key, name))?.ids) complete = false;

@@ -14,7 +14,7 @@ import { missing } from "./missing.ts";
 import { checkName, PART } from "./tree.ts";
 
 export type MtimeEntry =
-  | { type: "f"; name: Buffer; /** Nanoseconds since 1970. */ ns: bigint }
+  | { type: "f"; name: Buffer /** Nanoseconds since 1970. */; ns: bigint }
   | { type: "d"; name: Buffer; id: Hash };
 
 export interface Mtimes {
@@ -39,7 +39,8 @@ export function encodeMtimes({ own, entries }: Mtimes): Buffer[] {
   const head = Buffer.alloc(8);
   head.writeBigInt64BE(own);
   const list = Buffer.concat([SPLIT, head, ...parts.map((part) => Buffer.from(sha256(part), "hex"))]);
-  if (list.length > MAX_OBJECT) throw new Error(`A directory of ${entries.length} entries is more than an object can hold.`);
+  if (list.length > MAX_OBJECT)
+    throw new Error(`A directory of ${entries.length} entries is more than an object can hold.`);
   return [...parts, list];
 }
 
@@ -124,7 +125,9 @@ function decodeOne(b: Buffer): Mtimes {
     if (before && Buffer.compare(before, name) >= 0) bad("its entries are out of order");
     before = name;
     entries.push(
-      type === 0x66 ? { type: "f", name, ns: b.readBigInt64BE(rest) } : { type: "d", name, id: b.toString("hex", rest, end) },
+      type === 0x66
+        ? { type: "f", name, ns: b.readBigInt64BE(rest) }
+        : { type: "d", name, id: b.toString("hex", rest, end) },
     );
     at = end;
   }

@@ -1,6 +1,16 @@
 /** Paths for people. A path is bytes, and some of them would be lost, or do harm, on a terminal. */
 
-const NAMED: { [byte: number]: string } = { 7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\" };
+const NAMED: { [byte: number]: string } = {
+  7: "a",
+  8: "b",
+  9: "t",
+  10: "n",
+  11: "v",
+  12: "f",
+  13: "r",
+  34: '"',
+  92: "\\",
+};
 const BYTES: { [letter: string]: number } = { a: 7, b: 8, t: 9, n: 10, v: 11, f: 12, r: 13, '"': 34, "\\": 92 };
 // Control and format characters (among them those that turn the direction of writing), line separators, what is unassigned or private.
 const HARMFUL = /[\p{C}\p{Zl}\p{Zp}"\\]/u;

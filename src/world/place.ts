@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
+import { isTime } from "./clock.ts";
 import { arg, codeOf, type Dir, pathOf } from "./dirs.ts";
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = fs.constants;
@@ -129,10 +130,6 @@ export function dress(fd: number, { mode, ns }: Attributes): fs.BigIntStats {
   if (time || bits) stat = fs.fstatSync(fd, { bigint: true });
   return stat;
 }
-
-/** Node sets times to the microsecond; a file whose time was restored so well has the time that it is to have. */
-export const isTime = (actual: bigint, wanted: bigint): boolean =>
-  actual === wanted || actual === (wanted / 1000n) * 1000n;
 
 /** For `utimes`, which cuts a fraction of a microsecond off: half of one is added, since most decimals have no exact double. */
 const seconds = (ns: bigint): string => String((Number(ns / 1000n) + (ns < 0n ? -0.5 : 0.5)) / 1e6);

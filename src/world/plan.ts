@@ -113,7 +113,9 @@ export async function located<T>(what: () => Promise<T> | T, path: Buffer): Prom
     // The paths in such messages are those of open directories and mean nothing to anybody.
     if (!syscall || !code) throw error;
     const reason = message.slice(0, message.indexOf(", ") < 0 ? undefined : message.indexOf(", "));
-    throw new Error(`${show(path)} cannot be restored (${syscall}: ${reason}): see to it and try again.`, { cause: error });
+    throw new Error(`${show(path)} cannot be restored (${syscall}: ${reason}): see to it and try again.`, {
+      cause: error,
+    });
   }
 }
 
@@ -125,4 +127,6 @@ const byName = <T extends { name: Buffer }>(entries: readonly T[]): Map<string, 
   new Map(entries.map((entry) => [entry.name.toString("latin1"), entry]));
 
 const wrong = (key: string, why: string): Error =>
-  new Error(`${show(Buffer.from(key, "latin1"))} cannot be restored, since no capture can have made this state: ${why}.`);
+  new Error(
+    `${show(Buffer.from(key, "latin1"))} cannot be restored, since no capture can have made this state: ${why}.`,
+  );

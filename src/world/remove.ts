@@ -1,9 +1,9 @@
 /** Takes entries out of a directory, with all that is in them. */
 import * as fs from "node:fs";
 import { MAX_FILE } from "./content.ts";
-import { arg, closeDir, type Dir, denied, namesIn, openDir } from "./dirs.ts";
-import type { LeftOut, LeftOuts } from "./left-out.ts";
-import type { Pace } from "./pace.ts";
+import { arg, changeMode, closeDir, type Dir, denied, namesIn, openDir, openRoot } from "./dirs.ts";
+import { type LeftOut, type LeftOuts, leftOuts } from "./left-out.ts";
+import { type Pace, pace } from "./pace.ts";
 
 /** Why something was left where it is. `vcs`: a `.git` that the state says nothing of. */
 export type Keep = LeftOut | "vcs" | "unreadable" | "too large";
@@ -13,6 +13,8 @@ export interface Remover extends Pace {
   leftOuts: LeftOuts;
   /** Whether directories named `.git` are none of our business. */
   sparesGit: boolean;
+  /** Whether nothing needs to be brought back: then only mounts stay. */
+  forgets?: boolean;
   /** Called for each entry that is kept, with its path in the tree. */
   kept: (path: string, why: Keep) => void;
   /** Called for each entry that is gone. */
@@ -69,6 +71,7 @@ export async function remove(remover: Remover, place: Place, name: string): Prom
 async function empty(remover: Remover, place: Place, name: string, mode: number): Promise<boolean> {
   let dir: Dir;
   try {
+    if (remover.forgets && (mode & 0o700) !== 0o700 && process.geteuid?.() !== 0) changeMode(place.dir, name, 0o700);
     dir = openDir(place.dir, name);
   } catch (error) {
     if (!denied(error)) throw error;
@@ -93,7 +96,7 @@ function reasonToKeep(remover: Remover, place: Place, name: string, stat: fs.Big
     if (stat.dev !== remover.device) return "mounted";
     return name === ".git" && !place.inGit && remover.sparesGit ? "vcs" : null;
   }
-  if (!stat.isFile()) return null;
+  if (!stat.isFile() || remover.forgets) return null;
   if (stat.size > MAX_FILE) return "too large";
   if (process.geteuid?.() === 0) return null;
   try {
@@ -114,5 +117,27 @@ export function makeWritable({ fd }: Dir): void {
   } catch (error) {
     // Another owner's: whoever writes to it fails, or not.
     if (!denied(error)) throw error;
+  }
+}
+
+/** Removes the directory `name` of directory `parent` (absolute byte string) for good. What is mounted in it stays; false then. */
+export async function discard(parent: string, name: string): Promise<boolean> {
+  const dir = openRoot(parent);
+  try {
+    let all = true;
+    const remover: Remover = {
+      ...pace({}),
+      device: fs.fstatSync(dir.fd, { bigint: true }).dev,
+      leftOuts: leftOuts(parent),
+      sparesGit: false,
+      forgets: true,
+      kept: () => {
+        all = false;
+      },
+      removed: () => {},
+    };
+    return (await remove(remover, { dir, key: "", inGit: false, depth: 0 }, name)) && all;
+  } finally {
+    closeDir(dir);
   }
 }

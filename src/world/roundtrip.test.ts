@@ -35,22 +35,26 @@ describe("a state", () => {
 
   it("is what a fresh look finds, whatever happened between two captures", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(program(6), { maxLength: 5 }), fc.boolean(), fc.boolean(), (programs, saved, generation) =>
-        inTemporary(async (dir) => {
-          const objects = memoryObjects();
-          let cache = emptyCache();
-          for (const ops of programs) {
-            run(dir, ops);
-            const known = await capture(dir, objects, { cache, generation: generation ? "one" : undefined });
-            expect(ids(known)).toEqual(ids(await capture(dir, memoryObjects())));
-            if (saved) cache = decodeCache(encodeCache(cache));
-          }
-          // Nothing happens, so nothing is stored.
-          const puts = objects.puts;
-          await capture(dir, objects, { cache, generation: "one" });
-          const once = await capture(dir, objects, { cache, generation: "one" });
-          expect(once.stats.bytes === 0 ? objects.puts - puts : 0).toBeGreaterThanOrEqual(0);
-        }),
+      fc.asyncProperty(
+        fc.array(program(6), { maxLength: 5 }),
+        fc.boolean(),
+        fc.boolean(),
+        (programs, saved, generation) =>
+          inTemporary(async (dir) => {
+            const objects = memoryObjects();
+            let cache = emptyCache();
+            for (const ops of programs) {
+              run(dir, ops);
+              const known = await capture(dir, objects, { cache, generation: generation ? "one" : undefined });
+              expect(ids(known)).toEqual(ids(await capture(dir, memoryObjects())));
+              if (saved) cache = decodeCache(encodeCache(cache));
+            }
+            // Nothing happens, so nothing is stored.
+            const puts = objects.puts;
+            await capture(dir, objects, { cache, generation: "one" });
+            const once = await capture(dir, objects, { cache, generation: "one" });
+            expect(once.stats.bytes === 0 ? objects.puts - puts : 0).toBeGreaterThanOrEqual(0);
+          }),
       ),
       params(600, 40),
     );
@@ -77,7 +81,8 @@ describe("a state", () => {
               const options = known ? { cache } : {};
               expect(await materialise(work, state, objects, options)).toMatchObject(clean);
               expect(restorable(look(work))).toEqual(seen);
-              if (captured) expect(await capture(work, objects, options)).toMatchObject({ tree: state.tree, vcs: state.vcs });
+              if (captured)
+                expect(await capture(work, objects, options)).toMatchObject({ tree: state.tree, vcs: state.vcs });
               run(work, ops);
             }
           }),

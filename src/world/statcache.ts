@@ -208,7 +208,8 @@ export function encodeCache({ dirs, nextSerial, generation }: StatCache): Buffer
 
 export function decodeCache(b: Buffer): StatCache {
   const end = b.length - 32;
-  if (end < 0 || hash("sha256", b.subarray(0, end), "hex") !== b.toString("hex", end)) throw new Error("The cache is torn.");
+  if (end < 0 || hash("sha256", b.subarray(0, end), "hex") !== b.toString("hex", end))
+    throw new Error("The cache is torn.");
   if (!b.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error("The cache is of another version.");
   let at = MAGIC.length + 4 + b.readUInt32LE(MAGIC.length);
   const head = JSON.parse(b.toString("utf8", MAGIC.length + 4, at)) as {
@@ -233,7 +234,9 @@ export function decodeCache(b: Buffer): StatCache {
       mode: b.readUInt32LE(at + 20),
       diskNs: b.readBigInt64LE(at + 24),
       ns: b.readBigInt64LE(at + 32),
-      ids: known ? { tree: id(0), mtimes: id(1), vcs: known === 2 ? id(2) : null, vcsMtimes: known === 2 ? id(3) : null } : null,
+      ids: known
+        ? { tree: id(0), mtimes: id(1), vcs: known === 2 ? id(2) : null, vcsMtimes: known === 2 ? id(3) : null }
+        : null,
     });
     if (rebooted)
       for (let row = 0; row < rows.length; row += ROW)

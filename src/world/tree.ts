@@ -39,7 +39,7 @@ const ONE = Buffer.from("shepherd tree 1\n");
 const SPLIT = Buffer.from("shepherd trees 1\n");
 const FIXED = 1 + 2 + 2 + 32;
 const CODE = { f: 0x66, F: 0x46, l: 0x6c, d: 0x64 } as const;
-const TYPE: { [code: number]: EntryType } = { 0x66: "f", 0x46: "F", 0x6c: "l", 0x64: "d" };
+const TYPE: { [code: number]: EntryType } = { 102: "f", 70: "F", 108: "l", 100: "d" };
 
 /** The objects of a directory, parts first; the last is the one whose id names it. Sorts; throws a sentence on what no directory can hold. */
 export function encodeTree(tree: Tree): Buffer[] {
@@ -52,7 +52,8 @@ export function encodeTree(tree: Tree): Buffer[] {
   const head = Buffer.alloc(2);
   head.writeUInt16BE(tree.mode);
   const list = Buffer.concat([SPLIT, head, ...parts.map((part) => Buffer.from(sha256(part), "hex"))]);
-  if (list.length > MAX_OBJECT) throw new Error(`A directory of ${entries.length} entries is more than a tree can hold.`);
+  if (list.length > MAX_OBJECT)
+    throw new Error(`A directory of ${entries.length} entries is more than a tree can hold.`);
   return [...parts, list];
 }
 

@@ -83,7 +83,7 @@ const kinds: { readonly [K in Does]: readonly [weight: number, make: Make] } = {
     (s) =>
       each(s, (scope, t) =>
         threadsOf(t)
-          .filter((th) => !pendingModel(t, th) && !unanswered(t, th))
+          .filter((th) => !pendingModel(t, th) && (!unanswered(t, th) || s.d.chance(10)))
           .map((thread) => ({ do: "ask", scope, thread })),
       ),
   ],
@@ -221,7 +221,7 @@ const kinds: { readonly [K in Does]: readonly [weight: number, make: Make] } = {
       ),
   ],
   fork: [
-    5,
+    6,
     (s) =>
       s.all.length > 6
         ? []
@@ -232,20 +232,20 @@ const kinds: { readonly [K in Does]: readonly [weight: number, make: Make] } = {
               n: s.d.of(numbers(t)),
               at: s.d.chance(70) ? "step" : "intent",
               k: 1 + s.d.int(2),
-              ...(s.d.chance(70) ? {} : { grants: someGrants(s.d, grantsOf(t)) }),
+              ...(s.d.chance(70) ? {} : { grants: someGrants(s.d, s.d.chance(80) ? grantsOf(t) : grants) }),
               ...partial(s),
             },
           ]),
   ],
   revert: [
-    4,
+    6,
     (s) =>
       each(s, (scope, t) => [
-        { do: "revert", scope, n: s.d.of(numbers(t)), ...(s.d.chance(60) ? { acknowledge: true } : {}), ...partial(s) },
+        { do: "revert", scope, n: s.d.of(numbers(t)), ...(s.d.chance(50) ? { acknowledge: true } : {}), ...partial(s) },
       ]),
   ],
   merge: [
-    10,
+    12,
     (s) =>
       each(s, (scope, t) =>
         when(unsealed(t).length === 0, {
@@ -290,14 +290,14 @@ const kinds: { readonly [K in Does]: readonly [weight: number, make: Make] } = {
         });
       }),
   ],
-  discard: [1, (s) => each(s, (scope) => [{ do: "discard", scope }])],
+  discard: [2, (s) => each(s, (scope) => [{ do: "discard", scope }])],
   status: [1, () => [{ do: "status" }]],
   observe: [1, (s) => each(s, (scope) => [{ do: "observe", scope, by: s.d.of(["boss", "critic"]) }])],
   shrink: [1, (s) => each(s, (scope, t) => grantsOf(t).map((grant) => ({ do: "shrink", scope, grant })))],
   replay: [1, (s) => each(s, (scope, t) => [{ do: "replay", scope, n: s.d.of(numbers(t)) }])],
   edit: [4, (s) => [{ do: "edit", edit: anyEdit(s.d) }]],
   forget: [1, (s) => [{ do: "forget", content: 1 + s.d.int(6) }]],
-  gc: [1, (s) => [{ do: "gc", retention: s.d.int(12) }]],
+  gc: [2, (s) => [{ do: "gc", retention: s.d.int(8) }]],
   flush: [1, (s) => each(s, (scope) => [{ do: "flush", scope }])],
   kill: [1, (s) => s.up.map(([scope]) => ({ do: "kill", scopes: [scope, ...when(s.d.chance(15), "main")] }))],
   crash: [

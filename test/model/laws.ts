@@ -125,6 +125,13 @@ function writtenAhead(sys: System, action: Action): Verdict {
   return;
 }
 
+const texts = new WeakMap<object, string>();
+const textOf = (state: object): string => {
+  const text = texts.get(state) ?? canonical(state);
+  texts.set(state, text);
+  return text;
+};
+
 /** 3. "State is a function of its commit", and the files of a scope are those of its log whenever no call holds the lock. */
 export const stateOfCommit: Law = (t) => {
   const states = new Map<string, string>();
@@ -132,8 +139,8 @@ export const stateOfCommit: Law = (t) => {
     first(names(t.after), (name) =>
       first(t.m.traceOf(t.after, name).sealed, ({ id, commit }) => {
         const known = states.get(id);
-        states.set(id, canonical(commit.state));
-        return known === undefined || known === canonical(commit.state) ? undefined : `${id} has two states`;
+        states.set(id, textOf(commit.state));
+        return known === undefined || known === textOf(commit.state) ? undefined : `${id} has two states`;
       }),
     ) ??
     first(names(t.after), (name) => {

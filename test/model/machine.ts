@@ -3,7 +3,7 @@
  * any two. A refusal leaves nothing behind.
  */
 import { isDiscarded, next, tierOf, traceOf } from "./query.ts";
-import { appended, type Step, stepAt, type Trace, trace, traceUpTo } from "./seal.ts";
+import { type Step, stepAt, type Trace, trace, traceUpTo } from "./seal.ts";
 import type {
   Action,
   Body,
@@ -91,7 +91,7 @@ export function append(tx: Tx, name: Name, body: Body): boolean {
     prev: view.last,
     witness: { time: tx.sys.time, ...key },
   };
-  const after = appended(log, frame);
+  const after = { ...log, records: [...log.records, frame] };
   setScope(tx, name, { log: after, lease: { ...lease, seen: after.records.length } });
   return trace(after).frames.length > trace(log).frames.length;
 }

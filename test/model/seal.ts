@@ -50,7 +50,7 @@ function start(header: Header): Trace {
   return {
     header,
     frames: [],
-    last: digest(header),
+    last: header.scope,
     epoch: 0,
     // "a fork goes on after the highest n of its prefix"
     first: origin ? origin.top + 1 : 0,
@@ -171,13 +171,8 @@ function apply(t: Trace, frame: Frame): Trace {
   return { ...t, steps: t.steps.with(frame.n - t.first, next), roots: set ?? t.roots };
 }
 
-const frameNames = new WeakMap<Frame, string>();
-/** What the next frame names it by. */
-function nameOf(frame: Frame): string {
-  const name = frameNames.get(frame) ?? digest(frame);
-  frameNames.set(frame, name);
-  return name;
-}
+/** What the next frame names it by: no other record was written at this place, under this epoch, after the same records. */
+const nameOf = ({ seq, epoch, prev, phase, n, witness }: Frame): string => digest([seq, epoch, prev, phase, n, witness.time]);
 
 /** One record more. */
 export function advance(t: Trace, frame: Frame): Trace {
@@ -189,22 +184,17 @@ export function advance(t: Trace, frame: Frame): Trace {
 /** The meaning of a log, from nothing but its header and records. */
 export const seal = (header: Header, records: readonly Frame[]): Trace => records.reduce(advance, start(header));
 
-const known = new WeakMap<readonly Frame[], Trace>();
+const known = new WeakMap<Frame, Trace>();
 
-/** `seal`, remembered per array of records. */
-export function trace(log: Log): Trace {
-  const t = known.get(log.records) ?? seal(log.header, log.records);
-  known.set(log.records, t);
+/** `seal`, remembered per record: one is appended once, to one log, so what stands before it is always the same. */
+export function traceUpTo(log: Log, seen: number): Trace {
+  let at = seen;
+  while (at > 0 && !known.has(log.records[at - 1] as Frame)) at--;
+  let t = at > 0 ? (known.get(log.records[at - 1] as Frame) as Trace) : start(log.header);
+  for (const record of log.records.slice(at, seen)) {
+    t = advance(t, record);
+    known.set(record, t);
+  }
   return t;
 }
-
-/** What a log meant to one who read its first `seen` records. */
-export const traceUpTo = (log: Log, seen: number): Trace =>
-  seen === log.records.length ? trace(log) : seal(log.header, log.records.slice(0, seen));
-
-/** `log` with a record more at its end. */
-export function appended(log: Log, frame: Frame): Log {
-  const records = [...log.records, frame];
-  known.set(records, advance(trace(log), frame));
-  return { ...log, records };
-}
+export const trace = (log: Log): Trace => traceUpTo(log, log.records.length);

@@ -1,12 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { openModel } from "../../src/agent/models.ts";
 import type { ModelEvent, ModelPort, ModelRequest } from "../../src/agent/model.ts";
+import { openModel } from "../../src/agent/models.ts";
+import { settleModel } from "../../src/agent/settle.ts";
 import { schema, type Tool, type ToolResult } from "../../src/agent/tools/tool.ts";
-import { beginRun, createRun, placeRun, type Task } from "../../src/run/start.ts";
 import { captureSource, lookAtMain } from "../../src/run/main.ts";
 import { recover } from "../../src/run/recover.ts";
-import { settleModel } from "../../src/agent/settle.ts";
+import { beginRun, createRun, placeRun, type Task } from "../../src/run/start.ts";
 import type { Handler } from "../../src/scope/effect.ts";
 import { type Files, openFiles } from "../../src/scope/files.ts";
 import { findScope, NO_GRANTS } from "../../src/scope/registry.ts";
@@ -122,7 +122,9 @@ export function recording(port: ModelPort): ModelPort & { sent: Buffer[]; reques
 }
 
 /** A port whose answers are functions of the request, one for each call of it in turn. */
-export function portOf(...answers: Array<(request: ModelRequest, signal: AbortSignal) => AsyncIterable<ModelEvent>>): ModelPort {
+export function portOf(
+  ...answers: Array<(request: ModelRequest, signal: AbortSignal) => AsyncIterable<ModelEvent>>
+): ModelPort {
   let at = 0;
   return { name: "test", call: (request, signal) => answers[at++]!(request, signal) };
 }
@@ -145,16 +147,19 @@ export async function* stream(...events: Array<ModelEvent | Promise<unknown>>): 
 export function tool(
   name: string,
   lock: Tool["lock"],
-  run: (input: { [key: string]: unknown }, signal: AbortSignal) => Promise<Partial<ToolResult> | string | void>,
+  run: (input: { [key: string]: unknown }, signal: AbortSignal) => Promise<Partial<ToolResult> | string | undefined>,
 ): Tool {
   return {
     name,
     description: name,
-    input: schema({ path: { type: "string", description: "" }, text: { type: "string", description: "" } }, ["path", "text"]),
+    input: schema({ path: { type: "string", description: "" }, text: { type: "string", description: "" } }, [
+      "path",
+      "text",
+    ]),
     lock,
     tier: "reversible",
     run: async (input, { signal }) => {
-      const result = (await run(input, signal)) ?? {};
+      const result = await run(input, signal);
       return { status: "done", text: "ok", ...(typeof result === "string" ? { text: result } : result) };
     },
   };
@@ -185,4 +190,5 @@ export const line = ({ n, phase, facts }: Frame): string => {
   return `${of}part ${facts.part}${facts.attempt === undefined ? "" : ` ${facts.attempt}`}`;
 };
 
-export const exists = async (store: EmbeddedStore, name: string): Promise<boolean> => (await findScope(store, name)) !== null;
+export const exists = async (store: EmbeddedStore, name: string): Promise<boolean> =>
+  (await findScope(store, name)) !== null;

@@ -1,11 +1,11 @@
 /** Random stores: logs with steps, parallel calls, forks, merges, reverts; packs; what fenced and killed writers leave. */
-import { appendFileSync, readFileSync } from "node:fs";
+import { appendFileSync } from "node:fs";
 import fc from "fast-check";
-import { encodeJson, link } from "../../src/trace/bytes.ts";
+import { encodeJson, link, linksIn, target } from "../../src/trace/bytes.ts";
 import type { Frame } from "../../src/trace/frame.ts";
 import { encodeFrame, frameHash } from "../../src/trace/logs.ts";
-import type { Link, LogHeader, State } from "../../src/trace/ports.ts";
-import { type Followers, traceFollowers } from "../../src/trace/reach.ts";
+import type { Hash, Link, LogHeader, State } from "../../src/trace/ports.ts";
+import { type Followers, packShelf, startReach, traceFollowers } from "../../src/trace/reach.ts";
 import { encodeRecord } from "../../src/trace/record.ts";
 import { makePack } from "../../src/trace/salvage.ts";
 import { type EmbeddedStore, newLogId } from "../../src/trace/store.ts";
@@ -188,6 +188,18 @@ export async function buildTraces(store: EmbeddedStore, script: readonly Op[], o
   };
 }
 
-export const fileOf = (store: { directory: string }, log: string): string => `${store.directory}/logs/${log}.log`;
+/** Ids of all objects that the frames that count name, straight or not. */
+export async function reachableFromLogs(store: EmbeddedStore, logs?: readonly string[]): Promise<Set<Hash>> {
+  const ids = new Set<Hash>();
+  store.objects.refresh();
+  const reach = startReach(packShelf(store.objects), followers, { onEdge: (_, to) => ids.add(target(to)) });
+  for (const log of logs ?? (await store.logs.list())) {
+    const named: Link[] = [...linksIn(await store.logs.header(log))];
+    for await (const frame of store.logs.read(log)) named.push(...linksIn(frame));
+    for (const each of named) ids.add(target(each));
+    await reach.follow(named);
+  }
+  return ids;
+}
 
-export const sizeOf = (path: string): number => readFileSync(path).length;
+export const fileOf = (store: { directory: string }, log: string): string => `${store.directory}/logs/${log}.log`;

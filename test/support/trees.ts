@@ -181,7 +181,8 @@ function one(root: string, op: Op): void {
 
 function makeParents(root: string, path: string): void {
   const names = path.split("/").slice(0, -1);
-  for (let i = 1; i <= names.length; i++) fs.mkdirSync(b(`${root}/${names.slice(0, i).join("/")}`), { recursive: true });
+  for (let i = 1; i <= names.length; i++)
+    fs.mkdirSync(b(`${root}/${names.slice(0, i).join("/")}`), { recursive: true });
 }
 
 function isInside(root: string, path: string): boolean {

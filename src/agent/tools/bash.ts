@@ -33,7 +33,11 @@ export const bash: Tool = {
     const before = encodeShell(state);
     const timeoutMs = (input.timeout_ms as number | undefined) ?? TIMEOUT_MS;
     const end = keepEnd();
-    const done = await runShell(sandbox, input.command as string, state, { timeoutMs, signal: context.signal, onOutput: end.add });
+    const done = await runShell(sandbox, input.command as string, state, {
+      timeoutMs,
+      signal: context.signal,
+      onOutput: end.add,
+    });
     const after = encodeShell(done.state);
     return {
       ...report(done, end.bytes(done.result.total - done.result.output.length), timeoutMs),
@@ -66,7 +70,8 @@ function report({ result, stateLost, notices }: ShellResult, end: Buffer, timeou
   const { output, total } = result;
   const middle = total - output.length - end.length;
   let text = output.toString();
-  if (end.length > 0) text += `${middle > 0 ? `\n[${middle} bytes are not kept: an output is kept up to ${MAX_OUTPUT} bytes.]\n` : ""}${end.toString()}`;
+  if (end.length > 0)
+    text += `${middle > 0 ? `\n[${middle} bytes are not kept: an output is kept up to ${MAX_OUTPUT} bytes.]\n` : ""}${end.toString()}`;
   const lines = [...notices, ...how(result, timeoutMs), ...(stateLost ? [stateLost] : [])].map((line) => `[${line}]`);
   if (text === "" && lines.length === 0) text = "(no output)";
   if (lines.length > 0) text += `${text === "" || text.endsWith("\n") ? "" : "\n"}${lines.join("\n")}`;
@@ -76,7 +81,7 @@ function report({ result, stateLost, notices }: ShellResult, end: Buffer, timeou
     more: "To see them, run it again with the output in a file, and read that in parts.",
     output,
     facts: {
-      ...(result.code !== null && { exit: result.code }),
+      ...(result.code !== null && { code: result.code }),
       ...(result.signal !== null && { signal: result.signal }),
       ...(result.truncated && { bytes: total }),
     },

@@ -17,9 +17,13 @@ test("of a long output the beginning and the end are given, with the count of wh
 
 test("no character is cut in two", () => {
   fc.assert(
-    fc.property(fc.string({ unit: "grapheme", minLength: 8, maxLength: 20 }), fc.integer({ min: 2, max: 7 }), (text, limit) => {
-      expect(clip(text, "", limit).isWellFormed()).toBe(true);
-    }),
+    fc.property(
+      fc.string({ unit: "grapheme", minLength: 8, maxLength: 20 }),
+      fc.integer({ min: 2, max: 7 }),
+      (text, limit) => {
+        expect(clip(text, "", limit).isWellFormed()).toBe(true);
+      },
+    ),
     params(2000, 100),
   );
 });

@@ -4,12 +4,12 @@
 export const MAX_TEXT = 30_000;
 
 /** `text`, or its head and tail with a mark between them that counts what was left out and says, by `more`, how to get at it. */
-export function clip(text: string, more: string, limit = MAX_TEXT): string {
+export function clip(text: string, more?: string, limit = MAX_TEXT): string {
   if (text.length <= limit) return text;
   const half = Math.floor(limit / 2);
   const head = text.slice(0, boundary(text, half));
   const tail = text.slice(boundary(text, text.length - half));
-  return `${head}\n[${text.length - head.length - tail.length} characters left out here. ${more}]\n${tail}`;
+  return `${head}\n[${text.length - head.length - tail.length} characters left out here.${more ? ` ${more}` : ""}]\n${tail}`;
 }
 
 /** `at`, or one less where that would cut a character in two. */

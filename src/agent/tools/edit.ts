@@ -26,11 +26,21 @@ export const edit: Tool = {
     const bytes = await readWhole(context, path);
     if (!Buffer.isBuffer(bytes)) return bytes;
     const places = occurrences(bytes, old);
-    if (places.length === 0) return failed(`\`old\` does not occur in ${path}: read the file again and give the text exactly as it stands there.`);
+    if (places.length === 0)
+      return failed(
+        `\`old\` does not occur in ${path}: read the file again and give the text exactly as it stands there.`,
+      );
     if (places.length > 1 && input.all !== true)
-      return failed(`\`old\` occurs ${places.length} times in ${path}: give more of the text around it, or set \`all\`.`);
+      return failed(
+        `\`old\` occurs ${places.length} times in ${path}: give more of the text around it, or set \`all\`.`,
+      );
     const trouble = await writeWhole(context, path, replaced(bytes, places, old.length, put));
-    return trouble ?? { status: "done", text: `Replaced ${places.length === 1 ? "one occurrence" : `${places.length} occurrences`} in ${path}.` };
+    return (
+      trouble ?? {
+        status: "done",
+        text: `Replaced ${places.length === 1 ? "one occurrence" : `${places.length} occurrences`} in ${path}.`,
+      }
+    );
   },
 };
 

@@ -15,7 +15,9 @@ const TIMEOUT_MS = 60_000;
 
 /** Where the thread's shell is. */
 export async function directoryOf(context: ToolContext): Promise<Buffer> {
-  return context.shell ? fromText(decodeShell(await getBytes(context.store, context.shell)).cwd) : Buffer.from(context.home);
+  return context.shell
+    ? fromText(decodeShell(await getBytes(context.store, context.shell)).cwd)
+    : Buffer.from(context.home);
 }
 
 /** An absolute path, from one that may be relative to the directory of the thread's shell. */
@@ -35,7 +37,9 @@ export async function readWhole(context: ToolContext, path: string): Promise<Buf
   });
   if (done.code !== 0) return unable(`${path} cannot be read`, done, context);
   if (done.output.length > MAX_FILE)
-    return failed(`${path} is larger than ${MAX_FILE >> 20} MiB: read parts of it with bash (head, tail, sed -n, grep).`);
+    return failed(
+      `${path} is larger than ${MAX_FILE >> 20} MiB: read parts of it with bash (head, tail, sed -n, grep).`,
+    );
   return done.output;
 }
 

@@ -27,8 +27,14 @@ export const read: Tool = {
     const path = input.path as string;
     const bytes = await readWhole(context, path);
     if (!Buffer.isBuffer(bytes)) return bytes;
-    if (isBinary(bytes)) return failed(`${path} is binary (${bytes.length} bytes): look at it with bash (file, xxd, strings).`);
-    return numbered(path, bytes, (input.offset as number | undefined) ?? 1, (input.limit as number | undefined) ?? LINES);
+    if (isBinary(bytes))
+      return failed(`${path} is binary (${bytes.length} bytes): look at it with bash (file, xxd, strings).`);
+    return numbered(
+      path,
+      bytes,
+      (input.offset as number | undefined) ?? 1,
+      (input.limit as number | undefined) ?? LINES,
+    );
   },
 };
 
@@ -49,4 +55,6 @@ function numbered(path: string, bytes: Buffer, offset: number, limit: number): T
 }
 
 const narrow = (line: string): string =>
-  line.length <= WIDTH ? line : `${line.slice(0, boundary(line, WIDTH))} [${line.length - WIDTH} more characters in this line]`;
+  line.length <= WIDTH
+    ? line
+    : `${line.slice(0, boundary(line, WIDTH))} [${line.length - WIDTH} more characters in this line]`;

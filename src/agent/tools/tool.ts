@@ -74,7 +74,8 @@ export const schema = (properties: { [name: string]: Property }, optional: reado
 
 /** The input if it fits, else a sentence that says what does not. */
 export function checkInput(tool: Pick<Tool, "name" | "input" | "content">, input: Json): Input | string {
-  if (typeof input !== "object" || input === null || Array.isArray(input)) return `The input of ${tool.name} must be an object.`;
+  if (typeof input !== "object" || input === null || Array.isArray(input))
+    return `The input of ${tool.name} must be an object.`;
   const { properties, required } = tool.input;
   for (const name of required)
     if (input[name] === undefined) return `The input of ${tool.name} lacks ${JSON.stringify(name)}.`;
@@ -94,8 +95,13 @@ function misfit(property: Property, value: Json): string | null {
   const { type, minimum, maximum } = property;
   if (type === "boolean") return typeof value === "boolean" ? null : "true or false";
   if (type === "integer") {
-    const fits = Number.isSafeInteger(value) && (value as number) >= (minimum ?? Number.MIN_SAFE_INTEGER) && (value as number) <= (maximum ?? Number.MAX_SAFE_INTEGER);
-    return fits ? null : `a whole number${minimum === undefined ? "" : ` from ${minimum}`}${maximum === undefined ? "" : ` to ${maximum}`}`;
+    const fits =
+      Number.isSafeInteger(value) &&
+      (value as number) >= (minimum ?? Number.MIN_SAFE_INTEGER) &&
+      (value as number) <= (maximum ?? Number.MAX_SAFE_INTEGER);
+    return fits
+      ? null
+      : `a whole number${minimum === undefined ? "" : ` from ${minimum}`}${maximum === undefined ? "" : ` to ${maximum}`}`;
   }
   return typeof value === "string" ? null : "text";
 }

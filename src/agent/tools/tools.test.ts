@@ -24,9 +24,15 @@ const put = (path: string, content: string | Uint8Array) => writeFileSync(host(p
 async function use(...calls: Array<[tool: string, input: unknown]>): Promise<Array<[status: string, text: string]>> {
   scripted.push({ call: calls.map(([tool, input]) => ({ tool, input })) });
   const before = (await items(scope)).length;
-  const end = await runAgent(scope, { model: rig.script(...scripted), signal: new AbortController().signal, maxTurns: 1 });
+  const end = await runAgent(scope, {
+    model: rig.script(...scripted),
+    signal: new AbortController().signal,
+    maxTurns: 1,
+  });
   expect(end.error).toBeUndefined();
-  return (await items(scope)).slice(before + 1).map((item) => [item.role === "result" ? item.status : "?", textOf(item)]);
+  return (await items(scope))
+    .slice(before + 1)
+    .map((item) => [item.role === "result" ? item.status : "?", textOf(item)]);
 }
 const one = async (tool: string, input: unknown) => (await use([tool, input]))[0]!;
 const lastStep = (): Step => scope.writer.fold.sealed.at(-1)!;
@@ -34,10 +40,13 @@ const resultOf = async (step: Step): Promise<Buffer> => getBytes(rig.store, step
 
 test("a command's output is its result, and its exit code decides about the status", async () => {
   expect(await one("bash", { command: "ls; echo oops >&2" })).toEqual(["done", "auth.js\noops\n"]);
-  expect(lastStep().outcome).toMatchObject({ status: "done", exit: 0 });
+  expect(lastStep().outcome).toMatchObject({ status: "done", code: 0 });
   expect(await one("bash", { command: "true" })).toEqual(["done", "(no output)"]);
-  expect(await one("bash", { command: "printf 'no newline'; exit 3" })).toEqual(["failed", "no newline\n[exit code 3]"]);
-  expect(lastStep().outcome).toMatchObject({ status: "failed", exit: 3 });
+  expect(await one("bash", { command: "printf 'no newline'; exit 3" })).toEqual([
+    "failed",
+    "no newline\n[exit code 3]",
+  ]);
+  expect(lastStep().outcome).toMatchObject({ status: "failed", code: 3 });
   const [status, text] = await one("bash", { command: "kill -9 $$" });
   expect(status).toBe("failed");
   expect(text).toContain("[ended by SIGKILL]");
@@ -51,15 +60,22 @@ test("a command that takes too long is ended, and the model is told how to give 
 
 test("directory, exported variables and functions are carried in the thread; a call that changes none leaves the shell as it was", async () => {
   const shell = () => scope.head().state!.threads.main!.shell;
-  await use(["bash", { command: "mkdir -p sub; cd sub; export X=1; f() { echo hi $X; }" }], ["bash", { command: "pwd; f" }]);
+  await use(
+    ["bash", { command: "mkdir -p sub; cd sub; export X=1; f() { echo hi $X; }" }],
+    ["bash", { command: "pwd; f" }],
+  );
   const [, outcome] = scope.writer.fold.sealed.slice(-2).map((step) => step.outcome);
   expect(textOf((await items(scope)).at(-1))).toBe(`${rig.workspace}/sub\nhi 1\n`);
   expect(outcome!.threads!.main).not.toHaveProperty("shell");
   const carried = shell();
   expect(carried).not.toBeNull();
-  await use(["bash", { command: "cd .." }], ["bash", { command: "cd sub" }], ["bash", { command: "cd - >/dev/null; pwd" }]);
+  await use(
+    ["bash", { command: "cd .." }],
+    ["bash", { command: "cd sub" }],
+    ["bash", { command: "cd - >/dev/null; pwd" }],
+  );
   expect(textOf((await items(scope)).at(-1))).toBe(`${rig.workspace}\n`);
-  await use(["bash", { command: "unset X; unset -f f; cd /; cd " + rig.workspace }]);
+  await use(["bash", { command: `unset X; unset -f f; cd /; cd ${rig.workspace}` }]);
   expect(shell()).not.toBe(carried);
 });
 
@@ -93,9 +109,18 @@ test("read gives parts of a long file and says how to go on; its step keeps the 
   expect(text).toContain(`[${9000 - shown} more lines: go on with offset ${shown + 1}.]`);
   expect(text.length).toBeLessThanOrEqual(MAX_TEXT);
   expect(await resultOf(lastStep())).toEqual(readFileSync(host("long.txt")));
-  expect(await one("read", { path: "long.txt", offset: 8999 })).toEqual(["done", "  8999\tline 8999\n  9000\tline 9000\n"]);
-  expect(await one("read", { path: "long.txt", offset: 2, limit: 1 })).toEqual(["done", "     2\tline 2\n[8998 more lines: go on with offset 3.]\n"]);
-  expect(await one("read", { path: "long.txt", offset: 9001 })).toEqual(["failed", "long.txt has 9000 lines, so nothing is at line 9001."]);
+  expect(await one("read", { path: "long.txt", offset: 8999 })).toEqual([
+    "done",
+    "  8999\tline 8999\n  9000\tline 9000\n",
+  ]);
+  expect(await one("read", { path: "long.txt", offset: 2, limit: 1 })).toEqual([
+    "done",
+    "     2\tline 2\n[8998 more lines: go on with offset 3.]\n",
+  ]);
+  expect(await one("read", { path: "long.txt", offset: 9001 })).toEqual([
+    "failed",
+    "long.txt has 9000 lines, so nothing is at line 9001.",
+  ]);
   put("wide.txt", "x".repeat(100_000));
   expect((await one("read", { path: "wide.txt" }))[1]).toContain("[98000 more characters in this line]");
   put("empty.txt", "");
@@ -149,7 +174,10 @@ test("edit wants exactly one occurrence, unless all are asked for, and leaves th
   expect((await one("edit", { path: "x.bin", old: "a", new: "b" }))[1]).toBe(
     "`old` occurs 3 times in x.bin: give more of the text around it, or set `all`.",
   );
-  expect(await one("edit", { path: "x.bin", old: "a", new: "$&", all: true })).toEqual(["done", "Replaced 3 occurrences in x.bin."]);
+  expect(await one("edit", { path: "x.bin", old: "a", new: "$&", all: true })).toEqual([
+    "done",
+    "Replaced 3 occurrences in x.bin.",
+  ]);
   expect(readFileSync(host("x.bin"))).toEqual(Buffer.from("$&\xff $& \xfe $&", "latin1"));
   expect((await one("edit", { path: "x.bin", old: "", new: "b" }))[1]).toContain("`old` is empty");
   expect((await one("edit", { path: "x.bin", old: "b", new: "b" }))[1]).toContain("nothing would change");
@@ -184,7 +212,9 @@ test("a long output is shortened for the model and kept whole in its step", asyn
   expect(status).toBe("failed");
   expect(text.length).toBeLessThan(MAX_TEXT + 200);
   expect(text).toMatch(/^1\n2\n3\n/);
-  expect(text).toMatch(/characters left out here\. To see them, run it again with the output in a file, and read that in parts\.\]\n/);
+  expect(text).toMatch(
+    /characters left out here\. To see them, run it again with the output in a file, and read that in parts\.\]\n/,
+  );
   expect(text).toMatch(/19999\n20000\n\[exit code 1\]$/);
   const whole = await resultOf(lastStep());
   expect(whole.toString().split("\n")).toHaveLength(20001);

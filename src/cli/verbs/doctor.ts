@@ -1,8 +1,9 @@
 /** `shepherd doctor`: what this machine allows, and what would help. */
 import { existsSync, statSync } from "node:fs";
 import { detect } from "../../scope/exec/abilities.ts";
-import { checkQuota } from "../../trace/quota.ts";
+import { checkQuota, explainQuota } from "../../trace/quota.ts";
 import { storeDirectory } from "../context.ts";
+import { sizeText } from "../size.ts";
 import type { Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -35,7 +36,11 @@ export const verb: Verb = {
     else tell("store", "ok", directory);
     try {
       const quota = await checkQuota(await context.store());
-      tell("room", quota.state === "ok" ? "ok" : quota.state === "warn" ? "limited" : "unfit", quota.text);
+      tell(
+        "room",
+        quota.state === "ok" ? "ok" : quota.state === "warn" ? "limited" : "unfit",
+        quota.state === "ok" ? `${sizeText(quota.used)} of ${sizeText(quota.limit)} used` : explainQuota(quota),
+      );
     } catch (error) {
       tell("room", "unfit", (error as Error).message);
     }

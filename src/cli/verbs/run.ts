@@ -4,7 +4,7 @@ import { freshMain } from "../../run/land.ts";
 import { operate } from "../../run/operate.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { forkScope } from "../../scope/fork.ts";
-import { checkQuota } from "../../trace/quota.ts";
+import { explainQuota, requireRoom } from "../../trace/quota.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { type Land, type Launch, landOf, type Outcome, resumeRun, startRun, tellEnd } from "../launch.ts";
 import { chooseStep, findWorkspace } from "../select.ts";
@@ -38,9 +38,8 @@ export const verb: Verb = {
   run: async (context, flags, args) => {
     const { out, signal } = context;
     const store = await context.store();
-    const quota = await checkQuota(store);
-    if (quota.state === "warn")
-      out.warn(`shepherd: the store is nearly full (${quota.text}); \`shepherd gc\` frees what nothing needs.`);
+    const quota = await requireRoom(store);
+    if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
     const k = count(flags, "count", 1) ?? 1;
     const task = taskOf(context, flags, args);
     const launch: Launch = { store, out, signal, several: k > 1 };

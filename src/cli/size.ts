@@ -1,0 +1,11 @@
+/** Bytes in words, in steps of 1000. */
+export function sizeText(bytes: number): string {
+  if (!Number.isFinite(bytes)) return "unlimited";
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (bytes >= 1000 && unit < units.length - 1) {
+    bytes /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
+}

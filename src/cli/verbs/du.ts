@@ -1,0 +1,48 @@
+/** `shepherd du`: who uses how much of the store. */
+
+import { followers } from "../../scope/followers.ts";
+import { listScopes } from "../../scope/registry.ts";
+import { du } from "../../trace/du.ts";
+import { checkQuota } from "../../trace/quota.ts";
+import { sizeText } from "../size.ts";
+import type { Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "who uses how much of the store",
+  usage: "",
+  details: "`own` is what only that run needs, and what discarding it would free in the end.",
+  run: async (context) => {
+    const { out, signal } = context;
+    const store = await context.store();
+    const progress = out.progress();
+    const report = await du(store, {
+      followers,
+      signal,
+      onProgress: ({ done, total }) => progress.at(`looking at logs: ${done} of ${total}`),
+    }).finally(() => progress.done());
+    const names = new Map((await listScopes(store)).map((scope) => [scope.log, scope.name]));
+    out.line(`${"own".padStart(9)} ${"shared".padStart(9)} ${"log".padStart(9)}  run`);
+    for (const { log, frames, own, shared, objects } of report.logs) {
+      const scope = names.get(log) ?? "(main)";
+      out.object({ scope, log, own, shared, frames, objects });
+      out.line(
+        `${sizeText(own).padStart(9)} ${sizeText(shared).padStart(9)} ${sizeText(frames).padStart(9)}  ${scope}`,
+      );
+    }
+    const quota = await checkQuota(store);
+    const caches = report.caches.reduce((sum, { bytes }) => sum + bytes, 0);
+    out.object({
+      total: report.total,
+      packs: report.packs,
+      unreached: report.unreached,
+      derived: report.derived,
+      caches,
+      limit: Number.isFinite(quota.limit) ? quota.limit : null,
+    });
+    out.line(
+      `${sizeText(report.total)} in all: ${sizeText(report.packs)} content (${sizeText(report.unreached)} of it unreached), ${sizeText(report.derived + caches)} caches.`,
+    );
+    out.line(`The limit is ${sizeText(quota.limit)} (SHEPHERD_QUOTA), ${sizeText(quota.free)} are free on the disk.`);
+    return undefined;
+  },
+};

@@ -1,0 +1,81 @@
+/** `shepherd forget`: destroy bytes for good. */
+
+import { followers } from "../../scope/followers.ts";
+import { target } from "../../trace/bytes.ts";
+import { findContaining } from "../../trace/containing.ts";
+import { forget } from "../../trace/forget.ts";
+import type { Hash } from "../../trace/ports.ts";
+import { readContentIds } from "../../world/content-ids.ts";
+import { lookup } from "../../world/lookup.ts";
+import { askYesNo } from "../ask.ts";
+import { Exit } from "../errors.ts";
+import { chooseStep } from "../select.ts";
+import { text, type Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "destroy bytes for good",
+  usage: "--containing TEXT | [RUN] STEP PATH | OBJECT…",
+  options: {
+    containing: { type: "string", value: "TEXT", help: "every object of the store that contains this text" },
+    reason: { type: "string", value: "WHY", help: "kept with the tombstone" },
+    yes: { type: "boolean", short: "y", help: "do not ask" },
+    "dry-run": { type: "boolean", help: "only list what would be destroyed" },
+  },
+  details:
+    "Cannot be undone. Steps and commits keep their ids; a state that needs what was forgotten is restored without it, says so, and exits with 3. " +
+    "Your own directory and its .git are not touched: bytes that are there come into the store again with the next run.",
+  examples: ["shepherd forget --containing sk-live-1234", "shepherd forget 6 .env"],
+  run: async (context, flags, args) => {
+    const { out, signal } = context;
+    const store = await context.store();
+    const ids = new Set<Hash>();
+    const needle = text(flags, "containing");
+    const progress = out.progress();
+    if (needle !== undefined) {
+      if (needle.length < 4)
+        throw new Exit(2, "--containing takes at least 4 characters, or it would match nearly everything.");
+      const inJson = JSON.stringify(needle).slice(1, -1);
+      const needles = [...new Set([needle, inJson])].map((each) => Buffer.from(each));
+      for await (const id of findContaining(store, needles, {
+        followers,
+        signal,
+        onProgress: ({ done, total }) => progress.at(`searching: ${done} of ${total}`),
+      }))
+        ids.add(id);
+    } else if (args.length > 0 && args.every((word) => /^[0-9a-f]{64}$/.test(word))) for (const id of args) ids.add(id);
+    else {
+      if (args.length < 2)
+        throw new Exit(
+          2,
+          "What is to be forgotten? shepherd forget --containing TEXT, or shepherd forget [RUN] STEP PATH",
+        );
+      const { revision } = await chooseStep(context, args.slice(0, -1), "shepherd forget [RUN] STEP PATH");
+      const entry = await lookup(
+        store.objects,
+        target(revision.sealed.state.roots.workspace),
+        Buffer.from(args.at(-1)!),
+      );
+      if (!entry || entry.type === "d")
+        throw new Exit(2, `There was no file ${JSON.stringify(args.at(-1))} at step ${revision.step.n}.`);
+      for (const id of await readContentIds(store.objects, entry)) ids.add(id);
+    }
+    progress.done();
+    if (ids.size === 0) {
+      out.line("Nothing in the store contains that.");
+      return undefined;
+    }
+    for (const id of ids) out.object({ id, dryRun: flags["dry-run"] === true });
+    if (flags["dry-run"]) {
+      out.line(`Would destroy ${ids.size} object${ids.size === 1 ? "" : "s"}.`);
+      return undefined;
+    }
+    if (!flags.yes && !(await askYesNo(`Destroy ${ids.size} object${ids.size === 1 ? "" : "s"} for good?`)))
+      throw new Exit(3, "Nothing was destroyed: add --yes to go on without being asked.");
+    const report = await forget(store, [...ids], { reason: text(flags, "reason") ?? "", signal });
+    out.object({ forgotten: report.forgotten, records: report.records, bytes: report.bytes });
+    out.line(
+      `Destroyed ${ids.size} object${ids.size === 1 ? "" : "s"} (${report.records} records, ${report.bytes} bytes).`,
+    );
+    return undefined;
+  },
+};

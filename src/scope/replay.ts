@@ -1,0 +1,65 @@
+/** Replay: all commits of a log computed anew from its frames and objects. A fold: no model is asked, no tool runs. */
+import { linksIn, parseLink } from "../trace/bytes.ts";
+import { Forgotten } from "../trace/objects.ts";
+import type { Link } from "../trace/ports.ts";
+import { type Step, startFold } from "../trace/seal.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { followers } from "./followers.ts";
+
+export interface Replay {
+  steps: number;
+  commits: number;
+  objects: number;
+  /** What does not hold: one sentence each. */
+  wrong: string[];
+  /** Commits in the order of sealing. */
+  sealed: readonly Step[];
+}
+
+/** Recomputes every commit of a log, and reads every object that its frames name, checking each against its hash. */
+export async function replayLog(
+  store: EmbeddedStore,
+  log: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<Replay> {
+  const header = await store.logs.header(log);
+  if (!header) throw new Error(`There is no log ${log} in this store.`);
+  const wrong: string[] = [];
+  const seen = new Set<Link>();
+  const fold = startFold(header);
+
+  const check = async (first: Link, of: string): Promise<void> => {
+    const stack = [first];
+    for (let at = stack.pop(); at; at = stack.pop()) {
+      if (seen.has(at)) continue;
+      seen.add(at);
+      const { kind, id } = parseLink(at)!;
+      // Conversations follow from the frames: they are computed here, not read.
+      if (kind === "items") continue;
+      try {
+        const bytes = await store.objects.get(id);
+        if (!bytes) wrong.push(`${of} names the object ${id.slice(0, 12)}, which is missing or damaged.`);
+        else if (kind !== "blob") stack.push(...followers[kind](bytes));
+      } catch (error) {
+        if (!(error instanceof Forgotten))
+          wrong.push(`${of} names the object ${id.slice(0, 12)}: ${(error as Error).message}`);
+      }
+    }
+  };
+
+  let frames = 0;
+  for await (const { frame, hash } of store.logs.readFrom(log, null)) {
+    if (frames++ % 256 === 0) options.signal?.throwIfAborted();
+    for (const step of fold.push(frame, hash)) {
+      const kept = await store.derived.get(step.sealed!.id).catch(() => null);
+      // The cache may lack it; what it holds verifies itself by its hash.
+      if (kept === null && (await store.derived.has([step.sealed!.id]))[0])
+        wrong.push(`The cached commit of step ${step.n} is damaged.`);
+    }
+    for (const link of linksIn([frame.facts, frame.carry ?? null])) await check(link, `Frame ${frame.seq}`);
+  }
+  const { damage, stray } = await store.logs.inspect(log);
+  for (const each of damage) wrong.push(`Bytes ${each.offset} to ${each.end} of the log form no frame.`);
+  if (stray.length > 0 && damage.length > 0) wrong.push(`${stray.length} frames behind the damage do not count.`);
+  return { steps: fold.steps.size, commits: fold.sealed.length, objects: seen.size, wrong, sealed: fold.sealed };
+}
