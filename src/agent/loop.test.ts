@@ -207,9 +207,7 @@ test("a recorded request can be rebuilt when all that follows from the logs was 
 
 test("a model call that fails before its first block is attempted again, as parts of its step", async () => {
   const scope = await rig.start();
-  const fails = async function* () {
-    throw new Error("connection reset");
-  };
+  const fails = () => stream(Promise.reject(new Error("connection reset")));
   const model = portOf(fails, fails, () => stream(text("here"), end));
   const seen: string[] = [];
   const onEvent: AgentOptions["onEvent"] = (event) =>
@@ -299,6 +297,17 @@ test("a port that hangs and passes over the signal does not hold up an abort", a
   control.abort();
   expect(await waits).toEqual({ stopped: "aborted" });
   expect(step(scope, 1).outcome!.status).toBe("aborted");
+});
+
+test("a call of a tool that does not exist keeps its place among the results of its turn", async () => {
+  const scope = await rig.start();
+  const slow = tool("slow", "exclusive", () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))));
+  const model = rig.script({ call: [{ tool: "slow" }, { tool: "none" }, { tool: "slow" }] }, { say: "done" });
+  expect(await run(scope, model, { tools: [slow] })).toMatchObject({ stopped: "done" });
+  expect(shape(await items(scope)).slice(2, 5)).toEqual(["call_1_1=done", "call_1_2=failed", "call_1_3=done"]);
+  expect(await run(await rig.start("other", { name: "other" }), model, { tools: [] })).toMatchObject({
+    stopped: "done",
+  });
 });
 
 test("an abort ends what runs and says so; what waits keeps only its intent, and both go on later", async () => {

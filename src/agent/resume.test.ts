@@ -422,7 +422,7 @@ test("a model call in doubt is attempted again as its own step, unless another m
   const start = async (name: string): Promise<LiveScope> => {
     const first = await rig.start("fix it", { name, store: dyingStore(rig.store, 3) });
     const control = new AbortController();
-    first.writer.watch(() => setTimeout(() => control.abort(), 20));
+    first.writer.watch(() => setImmediate(() => control.abort()));
     await run(first, wait, { signal: control.signal });
     return rig.drive(name, { store: await rig.successor() });
   };

@@ -1,10 +1,10 @@
 /** What a verb gets: the store, opened at first use and closed at the end. */
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
+import { followers } from "../scope/followers.ts";
 import { isReadOnly } from "../trace/disk.ts";
 import { type EmbeddedStore, openStore } from "../trace/store.ts";
 import { openWriters, type Writers } from "../trace/writers.ts";
-import { followers } from "../scope/followers.ts";
 import type { Output } from "./output.ts";
 import type { Context } from "./verb.ts";
 

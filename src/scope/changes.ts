@@ -3,6 +3,8 @@ import type { Hash } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { readContent } from "../world/content.ts";
 import { type Change, diffTrees } from "../world/diff.ts";
+import { countLines } from "../world/hunks.ts";
+import { isBinary } from "../world/lines.ts";
 import type { Entry } from "../world/tree.ts";
 
 export interface ChangeCount {
@@ -29,26 +31,22 @@ export async function countChanges(store: EmbeddedStore, a: Hash | null, b: Hash
     if (count.files > MOST_FILES) continue;
     const sides = await textsOf(store, change);
     if (!sides) continue;
-    const { diffLines } = await import("diff");
-    // A bound on the work; what takes longer is not counted.
-    const parts = diffLines(sides.before, sides.after, { timeout: 200 });
-    for (const part of parts ?? []) {
-      if (part.added) count.added += part.count;
-      if (part.removed) count.removed += part.count;
-    }
+    const { added, removed } = countLines(sides.before, sides.after);
+    count.added += added;
+    count.removed += removed;
   }
   return count;
 }
 
 /** Both sides of a change as text; null where one is binary or too large. */
-export async function textsOf(store: EmbeddedStore, change: Change): Promise<{ before: string; after: string } | null> {
+export async function textsOf(store: EmbeddedStore, change: Change): Promise<{ before: Buffer; after: Buffer } | null> {
   const before = await textOf(store, change.before);
   const after = await textOf(store, change.after);
   return before === null || after === null ? null : { before, after };
 }
 
-async function textOf(store: EmbeddedStore, entry: Entry | undefined): Promise<string | null> {
-  if (!entry || entry.type === "d") return "";
+async function textOf(store: EmbeddedStore, entry: Entry | undefined): Promise<Buffer | null> {
+  if (!entry || entry.type === "d") return Buffer.alloc(0);
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const part of readContent(store.objects, entry.type, entry.id)) {
@@ -57,5 +55,5 @@ async function textOf(store: EmbeddedStore, entry: Entry | undefined): Promise<s
     parts.push(part);
   }
   const bytes = Buffer.concat(parts);
-  return bytes.subarray(0, 8000).includes(0) ? null : bytes.toString("utf8");
+  return isBinary(bytes) ? null : bytes;
 }

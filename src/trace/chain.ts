@@ -2,7 +2,7 @@
 import { decodeJson, encodeJson, isHash, sha256 } from "./bytes.ts";
 import type { Disk } from "./disk.ts";
 import { checkFrame, checkState, type Frame, isCarry } from "./frame.ts";
-import type { Hash, Json, LogHeader } from "./ports.ts";
+import { type Hash, type Json, type LogHeader, MAX_OBJECT } from "./ports.ts";
 import type { Damage } from "./record.ts";
 import { NewerFormat, openSegment, type Segment } from "./segment.ts";
 
@@ -37,22 +37,26 @@ const hashes = new WeakMap<Frame, Hash>();
 /** A frame as it will be read again, which nobody else can change any more. Throws on what cannot be written. */
 export function makeFrame(draft: unknown): Frame {
   const bytes = encodeJson(draft);
-  const frame = checkFrame(JSON.parse(bytes.toString()) as Json);
-  if (typeof frame === "string") throw new Error(`A frame that ${frame} cannot be written.`);
-  encoded.set(frame, bytes);
-  return frame;
+  return writable(JSON.parse(bytes.toString()) as Json, bytes);
 }
 
-/** Canonical bytes of a frame. A frame does not change once it is made. */
+/** Canonical bytes of a frame, which does not change once it is made. Throws on what could not be read again. */
 export function encodeFrame(frame: Frame): Buffer {
   let bytes = encoded.get(frame);
   if (!bytes) {
     bytes = encodeJson(frame);
-    const wrong = checkFrame(frame as unknown as Json);
-    if (typeof wrong === "string") throw new Error(`A frame that ${wrong} cannot be written.`);
-    encoded.set(frame, bytes);
+    writable(frame as unknown as Json, bytes);
   }
   return bytes;
+}
+
+function writable(value: Json, bytes: Buffer): Frame {
+  const frame = checkFrame(value);
+  if (typeof frame === "string") throw new Error(`A frame that ${frame} cannot be written.`);
+  if (bytes.length > MAX_OBJECT)
+    throw new Error(`A frame of ${bytes.length} bytes is over the limit of ${MAX_OBJECT}: put what is large into an object.`);
+  encoded.set(frame, bytes);
+  return frame;
 }
 
 /** By which the next frame names this one. */

@@ -13,39 +13,45 @@ export type Piece = ({ what: "record" } & Found) | ({ what: "damage"; shape: Sha
 
 /** All pieces from `offset` to the present end of the file, in order, without gaps. */
 export function* pieces(file: DiskFile, offset: number): Generator<Piece> {
-  let at = offset;
-  while (at >= 0) {
+  const budget = { left: GUESSES };
+  for (let at = offset, again = true; again; ) {
+    again = false;
     let bad: Damage | null = null;
-    let next = -1;
     for (const record of scan(file, at, (damage) => (bad = damage))) {
-      if (bad) {
-        const damage = shaped(file, bad);
-        yield damage;
-        // What looks like records inside of a broken one is its content.
-        if (damage.end !== record.offset) {
-          next = damage.end;
-          bad = null;
-          break;
-        }
-      }
+      if (bad) at = yield* parts(file, bad, budget);
       bad = null;
+      // What looks like records inside of a broken one is its content.
+      if (at > record.offset) {
+        again = true;
+        break;
+      }
       at = record.end;
       yield { what: "record", ...record };
     }
+    if (again) continue;
     const size = file.size();
     // A rest that is too short for a record, or one that grew while it was looked at.
-    if (next < 0 && !bad && at < size && size - at < RECORD_HEAD) bad = { offset: at, end: size };
-    if (bad) {
-      const damage = shaped(file, bad);
-      yield damage;
-      if (damage.end < (bad as Damage).end) next = damage.end;
-    }
-    at = next;
+    if (!bad && at < size && size - at < RECORD_HEAD) bad = { offset: at, end: size };
+    if (bad) yield* parts(file, bad, budget);
   }
 }
 
-/** Damage with its shape, and with the bounds of the one record that it was, where that can be told. */
-function shaped(file: DiskFile, { offset, end }: Damage): Piece & { what: "damage" } {
+/** The pieces that some damage consists of; gives where the last of them ends, which can be behind it. */
+function* parts(file: DiskFile, { offset, end }: Damage, budget: { left: number }): Generator<Piece, number> {
+  let at = offset;
+  while (at < end) {
+    const piece = shaped(file, { offset: at, end }, budget);
+    yield piece;
+    at = piece.end;
+  }
+  return at;
+}
+
+/** So many places are looked at for heads with a flipped bit: somebody can forge a file that is full of what looks like them. */
+const GUESSES = 20_000;
+
+/** The first piece of some damage, with its shape: the one record that it was, where that can be told, or all up to the next head. */
+function shaped(file: DiskFile, { offset, end }: Damage, budget: { left: number }): Piece & { what: "damage" } {
   const head = file.read(offset, RECORD_HEAD);
   const length = lengthOf(head);
   const last = offset + RECORD_HEAD + (length ?? 0);
@@ -54,6 +60,7 @@ function shaped(file: DiskFile, { offset, end }: Damage): Piece & { what: "damag
     const follows = last === size || lengthOf(file.read(last, RECORD_HEAD)) !== null;
     if (follows || unflip(file.read(offset, last - offset))) return { what: "damage", offset, end: last, shape: "broken" };
   }
+  end = nextHead(file, offset + 1, end, budget);
   const started = length === null ? isStart(head, end - offset) : last > end;
   return { what: "damage", offset, end, shape: started || isZero(file, offset, end) ? "torn" : "broken" };
 }
@@ -61,6 +68,22 @@ function shaped(file: DiskFile, { offset, end }: Damage): Piece & { what: "damag
 /** The length that a record's head tells, also if one bit of it is flipped; null if it is no head. */
 const lengthOf = (head: Buffer): number | null => unflipHead(head)?.bytes.readUInt32LE(4) ?? null;
 
+/** Where the next head lies in some damage, maybe with a flipped bit; `end` if there is none. */
+function nextHead(file: DiskFile, from: number, end: number, budget: { left: number }): number {
+  for (let at = from; at + RECORD_HEAD <= end; at += WINDOW) {
+    const bytes = file.read(at, Math.min(WINDOW + RECORD_HEAD, end - at));
+    for (let i = 0; i < WINDOW && i + RECORD_HEAD <= bytes.length; i++) {
+      if (bytes[i] !== MAGIC[0] && bytes[i + 1] !== MAGIC[1]) continue;
+      let same = 0;
+      for (let byte = 0; byte < MAGIC.length; byte++) if (bytes[i + byte] === MAGIC[byte]) same++;
+      if (same < MAGIC.length - 1 || budget.left-- <= 0) continue;
+      if (lengthOf(bytes.subarray(i, i + RECORD_HEAD)) !== null) return at + i;
+    }
+  }
+  return end;
+}
+
+const WINDOW = 1 << 18;
 const isStart = (head: Buffer, length: number): boolean =>
   length < RECORD_HEAD && MAGIC.every((byte, i) => i >= head.length || head[i] === byte);
 

@@ -57,7 +57,7 @@ interface Seen {
 type Make = (s: Seen) => Command[];
 const each = <T>(s: Seen, make: (name: Name, t: Trace, live: NonNullable<Scope["live"]>) => T[]): T[] =>
   s.up.flatMap((u) => make(...u));
-const threadsOf = (t: Trace): string[] => ["main", ...pending(t).flatMap((s) => innerThread(t, s) ?? [])];
+const threadsOf = (t: Trace): string[] => ["main", "aside", ...pending(t).flatMap((s) => innerThread(t, s) ?? [])];
 const when = <T>(condition: boolean, value: T): T[] => (condition ? [value] : []);
 const calls = (t: Trace) => pending(t).filter(isCall);
 const numbers = (t: Trace): number[] => Array.from({ length: t.first + t.steps.length }, (_, n) => n);

@@ -73,9 +73,12 @@ export function innerThread(t: Trace, s: Step): string | undefined {
   return `${thread}/${said + (streams ? 1 : 0)}.${of}`;
 }
 
-/** The container in which a thread runs: undefined for the scope's own, null if there is none pending. */
+/**
+ * The container in which a thread runs, null if there is none pending; undefined for the scope's own threads: `main`, and any other without
+ * a slash ("a request that continues no thread is a thread of its own").
+ */
 export function containerOf(t: Trace, thread: string): number | undefined | null {
-  if (thread === "main") return undefined;
+  if (!thread.includes("/")) return undefined;
   return pending(t).find((s) => innerThread(t, s) === thread)?.n ?? null;
 }
 

@@ -143,11 +143,11 @@ export async function* stream(...events: Array<ModelEvent | Promise<unknown>>): 
   }
 }
 
-/** A tool of the tests, without a sandbox. */
+/** A tool of the tests, without a sandbox. What it gives is the text, or part, of its result. */
 export function tool(
   name: string,
   lock: Tool["lock"],
-  run: (input: { [key: string]: unknown }, signal: AbortSignal) => Promise<Partial<ToolResult> | string | undefined>,
+  run: (input: { [key: string]: unknown }, signal: AbortSignal) => Promise<unknown>,
 ): Tool {
   return {
     name,
@@ -160,7 +160,11 @@ export function tool(
     tier: "reversible",
     run: async (input, { signal }) => {
       const result = await run(input, signal);
-      return { status: "done", text: "ok", ...(typeof result === "string" ? { text: result } : result) };
+      return {
+        status: "done",
+        text: "ok",
+        ...(typeof result === "string" ? { text: result } : (result as Partial<ToolResult>)),
+      };
     },
   };
 }

@@ -25,7 +25,10 @@ export async function inTemporary<T>(body: (dir: string) => Promise<T> | T): Pro
 export function wipe(path: string): void {
   const stat = fs.lstatSync(b(path), { throwIfNoEntry: false });
   if (!stat) return;
-  if (!stat.isDirectory()) return fs.unlinkSync(b(path));
+  if (!stat.isDirectory()) {
+    fs.unlinkSync(b(path));
+    return;
+  }
   fs.chmodSync(b(path), 0o700);
   for (const name of fs.readdirSync(b(path), "latin1")) wipe(`${path}/${name}`);
   fs.rmdirSync(b(path));
@@ -85,7 +88,8 @@ export type Op =
   | { op: "overwrite" | "append"; path: string; content: string }
   | { op: "link"; path: string; target: string }
   | { op: "mkdir" | "remove"; path: string }
-  | { op: "rename" | "hardlink" | "swap"; path: string; to: string }
+  | { op: "swap"; path: string }
+  | { op: "rename" | "hardlink"; path: string; to: string }
   | { op: "chmod"; path: string; mode: number }
   | { op: "touch"; path: string; ns: bigint };
 
@@ -97,11 +101,12 @@ const oneOp: fc.Arbitrary<Op> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
-      op: fc.constantFrom("rename" as const, "rename" as const, "hardlink" as const, "swap" as const),
+      op: fc.constantFrom("rename" as const, "rename" as const, "hardlink" as const),
       path,
       to: path,
     }),
   },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("swap" as const), path }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("chmod" as const), path, mode }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("touch" as const), path, ns: time }) },
 );
@@ -124,59 +129,42 @@ function one(root: string, op: Op): void {
   const full = b(`${root}/${op.path}`);
   if (!isInside(root, op.path) || ("to" in op && !isInside(root, op.to))) return;
   const isLink = fs.lstatSync(full, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
-  switch (op.op) {
-    case "write": {
-      makeParents(root, op.path);
-      if (isLink) return;
-      fs.writeFileSync(full, b(op.content));
-      return fs.chmodSync(full, op.mode);
-    }
-    case "overwrite": {
-      if (isLink) return;
-      // The same size and, afterwards, the same time: only the time of change tells.
-      const stat = fs.lstatSync(full);
-      const bytes = Buffer.alloc(stat.size, b(op.content || "z"));
-      const fd = fs.openSync(full, "r+");
-      fs.writeSync(fd, bytes, 0, bytes.length, 0);
-      fs.futimesSync(fd, stat.atimeMs / 1000, stat.mtimeMs / 1000);
-      return fs.closeSync(fd);
-    }
-    case "append":
-      return isLink ? undefined : fs.appendFileSync(full, b(op.content), { flag: "r+" });
-    case "link": {
-      makeParents(root, op.path);
-      return fs.symlinkSync(b(op.target), full);
-    }
-    case "mkdir": {
-      makeParents(root, op.path);
-      return fs.mkdirSync(full);
-    }
-    case "remove":
-      return wipe(`${root}/${op.path}`);
-    case "rename": {
-      makeParents(root, op.to);
-      return fs.renameSync(full, b(`${root}/${op.to}`));
-    }
-    case "swap": {
-      // What was a file becomes a directory that holds it, and the other way round.
-      const between = b(`${root}/between`);
-      fs.renameSync(full, between);
-      if (fs.lstatSync(between).isDirectory()) {
-        wipe(`${root}/between`);
-        return fs.writeFileSync(full, "was a directory");
-      }
-      fs.mkdirSync(full);
-      return fs.renameSync(between, b(`${root}/${op.path}/inner`));
-    }
-    case "hardlink": {
-      makeParents(root, op.to);
-      return fs.linkSync(full, b(`${root}/${op.to}`));
-    }
-    case "chmod":
-      return isLink ? undefined : fs.chmodSync(full, op.mode);
-    case "touch":
-      return fs.lutimesSync(full, "1", String(Number(op.ns / 1000n) / 1e6));
+  // These would go through a link.
+  if (isLink && ["write", "overwrite", "append", "chmod"].includes(op.op)) return;
+  if (op.op === "write" || op.op === "link" || op.op === "mkdir") makeParents(root, op.path);
+  if (op.op === "rename" || op.op === "hardlink") makeParents(root, op.to);
+  if (op.op === "write") {
+    fs.writeFileSync(full, b(op.content));
+    fs.chmodSync(full, op.mode);
+  } else if (op.op === "overwrite") {
+    // The same size and, afterwards, the same time: only the time of change tells.
+    const stat = fs.lstatSync(full);
+    const fd = fs.openSync(full, "r+");
+    fs.writeSync(fd, Buffer.alloc(stat.size, b(op.content || "z")));
+    fs.futimesSync(fd, stat.atimeMs / 1000, stat.mtimeMs / 1000);
+    fs.closeSync(fd);
+  } else if (op.op === "append") fs.appendFileSync(full, b(op.content), { flag: "r+" });
+  else if (op.op === "link") fs.symlinkSync(b(op.target), full);
+  else if (op.op === "mkdir") fs.mkdirSync(full);
+  else if (op.op === "remove") wipe(`${root}/${op.path}`);
+  else if (op.op === "rename") fs.renameSync(full, b(`${root}/${op.to}`));
+  else if (op.op === "hardlink") fs.linkSync(full, b(`${root}/${op.to}`));
+  else if (op.op === "chmod") fs.chmodSync(full, op.mode);
+  else if (op.op === "touch") fs.lutimesSync(full, "1", String(Number(op.ns / 1000n) / 1e6));
+  else swap(root, op.path, full);
+}
+
+/** What was a file becomes a directory that holds it; what was a directory becomes a file. */
+function swap(root: string, path: string, full: Buffer): void {
+  const between = b(`${root}/between`);
+  fs.renameSync(full, between);
+  if (fs.lstatSync(between).isDirectory()) {
+    wipe(`${root}/between`);
+    fs.writeFileSync(full, "was a directory");
+    return;
   }
+  fs.mkdirSync(full);
+  fs.renameSync(between, b(`${root}/${path}/inner`));
 }
 
 function makeParents(root: string, path: string): void {

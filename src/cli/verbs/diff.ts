@@ -7,9 +7,11 @@ import { before, readLog } from "../../scope/view.ts";
 import { target } from "../../trace/bytes.ts";
 import type { Hash } from "../../trace/ports.ts";
 import { diffTrees } from "../../world/diff.ts";
+import { hunks } from "../../world/hunks.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
 import { masked } from "../mask.ts";
+import { plain } from "../output.ts";
 import { chooseRun, chooseStep } from "../select.ts";
 import type { Context, Verb } from "../verb.ts";
 
@@ -53,13 +55,12 @@ export const verb: Verb = {
         out.line("  (binary, or too large to show)");
         continue;
       }
-      const { structuredPatch } = await import("diff");
-      for (const hunk of structuredPatch(path, path, texts.before, texts.after).hunks) {
+      for (const hunk of hunks(texts.before, texts.after)) {
         out.line(out.style("cyan", `@@ -${hunk.oldStart},${hunk.oldLines} +${hunk.newStart},${hunk.newLines} @@`));
-        for (const line of hunk.lines) {
-          const shown = masked(line).replace(/\r$/, "␍");
+        for (const { sign, bytes } of hunk.lines) {
+          const line = plain(masked(bytes.toString().replace(/\r?\n$/, "")));
           out.line(
-            line.startsWith("+") ? out.style("green", shown) : line.startsWith("-") ? out.style("red", shown) : shown,
+            sign === "+" ? out.style("green", `+${line}`) : sign === "-" ? out.style("red", `-${line}`) : ` ${line}`,
           );
         }
       }

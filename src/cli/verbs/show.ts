@@ -56,6 +56,10 @@ export const verb: Verb = {
         ).split("\n"))
           out.line(`  ${plain(masked(line))}`);
     }
+    if (items.length === 0 && step.outcome?.result) {
+      out.line();
+      for (const line of (await readable(store, step.outcome.result)).split("\n")) out.line(`  ${plain(masked(line))}`);
+    }
     return undefined;
   },
 };
