@@ -90,6 +90,7 @@ async function main(argv: string[]): Promise<number> {
     if (process.env.SHEPHERD_DEBUG) out.warn(String((error as Error)?.stack ?? error));
     return code;
   } finally {
+    out.flush();
     await context?.close();
   }
 }

@@ -15,6 +15,8 @@ export interface Output {
   object(value: object): void;
   /** A line on standard error. */
   warn(text: string): void;
+  /** Writes out what was told. */
+  flush(): void;
   /** Shows how far long work is, from 300 ms on; on a terminal only, in one line that `done` removes. */
   progress(): Progress;
 }
@@ -32,20 +34,36 @@ export interface Streams {
 export function makeOutput(json: boolean, { stdout, stderr }: Streams = process): Output {
   const terminal = stdout.isTTY === true;
   const coloured = terminal && !process.env.NO_COLOR && process.env.TERM !== "dumb";
+  // Many lines are few writes; each is out by the end of the turn of the event loop in which it was told.
+  let held: string[] = [];
+  let size = 0;
+  const flush = (): void => {
+    if (held.length > 0) stdout.write(held.join(""));
+    held = [];
+    size = 0;
+  };
+  const write = (line: string): void => {
+    if (held.length === 0) setImmediate(flush);
+    held.push(line, "\n");
+    size += line.length;
+    if (size > 1 << 16) flush();
+  };
   return {
     json,
     terminal,
     width: stdout.columns ?? 80,
     style: (style, text) => (coloured ? styleText(style, text, { validateStream: false }) : text),
     line: (text = "") => {
-      if (!json) stdout.write(`${text}\n`);
+      if (!json) write(text);
     },
     object: (value) => {
-      if (json) stdout.write(`${JSON.stringify(value)}\n`);
+      if (json) write(JSON.stringify(value));
     },
     warn: (text) => {
+      flush();
       stderr.write(`${text}\n`);
     },
+    flush,
     progress: () => makeProgress(stderr),
   };
 }

@@ -124,19 +124,19 @@ const MARKS: { [status: string]: [string, Parameters<Output["style"]>[0]] } = {
   intent: ["… running", "cyan"],
 };
 
-/** One line for a terminal of `width` columns. */
+/** One line for a terminal of `width` columns; through a pipe nothing is cut. */
 export function formatRow(row: Row, out: Output, graph = "*"): string {
   const n = String(row.n).padStart(3);
   const id = (row.id ?? "·······").slice(0, 7);
+  const kind = row.kind.padEnd(7);
   const [mark, style] = MARKS[row.status] ?? [row.status, "yellow"];
   const { changes } = row;
   const delta =
     changes && changes.files > 0
       ? `  ${changes.files === 1 ? "" : `${changes.files} files `}+${changes.added} -${changes.removed}`
       : "";
-  const tail = `${delta}${mark ? `  ${mark}` : ""}`;
-  const head = `${graph} ${n}  ${id}  ${row.kind.padEnd(7)} · `;
-  const room = Math.max(10, out.width - head.length - tail.length);
-  const summary = out.terminal ? clip(row.summary, room) : row.summary;
-  return `${graph} ${out.style("bold", n)}  ${out.style("yellow", id)}  ${out.style("cyan", row.kind.padEnd(7))} · ${summary}${out.style("dim", delta)}${mark ? `  ${out.style(style, mark)}` : ""}`;
+  if (!out.terminal) return `${graph} ${n}  ${id}  ${kind} · ${row.summary}${delta}${mark ? `  ${mark}` : ""}`;
+  const fixed = graph.length + 1 + n.length + 2 + 7 + 2 + kind.length + 3 + delta.length + (mark ? mark.length + 2 : 0);
+  const summary = clip(row.summary, Math.max(10, out.width - fixed));
+  return `${graph} ${out.style("bold", n)}  ${out.style("yellow", id)}  ${out.style("cyan", kind)} · ${summary}${out.style("dim", delta)}${mark ? `  ${out.style(style, mark)}` : ""}`;
 }

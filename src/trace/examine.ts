@@ -85,7 +85,7 @@ function nextHead(file: DiskFile, from: number, end: number, budget: { left: num
 
 const WINDOW = 1 << 18;
 const isStart = (head: Buffer, length: number): boolean =>
-  length < RECORD_HEAD && MAGIC.every((byte, i) => i >= head.length || head[i] === byte);
+  length < RECORD_HEAD && MAGIC.every((byte, i) => i >= length || head[i] === byte);
 
 function isZero(file: DiskFile, offset: number, end: number): boolean {
   for (let at = offset; at < end; at += 1 << 16)

@@ -98,7 +98,7 @@ export function openRecovery({ disk, directory, objects, refs, leases, me, follo
   };
 
   const underLease = async (log: string): Promise<number | null> => {
-    for (const since = performance.now(); ; await pause()) {
+    for (let wait = 1, since = performance.now(); ; wait = await pause(wait)) {
       if (await isDone(log)) return null;
       const epoch = await leases.acquire("recover");
       if (epoch !== null) {
@@ -133,7 +133,7 @@ export function openRecovery({ disk, directory, objects, refs, leases, me, follo
 }
 
 const nothing = (): [] => [];
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
+const pause = (ms: number): Promise<number> => new Promise((resolve) => setTimeout(resolve, ms, Math.min(2 * ms, 50)));
 
 function parseMark(value: string | undefined): Mark {
   try {

@@ -19,9 +19,8 @@ export function leftOuts(root: string, exclude: readonly Buffer[] = []): LeftOut
     if (inside === "") return;
     const cut = inside.lastIndexOf("/");
     const parent = cut < 0 ? "" : inside.slice(0, cut);
-    let names = found.get(parent);
-    if (!names) found.set(parent, (names = new Map()));
-    names.set(inside.slice(cut + 1), why);
+    const names = found.get(parent) ?? new Map<string, LeftOut>();
+    found.set(parent, names.set(inside.slice(cut + 1), why));
   };
   const base = root.endsWith("/") ? root : `${root}/`;
   for (const path of exclude) add(base, bytesOf(path), "excluded");

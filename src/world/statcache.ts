@@ -80,8 +80,8 @@ const places = new WeakMap<DirRecord, Map<string, number>>();
 
 /** For each name its row. */
 export function placesIn(record: DirRecord): Map<string, number> {
-  let found = places.get(record);
-  if (!found) places.set(record, (found = new Map(namesOf(record).map((name, at) => [name, at]))));
+  const found = places.get(record) ?? new Map(namesOf(record).map((name, at) => [name, at]));
+  places.set(record, found);
   return found;
 }
 

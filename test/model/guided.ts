@@ -343,52 +343,6 @@ function plan(s: Seen, t: Trace): string[] {
 }
 const partial = (s: Seen): { partial?: true } => (s.sys.forgotten.length && s.d.chance(60) ? { partial: true } : {});
 
-/** Something that is likely to be refused: any kind, with arguments drawn blindly. */
-function blind(s: Seen): Command {
-  const workers = s.all.filter((name) => name !== "main");
-  const scope = s.d.chance(15) || workers.length === 0 ? s.d.of(["nowhere", "main"]) : s.d.of(workers);
-  const t = s.sys.scopes[scope] && traceOf(s.sys, scope);
-  const open = t ? pending(t).map((x) => x.n) : [];
-  const n = open.length && s.d.chance(50) ? s.d.of(open) : s.d.int(9);
-  const thread = s.d.of(["main", "main", "main/1.0"]);
-  const edit = anyEdit(s.d);
-  const any: readonly Command[] = [
-    { do: "ask", scope, thread },
-    { do: "block", scope, thread, block: anyBlock(s.d) },
-    { do: "answer", scope, thread },
-    { do: "call", scope, thread, of: s.d.int(3) },
-    { do: "nest", scope, inside: n, call: anyCall(s.d) },
-    { do: "allow", scope, n },
-    { do: "deny", scope, n, as: "denied" },
-    { do: "lock", scope, n },
-    { do: "write", scope, n, edit },
-    { do: "act", scope, n, tier: s.d.of(tiers) },
-    { do: "end", scope, n, status: "done", output: 0 },
-    { do: "message", scope, text: 0 },
-    { do: "inject", scope, text: 0 },
-    { do: "resume", scope, thread },
-    { do: "run", scope: s.d.of([...s.all, "cedar"]), task: 0, grants },
-    { do: "fork", scope, n, at: s.d.of(["step", "intent"] as const), k: 1, grants },
-    { do: "revert", scope, n },
-    { do: "merge", scope },
-    { do: "sync", scope },
-    { do: "resolve", scope, n, choices: {} },
-    { do: "undo", scope, ...(s.d.chance(50) ? { op: s.d.int(4) } : {}) },
-    { do: "discard", scope },
-    { do: "observe", scope, by: "boss" },
-    { do: "shrink", scope, grant: s.d.of(grants) },
-    { do: "replay", scope, n },
-    { do: "forget", content: 1 + s.d.int(6) },
-    { do: "flush", scope },
-    { do: "kill", scopes: [scope] },
-    { do: "seize", scope },
-    { do: "stale", scope, n: s.d.chance(30) ? null : n },
-    { do: "recover", scope },
-    { do: "decide", scope, n, as: s.d.of(["again", "drop", "happened"] as const) },
-  ];
-  return s.d.of(any);
-}
-
 function seen(sys: System, d: Dice): Seen {
   const all = Object.keys(sys.scopes);
   const up = all.flatMap((name) => {

@@ -253,42 +253,44 @@ export type Command =
 export type Does = Command["do"];
 export type Of<K extends Does> = Extract<Command, { do: K }>;
 
-/** Why a command is refused. A refused command changes nothing. */
-export type Refusal =
-  | "acted" // this attempt acted already
-  | "attached" // this observer is attached already
-  | "busy" // steps without outcome stand in the way
-  | "compensated" // what was compensated cannot be declared to have happened
-  | "conflict" // the choices leave a path in conflict
-  | "container" // a container takes no lock and is not judged
-  | "discarded"
-  | "down" // the owner is gone: recover first
-  | "exists" // the name was given before
-  | "expired" // older than retention
-  | "forgotten" // the state holds destroyed bytes; `partial` goes without them
-  | "gate" // irreversible: must be allowed first
-  | "grant" // more than the scope has
-  | "in-doubt" // a call waits for the user's decision
-  | "inside" // steps inside the container have no outcome
-  | "irreversible" // would pass an irreversible effect; needs `acknowledge`
-  | "main" // not for the user's directory
-  | "no-call" // no open call there
-  | "no-model" // no model call pending on this thread
-  | "no-op" // no such operation
-  | "no-scope"
-  | "no-step"
-  | "no-undo" // the call declares no undo, so it is not compensable
-  | "not-holding"
-  | "nothing" // nothing to do
-  | "open-calls" // calls of the thread are not answered
-  | "order" // calls of a turn are numbered in block order
-  | "settled" // the step has its outcome
-  | "shared" // declared read-only
-  | "thread" // neither the scope's own thread nor that of a pending container
-  | "undone" // taken back already
-  | "unsealed" // waits for a seal
-  | "up" // has an owner
-  | "waiting"; // the lock is taken, or others came first
+/** Why a command is refused, all there is. A refused command changes nothing. */
+export const refusals = [
+  "acted", // this attempt acted already
+  "attached", // this observer is attached already
+  "busy", // steps without outcome stand in the way
+  "compensated", // what was compensated cannot be declared to have happened
+  "conflict", // the choices leave a path in conflict
+  "container", // a container takes no lock and is not judged
+  "discarded",
+  "down", // the owner is gone: recover first
+  "exists", // the name was given before
+  "expired", // older than retention
+  "forgotten", // the state holds destroyed bytes; `partial` goes without them
+  "gate", // irreversible: must be allowed first
+  "grant", // more than the scope has
+  "in-doubt", // a call waits for the user's decision
+  "inside", // steps inside the container have no outcome
+  "irreversible", // would pass an irreversible effect; needs `acknowledge`
+  "main", // not for the user's directory
+  "no-call", // no open call there
+  "no-model", // no model call pending on this thread
+  "no-op", // no such operation
+  "no-scope",
+  "no-step",
+  "no-undo", // the call declares no undo, so it is not compensable
+  "not-holding",
+  "nothing", // nothing to do
+  "open-calls", // calls of the thread are not answered
+  "order", // calls of a turn are numbered in block order
+  "settled", // the step has its outcome
+  "shared", // declared read-only
+  "thread", // neither the scope's own thread nor that of a pending container
+  "undone", // taken back already
+  "unsealed", // waits for a seal
+  "up", // has an owner
+  "waiting", // the lock is taken, or others came first
+] as const;
+export type Refusal = (typeof refusals)[number];
 
 export type Done =
   | "ok"

@@ -95,17 +95,17 @@ export async function bench(from: Dir, to: Dir): Promise<Bench> {
   const root = fs.mkdtempSync(join(os.tmpdir(), "landing-"));
   const objects = memoryObjects();
   make(root, from);
-  const { changes } = await planLanding(objects, await put(objects, from), await put(objects, to));
+  const plan = await planLanding(objects, await put(objects, from), await put(objects, to));
   const records: Link[] = [];
   return {
     root,
     objects,
-    changes,
+    changes: plan.changes,
     records,
     options: {
       dir: root,
       id: String(++serial),
-      changes,
+      changes: plan.changes,
       objects,
       sync: async () => {},
       journal: async (record) => {

@@ -17,7 +17,7 @@ export function randomFrom(seed: number): Random {
   };
 }
 
-/** Thrown by each operation from the moment at which the power is out, or its process was killed. */
+/** Thrown by what a process does after it was killed. */
 export class Gone extends Error {}
 
 export interface Faults {
@@ -28,16 +28,14 @@ export interface Faults {
   readOnly: boolean;
   /** Awaited by each sync before it takes effect. */
   syncing: (path: string) => Promise<void>;
+  /** Called before anything is changed or synced: a moment at which the power may go out. */
+  operating: () => void;
 }
 
 export interface SimDisk extends Disk {
   readonly faults: Faults;
-  /** Operations that changed or synced something so far. */
-  readonly operations: number;
   /** Syncs so far, by the end of the file's name. */
   syncs(end: string): number;
-  /** The power goes out when that many operations have begun. */
-  failAt(operation: number): void;
   /** The disk as one process sees it, until it is killed. */
   process(): { disk: Disk; kill(): void };
   /** What is there when the power is back. */
@@ -82,13 +80,11 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
     syncFails: () => false,
     readOnly: false,
     syncing: async () => {},
+    operating: () => {},
   };
-  let operations = 0;
-  let fails = Number.POSITIVE_INFINITY;
 
   const operate = (path: string, writes = true): void => {
-    if (operations >= fails) throw new Gone("The power is out.");
-    operations++;
+    faults.operating();
     if (writes && faults.readOnly) throw fault("EROFS", path);
   };
   const changed = (path: string): void => {
@@ -129,7 +125,7 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
         operate(path, false);
         const covers = node.pending.length;
         await faults.syncing(path);
-        if (operations >= fails) throw new Gone("The power is out.");
+        faults.operating();
         const done = node.pending.splice(0, covers);
         if (faults.syncFails(path)) throw fault("EIO", path);
         node.synced = done.reduce((bytes, each) => applyWrite(bytes, each), node.synced);
@@ -141,13 +137,7 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
 
   const disk: SimDisk = {
     faults,
-    get operations() {
-      return operations;
-    },
     syncs: (end) => synced.filter((path) => path.endsWith(end)).length,
-    failAt: (operation) => {
-      fails = operation;
-    },
     mkdir: (path) => {
       if (names.has(path)) throw fault("EEXIST", path);
     },

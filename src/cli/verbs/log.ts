@@ -1,8 +1,9 @@
 /** `shepherd log`: the steps of a run, newest first. */
 
 import { listScopes } from "../../scope/registry.ts";
-import { allSteps, type Found, readLog, readScope } from "../../scope/view.ts";
+import { type Found, readLog, readScope } from "../../scope/view.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
+import { allRows } from "../rowcache.ts";
 import { formatRow, type Row, rowOf } from "../rows.ts";
 import { chooseRun } from "../select.ts";
 import { type Context, count, type Verb } from "../verb.ts";
@@ -27,22 +28,21 @@ export const verb: Verb = {
       await follow(context, run.name, wanted);
       return undefined;
     }
-    const view = await readScope(store, run.name);
     const live = (await store.leases.holder(`log/${run.log}`)) !== null;
-    const names = await namesOf(store);
-    let shown = 0;
-    const forks = flags.graph ? await forksOf(store, run.log) : new Map<string, string[]>();
-    for (const { log, step } of (await allSteps(store, view)).reverse()) {
-      if (shown >= limit || signal.aborted) break;
-      const row = await rowOf(store, names.get(log) ?? run.name, step, live);
-      if (!wanted(row)) continue;
-      shown++;
-      for (const name of forks.get(`${log}/${row.n}`) ?? []) {
-        out.line(`| * ${out.style("magenta", name)}`);
-        out.line("|/");
+    const forks = flags.graph ? await forksOf(store) : new Map<string, string[]>();
+    let left = limit;
+    for (const { log, rows } of (await allRows(store, run.log, await namesOf(store), live)).reverse()) {
+      for (let at = rows.length - 1; at >= 0 && left > 0 && !signal.aborted; at--) {
+        const row = rows[at]!;
+        if (!wanted(row)) continue;
+        left--;
+        for (const name of forks.get(`${log}/${row.n}`) ?? []) {
+          out.line(`| * ${out.style("magenta", name)}`);
+          out.line("|/");
+        }
+        if (out.json) out.object(row);
+        else out.line(formatRow(row, out));
       }
-      out.object(row);
-      out.line(formatRow(row, out));
     }
     return undefined;
   },
@@ -52,7 +52,7 @@ const namesOf = async (store: EmbeddedStore): Promise<Map<string, string>> =>
   new Map((await listScopes(store)).map((scope) => [scope.log, scope.name]));
 
 /** Names of the scopes that were forked at each step, as `log/n`. */
-async function forksOf(store: EmbeddedStore, _log: string): Promise<Map<string, string[]>> {
+async function forksOf(store: EmbeddedStore): Promise<Map<string, string[]>> {
   const forks = new Map<string, string[]>();
   for (const scope of await listScopes(store)) {
     const origin = (await store.logs.header(scope.log))?.origin;

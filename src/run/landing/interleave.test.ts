@@ -82,7 +82,7 @@ class User {
     }
   }
 
-  private perform(kind: Kind, path: string): void {
+  private perform(kind: Kind, path: string): unknown {
     const full = Buffer.from(`${this.root}/${path}`, "latin1");
     const bytes = `user ${this.serial++} ${path}`;
     // Through a link it would be a file elsewhere.
@@ -93,7 +93,7 @@ class User {
         // Through a link it would be another file that is written.
         if (fs.lstatSync(full, { throwIfNoEntry: false })?.isSymbolicLink()) return;
         fs.writeFileSync(full, bytes, "latin1");
-        return this.saved(path, bytes);
+        return this.saved(path, bytes, true);
       case "save by rename": {
         const temporary = Buffer.concat([full, Buffer.from(`.swp${this.serial}`)]);
         fs.writeFileSync(temporary, bytes, "latin1");
@@ -147,7 +147,7 @@ class User {
           this.last.set(moved + each.slice(above.length), last);
         }
         for (const [each, open] of [...this.open]) {
-          if (!each.startsWith(`${above}/`)) continue;
+          if (each !== above && !each.startsWith(`${above}/`)) continue;
           this.open.delete(each);
           this.open.set(moved + each.slice(above.length), open);
         }
@@ -338,7 +338,9 @@ function check(
       `${path} is left and not reported`,
     ).toBe(true);
 
-  const replaced = new Set(b.changes.flatMap(({ path, expected, next }) => (expected && next ? [path.toString("latin1")] : [])));
+  const replaced = new Set(
+    b.changes.flatMap(({ path, expected, next }) => (expected && next ? [path.toString("latin1")] : [])),
+  );
   // Nothing that the user saved is lost.
   for (const [path, last] of user.last) {
     if (last === "removed") {
@@ -440,13 +442,17 @@ const plays = (deaths: number): fc.Arbitrary<Play> =>
 describe("any trees, any moments", () => {
   test("users at work", async () => {
     await fc.assert(
-      fc.asyncProperty(plays(0), async (each) => void (await play(each))),
+      fc.asyncProperty(plays(0), async (each) => {
+        await play(each);
+      }),
       params(500, 60),
     );
   });
   test("users at work, and the landing dies, and its recovery too", async () => {
     await fc.assert(
-      fc.asyncProperty(plays(3), async (each) => void (await play(each))),
+      fc.asyncProperty(plays(3), async (each) => {
+        await play(each);
+      }),
       params(500, 60),
     );
   });

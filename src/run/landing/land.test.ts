@@ -26,7 +26,11 @@ describe("nobody interferes", () => {
           const done = await land(options);
           expect(done.conflicts).toEqual([]);
           expect(onDisk(root)).toEqual(flatten(to));
-          const undone = await land({ ...options, id: `${options.id}u`, changes: invert(done.landed) });
+          const undone = await land({
+            ...options,
+            id: `${options.id}u`,
+            changes: invert(done.landed),
+          });
           expect(undone.conflicts).toEqual([]);
           expect(onDisk(root)).toEqual(flatten(from));
         } finally {

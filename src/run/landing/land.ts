@@ -28,14 +28,14 @@ import { procWriters, type Writers } from "./writers.ts";
 export interface LandOptions {
   /** The workspace. */
   dir: string | Buffer;
-  /** Names this landing: up to 64 letters, digits and hyphens. Recorded with the changes. */
+  /** Names this landing: up to 64 letters, digits and hyphens. Recorded with the plan. */
   id: string;
-  /** From `planLanding`, recorded (`storePlan`) before `land` is called. */
+  /** Of a plan, recorded (`storePlan`) before `land` is called. */
   changes: readonly Change[];
   objects: Objects;
   /** Resolves when all that was put before is synced. */
   sync: () => Promise<void>;
-  /** Appends the name of an object that tells the landing's course; synced when it resolves. `recoverLanding` gets them all. */
+  /** Appends the link of an object that tells the landing's course; synced when it resolves. `recoverLanding` gets them all. */
   journal: (record: Link) => Promise<void>;
   onProgress?: (done: number, total: number) => void;
   /** Before anything is touched it stops the landing, and its reason is thrown; later what has not landed yet is left. */

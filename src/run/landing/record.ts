@@ -8,25 +8,25 @@ import { missing } from "../../world/missing.ts";
 import { type Change, linkOf, type Side } from "./plan.ts";
 import type { Outcome, Why, Work } from "./work.ts";
 
-/** A path may have 4096 bytes, each of which may take six in JSON: a piece stays below the size of an object all the same. */
+/** A piece of a list stays well below the size that an object may have. */
 const PIECE_BYTES = 512 << 10;
 
 /** Stores the changes of a landing; written when it resolves. */
 export async function storePlan(objects: Objects, changes: readonly Change[]): Promise<Link> {
   const pieces: Link[] = [];
-  for (const piece of inPieces(changes.map(changeJson)))
-    pieces.push(`json:${await objects.put(encodeJson({ v: 1, changes: piece }))}`);
-  return `json:${await objects.put(encodeJson({ v: 1, pieces }))}`;
+  for (const piece of inPieces(changes.map(changeJson))) pieces.push(await put(objects, { v: 1, changes: piece }));
+  return put(objects, { v: 1, pieces });
 }
 
 /** The changes that `storePlan` stored. Throws `Missing` where an object lacks, and a sentence on a newer version. */
 export async function loadPlan(objects: Objects, plan: Link): Promise<Change[]> {
-  const { pieces } = await read(objects, plan);
   const changes: Change[] = [];
-  for (const piece of pieces as Link[])
+  for (const piece of (await read(objects, plan)).pieces as Link[])
     for (const change of (await read(objects, piece)).changes as Json[][]) changes.push(changeOf(change));
   return changes;
 }
+
+const put = async (objects: Objects, value: Json): Promise<Link> => `json:${await objects.put(encodeJson(value))}`;
 
 async function read(objects: Objects, link: Link): Promise<{ [key: string]: Json }> {
   const bytes = (await objects.get(target(link))) ?? missing(target(link), "record of a landing");
@@ -47,12 +47,11 @@ export const readyRecord = ({ outcomes }: Pick<Work, "outcomes">): Json => ({
 
 /** What every change has come to (those that are not named landed); after the last of these only clearing up is left. */
 export function settledRecords({ outcomes }: Pick<Work, "outcomes">): Json[] {
-  const told = outcomes.flatMap((outcome, index) =>
-    outcome && outcome.at !== "landed" ? [outcomeJson(outcome, index)] : [],
+  const pieces = inPieces(
+    outcomes.flatMap((outcome, index) => (outcome && outcome.at !== "landed" ? [outcomeJson(outcome, index)] : [])),
   );
-  const pieces = inPieces(told);
   if (pieces.length === 0) pieces.push([]);
-  return pieces.map((piece, at) => ({ v: 1, at: "settled", from: at, of: pieces.length, outcomes: piece }));
+  return pieces.map((piece, number) => ({ v: 1, at: "settled", number, of: pieces.length, outcomes: piece }));
 }
 
 export interface Journal {
@@ -69,9 +68,9 @@ export async function readJournal(objects: Objects, records: readonly Link[], ch
     const record = await read(objects, link);
     if (record.at === "ready") journal.ready = record.held as number[];
     if (record.at !== "settled") continue;
-    if (record.from === 0) settling = new Array<Outcome>(changes).fill({ at: "landed" });
+    if (record.number === 0) settling = new Array<Outcome>(changes).fill({ at: "landed" });
     for (const each of record.outcomes as { [key: string]: Json }[]) settling[each.index as number] = outcomeOf(each);
-    if (record.from === (record.of as number) - 1) journal.settled = settling;
+    if (record.number === (record.of as number) - 1) journal.settled = settling;
   }
   return journal;
 }
@@ -80,7 +79,7 @@ function inPieces(list: readonly Json[]): Json[][] {
   const pieces: Json[][] = [];
   let room = 0;
   for (const each of list) {
-    const size = JSON.stringify(each).length * 2 + 1;
+    const size = Buffer.byteLength(JSON.stringify(each)) + 1;
     if (size > room) {
       pieces.push([]);
       room = PIECE_BYTES;

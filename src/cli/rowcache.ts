@@ -1,0 +1,89 @@
+/**
+ * Rows of logs, kept as a cache: a row of a sealed step never changes, and making one means reading what it shows. A file that does not fit
+ * its log is not used; all of it can be deleted at any time.
+ */
+import { readFileSync } from "node:fs";
+import { crc32 } from "node:zlib";
+import { readLog } from "../scope/view.ts";
+import type { Cursor } from "../trace/logs.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { type Row, rowOf } from "./rows.ts";
+
+interface Head {
+  v: 1;
+  log: string;
+  cursor: Cursor;
+  last: number;
+  check: number;
+}
+
+/** Rows are kept when at least so many had to be made. */
+const WORTH = 200;
+
+const fileOf = (store: EmbeddedStore, log: string): string => `${store.cache("rows")}/${log}`;
+
+async function load(store: EmbeddedStore, log: string): Promise<{ rows: Row[]; current: boolean } | null> {
+  try {
+    const bytes = readFileSync(fileOf(store, log));
+    const end = bytes.indexOf(0x0a);
+    const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
+    const body = bytes.subarray(end + 1);
+    if (head.v !== 1 || head.log !== log || crc32(body) !== head.check) return null;
+    if (!(await store.logs.seek(log, head.cursor, head.last))) return null;
+    const current = (await store.logs.end(log)).seq === head.cursor.seq;
+    return { rows: JSON.parse(body.toString()) as Row[], current };
+  } catch {
+    return null;
+  }
+}
+
+/** Rows of a log's own steps: in the order of sealing, then what is pending. `scope` is the name they are shown with. */
+export async function rowsOf(store: EmbeddedStore, log: string, scope: string, live: boolean): Promise<Row[]> {
+  const kept = await load(store, log);
+  const named = (rows: Row[]): Row[] => {
+    for (const row of rows) row.scope = scope;
+    return rows;
+  };
+  if (kept?.current) return named(kept.rows);
+  const { fold } = await readLog(store, log);
+  const rows = kept?.rows ?? [];
+  const known = rows.length;
+  for (const step of fold.sealed.slice(known)) rows.push(await rowOf(store, "", step, live));
+  const pending = [];
+  for (const step of fold.pending()) pending.push(await rowOf(store, "", step, live));
+  if (rows.length - known >= WORTH && pending.length === 0) await save(store, log, rows);
+  return named([...rows, ...pending]);
+}
+
+async function save(store: EmbeddedStore, log: string, rows: Row[]): Promise<void> {
+  let cursor: Cursor | null = null;
+  let last = 0;
+  for await (const each of store.logs.readFrom(log, null)) {
+    last = cursor?.offset ?? 0;
+    cursor = each.cursor;
+  }
+  // Something came meanwhile: the next reader keeps them.
+  if (!cursor || cursor.seq !== (await store.logs.end(log)).seq) return;
+  const body = Buffer.from(JSON.stringify(rows));
+  const head: Head = { v: 1, log, cursor, last, check: crc32(body) };
+  await store.disk
+    .create(fileOf(store, log), Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body]), { replace: true })
+    .catch(() => {});
+}
+
+/** As `rowsOf`, with the rows of the prefix that the scope shares with those it was forked from: the oldest log first. */
+export async function allRows(
+  store: EmbeddedStore,
+  log: string,
+  names: ReadonlyMap<string, string>,
+  live: boolean,
+): Promise<Array<{ log: string; rows: Row[] }>> {
+  const own = { log, rows: await rowsOf(store, log, names.get(log) ?? "main", live) };
+  const origin = (await store.logs.header(log))?.origin;
+  if (!origin) return [own];
+  const shared = await allRows(store, origin.log, names, false);
+  const last = shared.at(-1)!;
+  // In the order of sealing, what stands up to the step of the fork is shared.
+  last.rows.length = last.rows.findLastIndex((row) => row.n === origin.n && row.id !== null) + 1;
+  return [...shared, own];
+}
