@@ -134,6 +134,31 @@ test("calls of a turn run beside each other where they only read, and one after 
   expect(order).toEqual(["change", "look", "change", "change"]);
 });
 
+test("a command starts in the shell that the one before left, also while their answer still streams", async () => {
+  const scope = await rig.start();
+  const model = portOf(
+    () =>
+      stream(
+        call("A", "bash", { command: "mkdir sub; cd sub; export X=1" }),
+        written(scope, "2 outcome done"),
+        call("B", "bash", { command: "echo $X; pwd; X=2" }),
+        written(scope, "3 outcome done"),
+        call("C", "bash", { command: "echo $X; cd .." }),
+        written(scope, "4 outcome done"),
+        end,
+      ),
+    () => stream(text("done"), end),
+  );
+  expect(await run(scope, model)).toMatchObject({ stopped: "done" });
+  const said = (await items(scope)).slice(3, 5).map((item) => item.content[0]);
+  expect(said).toEqual([
+    { type: "text", text: `1\n${rig.workspace}/sub\n` },
+    { type: "text", text: "2\n" },
+  ]);
+  const shells = [2, 3, 4].map((n) => step(scope, n).sealed!.state.threads.main!.shell);
+  expect(new Set(shells).size).toBe(3);
+});
+
 test("a hundred parallel calls are sealed in the order of their numbers, and so stand their results", async () => {
   const scope = await rig.start();
   const count = 100;

@@ -335,6 +335,41 @@ test("after a revert with open calls performed, the next request is the recorded
   expect(filesOf(scope)).toEqual({ "auth.js": "var a;\nlet b;\n" });
 });
 
+test("calls that still waited when the run was reverted are not performed any more", async () => {
+  const scope = await rig.start();
+  const control = new AbortController();
+  scope.writer.watch((frame) => line(frame) === "1 outcome done" && control.abort());
+  const model = rig.script({ call: [add("x", "1"), add("x", "2")] }, { say: "done" });
+  await run(scope, model, { signal: control.signal });
+  expect(step(scope, 3).outcome).toBeNull();
+  await revertScope(scope, 1);
+  expect(await resume(scope, model, { open: "perform" })).toMatchObject({ stopped: "done" });
+  expect([3, 5, 6].map((n) => [step(scope, n).intent.kind, step(scope, n).outcome!.status])).toEqual([
+    ["tool", "not-run"],
+    ["tool", "done"],
+    ["tool", "done"],
+  ]);
+  expect(filesOf(scope)).toEqual({ "auth.js": "var a;\n", x: "1\n2\n" });
+  expect(scope.writer.fold.pending()).toEqual([]);
+});
+
+test("an answer in doubt whose request belongs to a past that was reverted does not come into the conversation", async () => {
+  const first = await rig.start("fix it", { store: dyingStore(rig.store, 11) });
+  const script = rig.script({ call: [look("auth.js")] }, { say: "so", call: [look("auth.js")] }, { say: "done" });
+  await run(first, script);
+  const scope = await rig.drive("fix", { store: await rig.successor(), recover: false });
+  expect(scope.writer.fold.pending().map(({ n, intent }) => [n, intent.kind])).toEqual([[3, "model"]]);
+  await revertScope(scope, 0);
+  expect(
+    await resume(
+      scope,
+      portOf(() => stream(text("anew"), end)),
+    ),
+  ).toEqual({ stopped: "done", text: "anew" });
+  expect(step(scope, 3).outcome).toMatchObject({ status: "aborted", result: expect.any(String) });
+  expect(shape(await items(scope))).toEqual(["user", 'asst("anew")']);
+});
+
 test("after a revert is undone, the conversation stands where it stood", async () => {
   const scope = await rig.start();
   const model = recording(rig.script(...EXAMPLE));

@@ -10,6 +10,7 @@ import type { Carry, Hash } from "../trace/ports.ts";
 import type { Head } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { openWriter, type Writer } from "../trace/writer.ts";
+import { storeGeneration } from "../trace/writers.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import type { Source } from "../world/materialise.ts";
 import { loadCache, saveCache } from "../world/statcache.ts";
@@ -76,6 +77,7 @@ export async function captureMain(
   const cache = loadCache(file);
   const captured = await capture(workspace.path, store.objects, {
     cache,
+    generation: storeGeneration(store),
     exclude: [Buffer.from(store.directory), ...staged(workspace.path)],
     ...(options.signal && { signal: options.signal }),
     ...(options.onProgress && {

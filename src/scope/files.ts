@@ -8,6 +8,7 @@ import { join, resolve } from "node:path";
 import { link, target } from "../trace/bytes.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { storeGeneration } from "../trace/writers.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import { type FileState, materialise, type Source } from "../world/materialise.ts";
 import { loadCache, saveCache } from "../world/statcache.ts";
@@ -66,6 +67,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   let sandbox: Promise<Sandbox> | null = null;
   let samePath = true;
   let last: Hash | null = null;
+  // This process is registered as a writer: until it ends nothing is collected that its caches name.
+  const generation = storeGeneration(store);
   const pace = (what: string) => ({
     signal: options.signal,
     onProgress:
@@ -83,7 +86,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (captured.vcs) carry.vcs = link("tree", captured.vcs);
     if (captured.vcsMtimes) carry.vcsMtimes = link("mtimes", captured.vcsMtimes);
     if (existsSync(tmp)) {
-      const inTmp = await capture(tmp, store.objects, { cache: tmpCache, exclude: scratch });
+      const inTmp = await capture(tmp, store.objects, { cache: tmpCache, generation, exclude: scratch });
       carry.tmp = link("tree", inTmp.tree);
     }
     return { workspace: link("tree", captured.tree), carry };
@@ -133,9 +136,18 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         vcs: carry.vcs ? target(carry.vcs) : null,
         vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
       };
-      await materialise(host, state, store.objects, { cache, from: seed, ...pace("preparing the scope's files") });
+      await materialise(host, state, store.objects, {
+        cache,
+        generation,
+        from: seed,
+        ...pace("preparing the scope's files"),
+      });
       if (carry.tmp)
-        await materialise(tmp, { tree: target(carry.tmp) }, store.objects, { cache: tmpCache, exclude: scratch });
+        await materialise(tmp, { tree: target(carry.tmp) }, store.objects, {
+          cache: tmpCache,
+          generation,
+          exclude: scratch,
+        });
       last = state.tree;
       saveCache(cacheFile, cache);
     },

@@ -71,6 +71,8 @@ export function startMarking(
 
   /** Everything that `log` names and was not read before. */
   const read = async (log: string, queue: string[]): Promise<void> => {
+    // What a power loss tore off names objects that were never there. A log that cannot be read is told below.
+    await store.recover(log).catch(() => {});
     const file = disk.open(`${directory}/logs/${log}.log`);
     if (!file) return;
     try {

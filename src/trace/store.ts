@@ -21,6 +21,8 @@ export interface EmbeddedStore extends Store {
   readonly derived: PackedObjects;
   readonly refs: RefFile;
   readonly logs: FileLogs;
+  /** Puts a log in order after power loss, if that was not done yet: for who reads its file by other means than `logs`. */
+  recover(log: string): Promise<void>;
   /** A place for caches of one kind. */
   cache(kind: string): string;
   /** Syncs what this process wrote into logs. Throws if that fails; everything is closed then too. */
@@ -53,10 +55,11 @@ export async function openStore(directory: string, options: OpenOptions = {}): P
   const leases: Leases = leasesOver(leaseRefs, me, options.alive);
   const where = { disk, directory: `${directory}/logs` };
   const recovery = openRecovery({ ...where, objects, refs: leaseRefs, leases, me, followers: options.followers });
+  const recover = async (log: string): Promise<void> => {
+    await recovery.recover(log);
+  };
   const logs = openLogs(disk, where.directory, {
-    recover: async (log) => {
-      await recovery.recover(log);
-    },
+    recover,
     syncObjects: objects.sync,
     synced: recovery.synced,
   });
@@ -68,6 +71,7 @@ export async function openStore(directory: string, options: OpenOptions = {}): P
     refs,
     logs,
     leases,
+    recover,
     cache: (kind) => {
       const path = `${directory}/cache/${kind}`;
       disk.mkdir(path);

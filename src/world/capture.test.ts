@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
-import { inTemporary, isRoot, run } from "../../test/support/trees.ts";
+import { as, inTemporary, isRoot, run } from "../../test/support/trees.ts";
 import { sha256 } from "../trace/bytes.ts";
 import type { Objects } from "../trace/ports.ts";
 import { capture } from "./capture.ts";
@@ -224,7 +224,9 @@ describe("capture", () => {
       const { stats, tree } = await capture(dir, objects, { cache });
       expect(stats.read).toBeLessThan(400 - 100);
       expect(await capture(dir, objects)).toMatchObject({ tree });
-      await expect(capture(dir, objects, { signal: AbortSignal.abort(new Error("Too late.")) })).rejects.toThrow("Too late.");
+      await expect(capture(dir, objects, { signal: AbortSignal.abort(new Error("Too late.")) })).rejects.toThrow(
+        "Too late.",
+      );
     });
   });
 
@@ -232,14 +234,11 @@ describe("capture", () => {
     await inTemporary(async (dir) => {
       const objects = memoryObjects();
       for (let i = 0; i < 300; i++) put(dir, `d${i}/f`);
-      const told: number[] = [];
-      await capture(dir, objects, { onProgress: ({ files }) => told.push(files) });
-      const quick = performance.now();
       const start = performance.now();
       const slow: Objects = {
         ...objects,
         put: async (bytes) => {
-          if (performance.now() < start + 700) await sleep(5);
+          if (performance.now() < start + 450) await sleep(5);
           return objects.put(bytes);
         },
       };
@@ -247,7 +246,6 @@ describe("capture", () => {
       await capture(dir, slow, { onProgress: () => first.push(performance.now() - start) });
       expect(first.length).toBeGreaterThan(0);
       expect(Math.min(...first)).toBeGreaterThanOrEqual(300);
-      expect(quick).toBeGreaterThan(0);
     });
   });
 
@@ -326,14 +324,3 @@ for (let i = 0; ; i++) {
   else fs.writeFileSync(path, "v" + i);
   if (i % 50 === 0) { fs.renameSync(dir + "/d1", dir + "/moved"); fs.renameSync(dir + "/moved", dir + "/d1"); }
 }`;
-
-/** Runs `body` as another user, who owns everything below \`dir\`. */
-async function as<T>(uid: number, dir: string, body: () => Promise<T>): Promise<T> {
-  execFileSync("chown", ["-R", String(uid), dir]);
-  process.seteuid!(uid);
-  try {
-    return await body();
-  } finally {
-    process.seteuid!(0);
-  }
-}

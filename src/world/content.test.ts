@@ -148,8 +148,12 @@ describe("a list of chunks", () => {
       fc.property(list, fc.nat(), fc.nat(255), ({ size, ids }, at, value) => {
         const bytes = encodeChunks(size, ids);
         expect(decodeChunks(bytes)).toEqual({ size, ids });
-        for (const harmed of [bytes.subarray(0, at % bytes.length), Buffer.concat([bytes, bytes.subarray(at % bytes.length)])])
-          if (harmed.length !== bytes.length) expect(() => decodeChunks(harmed)).toThrow(/^This is not a list of chunks/);
+        for (const harmed of [
+          bytes.subarray(0, at % bytes.length),
+          Buffer.concat([bytes, bytes.subarray(at % bytes.length)]),
+        ])
+          if (harmed.length !== bytes.length)
+            expect(() => decodeChunks(harmed)).toThrow(/^This is not a list of chunks/);
         bytes[at % bytes.length] = value;
         try {
           const read = decodeChunks(bytes);

@@ -100,10 +100,11 @@ function reasonToKeep(remover: Remover, place: Place, name: string, stat: fs.Big
   if (stat.size > MAX_FILE) return "too large";
   if (process.geteuid?.() === 0) return null;
   try {
-    fs.accessSync(arg(place.dir.at + name), fs.constants.R_OK);
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+    fs.closeSync(fs.openSync(arg(place.dir.at + name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     return null;
-  } catch {
-    return "unreadable";
+  } catch (error) {
+    return denied(error) ? "unreadable" : null;
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Dice } from "./dice.ts";
 import { mayLock } from "./lock.ts";
+import { blind } from "./probes.ts";
 import {
   current,
   grantsOf,
@@ -358,7 +359,7 @@ const drawn = Object.values(kinds).flatMap((kind) => Array.from({ length: kind[0
 
 export function pick(sys: System, d: Dice, mayBeBlind = true): Command {
   const s = seen(sys, d);
-  if (mayBeBlind && d.chance(12)) return blind(s);
+  if (mayBeBlind && d.chance(12)) return blind(sys, d);
   if (s.up.length === 0 && d.chance(70)) {
     const start = [...kinds.recover[1](s), ...kinds.run[1](s)];
     if (start.length) return d.of(start);

@@ -72,4 +72,30 @@ export const preludes: ReadonlyArray<readonly Command[]> = [
     ...turn("amber", 3, payment, [], true),
     { do: "revert", scope: "amber", n: 1 },
   ],
+  // A payment and an email in doubt.
+  [
+    begin,
+    ask(),
+    say(payment),
+    call(0),
+    say(email),
+    call(1),
+    { do: "lock", scope: "amber", n: 2 },
+    { do: "act", scope: "amber", n: 2, tier: "compensable" },
+    { do: "crash", power: false, keep: 0 },
+    { do: "recover", scope: "main" },
+    { do: "recover", scope: "amber" },
+  ],
+  // A conflict to resolve, and the next turn begun.
+  [
+    begin,
+    two,
+    ...turn("amber.1", 1, shell, [["a", 3]]),
+    ...turn("amber.2", 1, shell, [["a", 4]]),
+    { do: "merge", scope: "amber.1" },
+    { do: "merge", scope: "amber.2" },
+    ask(),
+    say(shell),
+    call(0),
+  ],
 ];

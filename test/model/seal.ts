@@ -172,7 +172,8 @@ function apply(t: Trace, frame: Frame): Trace {
 }
 
 /** What the next frame names it by: no other record was written at this place, under this epoch, after the same records. */
-const nameOf = ({ seq, epoch, prev, phase, n, witness }: Frame): string => digest([seq, epoch, prev, phase, n, witness.time]);
+const nameOf = ({ seq, epoch, prev, phase, n, witness }: Frame): string =>
+  digest([seq, epoch, prev, phase, n, witness.time]);
 
 /** One record more. */
 export function advance(t: Trace, frame: Frame): Trace {

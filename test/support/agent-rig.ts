@@ -36,8 +36,8 @@ export interface Rig {
   store: EmbeddedStore;
   /** A run of the agent with this task, driven; its files are those of the workspace. */
   start(task?: string, options?: { store?: EmbeddedStore; name?: string; handlers?: Handler[] }): Promise<LiveScope>;
-  /** Drives a scope that exists, with its files as at its head. */
-  drive(name: string, options?: { store?: EmbeddedStore; handlers?: Handler[] }): Promise<LiveScope>;
+  /** Drives a scope that exists, with its files as at its head; settles what is in doubt first, unless told not to. */
+  drive(name: string, options?: { store?: EmbeddedStore; recover?: boolean }): Promise<LiveScope>;
   /** Another process's view of the store, for which nobody else lives. */
   successor(): Promise<EmbeddedStore>;
   /** Writes a script and gives its port. */
@@ -82,7 +82,8 @@ export async function agentRig(files: { [name: string]: string } = {}): Promise<
     },
     drive: async (name, options = {}) => {
       const scope = await open(name, options);
-      await recover(scope, { model: async (of, step) => void (await settleModel(of, step)), again: async () => {} });
+      if (options.recover !== false)
+        await recover(scope, { model: async (of, step) => void (await settleModel(of, step)), again: async () => {} });
       const { state, carry } = scope.head();
       await scope.files!.restore(state!.roots.workspace, carry);
       return scope;

@@ -188,7 +188,7 @@ export async function buildTraces(store: EmbeddedStore, script: readonly Op[], o
   };
 }
 
-/** Ids of all objects that the frames that count name, straight or not. */
+/** Ids of all objects that the frames that count name, straight or not, but for what follows from the logs. */
 export async function reachableFromLogs(store: EmbeddedStore, logs?: readonly string[]): Promise<Set<Hash>> {
   const ids = new Set<Hash>();
   store.objects.refresh();
@@ -196,7 +196,7 @@ export async function reachableFromLogs(store: EmbeddedStore, logs?: readonly st
   for (const log of logs ?? (await store.logs.list())) {
     const named: Link[] = [...linksIn(await store.logs.header(log))];
     for await (const frame of store.logs.read(log)) named.push(...linksIn(frame));
-    for (const each of named) ids.add(target(each));
+    for (const each of named) if (!each.startsWith("items:")) ids.add(target(each));
     await reach.follow(named);
   }
   return ids;

@@ -2,6 +2,7 @@
  * Random file trees and what happens to them, made and read with plain system calls only, so that they can judge the code that captures and
  * restores trees. Paths and names are byte strings (see src/world/dirs.ts).
  */
+import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import { join } from "node:path";
@@ -18,6 +19,17 @@ export async function inTemporary<T>(body: (dir: string) => Promise<T> | T): Pro
     return await body(dir);
   } finally {
     wipe(dir);
+  }
+}
+
+/** Runs `body` as another user, who owns everything below `dir`. */
+export async function as<T>(uid: number, dir: string, body: () => Promise<T>): Promise<T> {
+  execFileSync("chown", ["-R", String(uid), dir]);
+  process.seteuid!(uid);
+  try {
+    return await body();
+  } finally {
+    process.seteuid!(0);
   }
 }
 

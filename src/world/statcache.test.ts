@@ -1,0 +1,185 @@
+import * as fs from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { memoryObjects } from "../../test/support/objects.ts";
+import { params, runs } from "../../test/support/runs.ts";
+import { inTemporary, look, program, run } from "../../test/support/trees.ts";
+import { capture } from "./capture.ts";
+import { horizon, isTime, settled } from "./clock.ts";
+import { closeDir, openRoot } from "./dirs.ts";
+import { emptyCache, encodeCache, loadCache, msOf, saveCache } from "./statcache.ts";
+
+describe("the racy rule", () => {
+  it("trusts no stamp that a later write could make again, whatever the clock's tick", () => {
+    // A clock with a tick (the kernel's, or a file system's that keeps whole seconds): stamps are its last tick.
+    const clock = fc.record({
+      tick: fc.constantFrom(1, 4, 10, 1000, 2000),
+      start: fc.integer({ min: 1e12, max: 2e12 }),
+    });
+    const gap = fc.oneof(fc.integer({ max: 30, min: 0 }), fc.integer({ max: 5000, min: 0 }));
+    fc.assert(
+      fc.property(clock, gap, gap, gap, ({ tick, start }, toRead, toWrite, restored) => {
+        const stamp = (at: number) => Math.floor(at / tick) * tick;
+        const written = stamp(start);
+        const read = start + toRead;
+        const again = stamp(read + toWrite);
+        // The writer sets the modification time back; the time of change he cannot set.
+        const mtime = written - restored;
+        const limit = stamp(read) - 20;
+        if (settled(mtime, written, limit)) expect(again).not.toBe(written);
+      }),
+      params(20_000, 5000),
+    );
+  });
+
+  it("trusts stamps once they are old, and none from the future", () => {
+    expect(settled(1000.5, 1000.5, 1001)).toBe(true);
+    expect(settled(1000.5, 1001.5, 1001)).toBe(false);
+    expect(settled(1e9 + 0.5, 1000.5, 1001)).toBe(false);
+    // Whole seconds may be those of a coarse clock.
+    expect(settled(1000, 5000, 6000)).toBe(false);
+    expect(settled(1000, 5000, 8000)).toBe(true);
+  });
+
+  it("goes by the clock of the file system", async () => {
+    await inTemporary(async (path) => {
+      const dir = openRoot(path);
+      const now = horizon(dir);
+      for (let i = 0; i < 20; i++) {
+        const limit = now();
+        fs.writeFileSync(`${path}/f`, String(i));
+        expect(fs.statSync(`${path}/f`).ctimeMs).toBeGreaterThan(limit);
+        expect(fs.readdirSync(path)).toEqual(["f"]);
+      }
+      await sleep(60);
+      expect(now()).toBeGreaterThan(fs.statSync(`${path}/f`).ctimeMs);
+      closeDir(dir);
+    });
+  });
+
+  it("finds each write that keeps the size and sets the time back, however quick", async () => {
+    await inTemporary(async (dir) => {
+      const objects = memoryObjects();
+      const cache = emptyCache();
+      const stamp = new Date(1e12);
+      fs.writeFileSync(`${dir}/f`, "aaaa");
+      for (let i = 0; i < runs(2000, 200); i++) {
+        const fd = fs.openSync(`${dir}/f`, "r+");
+        fs.writeSync(fd, String(i).padStart(4, "0"));
+        fs.futimesSync(fd, stamp, stamp);
+        fs.closeSync(fd);
+        const known = await capture(dir, objects, { cache, generation: "one" });
+        expect(known.tree).toBe((await capture(dir, memoryObjects())).tree);
+      }
+    });
+  });
+
+  it("reads a file that has settled only once", async () => {
+    await inTemporary(async (dir) => {
+      const objects = memoryObjects();
+      const cache = emptyCache();
+      for (let i = 0; i < 20; i++) fs.writeFileSync(`${dir}/f${i}`, String(i));
+      fs.symlinkSync("nowhere", `${dir}/link`);
+      await sleep(60);
+      expect((await capture(dir, objects, { cache })).stats).toMatchObject({ files: 21, read: 21 });
+      expect((await capture(dir, objects, { cache })).stats).toMatchObject({ files: 21, read: 0, bytes: 0 });
+      fs.chmodSync(`${dir}/f3`, 0o600);
+      expect((await capture(dir, objects, { cache })).stats).toMatchObject({ read: 1 });
+    });
+  });
+});
+
+describe("the stat cache", () => {
+  it("comes back from its file as it was", async () => {
+    await fc.assert(
+      fc.asyncProperty(program(), (ops) =>
+        inTemporary(async (dir) => {
+          fs.mkdirSync(`${dir}/tree`);
+          run(`${dir}/tree`, ops);
+          const cache = emptyCache();
+          await capture(`${dir}/tree`, memoryObjects(), { cache, generation: "gen" });
+          saveCache(`${dir}/stat`, cache);
+          expect(loadCache(`${dir}/stat`)).toEqual(cache);
+          expect(fs.readdirSync(dir).sort()).toEqual(["stat", "tree"]);
+        }),
+      ),
+      params(200, 20),
+    );
+  });
+
+  it("is empty where its file is missing, torn, changed or something else", async () => {
+    await inTemporary(async (dir) => {
+      const cache = emptyCache();
+      fs.mkdirSync(`${dir}/a/b`, { recursive: true });
+      fs.writeFileSync(`${dir}/a/b/c`, "x");
+      await capture(dir, memoryObjects(), { cache });
+      const bytes = encodeCache(cache);
+      expect(loadCache(`${dir}/nothing`)).toEqual(emptyCache());
+      expect(loadCache(dir)).toEqual(emptyCache());
+      fc.assert(
+        fc.property(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), fc.boolean(), (at, turn, cut) => {
+          const harmed = cut ? bytes.subarray(0, at) : Buffer.from(bytes);
+          if (!cut) harmed[at]! ^= turn;
+          fs.writeFileSync(`${dir}/stat`, harmed);
+          expect(loadCache(`${dir}/stat`)).toEqual(emptyCache());
+        }),
+        params(2000, 200),
+      );
+    });
+  });
+
+  it("does not trust, after a boot, what the disk may not have had before", async () => {
+    await inTemporary(async (dir) => {
+      fs.mkdirSync(`${dir}/tree`);
+      fs.writeFileSync(`${dir}/tree/f`, "x");
+      await sleep(60);
+      const cache = emptyCache();
+      await capture(`${dir}/tree`, memoryObjects(), { cache });
+      const read = async (change: (text: string) => string): Promise<number> => {
+        const bytes = encodeCache(cache);
+        const head = bytes.subarray(20, 20 + bytes.readUInt32LE(16));
+        const text = change(head.toString());
+        expect(text).toHaveLength(head.length);
+        head.write(text);
+        const { createHash } = await import("node:crypto");
+        createHash("sha256")
+          .update(bytes.subarray(0, -32))
+          .digest()
+          .copy(bytes, bytes.length - 32);
+        fs.writeFileSync(`${dir}/stat`, bytes);
+        const loaded = loadCache(`${dir}/stat`);
+        expect(loaded.dirs.size).toBe(1);
+        return (await capture(`${dir}/tree`, memoryObjects(), { cache: loaded, generation: "none" })).stats.read;
+      };
+      const other = (text: string): string => text.replace(/"boot":"./, '"boot":"_');
+      // Objects that nothing knows of are put again only where the store is asked, which is not what is looked at here.
+      cache.generation = "none";
+      expect(await read((text) => text)).toBe(process.platform === "linux" ? 0 : 1);
+      expect(await read(other)).toBe(1);
+      expect(await read((text) => other(text).replace(/"saved":\d/, '"saved":9'))).toBe(0);
+    });
+  });
+
+  it("compares times exactly as the system tells them", () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: -(2n ** 61n), max: 2n ** 61n }), (ns) => {
+        const nsec = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+        expect(msOf(ns)).toBe(Number((ns - nsec) / 1_000_000_000n) * 1000 + Number(nsec) / 1e6);
+        expect(isTime((ns / 1000n) * 1000n, ns)).toBe(true);
+      }),
+      params(2000),
+    );
+  });
+
+  it("gives the times that `lstat` gives", async () => {
+    await inTemporary((dir) => {
+      fs.writeFileSync(`${dir}/f`, "");
+      for (const time of ["0", "-1.5", "-123456.789", "1700000000.123456", "4000000000.999999"]) {
+        fs.utimesSync(`${dir}/f`, time, time);
+        expect(msOf(fs.lstatSync(`${dir}/f`, { bigint: true }).mtimeNs)).toBe(fs.lstatSync(`${dir}/f`).mtimeMs);
+      }
+      expect(look(dir).size).toBe(2);
+    });
+  });
+});
