@@ -2,7 +2,7 @@
 import type { LiveScope, Pending } from "../scope/scope.ts";
 import { type Call, getBytes, getItem, type Item, putItem } from "../scope/thread.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
-import type { Link } from "../trace/ports.ts";
+import type { Link, Session } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
 import { attemptedAgain } from "./attempt.ts";
 import { callEffect } from "./call.ts";
@@ -34,6 +34,8 @@ export interface AgentOptions {
   maxTurns?: number;
   retry?: Retry;
   onEvent?: (event: AgentEvent) => void;
+  /** For a run whose files are still being read: its conversation as it will be, and when the scope stands on them. */
+  start?: { session: Session; placed: Promise<void> };
 }
 
 export interface AgentEnd {
@@ -88,7 +90,10 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
   const emit = listener(options.onEvent);
   const specs: ToolSpec[] = tools.map(({ name, description, input }) => ({ name, description, input }));
   const conversation = followConversation(store);
-  const session = () => scope.head().state?.threads[thread];
+  const session = (): Session | undefined => {
+    const { state } = scope.head();
+    return state ? state.threads[thread] : options.start?.session;
+  };
   const head = (): Link | null => session()?.items ?? null;
 
   // Where something breaks in this process, what is under way is stopped as by an abort.
@@ -205,6 +210,8 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
       if (todo.do === "perform") await perform(todo.calls, items);
       else if (turns++ < maxTurns) outcome = await ask(items);
       else return end("limit", items);
+      // The first answer may come before the scope has a commit; what follows builds on that.
+      await options.start?.placed;
       if (head() !== from) cuts = 0;
       else if (outcome?.status === "cut" && ++cuts < retry.attempts) await pause(retry.delay(cuts), signal);
       else if (!stopped(items)) return end("error", items, await reasonOf(outcome));

@@ -7,17 +7,18 @@ import { resumeAgent } from "../agent/resume.ts";
 import { settleModel } from "../agent/settle.ts";
 import { commandWorker } from "../run/command.ts";
 import { drive, type Worker } from "../run/drive.ts";
-import { type Landed, landRun } from "../run/land.ts";
+import { freshMain, type Landed, landRun } from "../run/land.ts";
 import type { Ending } from "../run/lifecycle.ts";
 import { captureSource, type Main } from "../run/main.ts";
 import { type Recovery, recover } from "../run/recover.ts";
-import { beginRun, placeRun, type Task } from "../run/start.ts";
+import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { countChanges } from "../scope/changes.ts";
 import { openFiles } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { readScope } from "../scope/view.ts";
 import { target } from "../trace/bytes.ts";
+import type { Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "./ask.ts";
@@ -86,30 +87,43 @@ export interface Outcome {
   error: string | null;
 }
 
-/** Starts a new run: its step 0 stands on main as it is now. */
+/** Starts a new run: its step 0 stands on main as it is now. The model is asked while main is still being read; tools wait for it. */
 export async function startRun(launch: Launch, name: string, task: Task, main: Promise<Main>): Promise<Outcome> {
   const progress = launch.out.progress();
+  const going: Going = { resumed: false };
   const failure: { error: string | null } = { error: null };
   let steps: { done(): Promise<void> } | null = null;
-  const worker = workerFor(launch, task, failure, { resumed: false });
   const ending = await drive(launch.store, name, {
     signal: launch.signal,
     files: filesFor(launch, progress),
-    worker,
+    worker: workerFor(launch, task, failure, going),
     prepared: async (scope) => {
       steps = tellSteps(launch, scope);
       const n = await beginRun(scope, task);
-      const looked = await main;
-      await placeRun(scope, n, looked, task);
-      const { state, carry } = scope.head();
-      await scope.files!.restore(state!.roots.workspace, carry, captureSource(launch.store, looked.workspace));
-      progress.done();
+      const ticket = scope.lock.request("exclusive");
+      const place = async (): Promise<void> => {
+        try {
+          await placeOn(launch, scope, n, task, await main);
+        } finally {
+          progress.done();
+          ticket.release();
+        }
+      };
+      const placed = place();
+      placed.catch(() => {});
+      going.start = { session: await firstSession(scope, task), placed };
     },
     ended: async () => {
       await steps?.done();
     },
   }).finally(() => progress.done());
   return { name, ending, error: failure.error };
+}
+
+async function placeOn({ store }: Launch, scope: LiveScope, n: number, task: Task, main: Main): Promise<void> {
+  await placeRun(scope, n, main, task);
+  const { state, carry } = scope.head();
+  await scope.files!.restore(state!.roots.workspace, carry, captureSource(store, main.workspace));
 }
 
 export interface ResumeOptions {
@@ -132,6 +146,16 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
     worker: workerFor(launch, task, failure, { resumed: true, ...options }),
     prepared: async (scope) => {
       steps = tellSteps(launch, scope);
+      const first = scope.writer.fold.steps.get(0);
+      // Stopped while main was still being read: it starts on main as it is now.
+      if (first?.intent.kind === "run" && !first.outcome)
+        await placeOn(
+          launch,
+          scope,
+          0,
+          task,
+          await freshMain(store, await workspacePath(store, scope.ref.log), { signal: launch.signal }),
+        );
       const doubts = await recover(scope, task.worker === "agent" ? AGENT : COMMAND);
       progress.done();
       if (doubts.length > 0)
@@ -180,18 +204,27 @@ function modelName(task: Task): string {
 
 interface Going extends ResumeOptions {
   resumed: boolean;
+  /** For a new run: its conversation, and when it stands on main. */
+  start?: { session: Session; placed: Promise<void> };
 }
 
 function workerFor(launch: Launch, task: Task, failure: { error: string | null }, going: Going): Worker {
   const { out } = launch;
   if (task.worker === "command") {
     const quiet = out.json || launch.several;
-    return commandWorker(task.argv ?? [], {
+    const worker = commandWorker(task.argv ?? [], {
       interactive: !quiet && out.terminal && process.stdin.isTTY === true,
       onOutput: (chunk, stream) => {
         if (!quiet) process[stream].write(chunk);
       },
     });
+    return {
+      ...worker,
+      work: async (...args) => {
+        await going.start?.placed;
+        return worker.work(...args);
+      },
+    };
   }
   const model = openModel(modelName(task));
   let first = true;
@@ -200,7 +233,7 @@ function workerFor(launch: Launch, task: Task, failure: { error: string | null }
     work: async (scope, signal, restarted) => {
       const fresh = first && !going.resumed && !restarted;
       const end = fresh
-        ? await runAgent(scope, { model, signal })
+        ? await runAgent(scope, { model, signal, ...(going.start && { start: going.start }) })
         : await resumeAgent(scope, {
             model,
             signal,

@@ -5,11 +5,14 @@ import { workspacePath } from "../scope/registry.ts";
 import { attach, type LiveScope } from "../scope/scope.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { noteEnded, noteStarted } from "./lifecycle.ts";
+import type { Settle } from "./operate.ts";
 import { settlePending } from "./recover.ts";
 
 export interface DrivenOptions {
   signal: AbortSignal;
   onProgress?: (text: string) => void;
+  /** Default: everything in doubt ends as aborted. */
+  settle?: Settle;
 }
 
 /** Holds the lease of a scope, with its files at its newest step, while `work` runs. What was in doubt is given up first. Throws `Busy`. */
@@ -25,7 +28,7 @@ export async function withDriven<T>(
   });
   try {
     await noteStarted(scope.writer, "user");
-    await settlePending(scope);
+    await (options.settle ?? settlePending)(scope);
     const { state, carry } = scope.head();
     if (!state) throw new Error(`${name} has no state yet, so nothing can run in it.`);
     await scope.files!.restore(state.roots.workspace, carry);

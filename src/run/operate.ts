@@ -58,12 +58,22 @@ const takeOf = (value: Json | undefined): Take | undefined =>
 /** Operations for which a worker need not stop. */
 export const BESIDE: ReadonlySet<string> = new Set(["note", "sync"]);
 
+/** What is done before an operation to steps that a crash left without an outcome. */
+export type Settle = (scope: LiveScope) => Promise<void>;
+
 /** Does an operation to a scope. Throws what the operation throws; an owner's refusal comes as `OwnerError`. */
-export async function operate(store: EmbeddedStore, name: string, operation: string, params: Params): Promise<Json> {
+export async function operate(
+  store: EmbeddedStore,
+  name: string,
+  operation: string,
+  params: Params,
+  settle: Settle = settlePending,
+): Promise<Json> {
   for (let tries = 0; ; tries++) {
     try {
       const scope = await attach(store, name);
       try {
+        if (!BESIDE.has(operation)) await settle(scope);
         return await OPERATIONS[operation]!(scope, params);
       } finally {
         await scope.close();

@@ -4,7 +4,8 @@ import { createScope, freeName, type Grants, NameError, nameFor, type ScopeRef }
 import { type LiveScope, treeLink } from "../scope/scope.ts";
 import { putItem } from "../scope/thread.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
-import type { Json } from "../trace/ports.ts";
+import { itemNode } from "../trace/commit.ts";
+import type { Json, Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Main, Workspace } from "./main.ts";
 
@@ -50,16 +51,25 @@ export async function beginRun(scope: LiveScope, task: Task): Promise<number> {
   return scope.writer.intent({ kind: "run", tier: "reversible", thread: "main", what });
 }
 
+const firstMessage = (scope: LiveScope, task: Task): Promise<Link> =>
+  putItem(scope.store, { role: "user", content: [{ type: "text", text: task.text }] });
+
+/** The conversation as the outcome of step 0 will make it, for a model that is asked before. */
+export async function firstSession(scope: LiveScope, task: Task): Promise<Session> {
+  const node = itemNode(null, await firstMessage(scope, task));
+  await scope.store.derived.put(node.bytes);
+  return { items: node.id, shell: null };
+}
+
 /** Writes the outcome of step 0: it stands on main's commit, with the task as first message. */
 export async function placeRun(scope: LiveScope, n: number, main: Main, task: Task): Promise<void> {
-  const message = await putItem(scope.store, { role: "user", content: [{ type: "text", text: task.text }] });
   await scope.writer.outcome(
     n,
     {
       status: "done",
       base: main.head.id,
       workspace: treeLink(main.tree),
-      ...(task.worker === "agent" && { threads: { main: { append: [message] } } }),
+      ...(task.worker === "agent" && { threads: { main: { append: [await firstMessage(scope, task)] } } }),
     },
     { carry: main.carry, witness: { at: Date.now() } },
   );

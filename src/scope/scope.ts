@@ -136,8 +136,11 @@ function live(
         const refused = await effect.refused(decision.reason);
         return await finish({ ...refused, status: "denied", facts: { ...refused.facts, by } }, null);
       }
-      if (decision.kind === "answer")
+      if (decision.kind === "answer") {
+        // Its place in the order of outcomes is that in the lock's queue, as for a call that runs.
+        await orAbort(ticket.held, signal);
         return await finish({ ...decision.result, facts: { ...decision.result.facts, by } }, null);
+      }
       if (input !== effect.input)
         await writer.part(n, { part: "rewrite", what: await putBytes(store, encodeJson(input)), by });
       if (needsConsent(effect.intent.tier)) await writer.note(n, { note: "allowed", by });

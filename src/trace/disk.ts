@@ -99,7 +99,7 @@ const LARGEST = 256 << 20;
 export const realDisk: Disk = {
   mkdir: (path) =>
     attempt(path, () => {
-      const first = fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+      const first = makeDirectory(path);
       if (!fs.lstatSync(path).isDirectory()) throw fault("ENOTDIR");
       // The names of what was made stand in the directories above.
       const above = first ? dirname(resolve(first)) : null;
@@ -178,6 +178,15 @@ export const realDisk: Disk = {
     }
   },
 };
+
+function makeDirectory(path: string): string | undefined {
+  try {
+    return fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // Only a link that leads nowhere is neither there nor to be made.
+    throw isMissing(error) ? fault("ELOOP") : error;
+  }
+}
 
 function openPlain(path: string, flags: number): number {
   const fd = fs.openSync(path, flags | PLAIN);

@@ -2,6 +2,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { fastDisk } from "../../test/support/fast-disk.ts";
 import { params } from "../../test/support/runs.ts";
 import { buildTraces, followers, ops, reachableFromLogs } from "../../test/support/traces.ts";
 import { type DiskFile, realDisk } from "./disk.ts";
@@ -29,7 +30,7 @@ test("a store in which nothing is wrong has no errors and no warnings, whatever 
   await fc.assert(
     fc.asyncProperty(ops(20), fc.boolean(), async (script, full) => {
       await inStore(async (directory) => {
-        const store = await openStore(directory);
+        const store = await openStore(directory, { disk: fastDisk });
         const traces = await buildTraces(store, script);
         await traces.close();
         await store.close();
@@ -99,7 +100,7 @@ test("one flipped bit in any log or pack is found, named exactly, and can be set
   await fc.assert(
     fc.asyncProperty(ops(12), fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 30, maxLength: 30 }), async (script, flips) => {
       await inStore(async (directory) => {
-        const store = await openStore(directory);
+        const store = await openStore(directory, { disk: fastDisk });
         const traces = await buildTraces(store, script);
         const live = await reachableFromLogs(store);
         await traces.close();

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Crash, crashingDisk } from "../../test/support/crashing-disk.ts";
+import { fastDisk } from "../../test/support/fast-disk.ts";
 import { params } from "../../test/support/runs.ts";
 import { buildTraces, followers, ops, reachableFromLogs } from "../../test/support/traces.ts";
 import { target } from "./bytes.ts";
@@ -18,7 +19,7 @@ import { openWriters, readGcState } from "./writers.ts";
 async function inStore(work: (store: EmbeddedStore) => Promise<void>): Promise<void> {
   const directory = fs.mkdtempSync(`${tmpdir()}/shepherd-gc-`);
   try {
-    const store = await openStore(`${directory}/store`);
+    const store = await openStore(`${directory}/store`, { disk: fastDisk });
     await work(store);
     await store.close();
   } finally {
@@ -35,7 +36,7 @@ async function wrongIn(directory: string): Promise<Finding[]> {
 
 /** All objects in the packs of a store, as another process finds them. */
 async function idsIn(directory: string): Promise<Set<string>> {
-  const fresh = await openStore(directory);
+  const fresh = await openStore(directory, { disk: fastDisk });
   const ids = new Set<string>();
   for (const pack of fresh.objects.packs()) for (const [id] of pack.entries()) ids.add(id);
   await fresh.close();
@@ -98,7 +99,7 @@ async function killedEverywhere(
         )
       : true;
     await store?.close().catch(() => {});
-    const next = await openStore(copy);
+    const next = await openStore(copy, { disk: fastDisk });
     await after(next, at);
     await next.close();
     fs.rmSync(copy, { recursive: true });
@@ -137,7 +138,7 @@ test("beside writers that store the same things again and again, a collection ta
         await first.close();
         let writing = scripts.length;
         const others = scripts.map(async (script) => {
-          const own = await openStore(store.directory);
+          const own = await openStore(store.directory, { disk: fastDisk });
           const writers = openWriters(own);
           await writers.register();
           const pause = async (): Promise<void> => {
@@ -170,6 +171,7 @@ test("beside writers that store the same things again and again, a collection ta
           const report = await gc(store, { followers, least: 0, derivedLimit: 0 });
           expect(report.stopped).toBe(null);
           rounds++;
+          await new Promise((resolve) => setTimeout(resolve, 1));
         }
         expect(failed).toEqual([]);
         expect(rounds).toBeGreaterThan(0);

@@ -111,20 +111,22 @@ async function collect(store: EmbeddedStore, options: GcOptions): Promise<GcRepo
     onLog: (done, total) => onProgress?.({ phase: "mark", done, total }),
   });
   const report: GcReport = { logs: { kept: 0, removed: [] }, packs: [], removed: [], damaged: [], freed: 0, left: 0, stopped: null };
+  const candidates = new Set(await store.logs.list());
   const mark = async (): Promise<void> => {
     const roots = await (options.roots ?? (() => refRoots(store)))();
-    await marking.add({ ...roots, logs: [...roots.logs, ...(await leased(store))] });
+    // A log that was made meanwhile may have no name yet; and what goes must go with its objects, in the next collection.
+    const young = (await store.logs.list()).filter((log) => !candidates.has(log));
+    await marking.add({ ...roots, logs: [...roots.logs, ...young, ...(await leased(store))] });
     report.logs.kept = marking.kept.size;
     report.stopped = options.force ? null : whyNot(marking);
   };
-  const candidates = await store.logs.list();
   await mark();
 
   let last = 0;
   for (let round = 0; ; round++) {
     report.packs = await measure(store, marking, signal);
     report.left = sum(report.packs.map(({ garbage }) => garbage));
-    const logs = candidates.filter((log) => !marking.kept.has(log) && !report.logs.removed.includes(log));
+    const logs = [...candidates].filter((log) => !marking.kept.has(log));
     // Not what was made meanwhile: a writer could go on for ever to write what no frame names yet.
     last ||= newestOf(report.packs);
     const packs = worthwhile(report, least, options.least !== undefined).filter(({ number }) => number <= last);
@@ -139,7 +141,8 @@ async function collect(store: EmbeddedStore, options: GcOptions): Promise<GcRepo
       report.stopped = "The time is over and there is more to collect: run `shepherd gc` again.";
       break;
     }
-    const batch = { packs: packs.slice(0, PACKS), logs: logs.slice(0, LOGS) };
+    // Objects never before the logs that name them.
+    const batch = { packs: logs.length > LOGS ? [] : packs.slice(0, PACKS), logs: logs.slice(0, LOGS) };
     const numbers = batch.packs.map(({ number }) => number);
     // Numbers of packs are never used twice, so the newest one can only go when there is a newer one.
     if (numbers.some((number) => number === newestOf(report.packs))) await makePack(store);
@@ -153,6 +156,7 @@ async function collect(store: EmbeddedStore, options: GcOptions): Promise<GcRepo
         if (marking.kept.has(log)) continue;
         report.freed += logSize(store, log);
         store.logs.remove(log);
+        candidates.delete(log);
         report.logs.removed.push(log);
       }
       for (const [done, figures] of batch.packs.entries()) {

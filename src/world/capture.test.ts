@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
+import { runs } from "../../test/support/runs.ts";
 import { as, inTemporary, isRoot, run } from "../../test/support/trees.ts";
 import { sha256 } from "../trace/bytes.ts";
 import type { Objects } from "../trace/ports.ts";
@@ -156,13 +157,60 @@ describe("capture", () => {
       const swapper = spawn(process.execPath, ["-e", SWAP, dir], { stdio: ["ignore", "pipe", "inherit"] });
       try {
         await once(swapper.stdout, "data");
-        for (let i = 0; i < 300; i++) await capture(`${dir}/in`, objects);
+        for (let i = 0; i < runs(2000, 150); i++) await capture(`${dir}/in`, objects);
       } finally {
         swapper.kill("SIGKILL");
         await once(swapper, "exit");
       }
       expect(objects.map.has(sha256("mine"))).toBe(true);
       expect(objects.map.has(sha256("not for you"))).toBe(false);
+    });
+  });
+
+  it("never reads out of the tree, whatever is exchanged for a link after it was looked at", async () => {
+    for (const change of ["file", "directory", "parent", "above"]) {
+      await inTemporary(async (dir) => {
+        const objects = memoryObjects();
+        const inside = `${dir}/in/top/d`;
+        for (const path of ["d/large", "d/x", "d/y/z", "large", "x", "y/z"]) put(dir, `out/${path}`, "not for you");
+        for (const path of ["in/top/d/x", "in/top/d/y/z"]) put(dir, path, "mine");
+        fs.writeFileSync(`${inside}/large`, Buffer.alloc(2 << 20, "l"));
+        let done = false;
+        // Everything in `d` has been looked at when the first chunk of the large file is put.
+        const swap = (path: string, target: string): void => {
+          fs.renameSync(path, `${dir}/aside`);
+          fs.symlinkSync(target, path);
+        };
+        const putting: Objects["put"] = async (bytes) => {
+          if (!done && bytes.length === 1 << 20) {
+            done = true;
+            if (change === "file") swap(`${inside}/x`, `${dir}/out/x`);
+            if (change === "directory") swap(`${inside}/y`, `${dir}/out/y`);
+            if (change === "parent") swap(inside, `${dir}/out`);
+            if (change === "above") swap(`${dir}/in/top`, `${dir}/out`);
+          }
+          return objects.put(bytes);
+        };
+        const state = await capture(`${dir}/in`, { ...objects, put: putting });
+        expect(done).toBe(true);
+        expect(objects.map.has(sha256("not for you"))).toBe(false);
+        const at = async (path: string) => (await lookup(objects, state.tree, Buffer.from(path)))?.type;
+        expect(await at("top/d/x")).toBe(change === "file" ? "l" : "f");
+        expect(await at("top/d/y")).toBe(change === "directory" ? "l" : "d");
+      });
+    }
+  });
+
+  it("forgets what is excluded from now on", async () => {
+    await inTemporary(async (dir) => {
+      const objects = memoryObjects();
+      for (const path of ["a/x", "b"]) put(dir, path);
+      await sleep(50);
+      const cache = emptyCache();
+      await capture(dir, objects, { cache, generation: "one" });
+      const exclude = [Buffer.from(`${dir}/a`)];
+      const { tree } = await capture(dir, objects, { cache, generation: "one", exclude });
+      expect(await names(objects, tree)).toEqual(["b"]);
     });
   });
 
@@ -174,7 +222,7 @@ describe("capture", () => {
       const cache = emptyCache();
       try {
         await once(churn.stdout, "data");
-        for (let i = 0; i < 150; i++) await capture(dir, objects, { cache });
+        for (let i = 0; i < runs(1000, 80); i++) await capture(dir, objects, { cache });
       } finally {
         churn.kill("SIGKILL");
         await once(churn, "exit");

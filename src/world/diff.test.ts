@@ -124,7 +124,7 @@ describe("a path for people", () => {
           expect(shown).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
         },
       ),
-      params(5000, 1000),
+      params(5000, 300),
     );
   });
 

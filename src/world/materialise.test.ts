@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
+import { runs } from "../../test/support/runs.ts";
 import { as, inTemporary, isRoot, look, restorable, run } from "../../test/support/trees.ts";
 import { sha256 } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
@@ -106,7 +107,8 @@ describe("materialise", () => {
       const swapper = spawn(process.execPath, ["-e", SWAP, dir], { stdio: ["ignore", "pipe", "inherit"] });
       try {
         await once(swapper.stdout, "data");
-        for (let i = 0; i < 150; i++) await materialise(`${dir}/work`, i % 2 ? one : two, objects).catch(() => {});
+        for (let i = 0; i < runs(1000, 80); i++)
+          await materialise(`${dir}/work`, i % 2 ? one : two, objects).catch(() => {});
       } finally {
         swapper.kill("SIGKILL");
         await once(swapper, "exit");
@@ -316,6 +318,7 @@ describe("materialise", () => {
         expect(text(report.kept).sort()).toEqual(["gone/unread: unreadable", "shut: unreadable", "unread: unreadable"]);
         expect(fs.readFileSync(`${dir}/work/gone/unread`, "utf8")).toBe("precious");
         execFileSync("chown", ["-R", "0", `${dir}/work`]);
+        fs.chmodSync(`${dir}/work`, 0o755);
         const other = await stateOf(dir, objects, ["g"]);
         process.seteuid!(65534);
         try {

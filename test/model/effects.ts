@@ -8,6 +8,7 @@ import {
   isUndone,
   notes,
   operations,
+  opOf,
   rank,
   tierOf,
   traceOf,
@@ -44,10 +45,7 @@ export const effectOf = (t: Trace, s: Step): Effect => ({
 const stands = (t: Trace, s: Step): boolean => {
   if (s.outcome?.facts.status !== "done") return false;
   const ops = operations(t);
-  return !isUndone(
-    ops,
-    ops.findIndex((o) => o.n === s.n),
-  );
+  return !isUndone(ops, opOf(ops, s));
 };
 
 /**

@@ -1,9 +1,10 @@
 /** EXAMPLE.md on the model, frame by frame: every column of its table, and each scenario after it. */
 import { describe, expect, it } from "vitest";
-import { digestOf, play, refusal } from "./play.ts";
+import { play, refusal } from "./play.ts";
 import { current, traceOf } from "./query.ts";
 import { initial, step } from "./step.ts";
 import type { Call, Command, Item, System } from "./types.ts";
+import { digest } from "./value.ts";
 
 const W0 = { "README.md": 1, "auth.js": 10 };
 const W1 = { "README.md": 1, "auth.js": 11 };
@@ -306,7 +307,7 @@ describe("a payment in step 5 of fix.1", () => {
     { do: "act", scope: "fix.1", n: 5, tier: "compensable" },
     { do: "end", scope: "fix.1", n: 5, status: "done", output: 103 },
   ]);
-  const key = digestOf(["fix.1", 5, traceOf(paid, "fix.1").steps[1]!.intent.facts]);
+  const key = digest(["fix.1", 5, traceOf(paid, "fix.1").steps[1]!.intent.facts]);
   const undone = (sys: System) => sys.world.filter((a) => a.does === "compensate").map((a) => a.key);
 
   it("has a key of scope, number and intent", () => {

@@ -21,7 +21,7 @@ import {
 import { attempt, blocksOf, grantsOf, isCall, isDiscarded, isPending, kindOf, pending, tierOf } from "./query.ts";
 import { type Step, stepAt, trace, traceUpTo } from "./seal.ts";
 import { finish } from "./together.ts";
-import { said, send } from "./turn.ts";
+import { result, said, send } from "./turn.ts";
 import type { Body, Lease, Name, Of, Reply, Scope } from "./types.ts";
 
 /** What dies with an owner: its lease and all that lived in it. The log keeps what was written, the outside what was done. */
@@ -81,7 +81,12 @@ export function stale(tx: Tx, { scope, n }: Of<"stale">): Reply {
   const body: Body =
     call === undefined
       ? { phase: "note", n: null, facts: { note: "attached", by: "stale" }, links: {} }
-      : { phase: "outcome", n: call.n, facts: { status: "done", tier: tierOf(call), workspace }, links: {} };
+      : {
+          phase: "outcome",
+          n: call.n,
+          facts: { ...result(call, { status: "done", workspace }), tier: tierOf(call) },
+          links: {},
+        };
   // Written under its own lease, once as it knows the log and, if that does not count, once as the log is.
   const { lease: current, epoch } = s;
   const { live, ...own } = s.stale;

@@ -1,5 +1,5 @@
 /** The commit graph, and what a merge, a sync, an undo or their resolution would come to. */
-import { find, operations, traceOf, unsealed } from "./query.ts";
+import { operations, traceOf, unsealed } from "./query.ts";
 import { empty } from "./seal.ts";
 import type { Commit, Conflict, Intent, Links, Name, State, System, Threads, Turns, Workspace } from "./types.ts";
 import { edited, pick, threeWay } from "./value.ts";
@@ -122,13 +122,3 @@ export function propose(sys: System, name: Name, n: number, facts: Intent, links
   const turns = Object.fromEntries(Object.keys(theirs.threads).map((thread) => [thread, n]));
   return { state: { workspace, threads: theirs.threads }, turns, conflict, adopted };
 }
-
-/** What step n of a scope restores, and from where. */
-export const restored = (
-  sys: System,
-  name: Name,
-  n: number,
-): { state: State; turns: Turns; id: string } | undefined => {
-  const at = find(sys, name, n);
-  return at && { state: at.step.commit.state, turns: at.step.turns, id: at.step.id };
-};

@@ -13,8 +13,9 @@ import {
   type Transition,
   type Verdict,
 } from "./laws.ts";
+import { mergesCommute, merging } from "./merging.ts";
 import { preludes } from "./preludes.ts";
-import { mergesCommute, rules } from "./rules.ts";
+import { rules } from "./rules.ts";
 import type { Command, System } from "./types.ts";
 
 export interface Journey {
@@ -22,8 +23,9 @@ export interface Journey {
   /** `COMMAND REPLY` of each. */
   readonly hits: readonly string[];
   readonly verdict: Verdict;
+  readonly end: System;
 }
-const every = Object.entries({ ...laws, ...rules });
+const every = Object.entries({ ...laws, ...rules, ...merging });
 
 /** `length` commands from a seed, after the prelude that the seed chooses; `whole`: judged as a whole too. */
 export function journey(m: Machine, seed: number, length: number, whole = true): Journey {
@@ -66,9 +68,14 @@ function travel(m: Machine, source: (sys: System, i: number) => Command | undefi
       const complaint = law(t);
       return complaint && `${name}: ${complaint}, by ${JSON.stringify(command)}`;
     });
-    if (verdict) return { commands, hits, verdict };
+    if (verdict) return { commands, hits, verdict, end: after };
   }
-  return { commands, hits, verdict: whole ? passage({ m, commands, systems }) : undefined };
+  return {
+    commands,
+    hits,
+    verdict: whole ? passage({ m, commands, systems }) : undefined,
+    end: systems.at(-1) as System,
+  };
 }
 
 /** Laws over the whole of a journey. */

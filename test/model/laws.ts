@@ -15,9 +15,9 @@ import {
   traceOf,
   unsealed,
 } from "./query.ts";
-import { seal, stepAt, type Trace } from "./seal.ts";
+import { type Sealed, seal, stepAt, type Trace } from "./seal.ts";
 import type * as step from "./step.ts";
-import type { Action, Command, Name, Reply, Scope, System } from "./types.ts";
+import type { Action, Command, Name, Reply, Scope, State, System } from "./types.ts";
 import { canonical, digest, same } from "./value.ts";
 
 export type Machine = Pick<typeof step, "initial" | "step" | "unfold" | "traceOf">;
@@ -57,6 +57,13 @@ export const changedLogs = (t: Transition): Name[] =>
 export const isPrefix = <T>(of: readonly T[], all: readonly T[]): boolean =>
   of.length <= all.length && of.every((x, i) => x === all[i]);
 const ids = (t: Trace): string[] => t.sealed.map((s) => s.id);
+
+/** The state that a sealed step was put on. */
+export function stateBefore(t: Transition, name: Name, s: Sealed): State {
+  const tr = t.m.traceOf(t.after, name);
+  const at = tr.sealed.findIndex((x) => x.n === s.n);
+  return tr.sealed[at - 1]?.commit.state ?? tr.header.origin?.state ?? { workspace: {}, threads: {} };
+}
 
 /** 1. "No step is changed or lost by a later one"; what is synced survives power loss, what is written survives the rest. */
 export const appendOnly: Law = (t) =>
@@ -136,7 +143,7 @@ const textOf = (state: object): string => {
 export const stateOfCommit: Law = (t) => {
   const states = new Map<string, string>();
   return (
-    first(names(t.after), (name) =>
+    first(changedLogs(t).length ? names(t.after) : [], (name) =>
       first(t.m.traceOf(t.after, name).sealed, ({ id, commit }) => {
         const known = states.get(id);
         states.set(id, textOf(commit.state));
@@ -212,7 +219,7 @@ export const discardLeavesNoMark: Law = (t) => {
 
 /** 7. "A child has a subset of its parent's grants; revert never gives a grant back." */
 export const authorityShrinks: Law = (t) =>
-  first(names(t.after), (name) => {
+  first(changedLogs(t), (name) => {
     const now = traceOf(t.after, name);
     const { parent } = now.header;
     // Power loss may take back a note that was not synced yet.

@@ -1,7 +1,6 @@
 /** Small things that tests of the model share. */
 import { step } from "./step.ts";
 import type { Command, Refusal, System } from "./types.ts";
-import { digest } from "./value.ts";
 
 /** The system after commands that must all be accepted. */
 export function play(sys: System, commands: readonly Command[]): System {
@@ -18,5 +17,3 @@ export function refusal(sys: System, command: Command): Refusal | undefined {
   const [, reply] = step(sys, command);
   return "refused" in reply ? reply.refused : undefined;
 }
-
-export const digestOf = digest;

@@ -169,6 +169,8 @@ export function operations(t: Trace): readonly Operation[] {
   });
 }
 
+/** Which operation a step is; -1 if none. */
+export const opOf = (ops: readonly Operation[], s: Step): number => ops.findIndex((o) => o.n === s.n);
 export const isUndone = (ops: readonly Operation[], i: number): boolean =>
   ops.some((o, j) => o.undoes === i && !isUndone(ops, j));
 

@@ -27,6 +27,7 @@ import {
   isContainer,
   isUndone,
   operations,
+  opOf,
   positionIn,
   unsealed,
 } from "./query.ts";
@@ -82,18 +83,7 @@ export function resolve(tx: Tx, { scope, n, choices, partial }: Of<"resolve">): 
   need(s?.outcome, "no-step");
   need(s.outcome.facts.status === "conflict", "nothing");
   const ops = operations(t);
-  const resolves = (o: Step) => o.intent.links.resolves === n && o.outcome?.facts.status === "done";
-  need(
-    !t.steps.some(
-      (o) =>
-        resolves(o) &&
-        !isUndone(
-          ops,
-          ops.findIndex((op) => op.n === o.n),
-        ),
-    ),
-    "settled",
-  );
+  need(!t.steps.some((o) => resolves(o, n) && !isUndone(ops, opOf(ops, o))), "settled");
   need(!busy(t), "busy");
   need(liveOf(tx, scope).asked.length === 0, "in-doubt");
   const { facts, links } = s.intent;
@@ -109,6 +99,9 @@ export function resolve(tx: Tx, { scope, n, choices, partial }: Of<"resolve">): 
   return perform(tx, scope, resolved, { ...links, resolves: n }, partial);
 }
 
+const resolves = (o: Step, n: number): boolean => o.intent.links.resolves === n && o.outcome?.facts.status === "done";
+
+/** An operation from its intent to its outcome, as long as no destroyed bytes stand in its way. */
 export function perform(tx: Tx, name: Name, facts: Intent, links: Links, partial?: boolean, race?: Edit): Accepted {
   const { state, conflict } = propose(tx.sys, name, -1, facts, links);
   const there = name === "main" ? tx.sys.user : liveOf(tx, name).workspace;

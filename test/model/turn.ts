@@ -143,7 +143,8 @@ export function allow(tx: Tx, { scope, n }: Of<"allow">): Reply {
   return { ok: "ok", n };
 }
 
-const result = (s: Step, facts: Omit<Outcome, "tier" | "append">): Omit<Outcome, "tier"> => {
+/** With the answer to the call in its thread, if a message asked for it. */
+export const result = (s: Step, facts: Omit<Outcome, "tier" | "append">): Omit<Outcome, "tier"> => {
   const { thread, of } = s.intent.facts;
   if (thread === undefined || of === undefined) return facts;
   return {

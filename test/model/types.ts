@@ -204,7 +204,8 @@ export interface System {
 
 // ---- commands and replies -----------------------------------------------------------------------------------------------
 
-type Partial_ = { readonly partial?: boolean };
+/** `partial`: go without what was destroyed. */
+type MayLack = { readonly partial?: boolean };
 /** An edit by the user: a path, and its content or null for its removal. */
 export type Edit = readonly [path: string, content: number | null];
 
@@ -225,13 +226,13 @@ export type Command =
   | { do: "inject"; scope: Name; text: number }
   | { do: "resume"; scope: Name; thread: string; open?: "perform" | "drop" }
   // futures
-  | ({ do: "run"; scope: Name; task: number; grants: readonly Grant[] } & Partial_)
-  | ({ do: "fork"; scope: Name; n: number; at: "step" | "intent"; k: number; grants?: readonly Grant[] } & Partial_)
-  | ({ do: "revert"; scope: Name; n: number; acknowledge?: boolean } & Partial_)
-  | ({ do: "merge"; scope: Name; tell?: boolean; race?: Edit } & Partial_)
-  | ({ do: "sync"; scope: Name } & Partial_)
-  | ({ do: "resolve"; scope: Name; n: number; choices: { [path: string]: number | null } } & Partial_)
-  | ({ do: "undo"; scope: Name; op?: number; race?: Edit } & Partial_)
+  | ({ do: "run"; scope: Name; task: number; grants: readonly Grant[] } & MayLack)
+  | ({ do: "fork"; scope: Name; n: number; at: "step" | "intent"; k: number; grants?: readonly Grant[] } & MayLack)
+  | ({ do: "revert"; scope: Name; n: number; acknowledge?: boolean } & MayLack)
+  | ({ do: "merge"; scope: Name; tell?: boolean; race?: Edit } & MayLack)
+  | ({ do: "sync"; scope: Name } & MayLack)
+  | ({ do: "resolve"; scope: Name; n: number; choices: { [path: string]: number | null } } & MayLack)
+  | ({ do: "undo"; scope: Name; op?: number; race?: Edit } & MayLack)
   | { do: "discard"; scope: Name }
   // beside the worker
   | { do: "status" }

@@ -1,5 +1,6 @@
 /** A disk on which the process dies at a chosen moment: the operation is not done, or in part, and none after it. */
-import { type Disk, type DiskFile, realDisk } from "../../src/trace/disk.ts";
+import type { Disk, DiskFile } from "../../src/trace/disk.ts";
+import { fastDisk } from "./fast-disk.ts";
 
 export class Crash extends Error {}
 
@@ -42,14 +43,14 @@ export function crashingDisk(at: number, part = 0): CrashingDisk {
     get operations() {
       return operations;
     },
-    mkdir: realDisk.mkdir,
-    list: realDisk.list,
-    read: realDisk.read,
+    mkdir: fastDisk.mkdir,
+    list: fastDisk.list,
+    read: fastDisk.read,
     open: (path) => {
-      const real = realDisk.open(path);
+      const real = fastDisk.open(path);
       return real && file(real);
     },
-    create: async (path, bytes, options) => (step() ? die() : realDisk.create(path, bytes, options)),
-    remove: (path) => (step() ? die() : realDisk.remove(path)),
+    create: async (path, bytes, options) => (step() ? die() : fastDisk.create(path, bytes, options)),
+    remove: (path) => (step() ? die() : fastDisk.remove(path)),
   };
 }

@@ -49,21 +49,23 @@ export interface SimDisk extends Disk {
 
 type Write = { offset: number; bytes: Buffer } | { truncate: number };
 
+/** Bytes of which the first `size` count; the buffer is larger, so that appending is cheap. */
+interface Content {
+  buffer: Buffer;
+  size: number;
+}
+
 interface Inode {
   /** What processes see. */
-  now: Buffer;
-  size: number;
+  now: Content;
   /** What is on the disk for certain. */
-  synced: Buffer;
+  synced: Content;
   pending: Write[];
 }
 
-const inode = (bytes: Uint8Array): Inode => ({
-  now: Buffer.from(bytes),
-  size: bytes.length,
-  synced: Buffer.from(bytes),
-  pending: [],
-});
+const contentOf = (bytes: Uint8Array): Content => ({ buffer: Buffer.from(bytes), size: bytes.length });
+const bytesOf = ({ buffer, size }: Content): Buffer => Buffer.from(buffer.subarray(0, size));
+const inode = (bytes: Uint8Array): Inode => ({ now: contentOf(bytes), synced: contentOf(bytes), pending: [] });
 
 const fault = (code: string, path: string): unknown => diskError(Object.assign(new Error(code), { code }), path);
 const parent = (path: string): string => path.slice(0, path.lastIndexOf("/"));
@@ -91,10 +93,9 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
     for (const each of watchers.get(path) ?? []) setImmediate(each);
   };
 
-  const write = (node: Inode, offset: number, bytes: Uint8Array): void => {
-    node.now = place(node.now, node.size, offset, bytes);
-    node.size = Math.max(node.size, offset + bytes.length);
-    node.pending.push({ offset, bytes: Buffer.from(bytes) });
+  const write = (node: Inode, change: Write): void => {
+    applyWrite(node.now, change);
+    node.pending.push(change);
   };
 
   const open = (path: string): DiskFile | null => {
@@ -105,22 +106,21 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
         operate(path);
         const fits = Math.max(0, Math.min(bytes.length, faults.space));
         faults.space -= fits;
-        if (fits > 0) write(node, node.size, bytes.subarray(0, fits));
+        if (fits > 0) write(node, { offset: node.now.size, bytes: Buffer.from(bytes.subarray(0, fits)) });
         changed(path);
         if (fits < bytes.length) throw fault("ENOSPC", path);
       },
-      read: (offset, length) => Buffer.from(node.now.subarray(0, node.size).subarray(offset, offset + length)),
+      read: (offset, length) => 
+        Buffer.from(node.now.buffer.subarray(offset, Math.min(node.now.size, offset + length))),
       overwrite: (offset, bytes) => {
         operate(path);
-        write(node, offset, bytes);
+        write(node, { offset, bytes: Buffer.from(bytes) });
       },
       truncate: (size) => {
         operate(path);
-        node.now = Buffer.from(node.now.subarray(0, Math.min(size, node.size)));
-        node.size = node.now.length;
-        node.pending.push({ truncate: size });
+        write(node, { truncate: size });
       },
-      size: () => node.size,
+      size: () => node.now.size,
       sync: async () => {
         operate(path, false);
         const covers = node.pending.length;
@@ -128,7 +128,7 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
         faults.operating();
         const done = node.pending.splice(0, covers);
         if (faults.syncFails(path)) throw fault("EIO", path);
-        node.synced = done.reduce((bytes, each) => applyWrite(bytes, each), node.synced);
+        for (const each of done) applyWrite(node.synced, each);
         synced.push(path);
       },
       close: () => {},
@@ -165,7 +165,7 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
     },
     read: (path) => {
       const node = names.get(path);
-      return node ? Buffer.from(node.now.subarray(0, node.size)) : null;
+      return node ? bytesOf(node.now) : null;
     },
     remove: (path) => {
       operate(path);
@@ -210,7 +210,7 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
       return simDisk(left);
     },
     copy: () => simDisk(disk.files()),
-    files: () => new Map([...names].map(([path, node]) => [path, Buffer.from(node.now.subarray(0, node.size))])),
+    files: () => new Map([...names].map(([path, node]) => [path, bytesOf(node.now)])),
     put: (path, bytes) => {
       names.set(path, inode(bytes));
     },
@@ -218,45 +218,40 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
   return disk;
 }
 
-/** `bytes` at `offset` of a buffer of which `size` bytes are used; it grows by more than it must. */
-function place(buffer: Buffer, size: number, offset: number, bytes: Uint8Array): Buffer {
-  const end = offset + bytes.length;
-  if (end > buffer.length) {
-    const grown = Buffer.alloc(Math.max(end, 2 * buffer.length));
-    buffer.copy(grown, 0, 0, size);
-    buffer = grown;
+function applyWrite(content: Content, change: Write): void {
+  if ("truncate" in change) {
+    content.size = Math.min(content.size, change.truncate);
+    return;
   }
-  buffer.set(bytes, offset);
-  return buffer;
-}
-
-function applyWrite(file: Buffer, change: Write): Buffer {
-  if ("truncate" in change) return Buffer.from(file.subarray(0, change.truncate));
-  const { offset, bytes } = change;
-  const result = Buffer.alloc(Math.max(file.length, offset + bytes.length));
-  file.copy(result);
-  bytes.copy(result, offset);
-  return result;
+  const end = change.offset + change.bytes.length;
+  if (end > content.buffer.length) {
+    const grown = Buffer.alloc(Math.max(end, 2 * content.buffer.length));
+    content.buffer.copy(grown, 0, 0, content.size);
+    content.buffer = grown;
+  }
+  if (change.offset > content.size) content.buffer.fill(0, content.size, change.offset);
+  change.bytes.copy(content.buffer, change.offset);
+  content.size = Math.max(content.size, end);
 }
 
 /** What is left of a file: any part of each write that was not synced, and zeros where the file is longer than that. */
 function survives(node: Inode, random: Random): Buffer {
-  let file: Buffer = Buffer.from(node.synced);
+  const file = contentOf(bytesOf(node.synced));
   // Now and then all or nothing, which independent writes hardly ever come to.
   const all = random();
   for (const change of node.pending) {
     const luck = all < 0.1 ? 0 : all < 0.2 ? 1 : random();
     if ("truncate" in change) {
-      if (luck < 0.5) file = applyWrite(file, change);
+      if (luck < 0.5) applyWrite(file, change);
       continue;
     }
     const { offset, bytes } = change;
-    if (luck < 0.5) file = applyWrite(file, change);
+    if (luck < 0.5) applyWrite(file, change);
     else if (luck < 0.8) {
       const cut = Math.floor(random() * bytes.length);
-      const part = random() < 0.7 ? { offset, bytes: bytes.subarray(0, cut) } : { offset: offset + cut, bytes: bytes.subarray(cut) };
-      file = applyWrite(file, part);
-    } else if (luck < 0.9) file = applyWrite(file, { offset: offset + bytes.length, bytes: Buffer.alloc(0) });
+      const begin = random() < 0.7;
+      applyWrite(file, begin ? { offset, bytes: bytes.subarray(0, cut) } : { offset: offset + cut, bytes: bytes.subarray(cut) });
+    } else if (luck < 0.9) applyWrite(file, { offset: offset + bytes.length, bytes: Buffer.alloc(0) });
   }
-  return file;
+  return bytesOf(file);
 }

@@ -84,7 +84,11 @@ const long = "n".repeat(255);
 export const NAMES = ["a", "b", "c", ".git", ".env", "new\nline", '"q\\', "\xff\xfe", "\xc3\xa9", "-rf", long];
 export const TARGETS = ["a", "../b", "/etc/passwd", "nowhere", "..", "/", ".", "\xff\n", `${"x/".repeat(200)}y`];
 
-const name = fc.constantFrom(...NAMES);
+// Often the same ones, so that programs meet.
+const name = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom("a", "b", "a", "b", ".git") },
+  { weight: 1, arbitrary: fc.constantFrom(...NAMES) },
+);
 const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => names.join("/"));
 // Few contents of few sizes, so that different ones often have the same size.
 const content = fc.oneof(

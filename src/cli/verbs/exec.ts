@@ -2,6 +2,7 @@
 import { performCommand } from "../../run/command.ts";
 import { withDriven } from "../../run/driven.ts";
 import { Exit } from "../errors.ts";
+import { settleAll } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -17,15 +18,20 @@ export const verb: Verb = {
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
     const progress = out.progress();
-    return withDriven(store, run.name, { signal, onProgress: (text) => progress.at(text) }, async (scope) => {
-      progress.done();
-      const done = await performCommand(scope, rest, signal, {
-        onOutput: (chunk, stream) => {
-          if (!out.json) process[stream].write(chunk);
-        },
-      });
-      out.object({ scope: run.name, n: done.n, code: done.code, signal: done.signal, status: done.ending });
-      return done.ending === "done" ? 0 : 1;
-    });
+    return withDriven(
+      store,
+      run.name,
+      { signal, settle: settleAll, onProgress: (text) => progress.at(text) },
+      async (scope) => {
+        progress.done();
+        const done = await performCommand(scope, rest, signal, {
+          onOutput: (chunk, stream) => {
+            if (!out.json) process[stream].write(chunk);
+          },
+        });
+        out.object({ scope: run.name, n: done.n, code: done.code, signal: done.signal, status: done.ending });
+        return done.ending === "done" ? 0 : 1;
+      },
+    );
   },
 };

@@ -1,9 +1,9 @@
 /** `shepherd fork`: new scopes that start at a step. */
 
-import { operate } from "../../run/operate.ts";
 import { forkScope } from "../../scope/fork.ts";
 import { isStepNumber } from "../../scope/revision.ts";
 import { Exit } from "../errors.ts";
+import { operate } from "../operate.ts";
 import { chooseRun, chooseStep } from "../select.ts";
 import { count, text, type Verb } from "../verb.ts";
 

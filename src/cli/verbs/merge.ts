@@ -1,9 +1,9 @@
 /** `shepherd merge`: a run's files into the user's directory, or into another run. */
 import { landRun } from "../../run/land.ts";
-import { operate } from "../../run/operate.ts";
 import { quotePath } from "../../world/paths.ts";
 import { confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
+import { operate } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
 

@@ -1,9 +1,9 @@
 /** `shepherd revert`: conversation and files back at a step. */
 
-import { operate } from "../../run/operate.ts";
 import { OwnerError } from "../../run/socket.ts";
 import type { Json } from "../../trace/ports.ts";
 import { Exit } from "../errors.ts";
+import { operate } from "../operate.ts";
 import { chooseRun, chooseStep } from "../select.ts";
 import type { Verb } from "../verb.ts";
 

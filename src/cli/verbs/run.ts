@@ -1,12 +1,12 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
 import { resolve } from "node:path";
 import { freshMain } from "../../run/land.ts";
-import { operate } from "../../run/operate.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { forkScope } from "../../scope/fork.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { type Land, type Launch, landOf, type Outcome, resumeRun, startRun, tellEnd } from "../launch.ts";
+import { operate } from "../operate.ts";
 import { chooseStep, findWorkspace } from "../select.ts";
 import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
 

@@ -2,6 +2,7 @@
 import { createInterface } from "node:readline";
 import { withDriven } from "../../run/driven.ts";
 import { openShell } from "../../run/shell.ts";
+import { settleAll } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -15,7 +16,7 @@ export const verb: Verb = {
     const { out } = context;
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
-    return withDriven(store, run.name, { signal: context.signal }, async (scope) => {
+    return withDriven(store, run.name, { signal: context.signal, settle: settleAll }, async (scope) => {
       const shell = await openShell(scope);
       const interactive = process.stdin.isTTY === true;
       const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: interactive });

@@ -1,9 +1,9 @@
 /** `shepherd sync`: the user's newer files into a run. */
 
 import { freshMain } from "../../run/land.ts";
-import { operate } from "../../run/operate.ts";
 import { workspacePath } from "../../scope/registry.ts";
 import { quotePath } from "../../world/paths.ts";
+import { operate } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 

@@ -1,10 +1,10 @@
 /** `shepherd undo`: take back an operation. */
 
 import { undoLanding } from "../../run/land.ts";
-import { operate } from "../../run/operate.ts";
 import { listOperations, newestUndoable, type Operation } from "../../scope/operations.ts";
 import { undoDiscard } from "../../scope/undo.ts";
 import { Exit } from "../errors.ts";
+import { operate } from "../operate.ts";
 import { findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";
 

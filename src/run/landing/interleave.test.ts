@@ -400,7 +400,7 @@ describe("one change, one user, every moment", () => {
         const calls = await play({ from, to, actions: [], kills: [], exchange });
         for (let at = 0; at <= calls; at++) {
           for (const [number, kind] of KINDS.entries()) {
-            if (!long && (at + number) % 3 !== 0) continue;
+            if (!long && (at + number) % 7 !== 0) continue;
             await play({ from, to, actions: [{ at, kind, path: "p/b" }], kills: [], exchange });
           }
         }
@@ -417,7 +417,7 @@ describe("one change, dead at every moment", () => {
           await play({ from, to, actions: [], kills: [at], exchange });
           // The user acts when the landing is dead.
           for (const [number, kind] of KINDS.entries())
-            if (long || (at + number) % 5 === 0)
+            if (long || (at + number) % 12 === 0)
               await play({ from, to, actions: [{ at, kind, path: "p/b" }], kills: [at], exchange });
         }
       });

@@ -353,7 +353,7 @@ describe.each(modes)("commands, with %s", (mode) => {
     const argv = [
       "bash",
       "-c",
-      'printf "%s|" "$@"; cat; printf "|%s|%s|%s" "$ODD" "${HOME-none}" "$PWD"',
+      `printf "%s|" "$@"; cat; printf "|%s|%s|%s" "$ODD" "\${HOME-none}" "$PWD"`,
       "x",
       odd,
       "",

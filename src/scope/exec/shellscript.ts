@@ -17,7 +17,7 @@ const dump = (nonce: string) => `\\builtin trap - DEBUG ERR RETURN
 \\builtin alias -p; \\builtin printf '\\0'; \\builtin declare -px; \\builtin printf '\\0'
 \\builtin set +o posix; \\builtin declare -F; \\builtin printf '\\0'
 IFS=$' \\n'; \\builtin set -f; \\builtin set -- $(\\builtin declare -F)
-while [[ $# -gt 0 ]]; do \\builtin declare -f -- "$3"; \\builtin printf '\\0'; \\builtin shift 3; done
+while [[ $# -gt 0 ]]; do \\builtin declare -f -- "$3"; \\builtin printf '\\0'; \\builtin shift 3 || \\builtin break; done
 \\builtin printf 'E${nonce}\\0'; } >&${REPORT}`;
 
 /** Options that would show in what comes before the command, or end it: they are set in the command's own first line. */
@@ -29,10 +29,11 @@ const LATE = /^set -o (?:errexit|noexec|nounset|onecmd|verbose|xtrace)$/;
  */
 export const shellArguments = (nonce: string): string[] => [
   "-c",
-  // One line up to the command: what follows is read by the rules that the command has set, and does not mind.
-  `. ${SCRIPT}; \\eval "set --;$2$1"
+  // One compound command: bash has read all of it before the command begins, whose aliases and options do not matter to it then.
+  // Nor may anything be read after it: where a command lacks the end of a `$(`, bash 5.2 breaks its own memory.
+  `{ . ${SCRIPT}; \\eval "set --;$2$1"
 { SHEPHERD_STATUS=$?; ${dump(nonce)}; } >/dev/null 2>&1
-\\builtin exit "$SHEPHERD_STATUS"`,
+\\builtin exit "$SHEPHERD_STATUS"; }`,
   "bash",
 ];
 
