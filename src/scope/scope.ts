@@ -1,6 +1,6 @@
 /** A scope that is being driven: its log's one writer, its files, its processes, its lock. */
 import { encodeJson, link, sha256, target } from "../trace/bytes.ts";
-import type { OutcomeFacts } from "../trace/frame.ts";
+import type { Kind, OutcomeFacts } from "../trace/frame.ts";
 import type { Carry, Hash, Json, State } from "../trace/ports.ts";
 import type { Head, Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -95,9 +95,7 @@ function live(
   const state = writer.fold.head().state;
   let last: Hash | null = state ? target(state.roots.workspace) : null;
   writer.watch((_frame, sealed) => {
-    const set = sealed.at(-1)?.outcome?.state ?? sealed.at(-1)?.outcome;
-    if (set && "roots" in set) last = target((set as State).roots.workspace);
-    else if (sealed.at(-1)?.intent.kind === "run") last = target(sealed.at(-1)!.sealed!.state.roots.workspace);
+    for (const step of sealed) if (!CAPTURING.has(step.intent.kind)) last = target(step.sealed!.state.roots.workspace);
   });
 
   const settle = async (n: number, effect: Effect, place: Ticket, signal: AbortSignal): Promise<Settled> => {
@@ -198,6 +196,9 @@ function live(
     },
   };
 }
+
+/** Steps whose workspace is captured here, when they end. All others set it, or leave it. */
+const CAPTURING: ReadonlySet<Kind> = new Set<Kind>(["tool", "command", "work", "effect", "model", "message"]);
 
 /** Waits, but not beyond an abort: a call that waits then stays open, and is performed when the run goes on. */
 function orAbort(wait: Promise<void>, signal: AbortSignal): Promise<void> {

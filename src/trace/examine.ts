@@ -11,40 +11,30 @@ export type Shape = "torn" | "broken";
 
 export type Piece = ({ what: "record" } & Found) | ({ what: "damage"; shape: Shape } & Damage);
 
-/** All pieces from `offset` to the present end of the file, in order, without gaps. */
+/** All pieces from `offset` to the present end of the file, in order, without gaps. The records are those that every reader finds. */
 export function* pieces(file: DiskFile, offset: number): Generator<Piece> {
   const budget = { left: GUESSES };
-  for (let at = offset, again = true; again; ) {
-    again = false;
-    let bad: Damage | null = null;
-    for (const record of scan(file, at, (damage) => (bad = damage))) {
-      if (bad) at = yield* parts(file, bad, budget);
-      bad = null;
-      // What looks like records inside of a broken one is its content.
-      if (at > record.offset) {
-        again = true;
-        break;
-      }
-      at = record.end;
-      yield { what: "record", ...record };
-    }
-    if (again) continue;
-    const size = file.size();
-    // A rest that is too short for a record, or one that grew while it was looked at.
-    if (!bad && at < size && size - at < RECORD_HEAD) bad = { offset: at, end: size };
+  let bad: Damage | null = null;
+  let at = offset;
+  for (const record of scan(file, at, (damage) => (bad = damage))) {
     if (bad) yield* parts(file, bad, budget);
+    bad = null;
+    at = record.end;
+    yield { what: "record", ...record };
   }
+  const size = file.size();
+  // A rest that is too short for a record.
+  if (!bad && at < size && size - at < RECORD_HEAD) bad = { offset: at, end: size };
+  if (bad) yield* parts(file, bad, budget);
 }
 
-/** The pieces that some damage consists of; gives where the last of them ends, which can be behind it. */
-function* parts(file: DiskFile, { offset, end }: Damage, budget: { left: number }): Generator<Piece, number> {
-  let at = offset;
-  while (at < end) {
+/** The pieces that some damage consists of. */
+function* parts(file: DiskFile, { offset, end }: Damage, budget: { left: number }): Generator<Piece> {
+  for (let at = offset; at < end; ) {
     const piece = shaped(file, { offset: at, end }, budget);
     yield piece;
     at = piece.end;
   }
-  return at;
 }
 
 /** So many places are looked at for heads with a flipped bit: somebody can forge a file that is full of what looks like them. */
@@ -52,16 +42,14 @@ const GUESSES = 20_000;
 
 /** The first piece of some damage, with its shape: the one record that it was, where that can be told, or all up to the next head. */
 function shaped(file: DiskFile, { offset, end }: Damage, budget: { left: number }): Piece & { what: "damage" } {
-  const head = file.read(offset, RECORD_HEAD);
-  const length = lengthOf(head);
+  const length = lengthOf(file.read(offset, Math.min(RECORD_HEAD, end - offset)));
   const last = offset + RECORD_HEAD + (length ?? 0);
-  const size = file.size();
-  if (length !== null && length <= MAX_RECORD && last <= size) {
-    const follows = last === size || lengthOf(file.read(last, RECORD_HEAD)) !== null;
+  if (length !== null && length <= MAX_RECORD && last <= end) {
+    const follows = last === end || lengthOf(file.read(last, Math.min(RECORD_HEAD, end - last))) !== null;
     if (follows || unflip(file.read(offset, last - offset))) return { what: "damage", offset, end: last, shape: "broken" };
   }
   end = nextHead(file, offset + 1, end, budget);
-  const started = length === null ? isStart(head, end - offset) : last > end;
+  const started = length === null ? isStart(file.read(offset, Math.min(RECORD_HEAD, end - offset))) : last > end;
   return { what: "damage", offset, end, shape: started || isZero(file, offset, end) ? "torn" : "broken" };
 }
 
@@ -84,8 +72,8 @@ function nextHead(file: DiskFile, from: number, end: number, budget: { left: num
 }
 
 const WINDOW = 1 << 18;
-const isStart = (head: Buffer, length: number): boolean =>
-  length < RECORD_HEAD && MAGIC.every((byte, i) => i >= length || head[i] === byte);
+const isStart = (bytes: Buffer): boolean =>
+  bytes.length < RECORD_HEAD && MAGIC.every((byte, i) => i >= bytes.length || bytes[i] === byte);
 
 function isZero(file: DiskFile, offset: number, end: number): boolean {
   for (let at = offset; at < end; at += 1 << 16)

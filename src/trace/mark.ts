@@ -85,19 +85,23 @@ export function startMarking(
     }
   };
 
+  /** Looks for what others put meanwhile, and again for what was missing. */
+  const refresh = async (): Promise<void> => {
+    store.objects.refresh();
+    store.derived.refresh();
+    shelf.current = packShelf(store.objects, store.derived);
+    const again = [...troubles.values()].filter(({ what }) => what === "missing").map(({ link }) => link);
+    for (const link of again) troubles.delete(link);
+    await reach.follow(again);
+  };
+
   return {
     reach,
     kept,
     troubles,
     broken,
     add: async (roots) => {
-      store.objects.refresh();
-      store.derived.refresh();
-      shelf.current = packShelf(store.objects, store.derived);
-      // What was missing may have been put since.
-      const again = [...troubles.values()].filter(({ what }) => what === "missing").map(({ link }) => link);
-      for (const link of again) troubles.delete(link);
-      await reach.follow(again);
+      await refresh();
       const there = new Set(await store.logs.list());
       const queue: string[] = [...kept];
       await take({ links: [...(roots.links ?? [])], logs: [...roots.logs], hashes: [...(roots.hashes ?? [])] }, queue);
@@ -121,8 +125,10 @@ export function startMarking(
             break;
           }
         }
-        if (queue.length === 0) return;
+        if (queue.length === 0) break;
       }
+      // Objects are there before the frames that name them, so now they must be.
+      if (troubles.size > 0) await refresh();
     },
   };
 }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
 import { runs } from "../../test/support/runs.ts";
-import { as, inTemporary, isRoot, run } from "../../test/support/trees.ts";
+import { as, inTemporary, isRoot, run, settle } from "../../test/support/trees.ts";
 import { sha256 } from "../trace/bytes.ts";
 import type { Objects } from "../trace/ports.ts";
 import { capture } from "./capture.ts";
@@ -205,7 +205,7 @@ describe("capture", () => {
     await inTemporary(async (dir) => {
       const objects = memoryObjects();
       for (const path of ["a/x", "b"]) put(dir, path);
-      await sleep(50);
+      await settle();
       const cache = emptyCache();
       await capture(dir, objects, { cache, generation: "one" });
       const exclude = [Buffer.from(`${dir}/a`)];
@@ -256,7 +256,7 @@ describe("capture", () => {
     await inTemporary(async (dir) => {
       const objects = memoryObjects();
       for (let i = 0; i < 400; i++) put(dir, `d${i % 20}/f${i}`);
-      await sleep(50);
+      await settle();
       const cache = emptyCache();
       const stop = new AbortController();
       let seen = 0;
@@ -302,7 +302,7 @@ describe("capture", () => {
       const objects = memoryObjects();
       for (const path of ["a/x", "a/y", "b/z"]) put(dir, path);
       fs.writeFileSync(`${dir}/large`, Buffer.alloc(3 << 20, "l"));
-      await sleep(50);
+      await settle();
       const cache = emptyCache();
       const { tree } = await capture(dir, objects, { cache, generation: "one" });
       for (const lost of [sha256("a/y"), tree, sha256(Buffer.alloc(1 << 20, "l"))]) {

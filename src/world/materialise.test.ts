@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
 import { runs } from "../../test/support/runs.ts";
-import { as, inTemporary, isRoot, look, restorable, run } from "../../test/support/trees.ts";
+import { as, inTemporary, isRoot, look, restorable, run, settle } from "../../test/support/trees.ts";
 import { sha256 } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
 import type { Objects } from "../trace/ports.ts";
@@ -217,10 +217,10 @@ describe("materialise", () => {
         /lacks the content \w{12} of (a\/two|large|"odd\\nname"): run/,
       );
       const cache = emptyCache();
-      const report = await materialise(work, large, objects, { partial: true, cache });
+      const report = await materialise(work, large, objects, { partial: true, cache, generation: "one" });
       expect(text(report.missing).sort()).toEqual(["a/two", "large", "odd\nname"]);
       expect(restorable(look(work)).map(([path]) => path)).toEqual(["", "a", "a/one", "b", "b/three"]);
-      expect((await capture(work, objects, { cache })).tree).not.toBe(large.tree);
+      expect((await capture(work, objects, { cache, generation: "one" })).tree).not.toBe(large.tree);
       expect(state.tree).not.toBe(large.tree);
     });
   });
@@ -398,7 +398,7 @@ describe("materialise", () => {
         fs.writeFileSync(`${dir}/${at}/${path}`, Buffer.alloc(10_000, fill));
       };
       for (const name of ["same", "changed", "gone", "link"]) big("from", name, name);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await settle();
       const cache = emptyCache();
       const state = await capture(`${dir}/from`, objects, { cache });
       const stat = fs.statSync(`${dir}/from/changed`);

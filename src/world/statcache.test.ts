@@ -1,10 +1,9 @@
 import * as fs from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
 import { params, runs } from "../../test/support/runs.ts";
-import { inTemporary, look, program, run } from "../../test/support/trees.ts";
+import { inTemporary, look, program, run, settle } from "../../test/support/trees.ts";
 import { capture } from "./capture.ts";
 import { horizon, isTime, settled } from "./clock.ts";
 import { closeDir, openRoot } from "./dirs.ts";
@@ -52,7 +51,7 @@ describe("the racy rule", () => {
         expect(fs.statSync(`${path}/f`).ctimeMs).toBeGreaterThan(limit);
         expect(fs.readdirSync(path)).toEqual(["f"]);
       }
-      await sleep(60);
+      await settle();
       expect(now()).toBeGreaterThan(fs.statSync(`${path}/f`).ctimeMs);
       closeDir(dir);
     });
@@ -81,7 +80,7 @@ describe("the racy rule", () => {
       const cache = emptyCache();
       for (let i = 0; i < 20; i++) fs.writeFileSync(`${dir}/f${i}`, String(i));
       fs.symlinkSync("nowhere", `${dir}/link`);
-      await sleep(60);
+      await settle();
       expect((await capture(dir, objects, { cache })).stats).toMatchObject({ files: 21, read: 21 });
       expect((await capture(dir, objects, { cache })).stats).toMatchObject({ files: 21, read: 0, bytes: 0 });
       fs.chmodSync(`${dir}/f3`, 0o600);
@@ -133,7 +132,7 @@ describe("the stat cache", () => {
     await inTemporary(async (dir) => {
       fs.mkdirSync(`${dir}/tree`);
       fs.writeFileSync(`${dir}/tree/f`, "x");
-      await sleep(60);
+      await settle();
       const cache = emptyCache();
       await capture(`${dir}/tree`, memoryObjects(), { cache });
       const read = async (change: (text: string) => string): Promise<number> => {

@@ -153,7 +153,13 @@ export interface Operation {
 }
 const operationKinds: readonly Kind[] = ["revert", "merge", "sync", "resolve", "landing", "undo"];
 
+const listed = new WeakMap<Trace, readonly Operation[]>();
 export function operations(t: Trace): readonly Operation[] {
+  const ops = listed.get(t) ?? operationsOf(t);
+  listed.set(t, ops);
+  return ops;
+}
+function operationsOf(t: Trace): readonly Operation[] {
   return t.frames.flatMap((f): Operation[] => {
     const { time } = f.witness;
     if (f.phase === "note") {

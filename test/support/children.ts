@@ -16,14 +16,17 @@ export interface Child {
 export interface Children {
   /** A directory for what the test needs besides; removed by `end`. */
   directory: string;
-  /** Runs `test/support/child.mjs`. */
+  /** Runs the script. */
   start(...args: string[]): Child;
   /** Kills all that still run, and removes the build. */
   end(): void;
 }
 
-/** Compiles the trace into a temporary directory, from which the processes import it. */
-export function buildChildren(): Children {
+/**
+ * Compiles the trace into a temporary directory, from which the processes import it.
+ * @param script of this directory: what the processes run.
+ */
+export function buildChildren(script = "child.mjs"): Children {
   const directory = mkdtempSync(`${tmpdir()}/shepherd-children-`);
   const root = resolve(import.meta.dirname, "../..");
   const config = {
@@ -45,8 +48,7 @@ export function buildChildren(): Children {
   return {
     directory,
     start: (...args) => {
-      const script = `${root}/test/support/child.mjs`;
-      const child = spawn(process.execPath, [script, `${directory}/build`, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+      const child = spawn(process.execPath, [`${root}/test/support/${script}`, `${directory}/build`, ...args], { stdio: ["ignore", "pipe", "pipe"] });
       running.add(child);
       const lines: string[] = [];
       createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));

@@ -91,10 +91,11 @@ export interface Bench {
 
 let serial = 0;
 
-export async function bench(from: Dir, to: Dir): Promise<Bench> {
-  const root = fs.mkdtempSync(join(os.tmpdir(), "landing-"));
+/** `there` is a directory that has these files already. */
+export async function bench(from: Dir, to: Dir, there?: string): Promise<Bench> {
+  const root = there ?? fs.mkdtempSync(join(os.tmpdir(), "landing-"));
   const objects = memoryObjects();
-  make(root, from);
+  if (there === undefined) make(root, from);
   const plan = await planLanding(objects, await put(objects, from), await put(objects, to));
   const records: Link[] = [];
   return {
@@ -114,8 +115,21 @@ export async function bench(from: Dir, to: Dir): Promise<Bench> {
       confirm: async () => true,
     },
     read: (link) => Buffer.from(objects.map.get(link.slice(link.indexOf(":") + 1)) ?? "").toString("latin1"),
-    remove: () => fs.rmSync(root, { recursive: true, force: true }),
+    remove: () => {
+      open(root);
+      fs.rmSync(root, { recursive: true, force: true });
+    },
   };
+}
+
+/** Makes directories such that whoever owns them can remove them. */
+function open(path: string): void {
+  fs.chmodSync(arg(path), 0o700);
+  for (const entry of fs.readdirSync(arg(path), {
+    withFileTypes: true,
+    encoding: "latin1",
+  } as never) as unknown as fs.Dirent[])
+    if (entry.isDirectory()) open(`${path}/${entry.name}`);
 }
 
 const NAMES = ["a", "b", "c", "d", "n\n\xff", "e"];

@@ -6,7 +6,10 @@ import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
+import { horizon } from "../../src/world/clock.ts";
+import { closeDir, openRoot } from "../../src/world/dirs.ts";
 
 export const isRoot = process.geteuid?.() === 0;
 
@@ -31,6 +34,17 @@ export async function as<T>(uid: number, dir: string, body: () => Promise<T>): P
   } finally {
     process.seteuid!(0);
   }
+}
+
+/** Resolves when the stamps of everything written so far are old enough to prove that it was not written since. */
+export async function settle(): Promise<void> {
+  const dir = fs.mkdtempSync(join(os.tmpdir(), "shepherd-"));
+  const root = openRoot(dir);
+  const now = horizon(root);
+  const written = fs.fstatSync(root.fd).ctimeMs;
+  while (now() <= written) await sleep(5);
+  closeDir(root);
+  fs.rmdirSync(dir);
 }
 
 /** Removes a directory that its owner may have shut. */

@@ -6,8 +6,9 @@ import * as os from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Dir, dir, file, flatten, linkTo, make, onDisk, put } from "../../../test/support/landing.ts";
+import { type Dir, dir, file, flatten, linkTo, make, onDisk, put, trees } from "../../../test/support/landing.ts";
 import { memoryObjects } from "../../../test/support/objects.ts";
 import { runs, seed } from "../../../test/support/runs.ts";
 import type { Link, Objects } from "../../trace/ports.ts";
@@ -20,21 +21,21 @@ import { recoverLanding } from "./recover.ts";
 const here = dirname(fileURLToPath(import.meta.url));
 const home = resolve(here, "../../..");
 let temporary = "";
-let child = "";
+const script = (name: string) => join(temporary, "out/test/support", `${name}.js`);
 
 beforeAll(() => {
   temporary = fs.mkdtempSync(join(os.tmpdir(), "landings-"));
-  const script = join(home, "test/support/landing-child.ts");
   const config = {
     extends: join(home, "tsconfig.json"),
     compilerOptions: { noEmit: false, noCheck: true, rootDir: home, outDir: join(temporary, "out"), types: [] },
     include: [],
-    files: [script],
+    files: ["landing-child", "landing-user"].map((name) => join(home, "test/support", `${name}.ts`)),
   };
   fs.writeFileSync(join(temporary, "tsconfig.json"), JSON.stringify(config));
   execFileSync(join(home, "node_modules/.bin/tsc"), ["-p", join(temporary, "tsconfig.json")]);
   fs.writeFileSync(join(temporary, "out/package.json"), '{"type":"module"}');
-  child = join(temporary, "out/test/support/landing-child.js");
+  fs.symlinkSync(join(home, "node_modules"), join(temporary, "node_modules"));
+  fs.chmodSync(temporary, 0o755);
 });
 afterAll(() => fs.rmSync(temporary, { recursive: true, force: true }));
 
@@ -80,7 +81,7 @@ describe("killed", () => {
       make(root, from);
       const journal = join(temporary, `journal-${run}`);
       fs.writeFileSync(journal, "");
-      const landing = spawn(process.execPath, [child, store, root, String(run), ...ids, journal], {
+      const landing = spawn(process.execPath, [script("landing-child"), store, root, String(run), ...ids, journal], {
         stdio: ["ignore", "pipe", "inherit"],
       });
       const lines = createInterface({ input: landing.stdout! });
@@ -217,5 +218,60 @@ describe("saving meanwhile", () => {
     } finally {
       saver.kill("SIGKILL");
     }
+  });
+});
+
+describe.runIf(process.geteuid?.() === 0)("as a user who is not root", () => {
+  interface Task {
+    root?: string;
+    from: Dir;
+    to: Dir;
+  }
+  const NOBODY = { uid: 65534, gid: 65534 };
+
+  /** Lands each task as another user; gives what is there then, and the conflicts. */
+  function asUser(tasks: readonly Task[]): { disk: [string, string][]; conflicts: string[] }[] {
+    const home = fs.mkdtempSync(join(temporary, "user-"));
+    fs.chownSync(home, NOBODY.uid, NOBODY.gid);
+    const answer = execFileSync(process.execPath, [script("landing-user")], {
+      input: JSON.stringify(tasks),
+      env: { ...process.env, TMPDIR: home },
+      ...NOBODY,
+    });
+    return JSON.parse(answer.toString());
+  }
+  /** A workspace of that user's, made by root. */
+  const workspace = (tree: Dir): string => {
+    const root = fs.mkdtempSync(join(temporary, "main-"));
+    make(root, tree);
+    fs.chownSync(root, NOBODY.uid, NOBODY.gid);
+    return root;
+  };
+  test("directories that are not writable are made so for as long as it takes", () => {
+    const tasks = fc.sample(fc.record({ from: trees, to: trees }), { numRuns: runs(300, 30), seed });
+    for (const [index, { disk, conflicts }] of asUser(tasks).entries()) {
+      expect(conflicts).toEqual([]);
+      expect(new Map(disk)).toEqual(flatten(tasks[index]!.to));
+    }
+  });
+
+  test("what belongs to another user, or may not be read or changed, is left and told", () => {
+    const from = dir({ foreign: file("1"), secret: file("1", 0o600), own: file("1"), locked: dir({ in: file("1") }) });
+    const to = dir({
+      foreign: file("2"),
+      secret: file("2", 0o600),
+      own: file("2"),
+      locked: dir({ in: file("2"), more: file("2") }),
+    });
+    const root = workspace(from);
+    fs.chownSync(`${root}/own`, NOBODY.uid, NOBODY.gid);
+    const [result] = asUser([{ root, from, to }]);
+    expect(result!.conflicts).toEqual([
+      "foreign: belongs to another user: land as that user, or as root",
+      "locked/in: belongs to another user: land as that user, or as root",
+      "locked/more: may not be changed by you: give yourself the permission and land again",
+      "secret: cannot be read",
+    ]);
+    expect(onDisk(root)).toEqual(flatten(dir({ ...from.in, own: file("2") })));
   });
 });

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { type Method, startHolder } from "./holder.ts";
+import { isRoot, type Method, startHolder } from "./holder.ts";
 import { findTools, type Tools } from "./tools.ts";
 import { planView } from "./view.ts";
 
@@ -67,10 +67,7 @@ async function trial(method: Method): Promise<void> {
     const [from, to, tmp] = ["from", "to", "tmp"].map((name) => path.join(folder, name)) as [string, string, string];
     for (const made of [from, to, tmp]) fs.mkdirSync(made);
     fs.writeFileSync(path.join(from, "witness"), "");
-    const { pieces } = planView(
-      { binds: [{ from, to, mode: "rw" }], tmp, env: {}, network: "host" },
-      method.how === "root",
-    );
+    const { pieces } = planView({ binds: [{ from, to, mode: "rw" }], tmp, env: {}, network: "host" }, isRoot());
     const holder = await startHolder(pieces, method);
     try {
       await enterOnce(holder.enter(), method.tools, path.join(to, "witness"));

@@ -59,6 +59,9 @@ there() {
 /** Descriptors of the set-up: two scripts, the list of the second, the lists of the first, then the held sources. */
 const [FIRST_SCRIPT, SECOND_SCRIPT, SECOND_LIST, FIRST_LIST] = [3, 4, 5, 6];
 
+/** Whether the kernel's settings, and everybody's files, are this user's to write. */
+export const isRoot = (): boolean => process.getuid?.() === 0;
+
 const word = (latin1: string) => quote(Buffer.from(latin1, "latin1"));
 
 /** Lines of bash that perform the calls, and the list that they read from descriptor `fd`. */
@@ -122,8 +125,10 @@ function mountScript(pieces: readonly Piece[], method: Method): { script: string
 export async function startHolder(pieces: readonly Piece[], method: Method): Promise<Holder> {
   const { tools } = method;
   const { script, lists } = mountScript(pieces, method);
-  const caps =
-    method.how === "root" ? `--inh-caps=-all --bounding-set=${CAPABILITIES}` : "--inh-caps=-all --ambient-caps=-all";
+  const user = method.how === "userns" ? ["--user", "--map-current-user", "--keep-caps"] : [];
+  // An ordinary user has none left after the next program; root would keep what can undo the mounts.
+  const drop = ["--no-new-privs", "--inh-caps=-all", ...(isRoot() ? [`--bounding-set=${CAPABILITIES}`] : [])];
+  const dropAll = user.length > 0 ? [...drop, "--ambient-caps=-all"] : drop;
   const setUp = `echo ready; read -r _ || exit 1
 ${script}
 echo mounted; read -r _ || exit 1
@@ -131,10 +136,9 @@ echo mounted; read -r _ || exit 1
 echo closed; read -r _ || exit 1
 { for fd in /proc/self/fd/*; do fd=\${fd##*/}; case $fd in [0-2] | *[!0-9]*) ;; *) eval "exec $fd<&-";; esac; done
 exec >/dev/null 2>&1
-exec ${tools.setpriv} --pdeathsig KILL --no-new-privs ${caps} ${tools.bash} --norc --noprofile -c ${quote("while read -r _; do :; done")} ${HOLDER_NAME}; }
+exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc --noprofile -c ${quote("while read -r _; do :; done")} ${HOLDER_NAME}; }
 `;
   const files = [setUp, "", "", ...lists].map((content) => unnamedFile(content));
-  const user = method.how === "userns" ? ["--user", "--map-current-user", "--keep-caps"] : [];
   const unshare = [tools.unshare, ...user, "--mount", "--pid", "--ipc", "--fork", "--kill-child=KILL"];
   const child = spawn(
     tools.setpriv,
@@ -222,8 +226,7 @@ exec ${tools.setpriv} --pdeathsig KILL --no-new-privs ${caps} ${tools.bash} --no
       ...(user.length > 0 ? ["--preserve-credentials"] : []),
       "--",
       tools.setpriv,
-      "--no-new-privs",
-      ...(user.length > 0 ? [] : ["--inh-caps=-all", `--bounding-set=${CAPABILITIES}`]),
+      ...drop,
       ...(session ? [tools.setsid] : []),
     ],
   };

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { params } from "../../../test/support/runs.ts";
 import { detect } from "./abilities.ts";
+import { findProgram } from "./tools.ts";
 
 const abilities = await detect();
 if (!abilities.samePath) console.log(`Tests of namespaces are skipped: ${abilities.why}`);
@@ -51,7 +52,7 @@ function script(name: string, text: string): { file: string; room: string; env: 
     file,
     `import { at, base, decodeShell, encodeShell, open, runShell } from "./common.mjs";\nimport fs from "node:fs";\n${text}`,
   );
-  return { file, room, env: { PATH: process.env.PATH!, ROOM: room, HOME: "/nonexistent" } };
+  return { file, room, env: { PATH: process.env.PATH!, ROOM: room, TMPDIR: room, HOME: "/nonexistent" } };
 }
 
 /** The processes that see a mount of this room: those of its sandbox. */
@@ -140,7 +141,57 @@ console.log(JSON.stringify([output.toString(), result.output.toString()]));`,
   });
 });
 
-describe("as an ordinary user", () => {
+describe.skipIf(!abilities.samePath)("a command on the terminal of this process", () => {
+  const SCRIPT = `const sandbox = await open();
+const done = await sandbox.interactive({ argv: ["bash", "--norc", "--noediting", "-i"], env: { PS1: "" } });
+console.log("ended " + JSON.stringify(done));
+process.stdin.once("data", async (line) => { console.log("heard " + line); await sandbox.dispose(); process.exit(); });`;
+
+  test("gets input and output, and its end is told", () => {
+    const { file, env } = script(
+      "plain",
+      SCRIPT.replace('"-i"', '"-c", "cat file; read x; echo $x; exit 5"').replace(/process.stdin.*/s, "process.exit()"),
+    );
+    const done = spawnSync(process.execPath, [file], { env, input: "typed\n", encoding: "utf8" });
+    expect(done.stdout).toBe('copytyped\nended {"code":5,"signal":null}\n');
+  });
+
+  test.skipIf(!findProgram("script"))("has job control there, and the terminal comes back", async () => {
+    const { file, env } = script("terminal", SCRIPT);
+    const child = spawn("script", ["-qec", `${process.execPath} ${file}`, "/dev/null"], {
+      env: { ...env, SHELL: "/bin/sh" },
+    });
+    let seen = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      seen += chunk.toString().replaceAll("\r", "");
+    });
+    const type = async (line: string, answer: string) => {
+      child.stdin.write(`${line}\n`);
+      await until(() => seen.includes(answer));
+    };
+    await type("echo $((6*7)); cat file", "42\ncopy");
+    await type("sleep 1000 & jobs; fg >/dev/null", "Running");
+    // Typed until it is answered: the key may come before the job has the terminal.
+    while (!seen.includes("inter1rupted")) {
+      child.stdin.write("\x03echo inter$((1))rupted\n");
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await type("exit 5", 'ended {"code":5,"signal":null}');
+    await type("to node", "heard to node");
+    child.stdin.end();
+    if (child.exitCode === null) await once(child, "exit");
+  });
+});
+
+const root = process.getuid?.() === 0;
+const users: Array<[string, string[], number]> = root
+  ? [
+      ["an ordinary user", ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"], 1000],
+      ["a root that may not mount", ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"], 0],
+    ]
+  : [["an ordinary user", [], process.getuid?.() ?? 0]];
+
+describe.each(users)("as %s", (_, as, uid) => {
   const SCRIPT = `
 const sandbox = await open();
 const sh = async (text, more = {}) => (await sandbox.exec({ argv: ["bash", "-c", text], ...more })).output.toString().replaceAll(base, "ROOM");
@@ -167,16 +218,14 @@ console.log(JSON.stringify(told));
 
   test("all of it works in a user namespace", (context) => {
     const { file, env } = script("user", SCRIPT);
-    const root = process.getuid?.() === 0;
-    const as = root ? ["--reuid", "1000", "--regid", "1000", "--clear-groups", process.execPath, file] : [file];
-    const done = spawnSync(root ? "setpriv" : process.execPath, as, { env, encoding: "utf8" });
+    const [program, ...words] = [...as, process.execPath, file];
+    const done = spawnSync(program!, words, { env, encoding: "utf8" });
     expect(done.stderr).toBe("");
     const told = JSON.parse(done.stdout);
     if (!told.abilities.samePath) {
-      console.log(`The test as an ordinary user is skipped: ${told.abilities.why}`);
+      console.log(`The test in a user namespace is skipped: ${told.abilities.why}`);
       context.skip();
     }
-    const uid = root ? 1000 : process.getuid!();
     expect(told).toEqual({
       abilities: { samePath: true, how: "userns" },
       project: `ROOM/proj\ncopy${uid}\n${uid}\nfile\nnew\n`,

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { type Abilities, detectMethod } from "./abilities.ts";
 import { type CallOptions, type CallResult, type Program, type ProgramResult, startCall } from "./call.ts";
-import { HOLDER_NAME, type Holder, startHolder } from "./holder.ts";
+import { HOLDER_NAME, type Holder, isRoot, startHolder } from "./holder.ts";
 import { quote, quoteAll } from "./quote.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { unnamedFile } from "./temp.ts";
@@ -91,7 +91,13 @@ for i in {1..500}; do
 done
 exit 1`;
 
-/** Opens a sandbox; without namespaces (see `detect`) one whose commands see the private directories instead. */
+/**
+ * Opens a sandbox. While it is open, nobody may remove the directories that it shows, nor the mount points that it made in `tmp`.
+ *
+ * Without namespaces (see `detect`) commands run in the private directories themselves, and this is lost: paths are not those of the
+ * user's project; nothing is hidden, read-only or private (`hide`, `readOnly`, `writable` and scratch caches do nothing, and of `tmp`
+ * only TMPDIR tells); a process that clears its environment outlives `dispose`; and when this process is killed, its commands live on.
+ */
 export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const { abilities, method } = await detectMethod();
   const home = spec.binds[0]?.to;
@@ -109,7 +115,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   for (const name of [...OWN, "TMPDIR", "TMP", "TEMP"]) delete env[name];
   const tracker: Tracker | null = method ? null : startTracker();
   if (method) {
-    const view = planView(spec, method.how === "root");
+    const view = planView(spec, isRoot());
     Object.assign(env, view.env);
     holder = await startHolder(view.pieces, method);
   } else {
