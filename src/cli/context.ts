@@ -5,6 +5,7 @@ import { followers } from "../scope/followers.ts";
 import { isReadOnly } from "../trace/disk.ts";
 import { type EmbeddedStore, openStore } from "../trace/store.ts";
 import { openWriters, type Writers } from "../trace/writers.ts";
+import { Exit, explain } from "./errors.ts";
 import type { Output } from "./output.ts";
 import type { Context } from "./verb.ts";
 
@@ -20,7 +21,10 @@ export function makeContext(out: Output, rest: string[] | null, signal: AbortSig
   let opened: Promise<EmbeddedStore> | null = null;
   let writers: Writers | null = null;
   const open = async (): Promise<EmbeddedStore> => {
-    const store = await openStore(storeDirectory(), { followers });
+    const store = await openStore(storeDirectory(), { followers }).catch((error: unknown) => {
+      // Whatever the reason: the store is unfit.
+      throw new Exit(4, explain(error).message);
+    });
     // A collection waits for this process, which may name anything that it finds in the store.
     const registered = openWriters(store);
     try {

@@ -17,6 +17,7 @@ export class Exit extends Error {
 const CODES: { [name: string]: ExitCode } = {
   NameError: 2,
   StepError: 2,
+  ModelError: 2,
   RevisionError: 2,
   Busy: 3,
   Unacknowledged: 3,
@@ -42,6 +43,8 @@ export function explain(error: unknown): { code: ExitCode; message: string; hint
   if (error instanceof Exit)
     return { code: error.code, message: error.message, ...(error.hint && { hint: error.hint }) };
   if (!(error instanceof Error)) return { code: 1, message: String(error) };
+  // It says already what to do.
+  if (error.constructor.name === "DiskError") return { code: 4, message: error.message };
   const system = SYSTEM[(error as NodeJS.ErrnoException).code ?? ""];
   if (system) return { code: 4, message: `${system} (${error.message})` };
   const code = CODES[error.constructor.name];

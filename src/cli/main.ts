@@ -59,7 +59,7 @@ async function main(argv: string[]): Promise<number> {
     return 0;
   }
   const dashes = words.indexOf("--");
-  const rest = dashes < 0 ? null : words.slice(dashes + 1);
+  const behind = dashes < 0 ? null : words.slice(dashes + 1);
   const own = dashes < 0 ? words : words.slice(0, dashes);
   let out = makeOutput(own.includes("--json"));
   const interrupt = new AbortController();
@@ -73,10 +73,11 @@ async function main(argv: string[]): Promise<number> {
       process.stdout.write(`${helpOf(name, verb)}\n`);
       return 0;
     }
-    const { flags, args } = parseVerb(name, verb, own);
+    const { flags, args } = parseVerb(name, verb, verb.command ? own : words);
     out = makeOutput(flags.json === true);
+    goesOn = verb.goesOn ?? false;
     onInterrupt(interrupt);
-    context = makeContext(out, rest, interrupt.signal);
+    context = makeContext(out, verb.command ? behind : null, interrupt.signal);
     return (await verb.run(context, flags, args)) ?? 0;
   } catch (error) {
     if (interrupt.signal.aborted && (error === interrupt.signal.reason || (error as Error)?.name === "AbortError")) {
@@ -106,9 +107,14 @@ function onInterrupt(interrupt: AbortController): void {
   process.on("SIGTERM", stop);
 }
 
+/** Whether what is done matters more than what is shown. */
+let goesOn = false;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (goesOn) return;
   // Whoever reads has seen enough (`shepherd log | head`).
   if (error.code === "EPIPE") process.exit(0);
+  process.stderr.write(`shepherd: What was to be shown could not be written (${error.code}).\n`);
+  process.exit(4);
 });
 
 process.exitCode = await main(process.argv.slice(2));

@@ -93,6 +93,26 @@ export const plain = (text: string): string =>
     return `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`;
   });
 
-/** At most `width` characters, cut with an ellipsis. */
-export const clip = (text: string, width: number): string =>
-  text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+/** Shown over the character before them. */
+const NARROW = /^[\p{Mn}\p{Me}\p{Cf}]/u;
+/** Scripts and pictures that take two columns of a terminal. */
+const WIDE =
+  /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{16fe0}-\u{18aff}\u{1b000}-\u{1b2ff}\u{1f200}-\u{1f2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
+
+/** Columns of a terminal that a character takes. */
+const columnsOf = (character: string): number => (NARROW.test(character) ? 0 : WIDE.test(character) ? 2 : 1);
+
+/** At most `width` columns of a terminal, cut with an ellipsis. */
+export function clip(text: string, width: number): string {
+  let used = 0;
+  /** Where the last character ends behind which the ellipsis has room. */
+  let fits = 0;
+  let at = 0;
+  for (const character of text) {
+    used += columnsOf(character);
+    if (used > width) return `${text.slice(0, fits)}…`;
+    at += character.length;
+    if (used < width) fits = at;
+  }
+  return text;
+}

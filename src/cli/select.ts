@@ -18,16 +18,19 @@ export async function findWorkspace(
   }
 }
 
+export interface Changing {
+  /** Whether the run is changed: then it must not be discarded, and be named where there are several. */
+  destructive?: boolean;
+}
+
 /** The run named, or the newest that was started from this directory; says which in that case. */
-export async function chooseRun(
-  context: Context,
-  name: string | undefined,
-  options: { destructive?: boolean } = {},
-): Promise<ScopeRef> {
+export async function chooseRun(context: Context, name: string | undefined, options: Changing = {}): Promise<ScopeRef> {
   const store = await context.store();
   if (name !== undefined) {
     const scope = await findScope(store, name);
     if (!scope) throw new Exit(2, `There is no run ${JSON.stringify(name)}: \`shepherd status\` lists them.`);
+    if (options.destructive && scope.discarded !== null)
+      throw new Exit(2, `${scope.name} is discarded: \`shepherd undo\` brings it back.`);
     return scope;
   }
   const workspace = await findWorkspace(store, context.cwd);
@@ -48,6 +51,7 @@ export async function chooseStep(
   context: Context,
   args: string[],
   usage: string,
+  options: Changing = {},
 ): Promise<{ run: ScopeRef; revision: Revision }> {
   const store = await context.store();
   if (args.length === 0 || args.length > 2) throw new Exit(2, `Which step? ${usage}`);
@@ -57,8 +61,8 @@ export async function chooseStep(
   if (!needsRun) {
     const workspace = await findWorkspace(store, context.cwd);
     const revision = await resolveRevision(store, word, (await newestRun(store, workspace.id))?.name ?? null);
-    return { run: revision.view.ref!, revision };
+    return { run: await chooseRun(context, revision.view.ref!.name, options), revision };
   }
-  const run = await chooseRun(context, named);
+  const run = await chooseRun(context, named, options);
   return { run, revision: await resolveRevision(store, word, run.name) };
 }

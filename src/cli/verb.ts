@@ -33,6 +33,12 @@ export interface Verb {
   /** Its arguments, as in a usage line. */
   usage: string;
   options?: { [name: string]: Option };
+  /** How many arguments it takes at most; any number without it. */
+  most?: number;
+  /** Whether what stands behind `--` is a command, and not arguments. */
+  command?: boolean;
+  /** Whether it goes on when nobody reads its output any more. */
+  goesOn?: boolean;
   /** More to know, behind the options in the help. */
   details?: string;
   examples?: string[];
@@ -49,15 +55,20 @@ export function parseVerb(name: string, verb: Verb, args: string[]): { flags: Fl
   const options: NonNullable<ParseArgsConfig["options"]> = {};
   for (const [flag, { type, short, multiple }] of Object.entries({ ...verb.options, ...COMMON }))
     options[flag] = { type, ...(short && { short }), ...(multiple && { multiple }) };
+  let parsed: { flags: Flags; args: string[] };
   try {
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
-    return { flags: values as Flags, args: positionals };
+    parsed = { flags: values as Flags, args: positionals };
   } catch (error) {
     const sentence = (error as Error).message
       .split(/\.? To specify a positional|\. Did you forget/)[0]!
       .replace(/\.$/, "");
     throw new Exit(2, `${sentence}: \`shepherd ${name} --help\` lists what there is.`);
   }
+  const odd = parsed.args[verb.most ?? Number.POSITIVE_INFINITY];
+  if (odd !== undefined)
+    throw new Exit(2, `${JSON.stringify(odd)} is too much here: ${`shepherd ${name} ${verb.usage}`.trimEnd()}`);
+  return parsed;
 }
 
 export function helpOf(name: string, verb: Verb): string {

@@ -1,7 +1,8 @@
 /** Landing: a run's files merged into main, written down as a step of main before and after the user's directory is touched. */
 
+import { undoneMerges } from "../scope/history.ts";
 import { baseTree, mergeTaking, putConflicts, type Take } from "../scope/merge.ts";
-import { type Operation, orphans, planOperation, updateOperation } from "../scope/operations.ts";
+import { listOperations, type Operation, orphans, planOperation, updateOperation } from "../scope/operations.ts";
 import { workspaceOf, workspacePath } from "../scope/registry.ts";
 import { treeLink } from "../scope/scope.ts";
 import type { Undone } from "../scope/undo.ts";
@@ -49,7 +50,7 @@ export async function landRun(
   const head = view.fold.head();
   if (!head.id || !head.state) throw new Error(`${name} has not started yet, so there is nothing to land.`);
   const main = await freshMain(store, directory, options);
-  const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
+  const { tree: base, bases } = await baseOf(store, main, head.id);
   const nothing: Landed = { status: "nothing", op: null, directory, changes: [], conflicts: [], held: [] };
   if (bases.includes(head.id)) return nothing;
   const { tree, conflicts } = await mergeTaking(
@@ -73,13 +74,32 @@ export async function landRun(
   return place(store, main, { tree, from: name, head: head.id, undoes: null }, options);
 }
 
+const baseOf = async (store: EmbeddedStore, main: Main, head: Hash): ReturnType<typeof baseTree> =>
+  baseTree(store, main.head.id, head, undoneMerges((await readLog(store, main.log)).fold));
+
+/** What landing a run would make of the user's directory, where both changed a place with the user's side: both as trees. */
+export async function previewLanding(
+  store: EmbeddedStore,
+  name: string,
+  options: LookOptions = {},
+): Promise<{ from: Hash; to: Hash; conflicts: Landed["conflicts"] }> {
+  const view = await readScope(store, name);
+  const main = await freshMain(store, await workspacePath(store, view.log), options);
+  const head = view.fold.head();
+  if (!head.id || !head.state) return { from: main.tree, to: main.tree, conflicts: [] };
+  const { tree: base, bases } = await baseOf(store, main, head.id);
+  if (bases.includes(head.id)) return { from: main.tree, to: main.tree, conflicts: [] };
+  const merged = await mergeTaking(store, base, main.tree, target(head.state.roots.workspace));
+  return { from: main.tree, to: merged.tree, conflicts: merged.conflicts.map(({ path, why }) => ({ path, why })) };
+}
+
 interface Target {
   tree: Hash;
   from: string;
   /** The commit that main has merged when all of it has landed. */
   head: Hash | null;
-  /** The operation that this takes back. */
-  undoes: Operation | null;
+  /** The operation that this takes back, and the commit of its step. */
+  undoes: { operation: Operation; commit: Hash } | null;
 }
 
 const kindOf = (change: Change): "added" | "deleted" | "modified" =>
@@ -92,8 +112,18 @@ async function place(store: EmbeddedStore, main: Main, to: Target, options: Land
   const told = (changes: readonly Change[]): Landed["changes"] =>
     changes.map((change) => ({ path: change.path, kind: kindOf(change) }));
   if (options.dryRun) {
-    const held = plan.changes.filter(({ asks }) => asks !== null).map(({ path, asks }) => ({ path, why: asks! }));
-    return { status: "done", op: null, directory, changes: told(plan.changes), conflicts: [], held };
+    const asking = plan.changes.filter(({ asks }) => asks !== null);
+    const allowed = to.undoes ? asking : await chosen(options)(asking);
+    const held = asking.filter((change) => !allowed.includes(change));
+    const changes = told(plan.changes.filter((change) => !held.includes(change)));
+    return {
+      status: "done",
+      op: null,
+      directory,
+      changes,
+      conflicts: [],
+      held: held.map(({ path, asks }) => ({ path, why: asks! })),
+    };
   }
   return withWriter(store, main.log, async (writer) => {
     const what = await storePlan(store.objects, plan.changes);
@@ -104,12 +134,15 @@ async function place(store: EmbeddedStore, main: Main, to: Target, options: Land
       scope: "main",
       log: main.log,
       plan: what,
-      undoes: to.undoes?.op ?? null,
+      undoes: to.undoes?.operation.op ?? null,
       details: { from: to.from },
     });
     const kind = to.undoes ? ("undo" as const) : ("landing" as const);
-    const facts = { kind, tier: "reversible" as const, what, ...(to.head && { of: to.head }) };
-    const n = await writer.intent(facts, { witness: { op: operation.op, from: to.from } });
+    const of = to.undoes?.commit ?? to.head;
+    const facts = { kind, tier: "reversible" as const, what, ...(of && { of }) };
+    const n = await writer.intent(facts, {
+      witness: { op: operation.op, from: to.from, ...(to.undoes && { undoes: to.undoes.operation.op }) },
+    });
     await writer.sync();
     const done = await land({
       dir: directory,
@@ -203,7 +236,12 @@ export async function undoLanding(
   const landed = await place(
     store,
     main,
-    { tree, from: String(operation.details.from ?? ""), head: null, undoes: operation },
+    {
+      tree,
+      from: String(operation.details.from ?? ""),
+      head: null,
+      undoes: { operation, commit: step.sealed.id },
+    },
     options,
   );
   const all = [...conflicts.map(({ path, why }) => ({ path, why: String(why) })), ...landed.conflicts];
@@ -250,7 +288,7 @@ export async function recoverLandings(store: EmbeddedStore, directory: string): 
         await updateOperation(store, operation, { state: "void", n: step.n });
         return;
       }
-      const head = typeof step.intent.of === "string" ? step.intent.of : null;
+      const head = step.intent.kind === "landing" && typeof step.intent.of === "string" ? step.intent.of : null;
       await settle(
         store,
         writer,
@@ -261,6 +299,9 @@ export async function recoverLandings(store: EmbeddedStore, directory: string): 
         0,
       );
       await updateOperation(store, operation, { state: done.landed.length > 0 ? "done" : "void", n: step.n });
+      const undone = (await listOperations(store, workspace.id)).find(({ op }) => op === operation.undoes);
+      if (undone && done.conflicts.length + done.left.length === 0)
+        await updateOperation(store, undone, { state: "undone" });
     });
   }
 }

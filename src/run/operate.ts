@@ -31,10 +31,10 @@ export const OPERATIONS: { [name: string]: Operate } = {
     const merged = await mergeScope(scope, await readScope(scope.store, from as string), takeOf(take));
     return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
   },
-  sync: async (scope, { id, tree, name, take }) => {
+  sync: async (scope, { id, tree, name, log, take }) => {
     const merged = await syncScope(
       scope,
-      { id: id as string, tree: tree as string, name: name as string },
+      { id: id as string, tree: tree as string, name: name as string, log: log as string },
       takeOf(take),
     );
     return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };

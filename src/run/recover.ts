@@ -1,11 +1,13 @@
 /** Steps in doubt: an intent without an outcome whose owner is gone. What becomes of one is a matter of its tier. */
 
-import { orphans, updateOperation } from "../scope/operations.ts";
+import { listOperations, orphans, updateOperation } from "../scope/operations.ts";
+import { findScope } from "../scope/registry.ts";
 import { type Compensate, ownedSince, performRevert } from "../scope/revert.ts";
 import { idempotencyKey, type LiveScope } from "../scope/scope.ts";
-import { sealedStep, type View } from "../scope/view.ts";
+import { readLog, sealedStep, type View } from "../scope/view.ts";
 import type { Step } from "../trace/seal.ts";
 import { tierOf } from "../trace/seal.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
 
 const viewOf = (scope: LiveScope): View => ({ ref: scope.ref, log: scope.ref.log, fold: scope.writer.fold });
 
@@ -40,6 +42,32 @@ export async function finishReverts(scope: LiveScope, compensate?: Compensate): 
       await scope.writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
       if (operation) await updateOperation(scope.store, operation, { state: "void" });
     }
+  }
+}
+
+/**
+ * Writes down how operations stand whose process ended after they had acted, or before: so that they can be undone, and are not offered if
+ * they did nothing. One whose step still waits is left to whoever drives its scope next, a landing to who looks at main.
+ */
+export async function settleOperations(store: EmbeddedStore, workspace: string): Promise<void> {
+  for (const operation of await orphans(store, workspace)) {
+    if (operation.plan) continue;
+    const { op, kind, log, undoes } = operation;
+    const undone = (await listOperations(store, workspace)).find((each) => each.op === undoes);
+    let acted: boolean;
+    let n: number | null = null;
+    if (kind === "discard" || undone?.kind === "discard") {
+      const scope = await findScope(store, operation.scope);
+      acted = scope !== null && (kind === "discard") === (scope.discarded !== null);
+    } else {
+      const { fold } = await readLog(store, log);
+      const step = [...fold.steps.values()].find(({ witness }) => witness.op === op);
+      if (step && !step.outcome) continue;
+      acted = step?.outcome?.status === "done";
+      n = step?.n ?? null;
+    }
+    await updateOperation(store, operation, { state: acted ? "done" : "void", n });
+    if (acted && undone) await updateOperation(store, undone, { state: "undone" });
   }
 }
 

@@ -2,6 +2,7 @@
 import { decodeJson } from "../trace/bytes.ts";
 import type { Commit } from "../trace/commit.ts";
 import type { Hash } from "../trace/ports.ts";
+import type { Fold } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { readFold } from "../trace/writer.ts";
 
@@ -22,12 +23,27 @@ export async function getCommit(store: EmbeddedStore, id: Hash): Promise<Commit>
   return decodeJson(bytes) as unknown as Commit;
 }
 
-/** All commits that `id` descends from, and itself. */
-export async function ancestors(store: EmbeddedStore, id: Hash): Promise<Set<Hash>> {
+/**
+ * Merges of a log that were taken back: nothing of what they merged is there any more, so that merging it again brings it again. By their
+ * commits.
+ */
+export const undoneMerges = (fold: Pick<Fold, "sealed">): Set<Hash> =>
+  new Set(
+    fold.sealed
+      .filter(({ intent, outcome }) => intent.kind === "undo" && outcome?.status === "done")
+      .flatMap(({ intent }) => (typeof intent.of === "string" ? [intent.of] : [])),
+  );
+
+/** All commits that `id` descends from, and itself; of commits in `undone` the first parent only. */
+export async function ancestors(
+  store: EmbeddedStore,
+  id: Hash,
+  undone: ReadonlySet<Hash> = new Set(),
+): Promise<Set<Hash>> {
   const seen = new Set<Hash>([id]);
   const queue = [id];
   for (let next = queue.pop(); next; next = queue.pop())
-    for (const parent of (await getCommit(store, next)).parents)
+    for (const parent of await parentsOf(store, next, undone))
       if (!seen.has(parent)) {
         seen.add(parent);
         queue.push(parent);
@@ -35,9 +51,19 @@ export async function ancestors(store: EmbeddedStore, id: Hash): Promise<Set<Has
   return seen;
 }
 
-/** The nearest common ancestors of two commits: those from which no other common one descends. */
-export async function mergeBases(store: EmbeddedStore, a: Hash, b: Hash): Promise<Hash[]> {
-  const ofA = await ancestors(store, a);
+async function parentsOf(store: EmbeddedStore, id: Hash, undone: ReadonlySet<Hash>): Promise<readonly Hash[]> {
+  const { parents } = await getCommit(store, id);
+  return undone.has(id) ? parents.slice(0, 1) : parents;
+}
+
+/** The nearest common ancestors of two commits: those from which no other common one descends. `undone` as for `ancestors`. */
+export async function mergeBases(
+  store: EmbeddedStore,
+  a: Hash,
+  b: Hash,
+  undone: ReadonlySet<Hash> = new Set(),
+): Promise<Hash[]> {
+  const ofA = await ancestors(store, a, undone);
   const nearest = new Set<Hash>();
   const seen = new Set<Hash>([b]);
   let queue = [b];
@@ -46,7 +72,7 @@ export async function mergeBases(store: EmbeddedStore, a: Hash, b: Hash): Promis
     for (const id of queue) {
       if (ofA.has(id)) nearest.add(id);
       else
-        for (const parent of (await getCommit(store, id)).parents)
+        for (const parent of await parentsOf(store, id, undone))
           if (!seen.has(parent)) {
             seen.add(parent);
             further.push(parent);
@@ -56,7 +82,7 @@ export async function mergeBases(store: EmbeddedStore, a: Hash, b: Hash): Promis
   }
   if (nearest.size < 2) return [...nearest];
   for (const id of [...nearest]) {
-    const above = await ancestors(store, id);
+    const above = await ancestors(store, id, undone);
     for (const other of nearest) if (other !== id && above.has(other)) nearest.delete(other);
   }
   return [...nearest].sort();

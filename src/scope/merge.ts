@@ -4,10 +4,10 @@ import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Carry, Hash, Link, Session, State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Conflict, mergeBase, mergeTrees } from "../world/merge.ts";
-import { getCommit, mergeBases } from "./history.ts";
+import { getCommit, mergeBases, undoneMerges } from "./history.ts";
 import { planOperation, updateOperation } from "./operations.ts";
 import { type LiveScope, treeLink } from "./scope.ts";
-import type { View } from "./view.ts";
+import { readLog, type View } from "./view.ts";
 
 export interface Merged {
   /** Step that the merge made; null if there was nothing to merge. */
@@ -19,8 +19,13 @@ export interface Merged {
 }
 
 /** The tree that several commits have in common: that of the nearest common ancestor, or of the merge of several. */
-export async function baseTree(store: EmbeddedStore, a: Hash, b: Hash): Promise<{ tree: Hash | null; bases: Hash[] }> {
-  const bases = await mergeBases(store, a, b);
+export async function baseTree(
+  store: EmbeddedStore,
+  a: Hash,
+  b: Hash,
+  undone?: ReadonlySet<Hash>,
+): Promise<{ tree: Hash | null; bases: Hash[] }> {
+  const bases = await mergeBases(store, a, b, undone);
   const trees: Hash[] = [];
   for (const id of bases) trees.push(target((await getCommit(store, id)).state.roots.workspace));
   if (trees.length === 0) return { tree: null, bases };
@@ -79,7 +84,7 @@ export async function mergeScope(parent: LiveScope, child: View, take?: Take): P
   const theirs = child.fold.head();
   if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be merged into it.`);
   if (!theirs.state || !theirs.id || theirs.id === ours.id) return NOTHING;
-  const { tree: base, bases } = await baseTree(store, ours.id, theirs.id);
+  const { tree: base, bases } = await baseTree(store, ours.id, theirs.id, undoneMerges(parent.writer.fold));
   if (bases.includes(theirs.id)) return NOTHING;
   const adopted = bases.length === 1 && bases[0] === ours.id;
   const theirTree = target(theirs.state.roots.workspace);
@@ -101,19 +106,22 @@ export async function mergeScope(parent: LiveScope, child: View, take?: Take): P
   return { ...done, adopted };
 }
 
-/** Takes what changed in another tree (of the commit `from.id`) into a scope: its files only. Synced at return. */
+/** Takes what changed in another tree (of the commit `from.id`, which `from.log` has made) into a scope: its files only. Synced at return. */
 export async function syncScope(
   scope: LiveScope,
-  from: { id: Hash; tree: Hash; name: string },
+  from: { id: Hash; tree: Hash; name: string; log: string },
   take?: Take,
 ): Promise<Merged> {
   const { store, ref } = scope;
   const ticket = scope.lock.request("exclusive");
   await ticket.held;
   try {
+    await capturesSealed(scope);
     const ours = scope.head();
     if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
-    const { tree: base, bases } = await baseTree(store, ours.id, from.id);
+    const undone = undoneMerges((await readLog(store, from.log)).fold);
+    for (const id of undoneMerges(scope.writer.fold)) undone.add(id);
+    const { tree: base, bases } = await baseTree(store, ours.id, from.id, undone);
     if (bases.includes(from.id)) return NOTHING;
     const { tree, conflicts } = await mergeTaking(store, base, target(ours.state.roots.workspace), from.tree, take);
     return await takeIn(scope, {
@@ -128,6 +136,19 @@ export async function syncScope(
   } finally {
     ticket.release();
   }
+}
+
+/** Waits until what was captured has its commits: what is merged with the head before that would be overwritten by them. */
+async function capturesSealed({ writer }: LiveScope): Promise<void> {
+  const waits = (): boolean => writer.fold.pending().some((step) => step.outcome?.workspace !== undefined);
+  if (!waits()) return;
+  await new Promise<void>((resolve) => {
+    const unwatch = writer.watch(() => {
+      if (waits()) return;
+      unwatch();
+      resolve();
+    });
+  });
 }
 
 const NOTHING: Merged = { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };

@@ -168,7 +168,12 @@ test("sync merges files from outside, and repeats as nothing", async () => {
   const fix = await drive("outside.1");
   await write(fix, { a: "2", b: "1" });
   await write(main, { a: "1", b: "9" });
-  const from = { id: main.head().id!, tree: target(main.head().state!.roots.workspace), name: "outside" };
+  const from = {
+    id: main.head().id!,
+    tree: target(main.head().state!.roots.workspace),
+    name: "outside",
+    log: main.ref.log,
+  };
   expect((await syncScope(fix, from)).status).toBe("done");
   expect(await now(fix)).toEqual({ a: "2", b: "9" });
   expect((await syncScope(fix, from)).status).toBe("nothing");

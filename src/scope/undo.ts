@@ -36,7 +36,10 @@ export async function undoInScope(scope: LiveScope, operation: Operation): Promi
     log: ref.log,
     undoes: operation.op,
   });
-  const n = await writer.intent({ kind: "undo", tier: "reversible", of: step.sealed.id }, { witness: { op: undo.op } });
+  const n = await writer.intent(
+    { kind: "undo", tier: "reversible", of: step.sealed.id },
+    { witness: { op: undo.op, undoes: operation.op } },
+  );
   if (inverse.state) {
     const carry = inverse.carry ?? now.carry;
     await scope.files?.restore(inverse.state.roots.workspace, carry);
@@ -46,7 +49,7 @@ export async function undoInScope(scope: LiveScope, operation: Operation): Promi
     await writer.outcome(n, { status: "conflict", conflict }, { witness: { at: Date.now() } });
   }
   await writer.sync();
-  await updateOperation(store, undo, { state: "done", n });
+  await updateOperation(store, undo, { state: inverse.state ? "done" : "void", n });
   if (inverse.state) await updateOperation(store, operation, { state: "undone" });
   const { conflicts, threads } = inverse;
   return { op: undo.op, n, status: inverse.state ? "done" : "conflict", conflicts, threads };

@@ -133,7 +133,8 @@ export function parseFrame(payload: Buffer, path: string): Frame | null {
   return null;
 }
 
-function parseHeader(payload: Uint8Array, log: string): LogHeader | null {
+/** The header of log `log`; null if it is none. Throws where a newer Shepherd wrote it. */
+export function parseHeader(payload: Uint8Array, log: string): LogHeader | null {
   let header: LogHeader;
   try {
     header = decodeJson(payload) as unknown as LogHeader;

@@ -43,7 +43,10 @@ export async function* findContaining(
 }
 
 /** Every intact object of every pack, also those that lie there twice. */
-async function* everyObject(store: EmbeddedStore, { onProgress, signal }: SearchOptions): AsyncGenerator<[Hash, Buffer]> {
+async function* everyObject(
+  store: EmbeddedStore,
+  { onProgress, signal }: SearchOptions,
+): AsyncGenerator<[Hash, Buffer]> {
   const rest = breather(signal);
   let before = 0;
   for (const name of store.disk.list(`${store.directory}/objects`)) {

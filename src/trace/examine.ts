@@ -46,7 +46,8 @@ function shaped(file: DiskFile, { offset, end }: Damage, budget: { left: number 
   const last = offset + RECORD_HEAD + (length ?? 0);
   if (length !== null && length <= MAX_RECORD && last <= end) {
     const follows = last === end || lengthOf(file.read(last, Math.min(RECORD_HEAD, end - last))) !== null;
-    if (follows || unflip(file.read(offset, last - offset))) return { what: "damage", offset, end: last, shape: "broken" };
+    if (follows || unflip(file.read(offset, last - offset)))
+      return { what: "damage", offset, end: last, shape: "broken" };
   }
   end = nextHead(file, offset + 1, end, budget);
   const started = length === null ? isStart(file.read(offset, Math.min(RECORD_HEAD, end - offset))) : last > end;

@@ -66,8 +66,13 @@ const FILE = /^(objects|cache\/derived)\/\d{6}\.pack$/;
 const nameOf = (n: number): string => `forget/${String(n).padStart(10, "0")}`;
 
 /** Synced at return. Throws a sentence if another process collects or forgets at the moment. */
-export async function forget(store: EmbeddedStore, ids: readonly Hash[], options: ForgetOptions): Promise<ForgetReport> {
-  for (const id of ids) if (!isHash(id)) throw new Error(`${JSON.stringify(id)} is no id of an object: give its 64 hex digits.`);
+export async function forget(
+  store: EmbeddedStore,
+  ids: readonly Hash[],
+  options: ForgetOptions,
+): Promise<ForgetReport> {
+  for (const id of ids)
+    if (!isHash(id)) throw new Error(`${JSON.stringify(id)} is no id of an object: give its 64 hex digits.`);
   const epoch = await takeGcLease(store);
   try {
     await finishForget(store, { leased: true });
@@ -97,7 +102,8 @@ export async function finishForget(store: EmbeddedStore, options: { leased?: boo
       const planned = parse(value)!;
       // From here on whoever remembers these objects must ask for them anew.
       const state = readGcState(store);
-      if (state) await publishGcState(store, { ...state, generation: state.generation + 1, epoch: state.generation + 1 });
+      if (state)
+        await publishGcState(store, { ...state, generation: state.generation + 1, epoch: state.generation + 1 });
       await destroy(store, planned);
       const done: Value = { ...planned, spots: null };
       if (await store.refs.cas(name, version, JSON.stringify(done))) finished++;
@@ -119,7 +125,12 @@ export async function listForgotten(store: Pick<EmbeddedStore, "refs">): Promise
   return list;
 }
 
-async function plan(store: EmbeddedStore, wanted: readonly Hash[], spots: readonly Spot[], reason: string): Promise<number> {
+async function plan(
+  store: EmbeddedStore,
+  wanted: readonly Hash[],
+  spots: readonly Spot[],
+  reason: string,
+): Promise<number> {
   const indexes = [...new Set(spots.map(([, , , id]) => id))];
   const value: Value = {
     v: 1,
@@ -153,7 +164,8 @@ async function findRecords(store: EmbeddedStore, ids: readonly Hash[], options: 
         options.onProgress?.({ done: before + piece.offset, total: before + file.size() });
         if (piece.what === "record") {
           const id = piece.payload.length > KEY ? index.get(piece.payload.toString("latin1", 0, KEY)) : undefined;
-          if (id !== undefined && !isTombstone(piece.payload)) spots.push([name, piece.offset, piece.payload.length, id]);
+          if (id !== undefined && !isTombstone(piece.payload))
+            spots.push([name, piece.offset, piece.payload.length, id]);
         } else spots.push(...(await inDamage(file, name, piece, index)));
       }
       before += file.size();
@@ -179,7 +191,7 @@ async function inDamage(
     // It may be a record that is just being written.
     await new Promise((resolve) => setTimeout(resolve, 50));
     const again = pieces(file, offset).next().value;
-    if (!again || again.what !== "damage") return [];
+    if (again?.what !== "damage") return [];
     ({ offset, end } = again);
   }
   const spots: Spot[] = [];
@@ -240,12 +252,13 @@ async function destroy(store: EmbeddedStore, { ids, spots }: Value): Promise<voi
 
 /** Whether what lies there is what was planned: that record, or damage, and not another record. */
 function isSpot(file: DiskFile, offset: number, length: number, id: Hash): boolean {
-  const record = file.read(offset, RECORD_HEAD + length);
-  if (record.length < RECORD_HEAD + length) return false;
-  if (!valid(record)) return true;
-  const end = RECORD_HEAD + record.readUInt32LE(4);
-  if (end > record.length || crc32(record.subarray(RECORD_HEAD, end)) !== record.readUInt32LE(8)) return true;
-  return end === record.length && record.toString("hex", RECORD_HEAD, RECORD_HEAD + KEY) === id;
+  if (offset + RECORD_HEAD + length > file.size()) return false;
+  const head = file.read(offset, RECORD_HEAD);
+  if (!valid(head)) return true;
+  const told = head.readUInt32LE(4);
+  const payload = told > MAX_RECORD ? head : file.read(offset + RECORD_HEAD, told);
+  if (payload.length !== told || crc32(payload) !== head.readUInt32LE(8)) return true;
+  return told === length && payload.toString("hex", 0, KEY) === id;
 }
 
 const isTombstone = (payload: Buffer): boolean =>

@@ -1,7 +1,7 @@
 /** Checks one log: its records, the chain of its frames, and the laws that its frames must keep. */
 import { canonical, isHash, sha256 } from "./bytes.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import { type Finding, type Fix, headingFinding, ONE_BIT } from "./finding.ts";
+import { error, type Finding, type Fix, headingFinding, note, ONE_BIT, warning } from "./finding.ts";
 import { unflip } from "./flip.ts";
 import type { Frame } from "./frame.ts";
 import { LOG_HEADING, type LogPiece, logPath, logPieces, namesIn, pieceOf } from "./logfile.ts";
@@ -13,14 +13,16 @@ import { type Fold, startFold } from "./seal.ts";
 export interface LogCheck {
   disk: Disk;
   directory: string;
-  /** Goes through what a frame names; what is missing is found later. */
+  /** Goes through what a frame (or the header) names; what is missing is found later. */
   follow(links: readonly Link[], log: string, seq: number | undefined): Promise<void>;
   /** Takes in a commit or a node of a conversation that follows from the frames, by `idKey`. */
   made(key: string): void;
-  /** Takes in a commit that a frame names. */
+  /** Takes in a commit that a frame names as a parent. */
   names(commit: Hash, log: string, seq: number): void;
   /** What the forks of this log say about it. */
   forks: readonly { log: string; origin: Origin }[];
+  /** From this frame on, nothing was known to be synced when the power failed last; Infinity if nothing can have been lost by that. */
+  unsynced: number;
   rest(): Promise<void> | undefined;
 }
 
@@ -29,16 +31,26 @@ const MOST = 20;
 
 /** What stands behind the last frame that counts so far: what it means is known only at the next one that counts, or at the end. */
 interface Tail {
-  damage: (LogPiece & { what: "damage" | "stranger" })[];
-  /** Frames lost, and where; intact ones behind them. */
+  damage: LogPiece[];
+  /** Frames lost; intact ones behind them. */
   lost: Finding[];
   behind: number;
   strays: Frame[];
   strayHashes: Set<Hash>;
-  /** What the next frame would be, were the lost ones there. */
+  /** What the next frame would be, were the lost ones there; no hash where the header is lost. */
   seq: number;
   prev: Hash | null;
 }
+
+const newTail = (seq: number, prev: Hash | null): Tail => ({
+  damage: [],
+  lost: [],
+  behind: 0,
+  strays: [],
+  strayHashes: new Set(),
+  seq,
+  prev,
+});
 
 export async function* checkLog(check: LogCheck, log: string): AsyncGenerator<Finding> {
   const file = check.disk.open(logPath(check.directory, log));
@@ -53,11 +65,9 @@ export async function* checkLog(check: LogCheck, log: string): AsyncGenerator<Fi
 async function* checkFile(check: LogCheck, log: string, file: DiskFile): AsyncGenerator<Finding> {
   const path = `logs/${log}.log`;
   const start = file.read(0, 64);
-  if (!start.toString("latin1").startsWith(LOG_HEADING)) yield { ...headingFinding(path, "log", start, "error"), log };
+  if (!start.toString("latin1").startsWith(LOG_HEADING)) yield headingFinding(path, "log", start, { log });
   let fold: Fold | null = null;
   let header = false;
-  let seq = 0;
-  let prev: Hash | null = null;
   let epoch = 0;
   let broken = 0;
   let tail = newTail(0, null);
@@ -68,55 +78,71 @@ async function* checkFile(check: LogCheck, log: string, file: DiskFile): AsyncGe
     const at = { log, file: path, offset: piece.offset, ...(fix && { fix }) };
     if (piece.offset === LOG_HEADING.length && (piece.what !== "header" || fix)) yield headerFinding(at, piece);
     if (piece.what === "header") {
-      if (piece.header.id !== log) yield misnamed(at, piece.header.id);
+      const { id } = piece.header;
+      if (id !== log)
+        yield error("header", at, `The log ${log} says that it is log ${id}.`, `Rename ${path} to ${id}.log.`);
       header = true;
-      prev = piece.hash;
-      tail = newTail(0, prev);
+      tail = newTail(0, piece.hash);
       fold = startFold(piece.header, (bytes) => check.made(idKey(sha256(bytes))));
       await check.follow(namesIn(piece.header as unknown as Json).links, log, undefined);
       continue;
     }
     if (piece.what !== "frame") {
       if (piece.what === "stranger" && piece.why.startsWith("has version"))
-        yield { severity: "error", what: "format", ...at, seq, text: `The frame ${seq} of log ${log} ${piece.why}.` };
+        yield error("format", { ...at, seq: tail.seq }, `The frame ${tail.seq} of log ${log} ${piece.why}.`);
       tail.damage.push(piece);
       continue;
     }
     const { frame, hash } = piece;
-    const counts = header && frame.seq === seq && frame.prev === prev && frame.epoch >= epoch;
-    if (fix) yield flipped(at, frame.seq, counts);
+    const seq = frame.seq;
+    // Only a frame that counts begins a new tail, so while none was lost the tail says what the next one must be.
+    const counts =
+      header && tail.lost.length === 0 && seq === tail.seq && frame.prev === tail.prev && frame.epoch >= epoch;
+    if (fix) yield flipped(at, seq, counts);
     if (!counts) {
       if (!fix) await behind(check, log, path, tail, frame, hash);
       continue;
     }
     yield* explained(log, path, tail);
-    seq++;
-    prev = hash;
+    tail = newTail(seq + 1, hash);
     epoch = frame.epoch;
-    tail = newTail(seq, prev);
-    await check.follow(namesIn(frame as unknown as Json).links, log, frame.seq);
+    await check.follow(namesIn(frame as unknown as Json).links, log, seq);
     if (frame.phase === "outcome")
-      for (const parent of [frame.facts.base, frame.facts.with]) if (isHash(parent)) check.names(parent, log, frame.seq);
+      for (const parent of [frame.facts.base, frame.facts.with]) if (isHash(parent)) check.names(parent, log, seq);
     try {
       fold?.push(frame, hash);
-    } catch (error) {
-      yield lawFinding(at, frame.seq, (error as Error).message);
+    } catch (wrong) {
+      const text = `The frame ${seq} of log ${log} breaks a law: ${(wrong as Error).message}`;
+      yield error("law", { ...at, seq }, text, "Fork from the step before it to go on.");
       if (++broken >= MOST) fold = null;
     }
   }
-  yield* atEnd(log, path, tail, header);
+  yield* atEnd(log, path, tail, check.unsynced);
   if (fold) yield* checkForks(check, log, fold);
-  else for (const fork of check.forks) yield unchecked(fork.log, log);
+  else
+    for (const fork of check.forks)
+      yield warning(
+        "origin",
+        { log: fork.log },
+        `Where log ${fork.log} was forked from cannot be checked: log ${log} cannot be read.`,
+      );
 }
+
+const HOLE = Buffer.alloc(64);
 
 /** A piece as it was before one bit of it flipped, if that explains it. */
 function mended(file: DiskFile, path: string, found: LogPiece): { piece: LogPiece; fix: Fix | null } {
   const { offset, end } = found;
-  if (found.what !== "damage" || found.shape !== "broken" || end - offset > MAX_RECORD + RECORD_HEAD) return { piece: found, fix: null };
-  const flip = unflip(file.read(offset, end - offset));
+  if (found.what !== "damage" || found.shape !== "broken" || end - offset > MAX_RECORD + RECORD_HEAD)
+    return { piece: found, fix: null };
+  const bytes = file.read(offset, end - offset);
+  // No frame has zeros in it, and no flipped bit makes so many: what was there had not come to the disk when the power failed.
+  if (bytes.includes(HOLE)) return { piece: { ...found, shape: "torn" }, fix: null };
+  const flip = unflip(bytes);
   if (!flip) return { piece: found, fix: null };
   const payload = flip.record.subarray(RECORD_HEAD);
-  return { piece: pieceOf({ offset, end, payload }), fix: { file: path, offset: offset + flip.at, byte: flip.byte } };
+  const fix = { file: path, offset: offset + flip.at, byte: flip.byte };
+  return { piece: pieceOf({ offset, end, payload }), fix };
 }
 
 interface Where {
@@ -126,145 +152,113 @@ interface Where {
   fix?: Fix;
 }
 
-const headerFinding = (at: Where, piece: LogPiece): Finding => ({
-  severity: "error",
-  what: "header",
-  ...at,
-  text: `The header of log ${at.log} ${piece.what === "stranger" ? piece.why : "is damaged"}, so no step of it can be read.`,
-  repair: at.fix ? ONE_BIT : "Put back a copy of the file; what other logs hold is not touched.",
-});
+const headerFinding = (at: Where, piece: LogPiece): Finding => {
+  const how = piece.what === "stranger" ? piece.why : "is damaged";
+  const text = `The header of log ${at.log} ${how}, so no step of it can be read.`;
+  return error("header", at, text, at.fix ? ONE_BIT : "Put back a copy of the file; all other logs can be read.");
+};
 
-const misnamed = (at: Where, id: string): Finding => ({
-  severity: "error",
-  what: "header",
-  ...at,
-  text: `The log ${at.log} says that it is log ${id}.`,
-  repair: `Rename ${at.file} to ${id}.log.`,
-});
-
-const flipped = (at: Where, seq: number, counts: boolean): Finding => ({
-  severity: counts ? "error" : "warning",
-  what: "frame",
-  ...at,
-  seq,
-  text: counts
-    ? `The frame ${seq} of log ${at.log} is damaged, so it and all behind it do not count.`
-    : `A second frame ${seq} in log ${at.log}, which does not count, is damaged.`,
-  repair: ONE_BIT,
-});
-
-const lawFinding = (at: Where, seq: number, why: string): Finding => ({
-  severity: "error",
-  what: "law",
-  ...at,
-  seq,
-  text: `The frame ${seq} of log ${at.log} breaks a law: ${why}`,
-  repair: "Fork from the step before it to go on.",
-});
-
-const newTail = (seq: number, prev: Hash | null): Tail => ({
-  damage: [],
-  lost: [],
-  behind: 0,
-  strays: [],
-  strayHashes: new Set(),
-  seq,
-  prev,
-});
+const flipped = (at: Where, seq: number, counts: boolean): Finding =>
+  counts
+    ? error(
+        "frame",
+        { ...at, seq },
+        `The frame ${seq} of log ${at.log} is damaged, so it and all behind it do not count.`,
+        ONE_BIT,
+      )
+    : warning(
+        "frame",
+        { ...at, seq },
+        `A second frame ${seq} in log ${at.log}, which does not count, is damaged.`,
+        ONE_BIT,
+      );
 
 /** A frame that does not count: left by a fenced writer, or behind one that was lost. */
-async function behind(check: LogCheck, log: string, path: string, tail: Tail, frame: Frame, hash: Hash): Promise<void> {
-  const next = frame.seq === tail.seq && (tail.prev === null || frame.prev === tail.prev);
-  const follows = next && (tail.lost.length > 0 || tail.prev === null);
-  const stray = tail.strayHashes.has(frame.prev) || frame.seq <= tail.seq;
-  if (!follows && stray) {
+async function behind(check: LogCheck, log: string, file: string, tail: Tail, frame: Frame, hash: Hash): Promise<void> {
+  const { seq, prev } = frame;
+  const follows = seq === tail.seq && (tail.prev === null || (prev === tail.prev && tail.lost.length > 0));
+  if (!follows && (tail.strayHashes.has(prev) || seq <= tail.seq)) {
     if (tail.strayHashes.size < 100_000) tail.strayHashes.add(hash);
     if (tail.strays.length < MOST) tail.strays.push(frame);
     return;
   }
   if (!follows) {
-    for (let lost = tail.seq; lost < frame.seq && tail.lost.length < MOST; lost++) tail.lost.push(lostFrame(log, path, lost, tail.damage.shift()));
+    for (let lost = tail.seq; lost < seq && tail.lost.length < MOST; lost++)
+      tail.lost.push(lostFrame(log, file, lost, tail.damage.shift()));
     // More frames than damaged places: they stood in the last one.
     tail.damage = [];
   }
-  tail.seq = frame.seq + 1;
+  tail.seq = seq + 1;
   tail.prev = hash;
   tail.behind++;
-  await check.follow(namesIn(frame as unknown as Json).links, log, frame.seq);
+  await check.follow(namesIn(frame as unknown as Json).links, log, seq);
 }
 
-const lostFrame = (log: string, file: string, seq: number, where: LogPiece | undefined): Finding => ({
-  severity: "error",
-  what: "frame",
-  log,
-  seq,
-  file,
-  ...(where && { offset: where.offset }),
-  text: `The frame ${seq} of log ${log} is ${where ? `damaged (bytes ${where.offset} to ${where.end})` : "missing"}.`,
-});
+const lostFrame = (log: string, file: string, seq: number, where: LogPiece | undefined): Finding => {
+  const how = where ? `damaged (bytes ${where.offset} to ${where.end})` : "missing";
+  return error(
+    "frame",
+    { log, seq, file, ...(where && { offset: where.offset }) },
+    `The frame ${seq} of log ${log} is ${how}.`,
+  );
+};
+
+const isTorn = (piece: LogPiece): boolean => piece.what === "damage" && piece.shape === "torn";
 
 /** A frame counts again: what stood before it did not. */
 function* explained(log: string, file: string, tail: Tail): Generator<Finding> {
-  for (const { offset, end, ...piece } of tail.damage) {
-    const torn = piece.what === "damage" && piece.shape === "torn";
-    const text = torn
-      ? `The log ${log} has an unfinished record at byte ${offset}: a process was killed while it wrote it, and it never counted.`
-      : `Bytes ${offset} to ${end} of log ${log} are damaged; no frame that counts was there.`;
-    yield { severity: torn ? "note" : "warning", what: torn ? "torn" : "frame", log, file, offset, text };
+  for (const piece of tail.damage) {
+    const { offset, end } = piece;
+    const at = { log, file, offset };
+    if (isTorn(piece))
+      yield note("torn", at, `The log ${log} has an unfinished record at byte ${offset}, which never counted.`);
+    else
+      yield warning(
+        "frame",
+        at,
+        `Bytes ${offset} to ${end} of log ${log} are damaged; no frame that counts was there.`,
+      );
   }
   yield* strays(log, file, tail);
 }
 
 function* strays(log: string, file: string, tail: Tail): Generator<Finding> {
-  for (const { seq, epoch } of tail.strays)
-    yield {
-      severity: "note",
-      what: "stray",
-      log,
-      seq,
-      file,
-      text: `A second frame ${seq} (epoch ${epoch}) in log ${log} does not count: it was left by a writer that another had replaced.`,
-    };
+  for (const { seq, epoch } of tail.strays) {
+    const text = `A second frame ${seq} (epoch ${epoch}) in log ${log} does not count: a writer left it that another had replaced.`;
+    yield note("stray", { log, seq, file }, text);
+  }
   const more = tail.strayHashes.size - tail.strays.length;
-  if (more > 0) yield { severity: "note", what: "stray", log, file, text: `${more} more frames in log ${log} do not count.` };
+  if (more > 0) yield note("stray", { log, file }, `${more} more frames in log ${log} do not count.`);
 }
 
-function* atEnd(log: string, file: string, tail: Tail, readable: boolean): Generator<Finding> {
-  for (const { offset, ...piece } of tail.damage) {
-    const torn = piece.what === "damage" && piece.shape === "torn";
-    if (torn)
-      yield { severity: "note", what: "torn", log, file, offset, text: `The log ${log} ends with an unfinished record at byte ${offset}: a process was killed, or is just writing; it never counted.` };
-    else tail.lost.push(lostFrame(log, file, tail.seq++, { offset, ...piece } as LogPiece));
+function* atEnd(log: string, file: string, tail: Tail, unsynced: number): Generator<Finding> {
+  for (const piece of tail.damage) {
+    const { offset } = piece;
+    if (isTorn(piece) || tail.seq >= unsynced) {
+      const text = `The log ${log} ends with an unfinished record at byte ${offset}: a process was killed, the power failed, or somebody is just writing.`;
+      yield note("torn", { log, file, offset }, text);
+    } else tail.lost.push(lostFrame(log, file, tail.seq++, piece));
   }
   yield* strays(log, file, tail);
-  if (!readable || tail.lost.length === 0) {
-    yield* tail.lost;
-    return;
+  for (const [i, lost] of tail.lost.entries()) {
+    if (i > 0 || tail.behind === 0) yield lost;
+    else yield { ...lost, text: `${lost.text.slice(0, -1)}, so the ${tail.behind} behind it do not count any more.` };
   }
-  const [first, ...rest] = tail.lost;
-  const text = tail.behind > 0 ? `${first!.text.slice(0, -1)}, so the ${tail.behind} behind it do not count any more.` : first!.text;
-  yield { ...first!, text, repair: `Put back a copy of ${file}; or go on without it: all before frame ${first!.seq} is whole.` };
-  yield* rest;
 }
 
 function* checkForks(check: LogCheck, log: string, fold: Fold): Generator<Finding> {
   for (const { log: child, origin } of check.forks) {
-    const sealed = fold.steps.get(origin.n)?.sealed;
-    const wrong = (text: string): Finding => ({ severity: "error", what: "origin", log: child, id: origin.commit, text });
-    const from = `The log ${child} was forked from step ${origin.n} of log ${log}`;
-    if (!sealed) yield wrong(`${from}, which has no commit there.`);
-    else if (sealed.id !== origin.commit) yield wrong(`${from} and says that its commit is ${origin.commit}, which is ${sealed.id}.`);
-    else if (canonical(sealed.state) !== canonical(origin.state)) yield wrong(`${from} and does not start from its state.`);
-    else if (sealed.seq !== origin.seq) yield wrong(`${from} and says that frame ${origin.seq} sealed it, which was frame ${sealed.seq}.`);
-    else if (origin.top < sealed.top) yield wrong(`${from} and numbers its steps from ${origin.top + 1} on, which are taken up to ${sealed.top}.`);
+    const { n, seq, top, commit: id } = origin;
+    const sealed = fold.steps.get(n)?.sealed;
+    const wrong = (how: string): Finding =>
+      error("origin", { log: child, id }, `The log ${child} was forked from step ${n} of log ${log} ${how}.`);
+    if (!sealed) yield wrong("which has no commit");
+    else if (sealed.id !== id) yield wrong(`and says that its commit is ${id}, which is ${sealed.id}`);
+    else if (canonical(sealed.state) !== canonical(origin.state)) yield wrong("and does not start from its state");
+    else if (sealed.seq !== seq) yield wrong(`and says that frame ${seq} sealed it, which was frame ${sealed.seq}`);
+    else if (top < sealed.top)
+      yield wrong(`and numbers its steps from ${top + 1} on, which are taken up to ${sealed.top}`);
     else if (canonical(sealed.carry) !== canonical(origin.carry))
-      yield { ...wrong(`${from} and does not carry what its frame carries.`), severity: "warning" };
+      yield { ...wrong("and does not carry what its frame carries"), severity: "warning" };
   }
 }
-
-const unchecked = (child: string, log: string): Finding => ({
-  severity: "warning",
-  what: "origin",
-  log: child,
-  text: `Where log ${child} was forked from cannot be checked: log ${log} cannot be read.`,
-});

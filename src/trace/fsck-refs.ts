@@ -1,19 +1,26 @@
-/** Checks the files of names and leases, and the small files beside them. */
+/** Checks the files of names and leases. */
 import { decodeJson } from "./bytes.ts";
+import { isLogId } from "./chain.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import { pieces } from "./examine.ts";
-import { type Finding, headingFinding, ONE_BIT, quoted } from "./finding.ts";
+import { error, type Finding, headingFinding, note, ONE_BIT, quoted, warning } from "./finding.ts";
 import { unflip } from "./flip.ts";
+
 import { isOwner } from "./owner.ts";
 import type { Json } from "./ports.ts";
 import { MAX_RECORD, RECORD_HEAD } from "./record.ts";
 import { FORMAT } from "./segment.ts";
 
-/** What stands in the newest file `name.N`, and what is wrong with it. The values are those that count, also behind damage. */
-export function* checkRefFile(disk: Disk, directory: string, name: string, values: Map<string, string>): Generator<Finding> {
+/** What is wrong with the newest file `name.N`. What stands in it is put into `values`. */
+export function* checkRefFile(
+  disk: Disk,
+  directory: string,
+  name: string,
+  values: Map<string, string>,
+): Generator<Finding> {
   const numbers = disk
     .list(directory)
-    .filter((each) => each.startsWith(`${name}.`) && /^[1-9]\d{0,14}$/.test(each.slice(name.length + 1)))
+    .filter((each) => each.startsWith(`${name}.`) && /^[1-9]\d{0,8}$/.test(each.slice(name.length + 1)))
     .map((each) => Number(each.slice(name.length + 1)));
   if (numbers.length === 0) return;
   const path = `${name}.${Math.max(...numbers)}`;
@@ -29,44 +36,41 @@ export function* checkRefFile(disk: Disk, directory: string, name: string, value
 function* checkRecords(file: DiskFile, path: string, name: string, values: Map<string, string>): Generator<Finding> {
   const start = file.read(0, 64);
   const heading = `shepherd ${name} ${FORMAT}\n`;
-  if (!start.toString("latin1").startsWith(heading)) yield headingFinding(path, name, start, "error");
+  if (!start.toString("latin1").startsWith(heading)) yield headingFinding(path, name, start);
   const versions = new Map<string, number>();
   let closed = false;
+  /** Gives what is missing before the change. */
   const take = ({ ref, version, next, id }: Change): string | null => {
     const before = versions.get(ref) ?? 0;
     if (closed || version <= before) return null;
     versions.set(ref, version);
     if (next === null) values.delete(ref);
     else values.set(ref, next);
-    return id !== "" && version > before + 1 ? `Changes ${before + 1} to ${version - 1} of ${quoted(ref)} are missing in ${path}.` : null;
+    const gap = id !== "" && version > before + 1;
+    return gap ? `Changes ${before + 1} to ${version - 1} of ${quoted(ref)} are missing in ${path}.` : null;
   };
   for (const piece of pieces(file, heading.length)) {
-    const at = { file: path, offset: piece.offset };
+    const { offset, end } = piece;
+    const at = { file: path, offset };
     if (piece.what === "record") {
       const change = parseChange(piece.payload);
-      if (typeof change === "string")
-        yield { severity: "error", what: "ref", ...at, text: `The record at byte ${piece.offset} of ${path} ${change}.` };
-      else if (change) {
+      if (typeof change === "string") yield error("ref", at, `The record at byte ${offset} of ${path} ${change}.`);
+      else if (!change) closed = true;
+      else {
         const gap = take(change);
-        if (gap) yield { severity: "warning", what: "ref", ...at, text: gap };
-      } else closed = true;
+        if (gap) yield warning("ref", at, gap);
+      }
     } else if (piece.shape === "torn") {
-      yield { severity: "note", what: "torn", ...at, text: `${path} has an unfinished record at byte ${piece.offset}: a process was killed, or is just writing.` };
+      yield note("torn", at, `${path} has an unfinished record at byte ${offset}, which never counted.`);
     } else {
-      const length = piece.end - piece.offset;
-      const flip = length > MAX_RECORD + RECORD_HEAD ? null : unflip(file.read(piece.offset, length));
-      const change = flip ? parseChange(flip.record.subarray(RECORD_HEAD)) : "";
-      const of = change && typeof change === "object" ? ` of ${quoted(change.ref)}` : "";
-      yield {
-        severity: "error",
-        what: "ref",
-        ...at,
-        text: `A change${of} in ${path} is damaged (bytes ${piece.offset} to ${piece.end}) and does not count.`,
-        repair: flip ? ONE_BIT : "Look whether all names stand for what they should (`shepherd status`).",
-        ...(flip && { fix: { file: path, offset: piece.offset + flip.at, byte: flip.byte } }),
-      };
+      const flip = end - offset > MAX_RECORD + RECORD_HEAD ? null : unflip(file.read(offset, end - offset));
+      const change = flip && parseChange(flip.record.subarray(RECORD_HEAD));
+      const isChange = change && typeof change === "object";
+      const fix = flip && { fix: { file: path, offset: offset + flip.at, byte: flip.byte } };
+      const text = `A change${isChange ? ` of ${quoted(change.ref)}` : ""} in ${path} is damaged (bytes ${offset} to ${end}) and does not count.`;
+      yield error("ref", { ...at, ...fix }, text, fix ? ONE_BIT : "Look whether all names stand for what they should.");
       // As it was: else each later change would be told to follow on a missing one.
-      if (change && typeof change === "object") take(change);
+      if (isChange) take(change);
     }
   }
 }
@@ -80,16 +84,12 @@ interface Change {
 
 /** A change; null for the record that closes a file; else what is wrong. */
 function parseChange(payload: Buffer): Change | string | null {
-  let value: Json;
-  try {
-    value = decodeJson(payload);
-  } catch (error) {
-    return `is not JSON: ${(error as Error).message}`;
-  }
+  const value = tryJson(payload);
   if (!value || typeof value !== "object" || Array.isArray(value)) return "is no change of a ref";
-  if ("closed" in value) return null;
+  if (value.closed !== undefined) return null;
   const { ref, version, next, id } = value;
-  if (typeof ref !== "string" || typeof id !== "string" || (next !== null && typeof next !== "string")) return "is no change of a ref";
+  if (typeof ref !== "string" || typeof id !== "string" || (next !== null && typeof next !== "string"))
+    return "is no change of a ref";
   if (!Number.isSafeInteger(version) || (version as number) < 1) return "has no version";
   return { ref, version: version as number, next, id };
 }
@@ -102,12 +102,12 @@ export function* checkLeases(values: ReadonlyMap<string, string>): Generator<Fin
     const held = tryJson(value);
     if (held && typeof held === "object" && !Array.isArray(held))
       if (Number.isSafeInteger(held.epoch) && (held.owner === null || isOwner(held.owner))) continue;
-    yield {
-      severity: "error",
-      what: "lease",
-      text: `The lease ${quoted(key)} says ${quoted(value)}, which is none.`,
-      repair: "When no Shepherd runs on this store, delete its files leases.*: nobody holds a lease then.",
-    };
+    yield error(
+      "lease",
+      {},
+      `The lease ${quoted(key)} says ${quoted(value)}, which is none.`,
+      "When no Shepherd runs on this store and nothing else is wrong, delete its files leases.*: nobody holds a lease then, and each log is put in order anew.",
+    );
   }
 }
 
@@ -115,10 +115,18 @@ export function* checkLeases(values: ReadonlyMap<string, string>): Generator<Fin
 export function logOfRef(value: string): string | null {
   const parsed = tryJson(value);
   const log = parsed && typeof parsed === "object" && !Array.isArray(parsed) ? parsed.log : value;
-  return typeof log === "string" && /^[0-9a-f]{32}$/.test(log) ? log : null;
+  return typeof log === "string" && isLogId(log) ? log : null;
 }
 
-function tryJson(text: string): Json | null {
+/** The first frame of a log that may be lost since the power failed, as long as the log has not been put in order after that. */
+export function unsyncedFrom(mark: string | undefined, boot: string): number {
+  const value = mark === undefined ? null : (tryJson(mark) as { boot?: unknown; seq?: unknown } | null);
+  if (typeof value?.boot !== "string" || value.boot === boot || !Number.isSafeInteger(value.seq))
+    return Number.POSITIVE_INFINITY;
+  return value.seq as number;
+}
+
+function tryJson(text: string | Buffer): Json | null {
   try {
     return decodeJson(Buffer.from(text));
   } catch {

@@ -5,10 +5,11 @@ import { expect, test } from "vitest";
 import { fastDisk } from "../../test/support/fast-disk.ts";
 import { params } from "../../test/support/runs.ts";
 import { buildTraces, followers, ops, reachableFromLogs } from "../../test/support/traces.ts";
+import { counted, openLogFile } from "./chain.ts";
 import { type DiskFile, realDisk } from "./disk.ts";
 import { pieces } from "./examine.ts";
 import { type Finding, fsck, mend } from "./fsck.ts";
-import { countingFrames, LOG_HEADING, logPieces } from "./logfile.ts";
+import { LOG_HEADING, logPath, logPieces } from "./logfile.ts";
 import { openStore } from "./store.ts";
 
 async function inStore(work: (directory: string) => Promise<void>): Promise<void> {
@@ -50,6 +51,14 @@ interface Spot {
   wanted: Partial<Finding>;
 }
 
+/** Hashes of the frames that count. */
+function countingFrames(directory: string, log: string): Set<string> {
+  const { segment, first } = openLogFile(realDisk, logPath(directory, log), log)!;
+  const hashes = [...counted(segment, first)].map(({ cursor }) => cursor.prev);
+  segment.close();
+  return new Set(hashes);
+}
+
 /** Every record of every log and pack. */
 function spotsOf(directory: string, live: ReadonlySet<string>): Spot[] {
   const spots: Spot[] = [];
@@ -63,11 +72,11 @@ function spotsOf(directory: string, live: ReadonlySet<string>): Spot[] {
     const file = `logs/${name}`;
     each(file, (open) => {
       spots.push({ file, offset: 0, end: LOG_HEADING.length, wanted: { severity: "error", what: "heading", log } });
-      const counting = new Set<string>();
-      for (const one of countingFrames(open)) if ("frame" in one) counting.add(one.hash);
+      const counting = countingFrames(directory, log);
       for (const piece of logPieces(open)) {
         const { offset, end } = piece;
-        if (piece.what === "header") spots.push({ file, offset, end, wanted: { severity: "error", what: "header", log } });
+        if (piece.what === "header")
+          spots.push({ file, offset, end, wanted: { severity: "error", what: "header", log } });
         if (piece.what === "frame") {
           const severity = counting.has(piece.hash) ? "error" : "warning";
           spots.push({ file, offset, end, wanted: { severity, what: "frame", log, seq: piece.frame.seq } });
@@ -83,7 +92,12 @@ function spotsOf(directory: string, live: ReadonlySet<string>): Spot[] {
       for (const piece of pieces(open, heading)) {
         if (piece.what !== "record") continue;
         const id = piece.payload.toString("hex", 0, 32);
-        spots.push({ file, offset: piece.offset, end: piece.end, wanted: { severity: live.has(id) ? "error" : "warning", what: "object", id } });
+        spots.push({
+          file,
+          offset: piece.offset,
+          end: piece.end,
+          wanted: { severity: live.has(id) ? "error" : "warning", what: "object", id },
+        });
       }
     });
   }
@@ -98,29 +112,33 @@ function flip(path: string, bit: number): void {
 
 test("one flipped bit in any log or pack is found, named exactly, and can be set right", async () => {
   await fc.assert(
-    fc.asyncProperty(ops(12), fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 30, maxLength: 30 }), async (script, flips) => {
-      await inStore(async (directory) => {
-        const store = await openStore(directory, { disk: fastDisk });
-        const traces = await buildTraces(store, script);
-        const live = await reachableFromLogs(store);
-        await traces.close();
-        await store.close();
-        const spots = spotsOf(directory, live);
-        for (const [which, where] of flips) {
-          const { file, offset, end, wanted } = spots[which % spots.length]!;
-          const bit = offset * 8 + (where % ((end - offset) * 8));
-          const path = `${directory}/${file}`;
-          const before = fs.readFileSync(path);
-          flip(path, bit);
-          const found = (await check(directory)).filter(({ severity }) => severity !== "note");
-          expect(found).toContainEqual(expect.objectContaining({ ...wanted, fix: expect.anything() }));
-          // Whatever else is said follows from it.
-          const named = found.find((finding) => finding.fix)!;
-          await mend({ disk: realDisk, directory }, named);
-          expect(fs.readFileSync(path).equals(before)).toBe(true);
-        }
-      });
-    }),
+    fc.asyncProperty(
+      ops(12),
+      fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 30, maxLength: 30 }),
+      async (script, flips) => {
+        await inStore(async (directory) => {
+          const store = await openStore(directory, { disk: fastDisk });
+          const traces = await buildTraces(store, script);
+          const live = await reachableFromLogs(store);
+          await traces.close();
+          await store.close();
+          const spots = spotsOf(directory, live);
+          for (const [which, where] of flips) {
+            const { file, offset, end, wanted } = spots[which % spots.length]!;
+            const bit = offset * 8 + (where % ((end - offset) * 8));
+            const path = `${directory}/${file}`;
+            const before = fs.readFileSync(path);
+            flip(path, bit);
+            const found = (await check(directory)).filter(({ severity }) => severity !== "note");
+            expect(found).toContainEqual(expect.objectContaining({ ...wanted, fix: expect.anything() }));
+            // Whatever else is said follows from it.
+            const named = found.find((finding) => finding.fix)!;
+            await mend({ disk: realDisk, directory }, named);
+            expect(fs.readFileSync(path).equals(before)).toBe(true);
+          }
+        });
+      },
+    ),
     { ...params(60, 6), endOnFailure: true },
   );
 });

@@ -35,46 +35,54 @@ const kill = async (child: Child): Promise<void> => {
   await child.ended;
 };
 
-test("beside processes that go on writing, each collection ends and takes nothing that they named", async () => {
-  const directory = `${children.directory}/store${serial++}`;
-  const store = await openStore(directory);
-  const writers = [children.start("work", directory), children.start("work", directory)];
-  for (const writer of writers) await said(writer, 20);
-  let freed = 0;
-  for (let round = 0; round < runs(100, 10); round++) {
-    const report = await gc(store, { followers, least: 0, waitMs: LIMIT });
-    expect(report.stopped).toBe(null);
-    freed += report.freed;
-    for (const writer of writers) await said(writer, writer.lines.length + 5);
-  }
-  for (const writer of writers) await kill(writer);
-  expect(freed).toBeGreaterThan(0);
-  expect(await wrongIn(directory)).toEqual([]);
-  // The registrations of the dead are no obstacle, and go.
-  expect(listWriters(store).length).toBe(2);
-  expect((await gc(store, { followers, least: 0 })).stopped).toBe(null);
-  expect(listWriters(store)).toEqual([]);
-  expect(await wrongIn(directory)).toEqual([]);
-  await store.close();
-}, LIMIT);
-
-test("a collector killed again and again, beside a writer that goes on, loses nothing", async () => {
-  const directory = `${children.directory}/store${serial++}`;
-  await (await openStore(directory)).close();
-  const writer = children.start("work", directory);
-  await said(writer, 20);
-  for (let round = 0; round < runs(100, 8); round++) {
-    const collector = children.start("collect", directory);
-    await said(collector, 1 + (round % 3));
-    await new Promise((resolve) => setTimeout(resolve, (round * 7) % 31));
-    await kill(collector);
-    await said(writer, writer.lines.length + 3);
-    // Also while the writer goes on.
+test(
+  "beside processes that go on writing, each collection ends and takes nothing that they named",
+  async () => {
+    const directory = `${children.directory}/store${serial++}`;
+    const store = await openStore(directory);
+    const writers = [children.start("work", directory), children.start("work", directory)];
+    for (const writer of writers) await said(writer, 20);
+    let freed = 0;
+    for (let round = 0; round < runs(100, 10); round++) {
+      const report = await gc(store, { followers, least: 0, waitMs: LIMIT });
+      expect(report.stopped).toBe(null);
+      freed += report.freed;
+      for (const writer of writers) await said(writer, writer.lines.length + 5);
+    }
+    for (const writer of writers) await kill(writer);
+    expect(freed).toBeGreaterThan(0);
     expect(await wrongIn(directory)).toEqual([]);
-  }
-  await kill(writer);
-  const store = await openStore(directory);
-  expect((await gc(store, { followers, least: 0 })).stopped).toBe(null);
-  expect(await wrongIn(directory)).toEqual([]);
-  await store.close();
-}, LIMIT);
+    // The registrations of the dead are no obstacle, and go.
+    expect(listWriters(store).length).toBe(2);
+    expect((await gc(store, { followers, least: 0 })).stopped).toBe(null);
+    expect(listWriters(store)).toEqual([]);
+    expect(await wrongIn(directory)).toEqual([]);
+    await store.close();
+  },
+  LIMIT,
+);
+
+test(
+  "a collector killed again and again, beside a writer that goes on, loses nothing",
+  async () => {
+    const directory = `${children.directory}/store${serial++}`;
+    await (await openStore(directory)).close();
+    const writer = children.start("work", directory);
+    await said(writer, 20);
+    for (let round = 0; round < runs(100, 8); round++) {
+      const collector = children.start("collect", directory);
+      await said(collector, 1 + (round % 3));
+      await new Promise((resolve) => setTimeout(resolve, (round * 7) % 31));
+      await kill(collector);
+      await said(writer, writer.lines.length + 3);
+      // Also while the writer goes on.
+      expect(await wrongIn(directory)).toEqual([]);
+    }
+    await kill(writer);
+    const store = await openStore(directory);
+    expect((await gc(store, { followers, least: 0 })).stopped).toBe(null);
+    expect(await wrongIn(directory)).toEqual([]);
+    await store.close();
+  },
+  LIMIT,
+);

@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Crash, crashingDisk } from "../../test/support/crashing-disk.ts";
+import { killedEverywhere } from "../../test/support/crashing-disk.ts";
 import { fastDisk } from "../../test/support/fast-disk.ts";
 import { params } from "../../test/support/runs.ts";
 import { buildTraces, followers, ops, reachableFromLogs } from "../../test/support/traces.ts";
@@ -10,8 +10,6 @@ import { target } from "./bytes.ts";
 import { realDisk } from "./disk.ts";
 import { type Finding, fsck } from "./fsck.ts";
 import { gc } from "./gc.ts";
-import { thisOwner } from "./owner.ts";
-import type { Owner } from "./ports.ts";
 import { isWhole, packShelf } from "./reach.ts";
 import { type EmbeddedStore, openStore } from "./store.ts";
 import { openWriters, readGcState } from "./writers.ts";
@@ -63,67 +61,52 @@ test("everything that a live ref reaches stays, all else goes", async () => {
         const all = await reachableFromLogs(store);
         for (const id of there) expect(all.has(id)).toBe(true);
         for (const link of traces.garbage) if (!all.has(target(link))) expect(there.has(target(link))).toBe(false);
-        expect(await isWhole(packShelf(store.objects), followers, traces.scopes.flatMap(({ live, writer }) => {
-          const { state } = writer.fold.head();
-          return live && state ? [state.roots.workspace] : [];
-        }))).toBe(true);
+        expect(
+          await isWhole(
+            packShelf(store.objects),
+            followers,
+            traces.scopes.flatMap(({ live, writer }) => {
+              const { state } = writer.fold.head();
+              return live && state ? [state.roots.workspace] : [];
+            }),
+          ),
+        ).toBe(true);
       });
     }),
     { ...params(400), endOnFailure: true },
   );
 });
 
-/** A process that the next one finds dead. */
-const DEAD: Owner = { boot: thisOwner().boot, pid: 999_999_999, start: "0", ns: thisOwner().ns };
-
-/** Runs `work` on copies of a store, killed at each of its operations on the disk in turn; `after` sees what each left. */
-async function killedEverywhere(
-  template: string,
-  stride: number,
-  part: number,
-  work: (store: EmbeddedStore) => Promise<unknown>,
-  after: (store: EmbeddedStore, at: number) => Promise<void>,
-): Promise<void> {
-  for (let at = 0; ; at += stride) {
-    const copy = `${template}.${at}`;
-    fs.cpSync(template, copy, { recursive: true });
-    const disk = crashingDisk(at, part);
-    const store = await openStore(copy, { disk, owner: () => DEAD }).catch(() => null);
-    const died = store
-      ? await work(store).then(
-          () => false,
-          (error: unknown) => {
-            if (error instanceof Crash) return true;
-            throw error;
-          },
-        )
-      : true;
-    await store?.close().catch(() => {});
-    const next = await openStore(copy, { disk: fastDisk });
-    await after(next, at);
-    await next.close();
-    fs.rmSync(copy, { recursive: true });
-    if (!died) return;
-  }
-}
-
 test("killed at any moment, a collection loses nothing that is kept, and the next one ends it", async () => {
   await fc.assert(
     fc.asyncProperty(ops(15), fc.constantFrom(0, 0.5, 0.99), async (script, part) => {
       await inStore(async (store) => {
-        const traces = await buildTraces(store, [...script, { kind: "fork", a: 1, b: 1 }, { kind: "discard", a: 1, b: 1 }]);
+        const traces = await buildTraces(store, [
+          ...script,
+          { kind: "fork", a: 1, b: 1 },
+          { kind: "discard", a: 1, b: 1 },
+        ]);
         await traces.close();
-        const needed = await reachableFromLogs(store, traces.scopes.filter(({ live }) => live).map(({ log }) => log));
+        const needed = await reachableFromLogs(
+          store,
+          traces.scopes.filter(({ live }) => live).map(({ log }) => log),
+        );
         await store.close();
-        await killedEverywhere(store.directory, 1, part, (dying) => gc(dying, { followers, least: 0, derivedLimit: 0 }), async (next) => {
-          const left = await idsIn(next.directory);
-          for (const id of needed) expect(left.has(id)).toBe(true);
-          expect((await gc(next, { followers, least: 0 })).stopped).toBe(null);
-          const there = await idsIn(next.directory);
-          for (const id of needed) expect(there.has(id)).toBe(true);
-          expect(await wrongIn(next.directory)).toEqual([]);
-          expect(readGcState(next)).toMatchObject({ packs: [], logs: [] });
-        });
+        await killedEverywhere(
+          store.directory,
+          1,
+          part,
+          (dying) => gc(dying, { followers, least: 0, derivedLimit: 0 }),
+          async (next) => {
+            const left = await idsIn(next.directory);
+            for (const id of needed) expect(left.has(id)).toBe(true);
+            expect((await gc(next, { followers, least: 0 })).stopped).toBe(null);
+            const there = await idsIn(next.directory);
+            for (const id of needed) expect(there.has(id)).toBe(true);
+            expect(await wrongIn(next.directory)).toEqual([]);
+            expect(readGcState(next)).toMatchObject({ packs: [], logs: [] });
+          },
+        );
       });
     }),
     { ...params(60, 3), endOnFailure: true },
@@ -132,52 +115,57 @@ test("killed at any moment, a collection loses nothing that is kept, and the nex
 
 test("beside writers that store the same things again and again, a collection takes nothing that a frame names", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(ops(12), { minLength: 2, maxLength: 3 }), fc.infiniteStream(fc.nat(3)), async (scripts, pauses) => {
-      await inStore(async (store) => {
-        const first = await buildTraces(store, scripts[0]!);
-        await first.close();
-        let writing = scripts.length;
-        const others = scripts.map(async (script) => {
-          const own = await openStore(store.directory, { disk: fastDisk });
-          const writers = openWriters(own);
-          await writers.register();
-          const pause = async (): Promise<void> => {
-            for (let turns = pauses.next().value!; turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve));
-          };
-          const put = own.objects.put;
-          // What is put and not yet named has time to be collected.
-          Object.assign(own.objects, {
-            put: async (bytes: Uint8Array) => {
-              await pause();
-              return put(bytes);
-            },
+    fc.asyncProperty(
+      fc.array(ops(12), { minLength: 2, maxLength: 3 }),
+      fc.infiniteStream(fc.nat(3)),
+      async (scripts, pauses) => {
+        await inStore(async (store) => {
+          const first = await buildTraces(store, scripts[0]!);
+          await first.close();
+          let writing = scripts.length;
+          const others = scripts.map(async (script) => {
+            const own = await openStore(store.directory, { disk: fastDisk });
+            const writers = openWriters(own);
+            await writers.register();
+            const pause = async (): Promise<void> => {
+              for (let turns = pauses.next().value!; turns > 0; turns--)
+                await new Promise((resolve) => setImmediate(resolve));
+            };
+            const put = own.objects.put;
+            // What is put and not yet named has time to be collected.
+            Object.assign(own.objects, {
+              put: async (bytes: Uint8Array) => {
+                await pause();
+                return put(bytes);
+              },
+            });
+            const traces = await buildTraces(own, script, {
+              during: async (work) => {
+                const done = await writers.during(work);
+                await pause();
+                return done;
+              },
+            });
+            await traces.close();
+            await writers.unregister();
+            await own.close();
+            writing--;
           });
-          const traces = await buildTraces(own, script, {
-            during: async (work) => {
-              const done = await writers.during(work);
-              await pause();
-              return done;
-            },
-          });
-          await traces.close();
-          await writers.unregister();
-          await own.close();
-          writing--;
+          const failed: unknown[] = [];
+          for (const other of others) other.catch((error: unknown) => failed.push(error, writing--));
+          let rounds = 0;
+          while (writing > 0) {
+            const report = await gc(store, { followers, least: 0, derivedLimit: 0 });
+            expect(report.stopped).toBe(null);
+            rounds++;
+            await new Promise((resolve) => setTimeout(resolve, 1));
+          }
+          expect(failed).toEqual([]);
+          expect(rounds).toBeGreaterThan(0);
+          expect(await wrongIn(store.directory)).toEqual([]);
         });
-        const failed: unknown[] = [];
-        for (const other of others) other.catch((error: unknown) => failed.push(error, writing--));
-        let rounds = 0;
-        while (writing > 0) {
-          const report = await gc(store, { followers, least: 0, derivedLimit: 0 });
-          expect(report.stopped).toBe(null);
-          rounds++;
-          await new Promise((resolve) => setTimeout(resolve, 1));
-        }
-        expect(failed).toEqual([]);
-        expect(rounds).toBeGreaterThan(0);
-        expect(await wrongIn(store.directory)).toEqual([]);
-      });
-    }),
+      },
+    ),
     { ...params(200, 8), endOnFailure: true },
   );
 });

@@ -13,7 +13,7 @@
  */
 import { finishForget } from "./forget.ts";
 import { logPath } from "./logfile.ts";
-import { type Marking, refRoots, type Roots, startMarking } from "./mark.ts";
+import { type Marking, type Roots, refRoots, startMarking } from "./mark.ts";
 import { alive } from "./owner.ts";
 import type { Owner } from "./ports.ts";
 import { breather, type Followers } from "./reach.ts";
@@ -110,7 +110,15 @@ async function collect(store: EmbeddedStore, options: GcOptions): Promise<GcRepo
     signal,
     onLog: (done, total) => onProgress?.({ phase: "mark", done, total }),
   });
-  const report: GcReport = { logs: { kept: 0, removed: [] }, packs: [], removed: [], damaged: [], freed: 0, left: 0, stopped: null };
+  const report: GcReport = {
+    logs: { kept: 0, removed: [] },
+    packs: [],
+    removed: [],
+    damaged: [],
+    freed: 0,
+    left: 0,
+    stopped: null,
+  };
   const candidates = new Set(await store.logs.list());
   const mark = async (): Promise<void> => {
     const roots = await (options.roots ?? (() => refRoots(store)))();
@@ -199,7 +207,8 @@ async function acknowledged(store: EmbeddedStore, generation: number, options: G
     onProgress?.({ phase: "wait", done: 0, total: late.length, pids });
     if (performance.now() > until) {
       const unreadable = late.find(({ owner }) => !owner);
-      if (unreadable) return `${unreadable.file} cannot be read: remove it if no Shepherd works on this store, and run \`shepherd gc\` again.`;
+      if (unreadable)
+        return `${unreadable.file} cannot be read: remove it if no Shepherd works on this store, and run \`shepherd gc\` again.`;
       return `Process ${pids.join(", ")} is in the middle of an operation in this store: run \`shepherd gc\` again when it is done, or end it.`;
     }
     await new Promise((resolve) => setTimeout(resolve, pause));
@@ -209,7 +218,8 @@ async function acknowledged(store: EmbeddedStore, generation: number, options: G
 
 /** Why what is kept cannot be known for certain. */
 function whyNot(marking: Marking): string | null {
-  for (const log of marking.broken) return `The log ${log} is damaged, so what it needs is not known: run \`shepherd fsck\`, or \`shepherd gc --force\` to collect what nothing else needs.`;
+  for (const log of marking.broken)
+    return `The log ${log} is damaged, so what it needs is not known: run \`shepherd fsck\`, or \`shepherd gc --force\` to collect what nothing else needs.`;
   for (const [link, { what }] of marking.troubles)
     if (!link.startsWith("blob:") && what !== "malformed")
       return `The object ${link} is ${what}, so what it needs is not known: run \`shepherd fsck\`, or \`shepherd gc --force\` to collect what nothing else needs.`;

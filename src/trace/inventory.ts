@@ -1,7 +1,7 @@
 /** All that lies in the packs of a directory, record by record, found without their indexes: for fsck. */
 import type { Disk, DiskFile } from "./disk.ts";
 import { pieces } from "./examine.ts";
-import { type Finding, type Fix, headingFinding } from "./finding.ts";
+import { error, type Finding, type Fix, headingFinding, note, warning } from "./finding.ts";
 import { unflip } from "./flip.ts";
 import { indexPath, isCodec, parseIndex, TOMBSTONE, unpack } from "./pack.ts";
 import { KEY } from "./packindex.ts";
@@ -21,7 +21,7 @@ export interface Broken {
   fix: Fix | null;
 }
 
-export interface Inventory extends Shelf {
+export interface Inventory extends Required<Shelf> {
   readonly broken: readonly Broken[];
   readonly objects: number;
   /** Takes in what lies in the packs and was not there at the last call. */
@@ -51,8 +51,9 @@ const HEADING = `shepherd pack ${FORMAT}\n`;
 
 /** @param folder relative to `directory` */
 export function takeInventory(disk: Disk, directory: string, folder: string, options: InventoryOptions): Inventory {
-  const severity = options.cache ? "warning" : "error";
-  const rebuilt = `Delete ${folder}: it is computed anew.`;
+  /** Damage in a cache is never an error. */
+  const found = (finding: Finding): Finding =>
+    options.cache ? { ...finding, severity: "warning", repair: `Delete ${folder}: it is computed anew.` } : finding;
   const rest = breather(options.signal);
   // Held open, so that what a collection removes meanwhile can still be read.
   const files: PackFile[] = [];
@@ -72,7 +73,12 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
       const path = `${folder}/${name}`;
       if (!/^\d{6}\.pack$/.test(name)) {
         if (name.endsWith(".tmp"))
-          yield { severity: "note", what: "leftover", file: path, text: `${path} was left by a process that was killed.`, repair: "`shepherd gc` removes it." };
+          yield note(
+            "leftover",
+            { file: path },
+            `${path} was left by a process that was killed.`,
+            "`shepherd gc` removes it.",
+          );
         continue;
       }
       if (files.some((each) => each.name === path)) continue;
@@ -82,19 +88,14 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
         if (!file) continue;
         file.size();
         file.read(0, 1);
-      } catch (error) {
-        yield { severity, what: "unreadable", file: path, text: `${path} cannot be read: ${(error as Error).message}.` };
+      } catch (wrong) {
+        yield found(error("unreadable", { file: path }, `${path} cannot be read: ${(wrong as Error).message}`));
         continue;
       }
       files.push({ name: path, file, end: HEADING.length, torn: -1 });
-      yield* checkHeading(file, path);
+      const start = file.read(0, 64);
+      if (!start.toString("latin1").startsWith(HEADING)) yield found(headingFinding(path, "pack", start));
     }
-  }
-
-  function* checkHeading(file: DiskFile, path: string): Generator<Finding> {
-    const start = file.read(0, 64);
-    if (start.toString("latin1").startsWith(HEADING)) return;
-    yield { ...headingFinding(path, "pack", start, severity), ...(options.cache && { repair: rebuilt }) };
   }
 
   async function* scanFile(pack: PackFile, index: number, before: number): AsyncGenerator<Finding> {
@@ -122,16 +123,11 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
   const unusable = (file: string, offset: number, payload: Buffer, wrong: string): Finding => {
     const id = payload.length < KEY ? undefined : payload.toString("hex", 0, KEY);
     const text = `The record at byte ${offset} of ${file}${id ? `, of the object ${id},` : ""} ${wrong}.`;
-    return { severity, what: "object", file, offset, text, ...(id && { id }), ...(options.cache && { repair: rebuilt }) };
+    return found(error("object", { file, offset, ...(id && { id }) }, text));
   };
 
-  const torn = (file: string, offset: number): Finding => ({
-    severity: "note",
-    what: "torn",
-    file,
-    offset,
-    text: `${file} has an unfinished record at byte ${offset}: a process was killed, or is just writing; nothing names it.`,
-  });
+  const torn = (file: string, offset: number): Finding =>
+    note("torn", { file, offset }, `${file} has an unfinished record at byte ${offset}, which nothing names.`);
 
   const identify = ({ name, file }: PackFile, offset: number, end: number): Broken => {
     const flip = end - offset > MAX_RECORD + RECORD_HEAD ? null : unflip(file.read(offset, end - offset));
@@ -147,6 +143,7 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
       return places.size;
     },
     holds: (id) => places.has(idKey(id)) || forgotten.has(idKey(id)),
+    isForgotten: (id) => !places.has(idKey(id)) && forgotten.has(idKey(id)),
     read: (id) => {
       const place = at(id);
       if (!place) return forgotten.has(idKey(id)) ? "forgotten" : "missing";
@@ -176,15 +173,15 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
     let bytes: Buffer | null;
     try {
       bytes = disk.read(`${directory}/${path}`);
-    } catch (error) {
-      yield { severity: "warning", what: "unreadable", file: path, text: `${path} cannot be read: ${(error as Error).message}.` };
+    } catch (wrong) {
+      yield warning("unreadable", { file: path }, `${path} cannot be read: ${(wrong as Error).message}`);
       return;
     }
     if (!bytes) return;
     const sorted = parseIndex(bytes);
     const wrong = !sorted || sorted.covers > pack.file.size() ? "is damaged" : options.full ? mismatch() : null;
     if (wrong)
-      yield { severity: "warning", what: "index", file: path, text: `The index ${path} ${wrong}.`, repair: `Delete ${path}: it is made anew.` };
+      yield warning("index", { file: path }, `The index ${path} ${wrong}.`, `Delete ${path}: it is made anew.`);
 
     function mismatch(): string | null {
       const known = new Set(broken.filter(({ file }) => file === pack.name).map(({ offset }) => offset));

@@ -4,10 +4,11 @@
  * that it names only by its hash.
  */
 import { decodeJson, parseLink, sha256 } from "./bytes.ts";
-import { countingFrames, type Names, namesIn, recordNames, withLog } from "./logfile.ts";
+import { counted, type LogFile, openLogFile } from "./chain.ts";
+import { logPath, type Names, namesIn, recordNames } from "./logfile.ts";
 import type { Hash, Json, Link } from "./ports.ts";
 import { breather, type Followers, packShelf, type Reach, startReach, type Trouble } from "./reach.ts";
-import { type Fold, startFold } from "./seal.ts";
+import { startFold } from "./seal.ts";
 import type { EmbeddedStore } from "./store.ts";
 
 /** What must be kept for its own sake. */
@@ -73,7 +74,7 @@ export function startMarking(
   const read = async (log: string, queue: string[]): Promise<void> => {
     // What a power loss tore off names objects that were never there. A log that cannot be read is told below.
     await store.recover(log).catch(() => {});
-    const file = disk.open(`${directory}/logs/${log}.log`);
+    const file = disk.open(logPath(directory, log));
     if (!file) return;
     try {
       for (const names of recordNames(file, log, readTo.get(log), () => broken.add(log))) {
@@ -117,8 +118,8 @@ export function startMarking(
         for (const log of there) {
           if (done.has(log)) continue;
           await rest();
-          let ids = following.get(log);
-          if (!ids) following.set(log, (ids = followsFrom(store, log)));
+          const ids = following.get(log) ?? followsFrom(store, log);
+          following.set(log, ids);
           for (const id of ids) {
             if (!wanted.has(id)) continue;
             queue.push(log);
@@ -134,18 +135,18 @@ export function startMarking(
 }
 
 /** The ids of all commits and nodes of conversations that follow from a log. */
-export function followsFrom(store: Pick<EmbeddedStore, "disk" | "directory">, log: string): Set<Hash> {
+function followsFrom({ disk, directory }: EmbeddedStore, log: string): Set<Hash> {
   const ids = new Set<Hash>();
+  let file: LogFile | null = null;
   try {
-    withLog(store.disk, store.directory, log, (file) => {
-      let fold: Fold | null = null;
-      for (const each of countingFrames(file)) {
-        if ("frame" in each) fold?.push(each.frame, each.hash);
-        else fold = startFold(each, (bytes) => ids.add(sha256(bytes)));
-      }
-    });
+    file = openLogFile(disk, logPath(directory, log), log);
+    if (!file) return ids;
+    const fold = startFold(file.header, (bytes) => ids.add(sha256(bytes)));
+    for (const { frame, cursor } of counted(file.segment, file.first)) fold.push(frame, cursor.prev);
   } catch {
-    // Nothing follows from what stands behind a frame that breaks a law.
+    // Nothing follows from a log that cannot be read, nor from what stands behind a frame that breaks a law.
+  } finally {
+    file?.segment.close();
   }
   return ids;
 }

@@ -37,7 +37,10 @@ const FRESH = 600_000;
 const BRIEF = 100;
 
 /** Where a store stands. Takes a stat for each of its files; what lies in deeper directories is remembered for some minutes. */
-export async function checkQuota(store: Pick<EmbeddedStore, "disk" | "directory">, options: QuotaOptions = {}): Promise<Quota> {
+export async function checkQuota(
+  store: Pick<EmbeddedStore, "disk" | "directory">,
+  options: QuotaOptions = {},
+): Promise<Quota> {
   const used = await usedBy(store);
   const { free, total } = options.disk ?? diskOf(store.directory);
   const given = (options.env ?? process.env).SHEPHERD_QUOTA ?? options.configured;
@@ -49,7 +52,10 @@ export async function checkQuota(store: Pick<EmbeddedStore, "disk" | "directory"
 }
 
 /** As `checkQuota`; throws `StoreFull` with a sentence that says what to type if there is no room for new work. */
-export async function requireRoom(store: Pick<EmbeddedStore, "disk" | "directory">, options: QuotaOptions = {}): Promise<Quota> {
+export async function requireRoom(
+  store: Pick<EmbeddedStore, "disk" | "directory">,
+  options: QuotaOptions = {},
+): Promise<Quota> {
   const quota = await checkQuota(store, options);
   if (quota.state === "full") throw new StoreFull(explainQuota(quota));
   return quota;
@@ -131,7 +137,8 @@ function recall(bytes: Buffer | null): Map<string, Row> {
     const value = bytes && (decodeJson(bytes) as { v?: unknown; rows?: { [path: string]: Row } });
     if (value?.v !== 1) return rows;
     for (const [path, row] of Object.entries(value.rows ?? {}))
-      if (Number.isFinite(row.bytes) && row.bytes >= 0 && Number.isFinite(row.at)) rows.set(path, { bytes: row.bytes, at: row.at });
+      if (Number.isFinite(row.bytes) && row.bytes >= 0 && Number.isFinite(row.at))
+        rows.set(path, { bytes: row.bytes, at: row.at });
   } catch {
     // A cache: as if there was none.
   }

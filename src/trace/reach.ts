@@ -20,6 +20,8 @@ export const traceFollowers: Pick<Followers, "json" | "items"> = {
 export interface Shelf {
   /** Whether there is anything under `id`, intact or not, or a tombstone. Cheap. */
   holds(id: Hash): boolean;
+  /** Whether what is there is a tombstone: for who wants to know it of content too, which is not read. */
+  isForgotten?(id: Hash): boolean;
   read(id: Hash): Uint8Array | "forgotten" | "damaged" | "missing";
 }
 
@@ -69,6 +71,7 @@ export function startReach(shelf: Shelf, followers: Followers, options: ReachOpt
         }
         seen.add(kind, id);
         if (kind !== "blob") stack.push(link);
+        else if (shelf.isForgotten?.(id)) onTrouble?.({ link, what: "forgotten", from, why: "" });
       };
       for (const link of links) {
         take(link, null);

@@ -109,7 +109,8 @@ function isBroken(store: EmbeddedStore, pack: Pack): boolean {
   const file = store.disk.open(pack.segment.path);
   if (!file) return false;
   try {
-    for (const piece of pieces(file, pack.segment.start)) if (piece.what === "damage" && piece.shape === "broken") return true;
+    for (const piece of pieces(file, pack.segment.start))
+      if (piece.what === "damage" && piece.shape === "broken") return true;
     return false;
   } finally {
     file.close();

@@ -3,9 +3,10 @@
  *
  * - the step `run` before all others;
  * - a tool call when it has its outcome, its turn's message is whole, the calls of its turn with smaller numbers are sealed, and those
- *   that had the lock before it are. The outcome is written before the lock is given back, so of two calls one of which excludes the
+ *   that had the lock before it are. The outcome is written before the lock is given back, so of two steps one of which excludes the
  *   other, the one whose outcome stands first in the log had the lock first;
- * - any other step at its outcome. A pending model call and a container hold nobody back.
+ * - a container at its end, once the message that asked for it is whole; any other step at its outcome. Where one of these captured the
+ *   files it waits, as a call does, for those that had the lock before it. A pending model call and a container hold nobody back.
  */
 import { applyOutcome, makeCommit } from "./commit.ts";
 import type { Frame, IntentFacts, Links, NoteFrame, OutcomeFacts, PartFrame, Tier } from "./frame.ts";
@@ -81,8 +82,14 @@ export const isShared = (intent: IntentFacts): boolean => intent.shared === true
 /** Steps with others inside: a call that waits for what runs in it. */
 export const isContainer = (intent: IntentFacts): boolean => intent.kind === "command" || intent.container === true;
 
-const heldLock = (step: Step): boolean =>
-  step.outcome !== null && step.outcome.status !== "denied" && step.outcome.status !== "not-run";
+/** Whether a step that has ended held the lock: it captured the files, or is a call that ran. One that was stopped while it waited did not. */
+const heldLock = (step: Step): boolean => {
+  if (!step.outcome) return false;
+  const { status, workspace } = step.outcome;
+  if (workspace !== undefined) return true;
+  if (step.intent.kind !== "tool" || isContainer(step.intent)) return false;
+  return status !== "denied" && status !== "not-run" && status !== "aborted";
+};
 
 const NO_STATE: State = { roots: { workspace: "tree:" as never }, threads: {} };
 
@@ -141,18 +148,18 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
   const ready = (step: Step): boolean => {
     if (!step.outcome) return false;
     for (const other of open.values()) if (other.intent.kind === "run" && other !== step) return false;
-    if (step.intent.kind !== "tool" || isContainer(step.intent)) return true;
     const { turn } = step.links;
     if (turn !== undefined) {
       const model = steps.get(turn);
       if (model && !model.sealed) return false;
-      for (const call of turns.get(turn) ?? [])
-        if (call.n < step.n && !call.sealed && !isContainer(call.intent)) return false;
+      if (!isContainer(step.intent))
+        for (const call of turns.get(turn) ?? [])
+          if (call.n < step.n && !call.sealed && !isContainer(call.intent)) return false;
     }
     if (!heldLock(step)) return true;
     for (const other of open.values()) {
-      if (other === step || other.intent.kind !== "tool" || isContainer(other.intent) || !heldLock(other)) continue;
-      if (other.outcomeSeq < step.outcomeSeq && !(isShared(step.intent) && isShared(other.intent))) return false;
+      if (other === step || !heldLock(other) || other.outcomeSeq > step.outcomeSeq) continue;
+      if (!(isShared(step.intent) && isShared(other.intent))) return false;
     }
     return true;
   };
@@ -224,7 +231,8 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
     if (frame.phase === "intent")
       return frame.n === next ? null : `The intent of step ${frame.n} came where step ${next} was due.`;
     const step = steps.get(frame.n);
-    if (!step) return `Step ${frame.n} has ${frame.phase === "part" ? "a part" : "an outcome"}, and no intent before it.`;
+    if (!step)
+      return `Step ${frame.n} has ${frame.phase === "part" ? "a part" : "an outcome"}, and no intent before it.`;
     return frame.phase === "outcome" && step.outcome ? `Step ${frame.n} has a second outcome.` : null;
   };
 

@@ -65,7 +65,7 @@ export function readGcState(place: Place): GcState | null {
   const bytes = place.disk.read(statePath(place));
   if (!bytes) return { generation: 0, epoch: 0, packs: [], logs: [] };
   const state = parse(bytes);
-  if (!state || state.v !== 1 || !isCount(state.generation) || !isCount(state.epoch)) return null;
+  if (state?.v !== 1 || !isCount(state.generation) || !isCount(state.epoch)) return null;
   const { generation, epoch, packs, logs } = state;
   if (!Array.isArray(packs) || !packs.every(isCount) || !Array.isArray(logs)) return null;
   return { generation, epoch, packs, logs: logs.map(String) };

@@ -116,13 +116,18 @@ describe("a state", () => {
         const fresh = await capture(work, memoryObjects());
         expect(after).toMatchObject({ tree: fresh.tree, vcs: fresh.vcs });
         await settle();
+        // Both ways from what is known for certain.
         const changed = restorable(look(work));
+        await capture(work, objects, known);
         await materialise(work, state, objects, known);
+        expect(restorable(look(work))).toEqual(before);
         await settle();
+        await capture(work, objects, known);
         await materialise(work, after, objects, known);
         expect(restorable(look(work))).toEqual(changed);
         expect(ids(await capture(work, objects, known))).toEqual(ids(after));
         await settle();
+        await capture(work, objects, known);
       }
     });
   });

@@ -16,7 +16,10 @@ const STALE = 24 * 3600 * 1000;
 function nameOfSources(): string {
   const hash = createHash("sha256");
   const add = (path: string): void => {
-    hash.update(`${path}\0`).update(fs.readFileSync(join(ROOT, path))).update("\0");
+    hash
+      .update(`${path}\0`)
+      .update(fs.readFileSync(join(ROOT, path)))
+      .update("\0");
   };
   for (const path of ["package.json", "tsconfig.json", "tsconfig.build.json"]) add(path);
   for (const path of fs.readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).sort())
@@ -26,6 +29,8 @@ function nameOfSources(): string {
 
 function build(target: string): void {
   const made = fs.mkdtempSync(`${target}.`);
+  // Other users run it too.
+  fs.chmodSync(made, 0o755);
   // Without a check of types: that is another step, and an error there should not hide what the tests say.
   const options = ["-p", "tsconfig.build.json", "--noCheck", "--declaration", "false", "--outDir", join(made, "dist")];
   execFileSync(join(ROOT, "node_modules/.bin/tsc"), options, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] });

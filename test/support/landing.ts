@@ -125,11 +125,8 @@ export async function bench(from: Dir, to: Dir, there?: string): Promise<Bench> 
 /** Makes directories such that whoever owns them can remove them. */
 function open(path: string): void {
   fs.chmodSync(arg(path), 0o700);
-  for (const entry of fs.readdirSync(arg(path), {
-    withFileTypes: true,
-    encoding: "latin1",
-  } as never) as unknown as fs.Dirent[])
-    if (entry.isDirectory()) open(`${path}/${entry.name}`);
+  for (const name of fs.readdirSync(arg(path), "latin1"))
+    if (fs.lstatSync(arg(`${path}/${name}`)).isDirectory()) open(`${path}/${name}`);
 }
 
 const NAMES = ["a", "b", "c", "d", "n\n\xff", "e"];

@@ -16,11 +16,26 @@ import { type Entry, writeTree } from "../../src/world/tree.ts";
 
 export const followers: Followers = { ...traceFollowers, ...treeLinks };
 
-const KINDS = ["step", "step", "turn", "fork", "merge", "revert", "discard", "stray", "torn", "pack", "garbage"] as const;
+const KINDS = [
+  "step",
+  "step",
+  "turn",
+  "fork",
+  "merge",
+  "revert",
+  "discard",
+  "stray",
+  "torn",
+  "pack",
+  "garbage",
+] as const;
 export type Op = { kind: (typeof KINDS)[number]; a: number; b: number };
 
 export const ops = (most: number): fc.Arbitrary<Op[]> =>
-  fc.array(fc.record({ kind: fc.constantFrom(...KINDS), a: fc.nat(1000), b: fc.nat(1000) }), { minLength: 3, maxLength: most });
+  fc.array(fc.record({ kind: fc.constantFrom(...KINDS), a: fc.nat(1000), b: fc.nat(1000) }), {
+    minLength: 3,
+    maxLength: most,
+  });
 
 export interface Scope {
   name: string;
@@ -43,10 +58,18 @@ let serial = 0;
 /** A tree of a few files, of which most are the same for neighbouring numbers. */
 export async function sampleTree(store: EmbeddedStore, a: number, b: number): Promise<Link> {
   const blob = async (text: string) => store.objects.put(Buffer.from(text));
-  const file = async (name: string, text: string): Promise<Entry> => ({ type: "f", mode: 0o644, name: Buffer.from(name), id: await blob(text) });
+  const file = async (name: string, text: string): Promise<Entry> => ({
+    type: "f",
+    mode: 0o644,
+    name: Buffer.from(name),
+    id: await blob(text),
+  });
   const below = await writeTree(store.objects, {
     mode: 0o755,
-    entries: [await file("deep", `deep ${a % 7}\n`.repeat(a % 200)), { type: "l", mode: 0, name: Buffer.from("link"), id: await blob(`../${b % 3}`) }],
+    entries: [
+      await file("deep", `deep ${a % 7}\n`.repeat(a % 200)),
+      { type: "l", mode: 0, name: Buffer.from("link"), id: await blob(`../${b % 3}`) },
+    ],
   });
   const id = await writeTree(store.objects, {
     mode: 0o755,
@@ -62,7 +85,10 @@ export async function sampleTree(store: EmbeddedStore, a: number, b: number): Pr
 const mtimes = async (store: EmbeddedStore, a: number): Promise<Link> =>
   link(
     "mtimes",
-    await writeMtimes(store.objects, { own: BigInt(a) * 1_000_000_007n, entries: [{ type: "f", name: Buffer.from("same"), ns: BigInt(a) }] }),
+    await writeMtimes(store.objects, {
+      own: BigInt(a) * 1_000_000_007n,
+      entries: [{ type: "f", name: Buffer.from("same"), ns: BigInt(a) }],
+    }),
   );
 
 export interface BuildOptions {
@@ -73,7 +99,11 @@ export interface BuildOptions {
 }
 
 /** Performs `script` on a store. The writers stay open until `close`. */
-export async function buildTraces(store: EmbeddedStore, script: readonly Op[], options: BuildOptions = {}): Promise<Traces> {
+export async function buildTraces(
+  store: EmbeddedStore,
+  script: readonly Op[],
+  options: BuildOptions = {},
+): Promise<Traces> {
   const scopes: Scope[] = [];
   const garbage: Link[] = [];
   const blob = async (text: string) => link("blob", await store.objects.put(Buffer.from(text)));
@@ -90,10 +120,20 @@ export async function buildTraces(store: EmbeddedStore, script: readonly Op[], o
   };
   const newId = options.id ?? newLogId;
   const main = async (): Promise<Scope> => {
-    const scope = await attach({ v: 1, type: "log", id: newId(), origin: null, meta: { workspace: await blob("/home/me") } });
+    const scope = await attach({
+      v: 1,
+      type: "log",
+      id: newId(),
+      origin: null,
+      meta: { workspace: await blob("/home/me") },
+    });
     const { writer } = scope;
     const n = await writer.intent({ kind: "run", tier: "reversible", what: await blob("task") }, at);
-    await writer.outcome(n, { status: "done", workspace: await sampleTree(store, 0, 0), threads: { main: { append: [await blob("user")] } } }, at);
+    await writer.outcome(
+      n,
+      { status: "done", workspace: await sampleTree(store, 0, 0), threads: { main: { append: [await blob("user")] } } },
+      at,
+    );
     return scope;
   };
 
@@ -104,16 +144,37 @@ export async function buildTraces(store: EmbeddedStore, script: readonly Op[], o
     const head = writer.fold.head();
     switch (kind) {
       case "step": {
-        const n = await writer.intent({ kind: "tool", tier: "reversible", thread: "main", what: await blob(`call ${a}`) }, at);
+        const n = await writer.intent(
+          { kind: "tool", tier: "reversible", thread: "main", what: await blob(`call ${a}`) },
+          at,
+        );
         const threads = { main: { append: [await blob(`result ${a} ${b}`)] } };
-        await writer.outcome(n, { status: "done", workspace: await sampleTree(store, a, b), threads }, { ...at, carry: { mtimes: await mtimes(store, a) } });
+        await writer.outcome(
+          n,
+          { status: "done", workspace: await sampleTree(store, a, b), threads },
+          { ...at, carry: { mtimes: await mtimes(store, a) } },
+        );
         break;
       }
       case "turn": {
-        const turn = await writer.intent({ kind: "model", tier: "repeatable", thread: "main", what: link("json", await store.objects.put(encodeJson({ ask: await blob(`q${a}`) }))) }, at);
+        const turn = await writer.intent(
+          {
+            kind: "model",
+            tier: "repeatable",
+            thread: "main",
+            what: link("json", await store.objects.put(encodeJson({ ask: await blob(`q${a}`) }))),
+          },
+          at,
+        );
         const links = { turn };
-        const first = await writer.intent({ kind: "tool", tier: "reversible", thread: "main", shared: b % 2 === 0 }, { ...at, links });
-        const second = await writer.intent({ kind: "tool", tier: "reversible", thread: "main", shared: b % 2 === 0 }, { ...at, links });
+        const first = await writer.intent(
+          { kind: "tool", tier: "reversible", thread: "main", shared: b % 2 === 0 },
+          { ...at, links },
+        );
+        const second = await writer.intent(
+          { kind: "tool", tier: "reversible", thread: "main", shared: b % 2 === 0 },
+          { ...at, links },
+        );
         await writer.outcome(first, { status: "done", threads: { main: { append: [await blob(`one ${a}`)] } } }, at);
         await writer.outcome(turn, { status: "done", threads: { main: { append: [await blob(`answer ${a}`)] } } }, at);
         if (b % 5 > 0) await writer.outcome(second, { status: "failed", workspace: await sampleTree(store, b, a) }, at);
@@ -123,7 +184,15 @@ export async function buildTraces(store: EmbeddedStore, script: readonly Op[], o
         if (!head.id) break;
         const step = writer.fold.steps.get(head.n);
         const origin = step?.sealed
-          ? { log: scope.log, n: head.n, seq: step.sealed.seq, commit: head.id, state: head.state!, top: head.top, carry: head.carry }
+          ? {
+              log: scope.log,
+              n: head.n,
+              seq: step.sealed.seq,
+              commit: head.id,
+              state: head.state!,
+              top: head.top,
+              carry: head.carry,
+            }
           : writer.fold.header.origin;
         await attach({ v: 1, type: "log", id: newId(), origin, meta: { kind: "scope" } });
         break;
@@ -159,7 +228,10 @@ export async function buildTraces(store: EmbeddedStore, script: readonly Op[], o
         if (!lost) break;
         const stray = { ...lost, phase: "note", n: null, facts: { note: `stray ${a}` } } as Frame;
         const second = { ...stray, seq: stray.seq + 1, prev: frameHash(stray) };
-        appendFileSync(fileOf(store, scope.log), Buffer.concat([encodeRecord(encodeFrame(stray)), encodeRecord(encodeFrame(second as Frame))]));
+        appendFileSync(
+          fileOf(store, scope.log),
+          Buffer.concat([encodeRecord(encodeFrame(stray)), encodeRecord(encodeFrame(second as Frame))]),
+        );
         break;
       }
       case "torn": {

@@ -106,7 +106,11 @@ export async function until(
 export async function newUser(files: { [path: string]: string | null } = { "a.txt": "one\n" }): Promise<User> {
   const command = await built();
   const directory = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), "shepherd-user-")));
-  const [project, store, home] = ["project", "store", "home"].map((name) => join(directory, name)) as [string, string, string];
+  const [project, store, home] = ["project", "store", "home"].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
   for (const path of [project, home]) fs.mkdirSync(path);
   const running = new Set<ChildProcess>();
   const env: { [name: string]: string } = {
@@ -180,7 +184,8 @@ export async function newUser(files: { [path: string]: string | null } = { "a.tx
         );
       return done;
     },
-    git: (...args) => execFileSync("git", args, { cwd: project, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }),
+    git: (...args) =>
+      execFileSync("git", args, { cwd: project, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }),
     write: (those) => {
       for (const [path, content] of Object.entries(those)) {
         const at = join(project, path);

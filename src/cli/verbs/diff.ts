@@ -1,8 +1,7 @@
 /** `shepherd diff`: what changed in the files between two steps, or between a run and the user's directory. */
 
-import { freshMain } from "../../run/land.ts";
+import { previewLanding } from "../../run/land.ts";
 import { textsOf } from "../../scope/changes.ts";
-import { workspacePath } from "../../scope/registry.ts";
 import { before, readLog } from "../../scope/view.ts";
 import { target } from "../../trace/bytes.ts";
 import type { Hash } from "../../trace/ports.ts";
@@ -76,13 +75,13 @@ async function sides(context: Context, args: string[]): Promise<{ from: Hash | n
   if (args.length === 0 || (args.length === 1 && looksLikeRun)) {
     const run = await chooseRun(context, args[0]);
     const progress = context.out.progress();
-    const main = await freshMain(store, await workspacePath(store, run.log), {
+    const { from, to, conflicts } = await previewLanding(store, run.name, {
       signal: context.signal,
       onProgress: (at) => progress.at(at),
     }).finally(() => progress.done());
-    const head = (await readLog(store, run.log)).fold.head();
-    if (!head.state) throw new Exit(2, `${run.name} has no step yet.`);
-    return { from: main.tree, to: target(head.state.roots.workspace) };
+    for (const { path, why } of conflicts)
+      context.out.warn(`shepherd: ${quotePath(path)}: you and ${run.name} changed the same place (${why}).`);
+    return { from, to };
   }
   const steps = looksLikeRun ? args.slice(1) : args;
   const inRun = (word: string): string[] => (looksLikeRun && !word.includes("@") ? [args[0]!, word] : [word]);

@@ -1,6 +1,5 @@
 /** `shepherd discard`: give runs up. */
 import { discardRun } from "../../run/discard.ts";
-import { Exit } from "../errors.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -15,8 +14,6 @@ export const verb: Verb = {
     const names = args.length > 0 ? args : [undefined];
     for (const name of names) {
       const run = await chooseRun(context, name, { destructive: true });
-      if (run.discarded !== null)
-        throw new Exit(2, `${run.name} is discarded already; \`shepherd undo\` brings it back.`);
       if (flags["dry-run"]) {
         out.object({ scope: run.name, dryRun: true });
         out.line(`Would discard ${run.name}.`);

@@ -9,6 +9,7 @@ import type { Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "what this machine allows, and what would help",
   usage: "",
+  most: 0,
   run: async (context) => {
     const { out } = context;
     let unfit = false;

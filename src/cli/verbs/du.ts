@@ -10,6 +10,7 @@ import type { Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "who uses how much of the store",
   usage: "",
+  most: 0,
   details: "`own` is what only that run needs, and what discarding it would free in the end.",
   run: async (context) => {
     const { out, signal } = context;

@@ -9,6 +9,9 @@ import type { Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "one command in a scope, as a step",
   usage: "[RUN] -- COMMAND…",
+  goesOn: true,
+  most: 1,
+  command: true,
   details:
     "Runs on the files of the run's newest step, and records what it changed. The exit code is 0 or 1; --json has the command's own.",
   examples: ["shepherd exec fix-login -- npm test"],

@@ -11,6 +11,7 @@ import type { Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "check the store",
   usage: "[--full] [--repair]",
+  most: 0,
   options: {
     full: { type: "boolean", help: "read every object and compare it with its hash" },
     repair: { type: "boolean", help: "set single flipped bits right" },

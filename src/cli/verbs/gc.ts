@@ -9,6 +9,7 @@ import { count, type Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "free what nothing needs any more",
   usage: "[--dry-run] [--work]",
+  most: 0,
   options: {
     "dry-run": { type: "boolean", help: "only say what would be freed" },
     work: { type: "boolean", help: "the files of runs at rest too; they are made anew when needed" },

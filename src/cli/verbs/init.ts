@@ -6,6 +6,7 @@ import type { Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "make this directory known, and read its files once",
   usage: "",
+  most: 0,
   details:
     "The first `run` does this by itself. Nothing is written into the directory; the store is elsewhere (`shepherd doctor` says where).",
   run: async ({ out, cwd, signal, store: open }) => {

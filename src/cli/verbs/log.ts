@@ -11,6 +11,7 @@ import { type Context, count, type Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "what a run did, newest first",
   usage: "[RUN] [--graph] [--follow] [--tools]",
+  most: 1,
   options: {
     graph: { type: "boolean", short: "g", help: "with the scopes that were forked from it" },
     follow: { type: "boolean", short: "f", help: "oldest first, and go on as steps come" },
@@ -20,9 +21,9 @@ export const verb: Verb = {
   examples: ["shepherd log", "shepherd log fix-login --follow", "shepherd log --json | jq .summary"],
   run: async (context, flags, args) => {
     const { out, signal } = context;
+    const limit = count(flags, "number", 1) ?? Number.POSITIVE_INFINITY;
     const run = await chooseRun(context, args[0]);
     const store = await context.store();
-    const limit = count(flags, "number", 1) ?? Number.POSITIVE_INFINITY;
     const wanted = (row: Row): boolean => !flags.tools || !["model", "message", "run"].includes(row.kind);
     if (flags.follow) {
       await follow(context, run.name, wanted);

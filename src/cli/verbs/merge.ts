@@ -1,36 +1,53 @@
 /** `shepherd merge`: a run's files into the user's directory, or into another run. */
 import { landRun } from "../../run/land.ts";
+import type { Take } from "../../scope/merge.ts";
 import { quotePath } from "../../world/paths.ts";
 import { confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
 import { chooseRun } from "../select.ts";
-import { text, type Verb } from "../verb.ts";
+import { type Flags, text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "a run's files into your directory, or into its parent",
   usage: "[RUN] [--into RUN]",
+  most: 1,
   options: {
     into: { type: "string", value: "RUN", help: "merge into this run instead of your directory" },
+    take: {
+      type: "string",
+      value: "SIDE",
+      help: "where both changed a place: ours (what it is merged into) or theirs (RUN)",
+    },
     yes: { type: "boolean", short: "y", help: "land files that run code later without asking" },
     "dry-run": { type: "boolean", help: "only say what would be changed" },
   },
   details:
     "Your directory is looked at first; what you changed meanwhile is kept and merged. Where both changed the same lines nothing is written, " +
-    "the conflict is recorded, and the exit code is 3. `shepherd undo` takes a merge back.",
+    "the conflict is recorded, and the exit code is 3; `--take` resolves it. `shepherd undo` takes a merge back.",
+  examples: [
+    "shepherd merge fix-login",
+    "shepherd merge fix-login.2 --into fix-login",
+    "shepherd merge fix-login --take theirs",
+  ],
   run: async (context, flags, args) => {
     const { out } = context;
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
     const into = text(flags, "into");
+    const take = takeOf(flags);
     if (into !== undefined) {
       if (into === run.name) throw new Exit(2, "A run cannot be merged into itself.");
-      await chooseRun(context, into);
+      await chooseRun(context, into, { destructive: true });
       if (flags["dry-run"]) {
+        out.object({ from: run.name, into, dryRun: true });
         out.line(`Would merge ${run.name} into ${into}.`);
         return undefined;
       }
-      const merged = (await operate(store, into, "merge", { from: run.name })) as unknown as MergedJson;
+      const merged = (await operate(store, into, "merge", {
+        from: run.name,
+        take: take ?? null,
+      })) as unknown as MergedJson;
       out.object({ from: run.name, into, ...merged });
       if (merged.status === "nothing") out.line(`${into} has all of ${run.name} already.`);
       if (merged.status === "done")
@@ -40,6 +57,7 @@ export const verb: Verb = {
       if (merged.status !== "conflict") return undefined;
       out.line(`${run.name} and ${into} changed the same places; ${into} is left as it was (step ${merged.n}):`);
       for (const { path, why } of merged.conflicts) out.line(`  ${quotePath(Buffer.from(path, "latin1"))}: ${why}`);
+      out.line(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps those of ${into}.`);
       return 3;
     }
     const progress = out.progress();
@@ -47,7 +65,8 @@ export const verb: Verb = {
       signal: context.signal,
       dryRun: flags["dry-run"] === true,
       onProgress: (at) => progress.at(at),
-      confirm: flags.yes ? async () => true : confirmOnTerminal(out),
+      ...(take && { take }),
+      ...(flags.yes ? { confirm: async () => true } : !flags["dry-run"] && { confirm: confirmOnTerminal(out) }),
     }).finally(() => progress.done());
     out.object({
       from: run.name,
@@ -59,18 +78,28 @@ export const verb: Verb = {
     });
     const paths = landed.changes.length === 1 ? "1 path" : `${landed.changes.length} paths`;
     if (landed.status === "nothing") out.line(`Your directory has all of ${run.name} already.`);
+    else if (landed.status === "conflict")
+      out.line(`${run.name} and your directory changed the same places; those are left as you have them:`);
     else if (flags["dry-run"]) out.line(`Would change ${paths} in ${landed.directory}:`);
-    else if (landed.status === "done")
-      out.line(`Landed ${run.name}: ${paths} in ${landed.directory}. \`shepherd undo\` takes it back.`);
-    else out.line(`${run.name} and your directory changed the same places; those are left as you have them:`);
+    else if (landed.changes.length === 0) out.line(`Nothing of ${run.name} was landed.`);
+    else out.line(`Landed ${run.name}: ${paths} in ${landed.directory}. \`shepherd undo\` takes it back.`);
     if (flags["dry-run"])
       for (const { path, kind } of landed.changes) out.line(`  ${kind.padEnd(8)} ${quotePath(path)}`);
     for (const { path, why } of landed.conflicts) out.line(`  ${quotePath(path)}: ${why}`);
+    if (landed.conflicts.length > 0 && !take)
+      out.line(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
     for (const { path, why } of landed.held)
       out.line(`  not landed: ${quotePath(path)} (${why}); \`shepherd merge ${run.name} --yes\` lands it`);
     return landed.conflicts.length > 0 || landed.held.length > 0 ? 3 : undefined;
   },
 };
+
+/** The side that `--take` names. Throws `Exit` where it names none. */
+export function takeOf(flags: Flags): Take | undefined {
+  const side = text(flags, "take");
+  if (side === undefined || side === "ours" || side === "theirs") return side;
+  throw new Exit(2, `--take takes ours or theirs, not ${JSON.stringify(side)}.`);
+}
 
 interface MergedJson {
   n: number | null;

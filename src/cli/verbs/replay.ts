@@ -7,6 +7,7 @@ import type { Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "compute all commits of a run anew, and compare",
   usage: "[RUN]",
+  most: 1,
   details:
     "A fold over the log: no model is asked and no tool runs. Reads every object that the log names and checks it against its hash.",
   run: async (context, _flags, args) => {

@@ -1,14 +1,14 @@
 /** `shepherd resume`: go on with a run that stopped. */
-import { resolve } from "node:path";
 import { Exit } from "../errors.ts";
 import { type Launch, landOf, resumeRun } from "../launch.ts";
 import { chooseRun } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
-import { told } from "./run.ts";
+import { checkedModel, told } from "./run.ts";
 
 export const verb: Verb = {
   brief: "go on with a run that stopped",
   usage: '[RUN] ["INSTRUCTION"]',
+  goesOn: true,
   options: {
     model: { type: "string", short: "m", value: "MODEL", help: "another model than before" },
     open: {
@@ -24,15 +24,14 @@ export const verb: Verb = {
     const { out, signal } = context;
     const store = await context.store();
     const isRun = args.length > 0 && (await store.refs.get(`scope/${args[0]}`)) !== null;
-    const run = await chooseRun(context, isRun ? args[0] : undefined, { destructive: !isRun });
+    const run = await chooseRun(context, isRun ? args[0] : undefined, { destructive: true });
     const words = isRun ? args.slice(1) : args;
     if (words.length > 1)
       throw new Exit(2, `One instruction, in quotes: shepherd resume ${run.name} "${words.join(" ")}"`);
     const open = text(flags, "open");
     if (open !== undefined && open !== "perform" && open !== "drop") throw new Exit(2, "--open takes perform or drop.");
     const named = text(flags, "model");
-    const file = named && /^script:(.+)$/s.exec(named)?.[1];
-    const model = file ? `script:${resolve(context.cwd, file)}` : named;
+    const model = named && checkedModel(context, named);
     const launch: Launch = { store, out, signal, several: false };
     const land = landOf(text(flags, "land"), out.terminal && process.stdin.isTTY ? "ask" : "never");
     const outcome = await resumeRun(launch, run.name, {

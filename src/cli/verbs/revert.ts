@@ -4,7 +4,7 @@ import { OwnerError } from "../../run/socket.ts";
 import type { Json } from "../../trace/ports.ts";
 import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
-import { chooseRun, chooseStep } from "../select.ts";
+import { chooseStep } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -21,9 +21,7 @@ export const verb: Verb = {
   run: async (context, flags, args) => {
     const { out } = context;
     const store = await context.store();
-    const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP");
-    if (args.length === 1 && !args[0]!.includes("@"))
-      await chooseRun({ ...context, out: { ...out, warn: () => {} } }, undefined, { destructive: true });
+    const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP", { destructive: true });
     const { n } = revision.step;
     if (flags["dry-run"]) {
       out.object({ scope: run.name, to: n, commit: revision.sealed.id, dryRun: true });

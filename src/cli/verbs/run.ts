@@ -1,9 +1,22 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
+import { existsSync, lstatSync } from "node:fs";
+import { homedir } from "node:os";
 import { resolve } from "node:path";
+import { openModel } from "../../agent/models.ts";
 import { freshMain } from "../../run/land.ts";
 import { createRun, type Task } from "../../run/start.ts";
+import { detect } from "../../scope/exec/abilities.ts";
 import { forkScope } from "../../scope/fork.ts";
+import {
+  checkName,
+  findScope,
+  type Grants,
+  grantsOf as grantsOfLog,
+  type ScopeRef,
+  workspacePath,
+} from "../../scope/registry.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
+import type { EmbeddedStore } from "../../trace/store.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { type Land, type Launch, landOf, type Outcome, resumeRun, startRun, tellEnd } from "../launch.ts";
 import { operate } from "../operate.ts";
@@ -13,6 +26,8 @@ import { type Context, count, type Flags, list, text, type Verb } from "../verb.
 export const verb: Verb = {
   brief: "run an agent or a command in a scope of its own",
   usage: '[--model M] "TASK" | -- COMMAND…',
+  goesOn: true,
+  command: true,
   options: {
     model: { type: "string", short: "m", value: "MODEL", help: "the agent's model: script:FILE" },
     count: { type: "string", short: "k", value: "K", help: "K runs side by side" },
@@ -64,37 +79,63 @@ function taskOf(context: Context, flags: Flags, args: string[]): Task {
   const named = text(flags, "model");
   if (!named && !flags.from)
     throw new Exit(2, "Which model? Add --model script:FILE, or run a command: shepherd run -- COMMAND…");
-  const file = named && /^script:(.+)$/s.exec(named)?.[1];
-  const model = file ? `script:${resolve(context.cwd, file)}` : named;
+  const model = named && checkedModel(context, named);
   return { worker: "agent", text: args[0]!, ...(model && { model }) };
+}
+
+/** The name of a model as a run keeps it, wherever it is resumed from. Throws where there is no such model. */
+export function checkedModel({ cwd }: Context, named: string): string {
+  const file = /^script:(.+)$/s.exec(named)?.[1];
+  const model = file ? `script:${resolve(cwd, file.replace(/^~(?=\/)/, homedir()))}` : named;
+  openModel(model);
+  return model;
+}
+
+/** What the flags grant. Throws where that cannot be held. */
+async function grantsOf({ cwd }: Context, flags: Flags, workspace: string): Promise<Grants> {
+  const readOnly = list(flags, "read-only").map((path) => resolve(cwd, path));
+  const writable = list(flags, "write").map((path) => resolve(cwd, path));
+  for (const path of readOnly) {
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (!path.startsWith(`${workspace}/`) || !stat || stat.isSymbolicLink())
+      throw new Exit(2, `--read-only takes a file or directory in ${workspace}, not ${path}.`);
+  }
+  for (const path of writable)
+    if (!existsSync(path)) throw new Exit(2, `--write takes a path that is there, and ${path} is not.`);
+  const { samePath, why } = readOnly.length > 0 ? await detect() : { samePath: true };
+  if (!samePath) throw new Exit(4, `--read-only cannot be held on this machine. ${why}`);
+  return { readOnly, writable };
 }
 
 async function fresh(context: Context, launch: Launch, flags: Flags, task: Task, k: number): Promise<Outcome[]> {
   const { out, signal, cwd } = context;
   const workspace = await findWorkspace(launch.store, cwd);
-  const grants = {
-    readOnly: list(flags, "read-only").map((path) => resolve(cwd, path)),
-    writable: list(flags, "write").map((path) => resolve(cwd, path)),
-  };
+  const grants = await grantsOf(context, flags, workspace.path);
+  const name = text(flags, "scope");
+  const given = (i: number): string | undefined => (name && i > 1 ? `${name}-${i}` : name);
+  await checkFree(launch.store, name ? Array.from({ length: k }, (_, i) => given(i + 1)!) : []);
   const progress = out.progress();
   const main = freshMain(launch.store, workspace.path, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
     progress.done(),
   );
   main.catch(() => {});
   const names: string[] = [];
-  const name = text(flags, "scope");
   for (let i = 1; i <= k; i++)
-    names.push(
-      (
-        await createRun(launch.store, {
-          task,
-          workspace,
-          grants,
-          ...(name && { name: i === 1 ? name : `${name}-${i}` }),
-        })
-      ).name,
-    );
-  return Promise.all(names.map((each) => startRun(launch, each, task, main)));
+    names.push((await createRun(launch.store, { task, workspace, grants, ...(name && { name: given(i)! }) })).name);
+  return all(names.map((each) => startRun(launch, each, task, main)));
+}
+
+/** Throws before anything is made, if a name is taken or malformed. */
+async function checkFree(store: EmbeddedStore, names: readonly string[]): Promise<void> {
+  for (const name of names)
+    if (await findScope(store, checkName(name)))
+      throw new Exit(2, `There is a run ${name} already: choose another name with --scope.`);
+}
+
+/** Waits for all, also where one fails: they work on the same store. */
+async function all<T>(work: ReadonlyArray<Promise<T>>): Promise<T[]> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
 }
 
 async function fromStep(context: Context, launch: Launch, flags: Flags, task: Task, k: number): Promise<Outcome[]> {
@@ -105,16 +146,27 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
       "--from goes on with a conversation; to run a command at a step: shepherd fork STEP, then shepherd exec.",
     );
   const { run, revision } = await chooseStep(context, [text(flags, "from")!], "shepherd run --from STEP");
+  const asked = await grantsOf(context, flags, await workspacePath(store, run.log));
+  const { writable } = await grantsOfLog(store, run.log);
+  const more = asked.writable.find((path) => !writable.includes(path));
+  if (more) throw new Exit(3, `${run.name} may not write ${more}, so what goes on from it may not either.`);
+  const grants = { readOnly: asked.readOnly, ...(asked.writable.length > 0 && { writable: asked.writable }) };
   const name = text(flags, "scope");
-  const made = await forkScope(store, run.name, revision.step.n, {
-    count: k,
-    ...(name && { name }),
-    note: async (facts) => {
-      await operate(store, run.name, "note", { n: null, facts: { ...facts } });
-    },
-  });
+  const names = Array.from({ length: k }, (_, i) => (name && i > 0 ? `${name}-${i + 1}` : name));
+  await checkFree(store, name ? (names as string[]) : []);
+  const made: ScopeRef[] = [];
+  for (const each of names)
+    made.push(
+      ...(await forkScope(store, run.name, revision.step.n, {
+        grants,
+        ...(each && { name: each }),
+        note: async (facts) => {
+          await operate(store, run.name, "note", { n: null, facts: { ...facts } });
+        },
+      })),
+    );
   const options = { instruction: task.text, ...(task.model && { model: task.model }) };
-  return Promise.all(made.map((ref) => resumeRun(launch, ref.name, options)));
+  return all(made.map((ref) => resumeRun(launch, ref.name, options)));
 }
 
 export async function told(launch: Launch, outcomes: Outcome[], land: Land): Promise<ExitCode> {

@@ -9,6 +9,8 @@ import type { Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "a shell in a scope, each command a step",
   usage: "[RUN]",
+  goesOn: true,
+  most: 1,
   details:
     "Reads commands line by line; each becomes a step with what it changed. Directory, exported variables, functions and options are kept " +
     "from one to the next. End with `exit` or Ctrl-D. Ctrl-C stops the command that runs.",

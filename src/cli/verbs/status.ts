@@ -18,6 +18,7 @@ const STYLES = {
 export const verb: Verb = {
   brief: "runs of this directory, and how they stand",
   usage: "[--all]",
+  most: 0,
   options: { all: { type: "boolean", short: "a", help: "discarded runs and those of other directories too" } },
   run: async ({ out, cwd, store: open }, flags) => {
     const store = await open();

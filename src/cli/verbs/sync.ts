@@ -6,15 +6,21 @@ import { quotePath } from "../../world/paths.ts";
 import { operate } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
+import { takeOf } from "./merge.ts";
 
 export const verb: Verb = {
   brief: "your newer files into a run",
   usage: "[RUN]",
-  options: { "dry-run": { type: "boolean", help: "only say what would be done" } },
+  most: 1,
+  options: {
+    take: { type: "string", value: "SIDE", help: "where both changed a place: ours (the run's) or theirs (yours)" },
+    "dry-run": { type: "boolean", help: "only say what would be done" },
+  },
   details:
     "Merges what changed in your directory since the run started into its files. The conversation is not changed.",
   run: async (context, flags, args) => {
     const { out } = context;
+    const take = takeOf(flags);
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
     const progress = out.progress();
@@ -23,6 +29,7 @@ export const verb: Verb = {
       onProgress: (at) => progress.at(at),
     }).finally(() => progress.done());
     if (flags["dry-run"]) {
+      out.object({ scope: run.name, from: main.head.id, dryRun: true });
       out.line(`Would merge ${main.workspace.path} (${main.head.id.slice(0, 7)}) into ${run.name}.`);
       return undefined;
     }
@@ -30,6 +37,8 @@ export const verb: Verb = {
       id: main.head.id,
       tree: main.tree,
       name: "main",
+      log: main.log,
+      take: take ?? null,
     })) as unknown as {
       n: number | null;
       status: "done" | "conflict" | "nothing";
@@ -41,6 +50,7 @@ export const verb: Verb = {
     if (synced.status !== "conflict") return undefined;
     out.line(`You and ${run.name} changed the same places; its files are left as they were (step ${synced.n}):`);
     for (const { path, why } of synced.conflicts) out.line(`  ${quotePath(Buffer.from(path, "latin1"))}: ${why}`);
+    out.line(`\`--take theirs\` takes yours, \`--take ours\` keeps those of ${run.name}.`);
     return 3;
   },
 };

@@ -1,6 +1,7 @@
 /** `shepherd undo`: take back an operation. */
 
-import { undoLanding } from "../../run/land.ts";
+import { recoverLandings, undoLanding } from "../../run/land.ts";
+import { settleOperations } from "../../run/recover.ts";
 import { listOperations, newestUndoable, type Operation } from "../../scope/operations.ts";
 import { undoDiscard } from "../../scope/undo.ts";
 import { Exit } from "../errors.ts";
@@ -20,6 +21,7 @@ const WORDS: { [kind: string]: string } = {
 export const verb: Verb = {
   brief: "take back the last revert, merge, sync, landing or discard",
   usage: "[OPERATION]",
+  most: 1,
   options: {
     list: { type: "boolean", short: "l", help: "list operations, newest first" },
     "dry-run": { type: "boolean", help: "only say what would be done" },
@@ -30,6 +32,10 @@ export const verb: Verb = {
     const { out } = context;
     const store = await context.store();
     const workspace = await findWorkspace(store, context.cwd);
+    if (!flags.list && !flags["dry-run"]) {
+      await recoverLandings(store, workspace.path);
+      await settleOperations(store, workspace.id);
+    }
     const operations = await listOperations(store, workspace.id);
     if (flags.list) {
       for (const operation of operations.reverse()) {

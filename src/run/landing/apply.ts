@@ -181,7 +181,13 @@ function withOwner<T>(work: Work, index: number, place: Place, seen: Stat | null
   const uid = root() ? from.uid : now.uid;
   const gid = wantsGroup ? from.gid : now.gid;
   if (uid !== now.uid || gid !== now.gid) {
-    files.chown(stage, staged, Number(uid), Number(gid));
+    try {
+      files.chown(stage, staged, Number(uid), Number(gid));
+    } catch (error) {
+      if (old || root() || codeOf(error) !== "EPERM") throw error;
+      // A new file of somebody who is not in the group of its directory.
+      return then();
+    }
     // Changing the owner takes away the bits that lend it.
     const { mode, type } = work.changes[index]!.next!;
     if (type !== "l" && (mode & 0o6000) !== 0) files.chmod(stage, staged, mode, files.lstat(stage, staged)!);

@@ -86,7 +86,12 @@ export const realFiles: Files = {
   fsync,
   close: (fd) => fs.closeSync(fd),
   symlink: (target, dir, name) => fs.symlinkSync(target, at(dir, name)),
-  link: (from, name, to, as) => fs.linkSync(at(from, name), at(to, as)),
+  link: (from, name, to, as) => {
+    // There a second name of a link would be one of what it leads to. A new link replaces nothing either.
+    if (process.platform === "darwin" && fs.lstatSync(at(from, name)).isSymbolicLink())
+      fs.symlinkSync(fs.readlinkSync(at(from, name), "buffer"), at(to, as));
+    else fs.linkSync(at(from, name), at(to, as));
+  },
   rename: (from, name, to, as) => fs.renameSync(at(from, name), at(to, as)),
   unlink: (dir, name) => fs.unlinkSync(at(dir, name)),
   mkdir: (dir, name, mode) => {

@@ -49,7 +49,7 @@ interface Action {
 /** Keeps track of what a user may expect to find. */
 class User {
   /** By path, what the user did to it last: saved these bytes, or removed it. */
-  readonly last = new Map<string, { saved: string } | "removed">();
+  readonly last = new Map<string, { saved: string; as: string } | "removed">();
   readonly touched = new Set<string>();
   readonly outside: string;
   private readonly open = new Map<string, { fd: number; stale: boolean }>();
@@ -187,7 +187,7 @@ class User {
   }
 
   private saved(path: string, bytes: string, inPlace = false): void {
-    this.last.set(path, { saved: bytes });
+    this.last.set(path, { saved: bytes, as: path });
     this.touched.add(path);
     const open = this.open.get(path);
     if (open && !inPlace) open.stale = true;
@@ -351,7 +351,7 @@ function check(
     }
     const there = disk.get(path)?.replace(/^f \d+ /, "");
     if (there === last.saved) continue;
-    const elsewhere = [...(kept.get(path) ?? []), ...staying.map(([, text]) => text.replace(/^f \d+ /, ""))];
+    const elsewhere = [...(kept.get(last.as) ?? []), ...staying.map(([, text]) => text.replace(/^f \d+ /, ""))];
     expect(elsewhere, `what was saved to ${path} is lost (there is ${there})`).toContain(last.saved);
   }
   // Nothing that the plan does not name has changed, and everything that nobody touched has landed.
@@ -392,35 +392,53 @@ const treesOf = (sort: string): [Dir, Dir] => {
   return [around(from), around(to)];
 };
 
+/** Of the long runs, on a machine that does other things too. */
+const TIMEOUT = 600_000;
+
 describe("one change, one user, every moment", () => {
   for (const sort of Object.keys(SORTS))
     for (const exchange of [false, true])
-      test(`${sort}${exchange ? ", with exchange" : ""}`, async () => {
-        const [from, to] = treesOf(sort);
-        const calls = await play({ from, to, actions: [], kills: [], exchange });
-        for (let at = 0; at <= calls; at++) {
-          for (const [number, kind] of KINDS.entries()) {
-            if (!long && (at + number) % 7 !== 0) continue;
-            await play({ from, to, actions: [{ at, kind, path: "p/b" }], kills: [], exchange });
+      test(
+        `${sort}${exchange ? ", with exchange" : ""}`,
+        async () => {
+          const [from, to] = treesOf(sort);
+          const calls = await play({ from, to, actions: [], kills: [], exchange });
+          for (let at = 0; at <= calls; at++) {
+            for (const [number, kind] of KINDS.entries()) {
+              if (!long && (at + number) % 7 !== 0) continue;
+              await play({ from, to, actions: [{ at, kind, path: "p/b" }], kills: [], exchange });
+            }
           }
-        }
-      });
+        },
+        TIMEOUT,
+      );
 });
 
 describe("one change, dead at every moment", () => {
   for (const sort of Object.keys(SORTS))
     for (const exchange of [false, true])
-      test(`${sort}${exchange ? ", with exchange" : ""}`, async () => {
-        const [from, to] = treesOf(sort);
-        const calls = await play({ from, to, actions: [], kills: [], exchange });
-        for (let at = 0; at <= calls; at++) {
-          await play({ from, to, actions: [], kills: [at], exchange });
-          // The user acts when the landing is dead.
-          for (const [number, kind] of KINDS.entries())
-            if (long || (at + number) % 12 === 0)
-              await play({ from, to, actions: [{ at, kind, path: "p/b" }], kills: [at], exchange });
-        }
-      });
+      test(
+        `${sort}${exchange ? ", with exchange" : ""}`,
+        async () => {
+          const [from, to] = treesOf(sort);
+          const calls = await play({ from, to, actions: [], kills: [], exchange });
+          for (let at = 0; at <= calls; at++) {
+            await play({ from, to, actions: [], kills: [at], exchange });
+            // The user acts when the landing is dead, or just before it dies.
+            for (let early = 0; early < 4; early++)
+              for (const [number, kind] of KINDS.entries())
+                if (long || (at * 3 + early * 5 + number) % 40 === 0)
+                  await play({
+                    from,
+                    to,
+                    actions: [{ at: Math.max(0, at - early), kind, path: "p/b" }],
+                    kills: [at],
+                    exchange,
+                  });
+          }
+        },
+        TIMEOUT,
+      );
 });
 
 const action = (paths: readonly string[], most: number): fc.Arbitrary<Action> =>
@@ -439,21 +457,65 @@ const plays = (deaths: number): fc.Arbitrary<Play> =>
     });
   });
 
+/** Several things that happen within a few calls of each other, in a landing of one change. */
+const bursts: fc.Arbitrary<Play> = fc
+  .record({
+    sort: fc.constantFrom(...Object.keys(SORTS)),
+    exchange: fc.boolean(),
+    at: fc.nat(60),
+    kinds: fc.array(fc.tuple(fc.nat(3), fc.constantFrom(...KINDS)), { minLength: 1, maxLength: 4 }),
+    dies: fc.option(fc.nat(4), { freq: 2 }),
+    diesAgain: fc.option(fc.nat(30)),
+  })
+  .map(({ sort, exchange, at, kinds, dies, diesAgain }) => {
+    const [from, to] = treesOf(sort);
+    let call = at;
+    const actions = kinds.map(([gap, kind]) => {
+      call += gap;
+      return { at: call, kind, path: "p/b" };
+    });
+    const kills = dies === null ? [] : [at + dies, ...(diesAgain === null ? [] : [diesAgain])];
+    return { from, to, actions, kills, exchange };
+  });
+
+describe("one change, much at once", () => {
+  test(
+    "users at work, and deaths",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(bursts, async (each) => {
+          await play(each);
+        }),
+        params(6000, 200),
+      );
+    },
+    TIMEOUT,
+  );
+});
+
 describe("any trees, any moments", () => {
-  test("users at work", async () => {
-    await fc.assert(
-      fc.asyncProperty(plays(0), async (each) => {
-        await play(each);
-      }),
-      params(500, 60),
-    );
-  });
-  test("users at work, and the landing dies, and its recovery too", async () => {
-    await fc.assert(
-      fc.asyncProperty(plays(3), async (each) => {
-        await play(each);
-      }),
-      params(500, 60),
-    );
-  });
+  test(
+    "users at work",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(plays(0), async (each) => {
+          await play(each);
+        }),
+        params(500, 60),
+      );
+    },
+    TIMEOUT,
+  );
+  test(
+    "users at work, and the landing dies, and its recovery too",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(plays(3), async (each) => {
+          await play(each);
+        }),
+        params(500, 60),
+      );
+    },
+    TIMEOUT,
+  );
 });

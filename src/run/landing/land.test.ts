@@ -265,7 +265,9 @@ describe("the system says no", () => {
   test("a full disk while staging: nothing has changed, and the error comes through", async () => {
     const { root, options } = await begin(from, to);
     let writes = 0;
-    await expect(land(options, { files: failing("write", "ENOSPC", () => ++writes === 2) })).rejects.toThrow("ENOSPC");
+    await expect(land(options, { files: failing("write", "ENOSPC", () => ++writes === 2) })).rejects.toThrow(
+      "did not fit on the disk",
+    );
     expect(onDisk(root)).toEqual(flatten(from));
   });
 
@@ -287,6 +289,12 @@ describe("the system says no", () => {
       expect(disk.get("a")).toBe("f 644 two");
       expect(disk.get("c")).toBe("f 644 file");
     }
+  });
+
+  test("a link whose target the file system cannot hold is a conflict", async () => {
+    const { done, disk } = await landed(from, dir({ ...from.in, a: file("two"), l: linkTo("x".repeat(5000)) }));
+    expect(told(done)).toEqual(["l: failed"]);
+    expect(disk.get("a")).toBe("f 644 two");
   });
 
   test("where the old file cannot be linked back, it stays in a place that is told", async () => {

@@ -22,7 +22,7 @@ import { type Change, linkOf } from "./plan.ts";
 import { readyRecord, settledRecords } from "./record.ts";
 import { drop, type Rest, settle } from "./settle.ts";
 import { isModeOnly, makeStaging, removeStaging, stageAll, stagingName, writeReady } from "./staging.ts";
-import { type Conflict, closePlace, conflict, openPlace, type Work } from "./work.ts";
+import { type Conflict, closePlace, conflict, explain, isSystemError, openPlace, type Work } from "./work.ts";
 import { procWriters, type Writers } from "./writers.ts";
 
 export interface LandOptions {
@@ -112,15 +112,16 @@ export function close(work: Work): void {
 
 /** Stages what has no outcome yet, and lands it. */
 export async function begin(work: Work, options: LandOptions): Promise<Landing> {
-  work.stage = makeStaging(work.files, work.root, work.staging);
   try {
+    work.stage = makeStaging(work.files, work.root, work.staging);
     await stageAll(work, options.signal);
     await writeReady(work);
     options.signal?.throwIfAborted();
     await record(options, readyRecord(work));
   } catch (error) {
-    removeStaging(work, new Set());
-    throw error;
+    if (work.stage !== work.root) removeStaging(work, new Set());
+    if (!isSystemError(error)) throw error;
+    throw new Error(`Nothing was landed and nothing has changed: what is to come ${explain(error)}.`, { cause: error });
   }
   return carryOn(work, options);
 }

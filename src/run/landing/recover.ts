@@ -136,9 +136,9 @@ async function salvageAt(work: Work, index: number, slots: Slots, place: Place |
   }
   if (slots.o) {
     if (slots.o.ino === ours[index]) {
-      // An exchange was taken back.
-      if (!slots.n) files.rename(stage, o, stage, n);
-      return undefined;
+      // An exchange was being taken back.
+      files.rename(stage, o, stage, b);
+      return conflict("changed", "was changed");
     }
     if (is(there, slots.o)) {
       files.unlink(stage, o);

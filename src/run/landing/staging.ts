@@ -8,10 +8,11 @@ import { readContent } from "../../world/content.ts";
 import { codeOf, gone } from "../../world/dirs.ts";
 import type { Dir, Files } from "./files.ts";
 import { type Side, STAGING_PREFIX } from "./plan.ts";
-import { parseSlot, slot, type Work } from "./work.ts";
+import { conflict, explain, isSystemError, parseSlot, slot, type Work } from "./work.ts";
 
 const READY = "ready";
 const PROBE = "probe";
+const FULL = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 
 export const stagingName = (id: string): string => {
   if (!/^[0-9A-Za-z-]{1,64}$/.test(id))
@@ -42,7 +43,15 @@ export async function stageAll(work: Work, signal?: AbortSignal): Promise<void> 
     if (!next || next.type === "d" || outcomes[index] || isModeOnly(expected, next)) continue;
     signal?.throwIfAborted();
     if (failure) break;
-    const done = await stageOne(work, index, next);
+    let done: () => Promise<void>;
+    try {
+      done = await stageOne(work, index, next);
+    } catch (error) {
+      if (next.type !== "l" || !isSystemError(error) || FULL.has(codeOf(error)!)) throw error;
+      // A target that this file system cannot hold.
+      outcomes[index] = conflict("failed", explain(error), expected);
+      continue;
+    }
     if (!probed) {
       probe(files, stage, slot("n", index));
       probed = true;

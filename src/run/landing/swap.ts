@@ -11,7 +11,7 @@ import { type Place, slot, type Work } from "./work.ts";
 /**
  * - `done`;
  * - `other`: what was there is not what had been seen; it is back, and everything as before;
- * - `taken`: somebody put something of theirs in the place while it was free; the old entry is in the slot `o`;
+ * - `taken`: something of theirs is in the place: put there while it was free, or put back; what else there is lies in the slots;
  * - `stuck`: as `other`, but the system refused to link it back; it is in the slot `o` and its place is free.
  */
 export type Moved = "done" | "other" | "taken" | "stuck";
@@ -83,27 +83,24 @@ function exchanged(work: Work, index: number, place: Place, seen: Stat): Moved {
   const moved = files.lstat(stage, staged);
   if (moved) files.rename(stage, staged, stage, old);
   if (!moved || looksSame(moved, seen)) return "done";
-  return exchangeBack(work, index, place) ? "other" : "taken";
+  // Ours has been there for a moment: it may not be used again, since somebody may have written to it.
+  exchangeBack(work, index, place);
+  return "taken";
 }
 
-/** Exchanges the slot `o` with ours at `place`; false if what is there is not ours any more: then all stays as it is. */
+/** Exchanges the slot `o` with ours at `place`, which goes to `b`; false if what is there is not ours any more: then all stays as it is. */
 function exchangeBack(work: Work, index: number, place: Place): boolean {
   const { files, stage, ours } = work;
   const old = slot("o", index);
   try {
     files.exchange!(stage, old, place.dir, place.name);
-  } catch (error) {
-    // It was removed: what it had replaced, unknown to whoever removed it, may come back.
-    if (codeOf(error) === "ENOENT") return moveBack(work, old, place) === "other";
-    throw error;
-  }
-  if (files.lstat(stage, old)?.ino === ours[index]) {
-    files.rename(stage, old, stage, slot("n", index));
-    return true;
-  }
-  try {
+    if (files.lstat(stage, old)?.ino === ours[index]) {
+      files.rename(stage, old, stage, slot("b", index));
+      return true;
+    }
     files.exchange!(stage, old, place.dir, place.name);
   } catch (error) {
+    // What was there was removed.
     if (codeOf(error) !== "ENOENT") throw error;
   }
   return false;
@@ -116,11 +113,7 @@ function exchangeBack(work: Work, index: number, place: Place): boolean {
 export function swapBack(work: Work, index: number, place: Place): boolean {
   const { files, stage, ours } = work;
   const [old, back] = [slot("o", index), slot("b", index)];
-  if (files.exchange) {
-    if (!exchangeBack(work, index, place)) return false;
-    if (files.lstat(stage, slot("n", index))) files.rename(stage, slot("n", index), stage, back);
-    return true;
-  }
+  if (files.exchange) return exchangeBack(work, index, place);
   if (files.lstat(stage, back)) return false;
   files.rename(place.dir, place.name, stage, back);
   if (files.lstat(stage, back)?.ino !== ours[index]) {

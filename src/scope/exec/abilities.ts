@@ -54,7 +54,7 @@ async function look(): Promise<Found> {
         await trial(method);
         return { abilities: { samePath: true, how }, method };
       } catch (error) {
-        said.push((error as Error).message.split("\n").at(-1)!);
+        said.push((error as Error).message.split("\n")[0]!);
       }
     }
   return none(explain(said.at(-1)!));

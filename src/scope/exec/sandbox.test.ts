@@ -1,12 +1,17 @@
+import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { detect } from "./abilities.ts";
+import { detect, detectMethod } from "./abilities.ts";
 import type { CallOptions } from "./call.ts";
+import { isRoot, startHolder } from "./holder.ts";
+import { parseMounts, visible } from "./mounts.ts";
 import { type Command, openSandbox, type Sandbox } from "./sandbox.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { processTable } from "./table.ts";
+import { startTracker } from "./track.ts";
+import { difference, planView } from "./view.ts";
 
 const abilities = await detect();
 if (!abilities.samePath) console.log(`Tests of namespaces are skipped: ${abilities.why}`);
@@ -116,7 +121,6 @@ describe.skipIf(!abilities.samePath)("with namespaces", () => {
        echo > /dev/null; cat /proc/self/mountinfo`,
     );
     expect(text).not.toContain("could");
-    const { parseMounts, visible } = await import("./mounts.ts");
     const open1 = visible(parseMounts(Buffer.from(text.slice(text.indexOf("\n") + 1), "latin1")))
       .filter((m) => !m.flags.includes("ro") && m.type !== "devpts")
       .map((m) => m.at);
@@ -244,6 +248,40 @@ describe.skipIf(!abilities.samePath)("with namespaces", () => {
     expect(text).toBe("/tmp/.shepherd-cache/.cache\n/mine\n");
     expect(fs.readdirSync(at("tmp/.shepherd-cache")).sort()).toEqual([".cache", ".npm"]);
     expect(fs.readdirSync(at("user/home/.npm"))).toEqual(["host"]);
+  });
+
+  test("it is the same where mount(8) takes one mount at a time only", async () => {
+    const { pieces } = planView(spec({ readOnly: [at("user/proj/sub")] }), isRoot());
+    const { method } = await detectMethod();
+    const holder = await startHolder(pieces, { ...method!, single: true });
+    const [program, ...words] = holder.enter();
+    const text = "cat file; touch /x sub/x 2>/dev/null || echo no; ls -d /proc/[0-9]* | wc -l";
+    const done = spawnSync(program!, [...words, method!.tools.bash, "-c", `cd ${at("user/proj")}; ${text}`]);
+    expect(done.stdout.toString()).toMatch(/^copyno\n[2-5]\n$/);
+    await holder.end();
+    holder.release();
+  });
+
+  test("a host that does not do what it is told is found out", () => {
+    const { pieces } = planView(spec(), false);
+    const mounts = parseMounts(fs.readFileSync("/proc/self/mountinfo"));
+    const before = new Set(mounts.map((m) => m.id));
+    // A mount(8) that passes over what it takes for done leaves the host's.
+    expect(difference(pieces, mounts, before)).toContain("nothing was mounted");
+    const id = Math.max(...before) + 1;
+    const done = pieces.map((piece, i) => ({
+      id: id + i,
+      parent: 1,
+      at: piece.at,
+      type: "x",
+      flags: [piece.mode],
+      frozen: false,
+    }));
+    const root = { id: 1, parent: 0, at: "/", type: "ext4", flags: ["rw"], frozen: false };
+    expect(difference(pieces, [root, ...done], new Set([1]))).toContain('"/" could not be made read-only');
+    const other = { ...root, id: 2, parent: 1, at: "/media", flags: ["rw"] };
+    expect(difference(pieces, [{ ...root, flags: ["ro"] }, ...done, other], new Set([1]))).toContain('"/media"');
+    expect(difference(pieces, [{ ...root, flags: ["ro"] }, ...done], new Set([1]))).toBe(null);
   });
 
   test("a sandbox has its own processes and its own shared memory", async () => {
@@ -558,8 +596,6 @@ describe("without namespaces", () => {
   });
 
   test("without /proc, process groups say what belongs to the scope", async () => {
-    const { startTracker } = await import("./track.ts");
-    const { spawn } = await import("node:child_process");
     const tracker = startTracker(false);
     const child = spawn("sh", ["-c", "sleep 1000 & sleep 1001"], { detached: true, stdio: "ignore" });
     tracker.began(child.pid!);

@@ -22,7 +22,7 @@ export interface Command {
 }
 
 /** A process inside, by its number inside (without namespaces: the host's). */
-export interface Inmate {
+export interface ProcessInfo {
   pid: number;
   command: string;
 }
@@ -46,7 +46,7 @@ export interface Sandbox {
   /** Runs a command on the terminal of this process. */
   interactive(command: Command): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** What still runs inside, besides the sandbox's own process. */
-  processes(): Promise<Inmate[]>;
+  processes(): Promise<ProcessInfo[]>;
   /** Kills all that `processes` names; resolves when it is gone. */
   killAll(): Promise<void>;
   /** Kills everything inside and takes the mounts down. Running calls end with SIGKILL. */
@@ -73,7 +73,7 @@ const OWN = ["PWD", "OLDPWD", "SHLVL", "_"];
 
 const LIST = `for d in /proc/[0-9]*; do
   p=\${d#/proc/}; if [ "$p" = 1 ] || [ "$p" = "$$" ]; then continue; fi
-  c=; while IFS= read -r -d '' a || [ -n "$a" ]; do c+="\${c:+ }$a"; done 2>/dev/null <"$d/cmdline"
+  c=; while a=; IFS= read -r -d '' a; do c+="\${c:+ }$a"; done 2>/dev/null <"$d/cmdline"; c+="\${c:+ }$a"
   if [ -n "$c" ]; then printf '%s %s\\0' "$p" "$c" >&4; fi
 done`;
 
@@ -93,6 +93,7 @@ exit 1`;
 
 /**
  * Opens a sandbox. While it is open, nobody may remove the directories that it shows, nor the mount points that it made in `tmp`.
+ * Opened from a worker thread it ends with that thread.
  *
  * Without namespaces (see `detect`) commands run in the private directories themselves, and this is lost: paths are not those of the
  * user's project; nothing is hidden, read-only or private (`hide`, `readOnly`, `writable` and scratch caches do nothing, and of `tmp`
@@ -224,7 +225,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     }
   };
 
-  const processes = async (): Promise<Inmate[]> => {
+  const processes = async (): Promise<ProcessInfo[]> => {
     check();
     if (tracker) return tracker.list();
     const { report, code } = await run({ args: [SCRIPT], script: LIST, maxReport: 16 << 20 });
@@ -242,11 +243,14 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   };
 
   const dispose = async (): Promise<void> => {
-    await holder?.end();
-    await tracker?.kill();
-    await Promise.allSettled(under);
-    for (const leave of leaving) leave();
-    holder?.release();
+    try {
+      await holder?.end();
+      await tracker?.kill();
+      await Promise.allSettled(under);
+    } finally {
+      for (const leave of leaving) leave();
+      holder?.release();
+    }
   };
 
   return {
