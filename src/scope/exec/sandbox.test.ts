@@ -304,6 +304,14 @@ describe.skipIf(!abilities.samePath)("with namespaces", () => {
     expect(text).toBe("0 1 2 3 0 1 2 NoNewPrivs:\t1\n");
   });
 
+  test("processes can be listed while they come and go", async () => {
+    const sandbox = await open();
+    await sh(sandbox, "for i in 1 2 3; do (while :; do bash -c 'sleep 0.002 & exec true'; done &); done");
+    for (let i = 0; i < 30; i++) expect((await sandbox.processes()).length).toBeGreaterThanOrEqual(3);
+    await sandbox.killAll();
+    expect(await sandbox.processes()).toEqual([]);
+  });
+
   test("orphans do not stay as zombies", async () => {
     const sandbox = await open();
     await sh(sandbox, "for i in 1 2 3 4 5; do (sh -c 'sleep 0.02 & exec true' &); done");

@@ -73,7 +73,8 @@ const OWN = ["PWD", "OLDPWD", "SHLVL", "_"];
 
 const LIST = `for d in /proc/[0-9]*; do
   p=\${d#/proc/}; if [ "$p" = 1 ] || [ "$p" = "$$" ]; then continue; fi
-  c=; while a=; IFS= read -r -d '' a; do c+="\${c:+ }$a"; done 2>/dev/null <"$d/cmdline"; c+="\${c:+ }$a"
+  c= a=; while a=; IFS= read -r -d '' a; do c+="\${c:+ }$a"; done 2>/dev/null <"$d/cmdline"
+  if [ -n "$a" ]; then c+="\${c:+ }$a"; fi
   if [ -n "$c" ]; then printf '%s %s\\0' "$p" "$c" >&4; fi
 done`;
 
@@ -90,6 +91,9 @@ for i in {1..500}; do
   sleep 0.01
 done
 exit 1`;
+
+/** For scripts of our own, which end at once unless the host is out of order. */
+const PATIENCE = { timeoutMs: 60_000 };
 
 /**
  * Opens a sandbox. While it is open, nobody may remove the directories that it shows, nor the mount points that it made in `tmp`.
@@ -228,7 +232,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   const processes = async (): Promise<ProcessInfo[]> => {
     check();
     if (tracker) return tracker.list();
-    const { report, code } = await run({ args: [SCRIPT], script: LIST, maxReport: 16 << 20 });
+    const { report, code } = await run({ args: [SCRIPT], script: LIST, maxReport: 16 << 20 }, PATIENCE);
     if (code !== 0) throw new Error("The processes of the sandbox cannot be listed; is there memory for one more?");
     const lines = report.toString().split("\0").slice(0, -1);
     return lines.map((line) => ({ pid: Number.parseInt(line, 10), command: line.slice(line.indexOf(" ") + 1) }));
@@ -237,7 +241,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   const killAll = async (): Promise<void> => {
     check();
     if (tracker) return tracker.kill();
-    const { code, signal } = await run({ args: [SCRIPT], script: KILL, maxReport: 0 });
+    const { code, signal } = await run({ args: [SCRIPT], script: KILL, maxReport: 0 }, PATIENCE);
     if (code !== 0 && signal !== "SIGKILL")
       throw new Error("Some processes of the scope cannot be killed; dispose the sandbox instead.");
   };
