@@ -2,11 +2,11 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { encodeJson } from "../dist/trace/bytes.js";
-import { openStore } from "../dist/trace/store.js";
 import { createScope, mainLog, NO_GRANTS, workspaceOf } from "../dist/scope/registry.js";
 import { attach, record, treeLink } from "../dist/scope/scope.js";
 import { putBytes, putItem } from "../dist/scope/thread.js";
+import { encodeJson } from "../dist/trace/bytes.js";
+import { openStore } from "../dist/trace/store.js";
 import { writeTree } from "../dist/world/tree.js";
 import { interleaved, mb, median, ms, table, timed } from "./lib.mjs";
 
@@ -31,9 +31,16 @@ async function makeRun(directory, count, { talk }) {
   const scope = await attach(store, "bench");
   let entries = [];
   for (let i = 0; i < 20; i++)
-    entries.push({ type: "f", mode: 0o644, name: Buffer.from(`file${String(i).padStart(2, "0")}`), id: await store.objects.put(Buffer.from(`${i}`)) });
+    entries.push({
+      type: "f",
+      mode: 0o644,
+      name: Buffer.from(`file${String(i).padStart(2, "0")}`),
+      id: await store.objects.put(Buffer.from(`${i}`)),
+    });
   const edit = async (i) => {
-    const text = Array.from({ length: 32 }, (_, k) => `line ${k} of step ${i}: ${(i * 2654435761 + k * 40503) % 1e9}\n`).join("").slice(0, 1024);
+    const text = Array.from({ length: 32 }, (_, k) => `line ${k} of step ${i}: ${(i * 2654435761 + k * 40503) % 1e9}\n`)
+      .join("")
+      .slice(0, 1024);
     entries = entries.map((entry, at) => (at === i % 20 ? { ...entry } : entry));
     entries[i % 20].id = await store.objects.put(Buffer.from(text));
     return treeLink(await writeTree(store.objects, { mode: 0o755, entries }));
@@ -44,13 +51,34 @@ async function makeRun(directory, count, { talk }) {
     let turn;
     if (talk) {
       turn = await scope.writer.intent({ kind: "model", tier: "repeatable", thread: "main" });
-      const item = { role: "assistant", content: [{ type: "text", text: `I edit for the ${i}th time.` }, { type: "call", id: `c${i}`, name: "bash", input: { command: `edit ${i}` } }] };
+      const item = {
+        role: "assistant",
+        content: [
+          { type: "text", text: `I edit for the ${i}th time.` },
+          { type: "call", id: `c${i}`, name: "bash", input: { command: `edit ${i}` } },
+        ],
+      };
       await scope.writer.outcome(turn, { status: "done", threads: { main: { append: [await putItem(store, item)] } } });
     }
-    const what = await putBytes(store, encodeJson({ type: "call", id: `c${i}`, name: "bash", input: { command: `edit ${i}` } }));
-    const n = await scope.writer.intent({ kind: "tool", tier: "reversible", thread: "main", what }, turn === undefined ? {} : { links: { turn } });
-    const result = await putItem(store, { role: "result", call: `c${i}`, status: "done", content: [{ type: "text", text: `edited ${i}` }] });
-    await scope.writer.outcome(n, { status: "done", workspace: await edit(i), threads: { main: { append: [result] } } });
+    const what = await putBytes(
+      store,
+      encodeJson({ type: "call", id: `c${i}`, name: "bash", input: { command: `edit ${i}` } }),
+    );
+    const n = await scope.writer.intent(
+      { kind: "tool", tier: "reversible", thread: "main", what },
+      turn === undefined ? {} : { links: { turn } },
+    );
+    const result = await putItem(store, {
+      role: "result",
+      call: `c${i}`,
+      status: "done",
+      content: [{ type: "text", text: `edited ${i}` }],
+    });
+    await scope.writer.outcome(n, {
+      status: "done",
+      workspace: await edit(i),
+      threads: { main: { append: [result] } },
+    });
   }
   await scope.close();
   await store.close();
@@ -77,25 +105,40 @@ const row = (name, what, goal) => [what, ms(median(times[name])), (median(times[
 const start = performance.now();
 const replay = JSON.parse(timed(process.execPath, [cli, "replay", "bench", "--json"], { cwd: project, env }).stdout);
 const replayed = performance.now() - start;
-table("history", "Verbs over 10,000 steps", ["what", "ms", "x `node -e 0`", "goal"], [
-  ["`node -e 0`", ms(node), "1.0", ""],
-  row("version", "`shepherd --version`", "<= 2 x"),
-  row("help", "`shepherd --help`", "<= 2 x"),
-  row("log", "`log`, 10,000 rows", "< 150 ms"),
-  row("json", "`log --json`, 10,000 rows", ""),
-  row("cat", "`cat` a file of any step", ""),
-  row("checkout", "`checkout` of any step", ""),
-  row("status", "`status`", ""),
-  [`\`replay\`: ${replay.commits} commits, ${replay.objects} objects, ${replay.calls} calls`, ms(replayed), (replayed / node).toFixed(1), "< 1 s"],
-]);
+table(
+  "history",
+  "Verbs over 10,000 steps",
+  ["what", "ms", "x `node -e 0`", "goal"],
+  [
+    ["`node -e 0`", ms(node), "1.0", ""],
+    row("version", "`shepherd --version`", "<= 2 x"),
+    row("help", "`shepherd --help`", "<= 2 x"),
+    row("log", "`log`, 10,000 rows", "< 150 ms"),
+    row("json", "`log --json`, 10,000 rows", ""),
+    row("cat", "`cat` a file of any step", ""),
+    row("checkout", "`checkout` of any step", ""),
+    row("status", "`status`", ""),
+    [
+      `\`replay\`: ${replay.commits} commits, ${replay.objects} objects, ${replay.calls} calls`,
+      ms(replayed),
+      (replayed / node).toFixed(1),
+      "< 1 s",
+    ],
+  ],
+);
 
 const small = join(home, "small");
 await makeRun(small, 1000, { talk: false });
 const all = size(small);
 rmSync(join(small, "cache"), { recursive: true, force: true });
 const truth = size(small);
-table("history-size", "1,000 steps of 1 KB edits", ["what", "MB", "files", "goal"], [
-  ["the store, with its caches", mb(all.bytes), all.files, "< 10 MB, < 50 files"],
-  ["without what can be computed anew", mb(truth.bytes), truth.files, ""],
-]);
+table(
+  "history-size",
+  "1,000 steps of 1 KB edits",
+  ["what", "MB", "files", "goal"],
+  [
+    ["the store, with its caches", mb(all.bytes), all.files, "< 10 MB, < 50 files"],
+    ["without what can be computed anew", mb(truth.bytes), truth.files, ""],
+  ],
+);
 rmSync(home, { recursive: true });

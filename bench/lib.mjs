@@ -4,7 +4,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-export const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))];
+export const quantile = (values, q) =>
+  [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))];
 export const ms = (value) => (value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0));
 export const mb = (bytes) => (bytes / 1e6).toFixed(1);
 
@@ -48,8 +49,13 @@ export function table(name, title, head, rows, notes = "") {
   const start = `<!-- ${name} -->`;
   const end = `<!-- /${name} -->`;
   const block = `${start}\n${lines.join("\n")}\n${end}`;
-  const text = existsSync(FILE) ? readFileSync(FILE, "utf8") : "# Figures\nMedians; compared side by side in one run. Each table is written by the command named in it, with `--write`.\n";
+  const text = existsSync(FILE)
+    ? readFileSync(FILE, "utf8")
+    : "# Figures\nMedians; compared side by side in one run. Each table is written by the command named in it, with `--write`.\n";
   const from = text.indexOf(start);
   const to = text.indexOf(end);
-  writeFileSync(FILE, from < 0 ? `${text.trimEnd()}\n\n${block}\n` : text.slice(0, from) + block + text.slice(to + end.length));
+  writeFileSync(
+    FILE,
+    from < 0 ? `${text.trimEnd()}\n\n${block}\n` : text.slice(0, from) + block + text.slice(to + end.length),
+  );
 }

@@ -3,7 +3,21 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 
-const ORDER = ["trace", "world", "scope", "run", "gateway", "agent", "plugins", "meta", "coordinate", "fleet", "ui", "cli", "testing"];
+const ORDER = [
+  "trace",
+  "world",
+  "scope",
+  "run",
+  "gateway",
+  "agent",
+  "plugins",
+  "meta",
+  "coordinate",
+  "fleet",
+  "ui",
+  "cli",
+  "testing",
+];
 
 const files = (folder) =>
   readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -18,7 +32,8 @@ for (const file of files("src")) {
   const isTest = /\.test\.ts$/.test(file);
   for (const [, specifier] of readFileSync(file, "utf8").matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)) {
     if (!specifier.startsWith(".")) {
-      if (folder === "trace" && !isTest && !specifier.startsWith("node:")) wrong.push(`${file}: the trace core has no runtime dependency, and imports ${specifier}`);
+      if (folder === "trace" && !isTest && !specifier.startsWith("node:"))
+        wrong.push(`${file}: the trace core has no runtime dependency, and imports ${specifier}`);
       continue;
     }
     const target = relative("src", resolve(dirname(file), specifier));
@@ -42,5 +57,9 @@ const run = (command, args) => {
     return false;
   }
 };
-const ok = [run(bin("biome"), ["check", "--error-on-warnings", "."]), run(bin("tsc"), ["-p", "tsconfig.json"]), wrong.length === 0];
+const ok = [
+  run(bin("biome"), ["check", "--error-on-warnings", "."]),
+  run(bin("tsc"), ["-p", "tsconfig.json"]),
+  wrong.length === 0,
+];
 process.exit(ok.every(Boolean) ? 0 : 1);

@@ -48,7 +48,7 @@ export interface Launch {
 
 /** Opens the files of a scope that is to be driven. */
 const filesFor =
-  ({ store, signal }: Launch, progress: Progress) =>
+  ({ store, signal, out }: Launch, progress: Progress) =>
   async ({ ref, grants }: { ref: { log: string }; grants: LiveScope["grants"] }) =>
     openFiles(store, {
       log: ref.log,
@@ -56,6 +56,7 @@ const filesFor =
       grants,
       signal,
       onProgress: (text) => progress.at(text),
+      onForgotten: (text) => out.warn(`shepherd: ${text}`),
     });
 
 /** Tells each step as it is sealed. */

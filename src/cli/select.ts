@@ -18,6 +18,9 @@ export async function findWorkspace(
   }
 }
 
+/** Who was told already which run is meant. */
+const told = new WeakSet<Context>();
+
 export interface Changing {
   /** Whether the run is changed: then it must not be discarded, and be named where there are several. */
   destructive?: boolean;
@@ -41,8 +44,10 @@ export async function chooseRun(context: Context, name: string | undefined, opti
     if (all.length > 1)
       throw new Exit(2, `Which run? There are ${all.map((scope) => scope.name).join(", ")}: name one.`);
   }
-  if (!context.out.json)
+  if (!context.out.json && !told.has(context)) {
+    told.add(context);
     context.out.warn(context.out.style("dim", `(${newest.name}, the newest run from ${workspace.path})`));
+  }
   return newest;
 }
 

@@ -11,6 +11,7 @@ import { settlePending } from "./recover.ts";
 export interface DrivenOptions {
   signal: AbortSignal;
   onProgress?: (text: string) => void;
+  onForgotten?: (text: string) => void;
   /** Default: everything in doubt ends as aborted. */
   settle?: Settle;
 }

@@ -84,8 +84,9 @@ export async function operate(
       try {
         return await ask(socketPath(store, ref!.log), operation, params);
       } catch (refusal) {
-        // The owner went away, or has the lease but does not listen yet.
-        if (!(refusal instanceof NoOwner) || tries >= 100) throw refusal;
+        if (!(refusal instanceof NoOwner)) throw refusal;
+        // The owner went away, or has the lease but does not listen yet, or not at all (a shell).
+        if (tries >= 100) throw error;
         await new Promise((resolve) => setTimeout(resolve, 20 + tries * 5));
       }
     }

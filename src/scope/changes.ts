@@ -1,10 +1,12 @@
 /** What changed between two trees, as numbers for a row and as text for a person. */
+import { Forgotten } from "../trace/objects.ts";
 import type { Hash } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { readContent } from "../world/content.ts";
 import { type Change, diffTrees } from "../world/diff.ts";
 import { countLines } from "../world/hunks.ts";
 import { isBinary } from "../world/lines.ts";
+import { Missing } from "../world/missing.ts";
 import type { Entry } from "../world/tree.ts";
 
 export interface ChangeCount {
@@ -38,7 +40,7 @@ export async function countChanges(store: EmbeddedStore, a: Hash | null, b: Hash
   return count;
 }
 
-/** Both sides of a change as text; null where one is binary or too large. */
+/** Both sides of a change as text; null where one is binary, too large or gone. */
 export async function textsOf(store: EmbeddedStore, change: Change): Promise<{ before: Buffer; after: Buffer } | null> {
   const before = await textOf(store, change.before);
   const after = await textOf(store, change.after);
@@ -47,9 +49,23 @@ export async function textsOf(store: EmbeddedStore, change: Change): Promise<{ b
 
 async function textOf(store: EmbeddedStore, entry: Entry | undefined): Promise<Buffer | null> {
   if (!entry || entry.type === "d") return Buffer.alloc(0);
+  try {
+    return await readText(store, entry.type, entry.id);
+  } catch (error) {
+    // That its bytes are gone must not keep anybody from going on.
+    if (error instanceof Forgotten || error instanceof Missing) return null;
+    throw error;
+  }
+}
+
+async function readText(
+  store: EmbeddedStore,
+  type: Parameters<typeof readContent>[1],
+  id: Hash,
+): Promise<Buffer | null> {
   const parts: Uint8Array[] = [];
   let size = 0;
-  for await (const part of readContent(store.objects, entry.type, entry.id)) {
+  for await (const part of readContent(store.objects, type, id)) {
     size += part.length;
     if (size > LARGEST) return null;
     parts.push(part);

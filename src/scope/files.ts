@@ -6,11 +6,14 @@ import { existsSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { link, target } from "../trace/bytes.ts";
+import { Forgotten } from "../trace/objects.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { storeGeneration } from "../trace/writers.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import { type FileState, materialise, type Source } from "../world/materialise.ts";
+import { Missing } from "../world/missing.ts";
+import { quotePath } from "../world/paths.ts";
 import { loadCache, saveCache } from "../world/statcache.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
@@ -41,6 +44,8 @@ export interface FilesOptions {
   grants: Grants;
   signal?: AbortSignal | undefined;
   onProgress?: ((text: string) => void) | undefined;
+  /** Called with a sentence for each file that a state lacks since its bytes were forgotten. */
+  onForgotten?: ((text: string) => void) | undefined;
 }
 
 /** Variables that no command of a scope gets: keys of providers, and ways to the user's agents and to other scopes. */
@@ -54,6 +59,13 @@ export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]
 
 /** Where the files of a log's scope are while it is driven, and as a cache at rest. */
 export const workDirectory = (store: EmbeddedStore, log: string): string => `${store.cache("work")}/${log}`;
+
+/** Whether what lacks was destroyed on request, and is not lost by damage. */
+export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
+  store.objects.get(id).then(
+    () => false,
+    (error: unknown) => error instanceof Forgotten,
+  );
 
 export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const base = workDirectory(store, options.log);
@@ -136,17 +148,23 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         vcs: carry.vcs ? target(carry.vcs) : null,
         vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
       };
-      await materialise(host, state, store.objects, {
+      const { missing } = await materialise(host, state, store.objects, {
         cache,
         generation,
         from: seed,
+        partial: true,
         ...pace("preparing the scope's files"),
       });
+      for (const { path, id } of missing) {
+        if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
+        options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
+      }
       if (carry.tmp)
         await materialise(tmp, { tree: target(carry.tmp) }, store.objects, {
           cache: tmpCache,
           generation,
           exclude: scratch,
+          partial: true,
         });
       last = state.tree;
       saveCache(cacheFile, cache);

@@ -1,4 +1,5 @@
 /** Stores that were damaged, or made by somebody who wishes us ill: whatever is done with them ends, in a result or in a sentence. */
+import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
@@ -322,6 +323,7 @@ describe("on the disk of this machine", () => {
     ["a link to nothing outside", (path) => fs.symlinkSync(`${directory}/outside/new`, path)],
     ["a link to itself", (path) => fs.symlinkSync(path, path)],
     ["a link to a device that never ends", (path) => fs.symlinkSync("/dev/zero", path)],
+    ["a pipe", (path) => execFileSync("mkfifo", [path])],
     ["a directory", (path) => fs.mkdirSync(path)],
     ["an empty file", (path) => fs.writeFileSync(path, "")],
     ["a huge file of nothing", (path) => {

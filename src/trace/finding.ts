@@ -81,6 +81,10 @@ export const ONE_BIT = "One bit is flipped: `shepherd fsck --repair` sets it rig
 /** What came from outside may hold anything, newlines too. */
 export const quoted = (text: string): string => JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 
+/** The reason of an error as the end of a sentence, without the advice to do what is being done. */
+export const because = (wrong: unknown): string =>
+  (typeof wrong === "string" ? wrong : (wrong as Error).message).replace(/: run `shepherd fsck`\.$/, "").replace(/\.?$/, ".");
+
 const oneLine = (text: string): string =>
   text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ").replace(/^(.{1000}).+$/, "$1…");
 

@@ -1,7 +1,7 @@
 /** Checks one log: its records, the chain of its frames, and the laws that its frames must keep. */
 import { canonical, isHash, sha256 } from "./bytes.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import { error, type Finding, type Fix, headingFinding, note, ONE_BIT, warning } from "./finding.ts";
+import { because, error, type Finding, type Fix, headingFinding, note, ONE_BIT, warning } from "./finding.ts";
 import { unflip } from "./flip.ts";
 import type { Frame } from "./frame.ts";
 import { LOG_HEADING, type LogPiece, logPath, logPieces, namesIn, pieceOf } from "./logfile.ts";
@@ -32,25 +32,16 @@ const MOST = 20;
 /** What stands behind the last frame that counts so far: what it means is known only at the next one that counts, or at the end. */
 interface Tail {
   damage: LogPiece[];
-  /** Frames lost; intact ones behind them. */
+  /** Frames lost; hashes of intact ones behind them, and the number that the next of these has. */
   lost: Finding[];
-  behind: number;
+  behind: Set<Hash>;
+  next: number;
+  /** Frames that do not count for another reason: the first of them, and how many. */
   strays: Frame[];
-  strayHashes: Set<Hash>;
-  /** What the next frame would be, were the lost ones there; no hash where the header is lost. */
-  seq: number;
-  prev: Hash | null;
+  more: number;
 }
 
-const newTail = (seq: number, prev: Hash | null): Tail => ({
-  damage: [],
-  lost: [],
-  behind: 0,
-  strays: [],
-  strayHashes: new Set(),
-  seq,
-  prev,
-});
+const newTail = (next: number): Tail => ({ damage: [], lost: [], behind: new Set(), next, strays: [], more: 0 });
 
 export async function* checkLog(check: LogCheck, log: string): AsyncGenerator<Finding> {
   const file = check.disk.open(logPath(check.directory, log));
@@ -68,9 +59,14 @@ async function* checkFile(check: LogCheck, log: string, file: DiskFile): AsyncGe
   if (!start.toString("latin1").startsWith(LOG_HEADING)) yield headingFinding(path, "log", start, { log });
   let fold: Fold | null = null;
   let header = false;
+  // What the next frame that counts must be, as every reader decides it.
+  let next = 0;
+  let prev: Hash = "";
   let epoch = 0;
   let broken = 0;
-  let tail = newTail(0, null);
+  // Frames that a fenced writer can have seen, or left before.
+  const known = new Set<Hash>();
+  let tail = newTail(0);
 
   for (const found of logPieces(file)) {
     await check.rest();
@@ -82,37 +78,50 @@ async function* checkFile(check: LogCheck, log: string, file: DiskFile): AsyncGe
       if (id !== log)
         yield error("header", at, `The log ${log} says that it is log ${id}.`, `Rename ${path} to ${id}.log.`);
       header = true;
-      tail = newTail(0, piece.hash);
+      prev = piece.hash;
+      remember(known, prev);
       fold = startFold(piece.header, (bytes) => check.made(idKey(sha256(bytes))));
       await check.follow(namesIn(piece.header as unknown as Json).links, log, undefined);
       continue;
     }
     if (piece.what !== "frame") {
       if (piece.what === "stranger" && piece.why.startsWith("has version"))
-        yield error("format", { ...at, seq: tail.seq }, `The frame ${tail.seq} of log ${log} ${piece.why}.`);
-      tail.damage.push(piece);
+        yield error("format", { ...at, seq: next }, `The frame ${next} of log ${log} ${piece.why}.`);
+      if (piece.offset !== LOG_HEADING.length) tail.damage.push(piece);
       continue;
     }
     const { frame, hash } = piece;
-    const seq = frame.seq;
-    // Only a frame that counts begins a new tail, so while none was lost the tail says what the next one must be.
-    const counts =
-      header && tail.lost.length === 0 && seq === tail.seq && frame.prev === tail.prev && frame.epoch >= epoch;
+    const { seq } = frame;
+    const counts = header && seq === next && frame.prev === prev && frame.epoch >= epoch;
     if (fix) yield flipped(at, seq, counts);
     if (!counts) {
-      if (!fix) await behind(check, log, path, tail, frame, hash);
+      const follows = tail.behind.has(frame.prev) || (!header && seq === tail.next);
+      const stray = !follows && (known.has(frame.prev) || frame.epoch < epoch);
+      if (stray) {
+        remember(known, hash);
+        if (tail.strays.length < MOST) tail.strays.push(frame);
+        else tail.more++;
+      } else if (!fix) {
+        if (!follows) lose(tail, log, path, seq);
+        tail.behind.add(hash);
+        tail.next = seq + 1;
+        await check.follow(namesIn(frame as unknown as Json).links, log, seq);
+      }
       continue;
     }
     yield* explained(log, path, tail);
-    tail = newTail(seq + 1, hash);
+    next = seq + 1;
+    prev = hash;
     epoch = frame.epoch;
+    remember(known, hash);
+    tail = newTail(next);
     await check.follow(namesIn(frame as unknown as Json).links, log, seq);
     if (frame.phase === "outcome")
       for (const parent of [frame.facts.base, frame.facts.with]) if (isHash(parent)) check.names(parent, log, seq);
     try {
       fold?.push(frame, hash);
     } catch (wrong) {
-      const text = `The frame ${seq} of log ${log} breaks a law: ${(wrong as Error).message}`;
+      const text = `The frame ${seq} of log ${log} breaks a law: ${because(wrong)}`;
       yield error("law", { ...at, seq }, text, "Fork from the step before it to go on.");
       if (++broken >= MOST) fold = null;
     }
@@ -173,25 +182,22 @@ const flipped = (at: Where, seq: number, counts: boolean): Finding =>
         ONE_BIT,
       );
 
-/** A frame that does not count: left by a fenced writer, or behind one that was lost. */
-async function behind(check: LogCheck, log: string, file: string, tail: Tail, frame: Frame, hash: Hash): Promise<void> {
-  const { seq, prev } = frame;
-  const follows = seq === tail.seq && (tail.prev === null || (prev === tail.prev && tail.lost.length > 0));
-  if (!follows && (tail.strayHashes.has(prev) || seq <= tail.seq)) {
-    if (tail.strayHashes.size < 100_000) tail.strayHashes.add(hash);
-    if (tail.strays.length < MOST) tail.strays.push(frame);
-    return;
-  }
-  if (!follows) {
-    for (let lost = tail.seq; lost < seq && tail.lost.length < MOST; lost++)
-      tail.lost.push(lostFrame(log, file, lost, tail.damage.shift()));
-    // More frames than damaged places: they stood in the last one.
-    tail.damage = [];
-  }
-  tail.seq = seq + 1;
-  tail.prev = hash;
-  tail.behind++;
-  await check.follow(namesIn(frame as unknown as Json).links, log, seq);
+/** A frame names one before it that is not there: that one, and all between it and the last that is, are lost. */
+function lose(tail: Tail, log: string, file: string, seq: number): void {
+  if (seq === 0)
+    tail.lost.push(error("frame", { log, seq, file }, `The frame 0 of log ${log} follows on another header.`));
+  for (let lost = Math.min(tail.next, seq - 1); lost >= 0 && lost < seq && tail.lost.length < MOST; lost++)
+    tail.lost.push(lostFrame(log, file, lost, tail.damage.shift()));
+  // More frames than damaged places: they stood in the last one.
+  tail.damage = [];
+}
+
+/** So many frames behind, no writer was fenced. */
+const STALE = 100_000;
+
+function remember(known: Set<Hash>, hash: Hash): void {
+  known.add(hash);
+  if (known.size > STALE) for (const oldest of known) return void known.delete(oldest);
 }
 
 const lostFrame = (log: string, file: string, seq: number, where: LogPiece | undefined): Finding => {
@@ -205,7 +211,7 @@ const lostFrame = (log: string, file: string, seq: number, where: LogPiece | und
 
 const isTorn = (piece: LogPiece): boolean => piece.what === "damage" && piece.shape === "torn";
 
-/** A frame counts again: what stood before it did not. */
+/** A frame counts again: what stood before it did not, or was replaced. */
 function* explained(log: string, file: string, tail: Tail): Generator<Finding> {
   for (const piece of tail.damage) {
     const { offset, end } = piece;
@@ -220,30 +226,34 @@ function* explained(log: string, file: string, tail: Tail): Generator<Finding> {
       );
   }
   yield* strays(log, file, tail);
+  yield* losses(tail);
 }
 
-function* strays(log: string, file: string, tail: Tail): Generator<Finding> {
-  for (const { seq, epoch } of tail.strays) {
+function* strays(log: string, file: string, { strays, more }: Tail): Generator<Finding> {
+  for (const { seq, epoch } of strays) {
     const text = `A second frame ${seq} (epoch ${epoch}) in log ${log} does not count: a writer left it that another had replaced.`;
     yield note("stray", { log, seq, file }, text);
   }
-  const more = tail.strayHashes.size - tail.strays.length;
   if (more > 0) yield note("stray", { log, file }, `${more} more frames in log ${log} do not count.`);
+}
+
+function* losses({ lost, behind }: Tail): Generator<Finding> {
+  for (const [i, each] of lost.entries()) {
+    if (i > 0 || behind.size === 0) yield each;
+    else yield { ...each, text: `${each.text.slice(0, -1)}, so the ${behind.size} behind it do not count any more.` };
+  }
 }
 
 function* atEnd(log: string, file: string, tail: Tail, unsynced: number): Generator<Finding> {
   for (const piece of tail.damage) {
     const { offset } = piece;
-    if (isTorn(piece) || tail.seq >= unsynced) {
+    if (isTorn(piece) || tail.next >= unsynced) {
       const text = `The log ${log} ends with an unfinished record at byte ${offset}: a process was killed, the power failed, or somebody is just writing.`;
       yield note("torn", { log, file, offset }, text);
-    } else tail.lost.push(lostFrame(log, file, tail.seq++, piece));
+    } else tail.lost.push(lostFrame(log, file, tail.next++, piece));
   }
   yield* strays(log, file, tail);
-  for (const [i, lost] of tail.lost.entries()) {
-    if (i > 0 || tail.behind === 0) yield lost;
-    else yield { ...lost, text: `${lost.text.slice(0, -1)}, so the ${tail.behind} behind it do not count any more.` };
-  }
+  yield* losses(tail);
 }
 
 function* checkForks(check: LogCheck, log: string, fold: Fold): Generator<Finding> {

@@ -1,6 +1,6 @@
 /** Objects that are named and cannot be read, and damaged ones that nothing needs. */
 import { parseLink, target } from "./bytes.ts";
-import { error, type Finding, note, ONE_BIT, quoted, warning } from "./finding.ts";
+import { because, error, type Finding, note, ONE_BIT, quoted, warning } from "./finding.ts";
 import type { Broken, Inventory } from "./inventory.ts";
 import type { Hash, Link } from "./ports.ts";
 import { idKey, type Trouble } from "./reach.ts";
@@ -54,7 +54,7 @@ function lost({ link, what, from, why, by }: Lost, record: Broken | undefined): 
   const path = `${from ? `the ${parseLink(from)!.kind} ${target(from)}, reached from ` : ""}${inWords(by)}`;
   const named = `The ${kind} ${id}, named by ${path},`;
   if (what === "forgotten") return note("forgotten", at, `${named} was forgotten on request.`);
-  if (what === "malformed") return error("malformed", at, `${named} is none: ${why}`);
+  if (what === "malformed") return error("malformed", at, `${named} is none: ${because(why)}`);
   if (record) {
     const repair = record.fix
       ? ONE_BIT

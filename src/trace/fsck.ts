@@ -5,7 +5,7 @@
 import { target } from "./bytes.ts";
 import { isLogId } from "./chain.ts";
 import type { Disk } from "./disk.ts";
-import { error, type Finding, note, quoted, warning } from "./finding.ts";
+import { because, error, type Finding, note, quoted, warning } from "./finding.ts";
 import { checkLog, type LogCheck } from "./fsck-log.ts";
 import { type Lost, lostCache, lostObjects, type Referrer } from "./fsck-objects.ts";
 import { checkLeases, checkRefFile, logOfRef, unsyncedFrom } from "./fsck-refs.ts";
@@ -60,7 +60,7 @@ export async function* fsck(store: StoreFiles, options: FsckOptions): AsyncGener
   try {
     yield* guarded(options, "format", checkFormat(store));
     yield* scanPacks(options, objects, derived);
-    yield* checkLogs(store, objects, derived, options);
+    yield* guarded(options, "logs", checkLogs(store, objects, derived, options));
     yield* guarded(options, "writers", checkWriters(store, options.lives ?? alive));
   } finally {
     objects.close();
@@ -165,9 +165,10 @@ function startFollowing(objects: Inventory, derived: Inventory, { followers, sig
   let now: Referrer = {};
   const reach = startReach(
     {
-      holds: (id) => objects.holds(id) || derived.holds(id),
+      // Nodes of conversations follow from the logs; nothing else may lie in the cache alone.
+      holds: (id, kind) => objects.holds(id) || (kind === "items" && derived.holds(id)),
       isForgotten: objects.isForgotten,
-      read: (id) => (objects.holds(id) || !derived.holds(id) ? objects.read(id) : derived.read(id)),
+      read: (id) => (objects.holds(id) ? objects.read(id) : derived.read(id)),
     },
     followers,
     {
@@ -287,6 +288,6 @@ async function* guarded(
     yield* findings;
   } catch (wrong) {
     if (signal?.aborted) throw wrong;
-    yield error("unreadable", { file, ...(log && { log }) }, `${file} cannot be checked: ${(wrong as Error).message}`);
+    yield error("unreadable", { file, ...(log && { log }) }, `The check of ${file} ended early: ${because(wrong)}`);
   }
 }

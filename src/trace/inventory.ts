@@ -1,7 +1,7 @@
 /** All that lies in the packs of a directory, record by record, found without their indexes: for fsck. */
 import type { Disk, DiskFile } from "./disk.ts";
 import { pieces } from "./examine.ts";
-import { error, type Finding, type Fix, headingFinding, note, warning } from "./finding.ts";
+import { because, error, type Finding, type Fix, headingFinding, note, warning } from "./finding.ts";
 import { unflip } from "./flip.ts";
 import { indexPath, isCodec, parseIndex, TOMBSTONE, unpack } from "./pack.ts";
 import { KEY } from "./packindex.ts";
@@ -21,7 +21,10 @@ export interface Broken {
   fix: Fix | null;
 }
 
-export interface Inventory extends Required<Shelf> {
+export interface Inventory extends Shelf {
+  holds(id: Hash): boolean;
+  isForgotten(id: Hash): boolean;
+  read(id: Hash): ReturnType<Shelf["read"]>;
   readonly broken: readonly Broken[];
   readonly objects: number;
   /** Takes in what lies in the packs and was not there at the last call. */
@@ -89,7 +92,7 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
         file.size();
         file.read(0, 1);
       } catch (wrong) {
-        yield found(error("unreadable", { file: path }, `${path} cannot be read: ${(wrong as Error).message}`));
+        yield found(error("unreadable", { file: path }, `${path} cannot be read: ${because(wrong)}`));
         continue;
       }
       files.push({ name: path, file, end: HEADING.length, torn: -1 });
@@ -174,7 +177,7 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
     try {
       bytes = disk.read(`${directory}/${path}`);
     } catch (wrong) {
-      yield warning("unreadable", { file: path }, `${path} cannot be read: ${(wrong as Error).message}`);
+      yield warning("unreadable", { file: path }, `${path} cannot be read: ${because(wrong)}`);
       return;
     }
     if (!bytes) return;

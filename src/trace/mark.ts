@@ -43,7 +43,7 @@ export function startMarking(
   const troubles = new Map<Link, Trouble>();
   const shelf = { current: packShelf(store.objects, store.derived) };
   const reach = startReach(
-    { holds: (id) => shelf.current.holds(id), read: (id) => shelf.current.read(id) },
+    { holds: (id, kind) => shelf.current.holds(id, kind), read: (id, kind) => shelf.current.read(id, kind) },
     followers,
     {
       signal: options.signal,

@@ -19,10 +19,10 @@ export const traceFollowers: Pick<Followers, "json" | "items"> = {
 /** Where objects are looked up. */
 export interface Shelf {
   /** Whether there is anything under `id`, intact or not, or a tombstone. Cheap. */
-  holds(id: Hash): boolean;
+  holds(id: Hash, kind: LinkKind): boolean;
   /** Whether what is there is a tombstone: for who wants to know it of content too, which is not read. */
   isForgotten?(id: Hash): boolean;
-  read(id: Hash): Uint8Array | "forgotten" | "damaged" | "missing";
+  read(id: Hash, kind: LinkKind): Uint8Array | "forgotten" | "damaged" | "missing";
 }
 
 /** Why a link could not be followed. */
@@ -65,7 +65,7 @@ export function startReach(shelf: Shelf, followers: Followers, options: ReachOpt
         if (from && onEdge) onEdge(from, link);
         const { kind, id } = parseLink(link)!;
         if (seen.has(kind, id)) return;
-        if (!shelf.holds(id)) {
+        if (!shelf.holds(id, kind)) {
           onTrouble?.({ link, what: "missing", from, why: "" });
           return;
         }
@@ -78,7 +78,7 @@ export function startReach(shelf: Shelf, followers: Followers, options: ReachOpt
         for (let at = stack.pop(); at; at = stack.pop()) {
           await rest();
           const { kind, id } = parseLink(at)!;
-          const bytes = shelf.read(id);
+          const bytes = shelf.read(id, kind);
           if (typeof bytes === "string") {
             onTrouble?.({ link: at, what: bytes, from: null, why: "" });
             continue;

@@ -86,6 +86,23 @@ test("it is done once in a boot: what is written afterwards is not looked at aga
   expect(await count(await openIn(disk, "third"))).toBe(4);
 });
 
+test("who waits for another to put a log in order does not do it again", async () => {
+  const disk = simDisk();
+  await fourNotes(disk, blobOf);
+  // Something to be cut, so that it takes its time.
+  damage(disk, "content 3");
+  disk.faults.syncing = () => new Promise((resolve) => setTimeout(resolve, 2));
+  const [first, second] = [await openIn(disk, "second"), await openIn(disk, "second")];
+  const waiting = (async () => {
+    await Promise.resolve();
+    return count(second);
+  })();
+  const writer = await openWriter(first, LOG, 2);
+  await writer.note(null, { note: "of nothing", of: link("blob", sha256("nothing")) });
+  await waiting;
+  expect(await count(await openIn(disk, "second"))).toBe(4);
+});
+
 test("objects in objects count, as far as somebody says what they name", async () => {
   for (const kind of ["json", "tree"] as const) {
     const disk = simDisk();

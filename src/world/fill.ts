@@ -7,7 +7,7 @@ import { readContent, takeFile } from "./content.ts";
 import { arg, changeMode, codeOf, type Dir, denied, gone } from "./dirs.ts";
 import { Missing, missing } from "./missing.ts";
 import { placeClone, placeFile, placeLink, setTime } from "./place.ts";
-import { located, pathOfEntry, type Target } from "./plan.ts";
+import { located, type Target } from "./plan.ts";
 import type { Place, Remover } from "./remove.ts";
 import { type DirRecord, isHit, msOf, placesIn, type Row, rowAt, type StatCache } from "./statcache.ts";
 
@@ -92,7 +92,7 @@ async function idOf(make: Make, dir: Dir, { name, type }: Target, size: number):
 /** Writes files and links; gives their rows, null for what the store lacks. */
 export async function write(make: Make, here: Here, jobs: readonly Job[]): Promise<(Row | null)[]> {
   const rows: (Row | null)[] = [];
-  for (const job of jobs) rows.push(await located(() => clone(make, here, job), pathIn(here, job)));
+  for (const job of jobs) rows.push(await located(() => clone(make, here, job), here.key, job.target.name));
   // Together, so that a store that is far away is waited for once.
   const contents = await Promise.allSettled(
     jobs.map(({ target }, i) => (rows[i] || target.type === "F" ? null : fetch(make, here, target))),
@@ -102,7 +102,7 @@ export async function write(make: Make, here: Here, jobs: readonly Job[]): Promi
     try {
       const content = contents[i]!;
       if (content.status === "rejected") throw content.reason;
-      rows[i] = await located(() => writeOne(make, here, job, content.value), pathIn(here, job));
+      rows[i] = await located(() => writeOne(make, here, job, content.value), here.key, job.target.name);
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
       make.lacks(error);
@@ -111,8 +111,6 @@ export async function write(make: Make, here: Here, jobs: readonly Job[]): Promi
   }
   return rows;
 }
-
-const pathIn = ({ key }: Here, { target }: Job): Buffer => pathOfEntry(key, target.name);
 
 async function writeOne(make: Make, here: Here, job: Job, bytes: Uint8Array | null): Promise<Row> {
   const { target, replace } = job;
@@ -140,7 +138,7 @@ async function writeOne(make: Make, here: Here, job: Job, bytes: Uint8Array | nu
 }
 
 const fetch = ({ objects }: Make, { key }: Here, { name, id }: Target): Promise<Uint8Array> =>
-  located(async () => (await objects.get(id)) ?? missing(id, "content"), pathOfEntry(key, name));
+  located(async () => (await objects.get(id)) ?? missing(id, "content"), key, name);
 
 /** Smaller files have nothing that is worth sharing. */
 const WORTH = 4096;

@@ -172,16 +172,13 @@ async function makeDir(make: Make, here: Here, want: Want): Promise<DirRecord> {
   for (const [index, target] of targets.entries()) {
     if (target.type !== "d" || isLeftOut(make, here, target)) continue;
     if (make.due()) await make.rest();
-    const row = await located(
-      () => makeBelow(make, here, target, there.has(target.name)),
-      pathOfEntry(here.key, target.name),
-    );
+    const row = await located(() => makeBelow(make, here, target, there.has(target.name)), here.key, target.name);
     rows[index] = row;
     if (row && !cache.dirs.get(inside(here.key, target.name))?.ids) complete = false;
   }
   if (rows.includes(null)) complete = false;
   const { mode, ns } = plan;
-  const stat = await located(() => dress(here.dir.fd, { mode, ns }), Buffer.from(here.key, "latin1"));
+  const stat = await located(() => dress(here.dir.fd, { mode, ns }), here.key);
   return note(make, here, before, {
     names: targets.flatMap(({ name }, i) => (rows[i] ? [name] : [])).join("\0"),
     rows: rowsOf(rows),
@@ -203,7 +200,7 @@ async function clear(make: Make, here: Here, plan: Plan, there: ReadonlySet<stri
       make.spared.push(inside(here.key, name));
       continue;
     }
-    if (!(await located(() => remove(make, here, name), pathOfEntry(here.key, name)))) complete = false;
+    if (!(await located(() => remove(make, here, name), here.key, name))) complete = false;
   }
   return complete;
 }
@@ -235,10 +232,10 @@ async function fill(
     let replace = there.has(name);
     if (replace) {
       const old = before ? (placesIn(before).get(name) ?? -1) : -1;
-      rows[index] = await located(() => keep(make, here, target, before, old), pathOfEntry(here.key, name));
+      rows[index] = await located(() => keep(make, here, target, before, old), here.key, name);
       if (rows[index]) continue;
       if (isDirectory(here, name)) {
-        if (!(await located(() => remove(make, here, name), pathOfEntry(here.key, name)))) throw inTheWay(here, name);
+        if (!(await located(() => remove(make, here, name), here.key, name))) throw inTheWay(here, name);
         replace = false;
       }
     }
@@ -318,7 +315,7 @@ async function check(make: Make, here: Here, before: DirRecord, want: Want): Pro
       ns: null,
       want: wantBelow(want, ids, name === ".git" && !here.inGit),
     };
-    const row = await located(() => makeBelow(make, here, target, true), pathOfEntry(key, name));
+    const row = await located(() => makeBelow(make, here, target, true), key, name);
     if (!row) return null;
     if (!make.cache.dirs.get(inside(key, name))?.ids) complete = false;
     if (row.size === serialAt(before.rows, at)) continue;

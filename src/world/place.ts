@@ -38,9 +38,11 @@ export function placeFile(dir: Dir, name: string, mode: number, replace: boolean
       written = writeSparse(fd, bytes, size) ?? written;
       size += bytes.length;
     },
-    finish: (attributes) => {
+    finish: ({ mode, ns }) => {
       if (written < size) fs.ftruncateSync(fd, size);
-      let stat = dress(fd, attributes);
+      // A new file's time is never the wanted one, so there is no need to look.
+      if (ns !== null) fs.futimesSync(fd, Date.now() / 1000, seconds(ns));
+      let stat = dress(fd, { mode, ns: null });
       if (replace) {
         fs.renameSync(path, arg(dir.at + name));
         stat = fs.fstatSync(fd, { bigint: true });

@@ -51,8 +51,7 @@ export async function readPlan(
   inGit: boolean,
   lacks: (error: Missing) => void,
 ): Promise<Plan> {
-  const path = Buffer.from(key, "latin1");
-  const read = <T>(what: () => Promise<T>): Promise<T> => located(what, path);
+  const read = <T>(what: () => Promise<T>): Promise<T> => located(what, key);
   const optional = async <T>(what: () => Promise<T>): Promise<T | null> => {
     try {
       return await read(what);
@@ -102,11 +101,12 @@ export async function readPlan(
   return { mode: tree.mode, ns: times?.own ?? null, targets, unplaced, sparesGit };
 }
 
-/** Runs `what`; if an object lacks or the system refuses, the error tells the path that it is about. */
-export async function located<T>(what: () => Promise<T> | T, path: Buffer): Promise<T> {
+/** Runs `what`; if an object lacks or the system refuses, the error tells the path that it is about: `key`, or the entry `name` of it. */
+export async function located<T>(what: () => Promise<T> | T, key: string, name = ""): Promise<T> {
   try {
     return await what();
   } catch (error) {
+    const path = name === "" ? Buffer.from(key, "latin1") : pathOfEntry(key, name);
     if (error instanceof Missing && !error.path) throw new Missing(error.id, error.what, path, { cause: error });
     if (error instanceof Forgotten) throw new Missing(error.id, "content", path, { cause: error });
     const { syscall, code, message } = error as NodeJS.ErrnoException;

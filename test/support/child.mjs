@@ -30,7 +30,10 @@ async function write(directory, log) {
     const n = await writer.intent({ kind: "tool", tier: "reversible", what });
     say(last);
     if (randomInt(10) === 0) await writer.sync();
-    await writer.outcome(n, { status: "done", result: `blob:${await store.objects.put(randomBytes(randomInt(2000)))}` });
+    await writer.outcome(n, {
+      status: "done",
+      result: `blob:${await store.objects.put(randomBytes(randomInt(2000)))}`,
+    });
     say(last);
   }
 }

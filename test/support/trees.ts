@@ -8,7 +8,7 @@ import * as os from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
-import { horizon } from "../../src/world/clock.ts";
+import { horizon, settled } from "../../src/world/clock.ts";
 import { closeDir, openRoot } from "../../src/world/dirs.ts";
 
 export const isRoot = process.geteuid?.() === 0;
@@ -42,7 +42,7 @@ export async function settle(): Promise<void> {
   const root = openRoot(dir);
   const now = horizon(root);
   const written = fs.fstatSync(root.fd).ctimeMs;
-  while (now() <= written) await sleep(5);
+  while (!settled(written, written, now())) await sleep(5);
   closeDir(root);
   fs.rmdirSync(dir);
 }

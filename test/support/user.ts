@@ -13,7 +13,7 @@ export interface Ended {
   out: string;
   err: string;
   /** Objects that it printed, one a line. Throws where a line is none. */
-  objects(): Array<{ [key: string]: any }>;
+  objects<T = { [key: string]: Json }>(): T[];
 }
 
 /** A command that runs. */
@@ -146,11 +146,11 @@ export async function newUser(files: { [path: string]: string | null } = { "a.tx
       child.on("error", reject);
       child.on("close", (code, signal) => {
         running.delete(child);
-        const objects = (): Array<{ [key: string]: any }> =>
+        const objects = <T>(): T[] =>
           out
             .split("\n")
             .filter(Boolean)
-            .map((line) => JSON.parse(line));
+            .map((line) => JSON.parse(line) as T);
         resolve({ code, signal, out, err, objects });
       });
     });

@@ -1,6 +1,7 @@
 /** `shepherd checkout`: all files of a step into a directory. */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { resolve } from "node:path";
+import { isForgotten } from "../../scope/files.ts";
 import { target } from "../../trace/bytes.ts";
 import { materialise } from "../../world/materialise.ts";
 import { quotePath } from "../../world/paths.ts";
@@ -12,10 +13,12 @@ export const verb: Verb = {
   brief: "all files of a step into a directory",
   usage: "[RUN] STEP DIR",
   options: {
-    partial: { type: "boolean", help: "without files whose bytes were forgotten" },
+    partial: { type: "boolean", help: "exit with 0 although files are left out whose bytes are gone" },
     "no-vcs": { type: "boolean", help: "without the directories named .git" },
   },
-  details: "DIR must be empty or not exist. Files, modes, links, empty directories and times are those of the step.",
+  details:
+    "DIR must be empty or not exist. Files, modes, links, empty directories and times are those of the step. A file whose bytes were " +
+    "forgotten, or lost, is left out and named, and the exit code is 3 (forgotten) or 4 (lost: `shepherd fsck`).",
   examples: ["shepherd checkout 6 /tmp/at-6"],
   run: async (context, flags, args) => {
     const { out, signal } = context;
@@ -40,11 +43,13 @@ export const verb: Verb = {
       store.objects,
       {
         signal,
-        partial: flags.partial === true,
+        partial: true,
         onProgress: ({ files }) => progress.at(`writing ${directory}: ${files} files`),
       },
     ).finally(() => progress.done());
-    const missing = done.missing.map(({ path, id }) => ({ path: quotePath(path), id }));
+    const missing: Array<{ path: string; id: string; forgotten: boolean }> = [];
+    for (const { path, id } of done.missing)
+      missing.push({ path: quotePath(path), id, forgotten: await isForgotten(store, id) });
     out.object({
       scope: run.name,
       n: revision.step.n,
@@ -54,7 +59,11 @@ export const verb: Verb = {
       missing,
     });
     out.line(`Step ${revision.step.n} of ${run.name}: ${done.written} files in ${directory}.`);
-    for (const { path } of missing) out.line(`  left out: ${path} (its bytes are gone)`);
-    return missing.length > 0 ? 3 : undefined;
+    for (const { path, forgotten } of missing)
+      out.line(
+        `  left out: ${path} (${forgotten ? "its bytes were forgotten" : "its bytes are lost: `shepherd fsck`"})`,
+      );
+    if (missing.length === 0 || flags.partial) return undefined;
+    return missing.every(({ forgotten }) => forgotten) ? 3 : 4;
   },
 };

@@ -51,7 +51,7 @@ export const verb: Verb = {
       if (change.before?.type === "d" || change.after?.type === "d" || change.kind === "mode") continue;
       const texts = await textsOf(store, change);
       if (!texts) {
-        out.line("  (binary, or too large to show)");
+        out.line("  (binary, too large to show, or forgotten)");
         continue;
       }
       for (const hunk of hunks(texts.before, texts.after)) {

@@ -24,7 +24,12 @@ export const verb: Verb = {
     return withDriven(
       store,
       run.name,
-      { signal, settle: settleAll, onProgress: (text) => progress.at(text) },
+      {
+        signal,
+        settle: settleAll,
+        onProgress: (text) => progress.at(text),
+        onForgotten: (text) => out.warn(`shepherd: ${text}`),
+      },
       async (scope) => {
         progress.done();
         const done = await performCommand(scope, rest, signal, {

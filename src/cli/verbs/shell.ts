@@ -18,7 +18,8 @@ export const verb: Verb = {
     const { out } = context;
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
-    return withDriven(store, run.name, { signal: context.signal, settle: settleAll }, async (scope) => {
+    const onForgotten = (text: string): void => out.warn(`shepherd: ${text}`);
+    return withDriven(store, run.name, { signal: context.signal, settle: settleAll, onForgotten }, async (scope) => {
       const shell = await openShell(scope);
       const interactive = process.stdin.isTTY === true;
       const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: interactive });
@@ -31,9 +32,16 @@ export const verb: Verb = {
       lines.on("SIGINT", () =>
         current ? current.abort(new DOMException("Stopped by the user.", "AbortError")) : prompt(),
       );
+      // Through a pipe nobody but the process gets a Ctrl-C: it ends the shell.
+      const stop = (): void => {
+        current?.abort(context.signal.reason);
+        lines.close();
+      };
+      context.signal.addEventListener("abort", stop, { once: true });
       let last = 0;
       prompt();
       for await (const line of lines) {
+        if (context.signal.aborted) break;
         if (/^\s*exit\s*$/.test(line)) break;
         if (line.trim() !== "") {
           current = new AbortController();
@@ -47,7 +55,7 @@ export const verb: Verb = {
         prompt();
       }
       lines.close();
-      return last === 0 ? 0 : 1;
+      return last === 0 && !context.signal.aborted ? 0 : 1;
     });
   },
 };

@@ -1,3 +1,5 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import * as fs from "node:fs";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
@@ -498,6 +500,47 @@ describe("a program has the file open for writing", () => {
     expect(told(done)).toEqual(["log: late"]);
     expect(fs.readFileSync(`${root}/log`, "utf8")).toBe("newer\n");
     expect(done.conflicts[0]!.kept.map(read)).toEqual(["late\n"]);
+  });
+
+  test("what can neither go back nor be let go stays where it is told, until whoever writes to it is done", async () => {
+    let fd = -1;
+    const files: Files = {
+      ...opener((each) => (fd = each)),
+      link: (from, name, to, as) => {
+        realFiles.link(from, name, to, as);
+        if (as === "log") fs.writeFileSync(`${to.at}log`, "newer\n");
+      },
+    };
+    const made = await begin(from, to);
+    const done = await land(made.options, { files, patience: 0 });
+    const [conflict] = done.conflicts;
+    expect(conflict!.why).toBe("in use");
+    expect(conflict!.stays.map(String)).toEqual([`.shepherd-landing-${made.options.id}/o1`]);
+    fs.writeSync(fd, "late\n", 0);
+    fs.closeSync(fd);
+    const again = await recoverLanding({ ...made.options, records: made.records }, { files: unsynced });
+    expect(again!.conflicts.map(({ path, kept, stays }) => [String(path), kept.map(made.read), stays])).toEqual([
+      ["log", ["late\n"], []],
+    ]);
+    expect(leftLandings(made.root)).toEqual([]);
+    expect(fs.readFileSync(`${made.root}/log`, "utf8")).toBe("newer\n");
+    expect(await recoverLanding({ ...made.options, records: made.records })).toEqual(again);
+  });
+
+  test("other programs are seen, with their names", async () => {
+    const program =
+      "require('node:fs').openSync(process.argv[1], 'r+'); console.log('open'); setInterval(() => {}, 1000)";
+    let child: ChildProcess | undefined;
+    const made = await begin(from, to);
+    try {
+      child = spawn(process.execPath, ["-e", program, `${made.root}/log`], { stdio: ["ignore", "pipe", "inherit"] });
+      await once(child.stdout!, "data");
+      const done = await land(made.options, { files: unsynced, patience: 0 });
+      expect(told(done)).toEqual(["log: in use"]);
+      expect(done.conflicts[0]!.text).toContain(`(process ${child.pid})`);
+    } finally {
+      child?.kill("SIGKILL");
+    }
   });
 
   test("a write after the last look that no list of open files showed is seen before the file goes", async () => {

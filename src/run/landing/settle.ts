@@ -33,6 +33,8 @@ export interface Rest {
  */
 export async function settle(work: Work, again = false): Promise<Rest> {
   const rest: Rest = { drop: new Map(), stay: new Set() };
+  // What stayed may be free to go now.
+  if (again) for (const outcome of work.outcomes) if (outcome?.at === "conflict") outcome.stays = [];
   for (const kind of ["o", "b"] as const) {
     const slots = slotsOf(work, kind);
     const open = await openSlots(

@@ -93,6 +93,7 @@ function exchangeBack(work: Work, index: number, place: Place): boolean {
   const { files, stage, ours } = work;
   const old = slot("o", index);
   try {
+    if (files.lstat(place.dir, place.name)?.ino !== ours[index]) return false;
     files.exchange!(stage, old, place.dir, place.name);
     if (files.lstat(stage, old)?.ino === ours[index]) {
       files.rename(stage, old, stage, slot("b", index));

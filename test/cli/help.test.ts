@@ -1,0 +1,127 @@
+/** What the command says about itself, and about words that it does not understand. */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { newUser, type User } from "../support/user.ts";
+
+let user: User;
+beforeAll(async () => {
+  user = await newUser();
+});
+afterAll(() => user.end());
+
+const verbsOf = (help: string): string[] => [...help.matchAll(/^ {2}([a-z]+) {2,}\S/gm)].map(([, name]) => name!);
+
+test("--help and help list the verbs; without a verb they are listed too, and the exit code is that of bad usage", async () => {
+  const { out } = await user.does(["--help"]);
+  expect(verbsOf(out)).toEqual(
+    expect.arrayContaining(["init", "run", "resume", "status", "log", "revert", "fork", "merge", "undo", "fsck", "gc"]),
+  );
+  expect((await user.does(["help"])).out).toBe(out);
+  expect((await user.does(["-h"])).out).toBe(out);
+  expect((await user.does([], 2)).out).toBe(out);
+});
+
+test("--version is that of the package", async () => {
+  const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+  expect((await user.does(["--version"])).out).toBe(`${version}\n`);
+});
+
+test("every verb has a help that names its options, fits a terminal, and needs no store", async () => {
+  const verbs = verbsOf((await user.does(["--help"])).out);
+  const helps = await Promise.all(verbs.map((verb) => user.does([verb, "--help"])));
+  for (const [i, { out, err }] of helps.entries()) {
+    const verb = verbs[i]!;
+    expect(err).toBe("");
+    expect(out).toMatch(new RegExp(`^shepherd ${verb}: .+\\n\\n {2}shepherd ${verb}`));
+    expect(out).toContain("--json");
+    for (const line of out.split("\n"))
+      expect(line.length, line).toBeLessThanOrEqual(line.startsWith("  shepherd") ? 100 : 80);
+  }
+  expect((await user.does(["help", "log"])).out).toBe(helps[verbs.indexOf("log")]!.out);
+  expect((await user.shepherd(["fsck"])).err).toContain("There is no store");
+});
+
+test("what is not understood is one sentence on standard error, and exit code 2", async () => {
+  const wrong: string[][] = [
+    ["frobnicate"],
+    ["log", "--frobnicate"],
+    ["status", "more"],
+    ["init", "more"],
+    ["doctor", "more"],
+    ["gc", "more"],
+    ["fsck", "more"],
+    ["du", "more"],
+    ["log", "a", "b"],
+    ["merge", "a", "b"],
+    ["sync", "a", "b"],
+    ["undo", "1", "2"],
+    ["log", "--number", "many"],
+    ["run"],
+    ["run", "do it"],
+    ["run", "two", "tasks", "--model", "script:x"],
+    ["run", "--"],
+    ["run", "--model", "gpt", "do it"],
+    ["run", "--model", "script:nowhere.jsonl", "do it"],
+    ["run", "--count", "0", "--", "true"],
+    ["run", "--land", "sometimes", "--", "true"],
+    ["run", "--scope", "Not A Name", "--", "true"],
+    ["run", "--read-only", "nowhere", "--", "true"],
+    ["run", "--read-only", "..", "--", "true"],
+    ["run", "--write", "/nowhere", "--", "true"],
+    ["run", "--from", "3", "--model", "script:x", "do it"],
+    ["merge", "--take", "mine"],
+    ["resume", "--open", "maybe"],
+    ["show"],
+    ["cat", "3"],
+    ["checkout", "3"],
+    ["fork"],
+    ["revert"],
+    ["exec"],
+    ["forget"],
+    ["forget", "--containing", "ab"],
+    ["show", "no-such-run@3"],
+    ["log", "no-such-run"],
+    ["diff", "no-such-run"],
+    ["undo"],
+    ["undo", "7"],
+  ];
+  const told = await Promise.all(wrong.map((args) => user.shepherd(args)));
+  for (const [i, { code, out, err }] of told.entries()) {
+    const typed = wrong[i]!.join(" ");
+    expect(code, typed).toBe(2);
+    expect(out, typed).toBe("");
+    expect(err, typed).toMatch(/^shepherd: [^\n]+\n$/);
+    expect(err, typed).not.toMatch(/ {4}at |\[object|undefined|null/);
+  }
+});
+
+test("with --json an error is an object too", async () => {
+  const { out, err } = await user.does(["log", "no-such-run", "--json"], 2);
+  expect(JSON.parse(out)).toEqual({ error: expect.stringContaining("no-such-run"), code: 2 });
+  expect(err).toMatch(/^shepherd: /);
+});
+
+test("verbs without a run to mean say so", async () => {
+  const verbs = [
+    ["log"],
+    ["diff"],
+    ["replay"],
+    ["merge"],
+    ["sync"],
+    ["discard"],
+    ["resume"],
+    ["shell"],
+    ["revert", "1"],
+  ];
+  for (const { code, err } of await Promise.all(
+    [...verbs, ["exec", "--", "true"]].map((args) => user.shepherd(args)),
+  )) {
+    expect(code).toBe(2);
+    expect(err).toBe(`shepherd: No run was started from ${user.project}: \`shepherd run\` starts one.\n`);
+  }
+  expect((await user.does(["status"])).out).toContain(`No runs from ${user.project}`);
+});
+
+test("what was not understood made nothing: no run, no step", async () => {
+  expect((await user.does(["status", "--all", "--json"])).out).toBe("");
+});

@@ -1,0 +1,159 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bash, newUser, type Typed, type User } from "../support/user.ts";
+import { ROOT } from "./reader.ts";
+import { type Kind, misfits, sectionsOf } from "./reference.ts";
+
+const markdown = readFileSync(join(ROOT, "docs/cli.md"), "utf8");
+const sections = sectionsOf(markdown);
+
+let user: User;
+let verbs: string[] = [];
+beforeAll(async () => {
+  user = await newUser({ "a.txt": "one\n", "dir/b.txt": "two\n" });
+  const help = (await user.does(["--help"])).out;
+  verbs = [...help.matchAll(/^ {2}([a-z]+) {2,}\S/gm)].map(([, verb]) => verb!);
+});
+afterAll(() => user?.end());
+
+describe("docs/cli.md and --help", () => {
+  test("tell of the same verbs", () => {
+    expect(verbs.length).toBeGreaterThan(20);
+    expect([...sections.values()].filter(({ usage }) => usage.startsWith("shepherd ")).map(({ verb }) => verb).sort()).toEqual([...verbs].sort());
+  });
+
+  test("tell of the same usage and the same options of each verb", async () => {
+    for (const verb of verbs) {
+      const help = (await user.does([verb, "--help"])).out;
+      const options = [...help.matchAll(/^ +(?:(-\w), )?(--[a-z-]+(?: [A-Z]+)?)(?= |$)/gm)];
+      const listed = options.flatMap(([, short, long]) => (short ? [short, long!] : [long!]));
+      // Each verb takes these, so they stand at the head of the page.
+      const own = listed.filter((option) => !["-h", "--help", "--json"].includes(option));
+      const section = sections.get(verb)!;
+      expect([verb, ...[...section.options].sort()]).toEqual([verb, ...own.sort()]);
+      expect(section.usage).toBe(/^ {2}(shepherd .*)$/m.exec(help)![1]);
+      for (const option of listed.filter((each) => each.startsWith("--"))) expect(markdown).toContain(`\`${option}\``);
+    }
+  });
+
+  test("tell of the same exit codes", async () => {
+    const help = (await user.does(["--help"])).out.replace(/\s+/g, " ").split("Exit codes: ")[1]!;
+    const codes = [...help.matchAll(/(\d) ([a-z ]+?)(?=[,.])/g)].map(([, code, means]) => [code, means]);
+    expect(codes.length).toBe(5);
+    for (const [code, means] of codes) expect(markdown).toContain(`| ${code} | ${means}`);
+  });
+});
+
+describe("objects of --json", () => {
+  const printed = new Map<string, object[]>();
+  /** Types a verb with --json, and keeps what it printed. */
+  const tell = async (code: number, verb: string, words: string[] = [], typed: Typed = {}): Promise<void> => {
+    const at = words.indexOf("--");
+    const all = at < 0 ? [verb, ...words, "--json"] : [verb, ...words.slice(0, at), "--json", ...words.slice(at)];
+    const objects = (await user.does(all, code, typed)).objects();
+    printed.set(verb, [...(printed.get(verb) ?? []), ...objects]);
+  };
+
+  beforeAll(async () => {
+    const work = user.script([
+      { say: "I write.", call: [bash("printf 'three\\n' >> a.txt"), { tool: "read", input: { path: "a.txt" } }] },
+      { say: "Written." },
+      { say: "As I said." },
+    ]);
+    user.write({ "pipe.txt": "x" });
+    await tell(0, "doctor");
+    await tell(0, "init");
+    await tell(0, "run", ["--scope", "w", "--model", work, "write a line"]);
+    await tell(1, "run", ["--scope", "c", "--", "false"]);
+    await tell(1, "run", ["--scope", "e", "--model", user.script([], "empty"), "do nothing"]);
+    await tell(0, "run", ["--land", "auto", "--scope", "l", "--", "sh", "-c", "echo l > l.txt"]);
+    await tell(0, "resume", ["w", "--model", work, "say it again"]);
+    await tell(1, "shell", ["w"], { input: "cd dir\nfalse\n" });
+    await tell(0, "exec", ["w", "--", "rm", "dir/b.txt"]);
+    await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
+    await tell(0, "log", ["w"]);
+    for (const n of ["0", "1", "2", "4", "6"]) await tell(0, "show", ["w", n]);
+    await tell(0, "diff", ["w"]);
+    await tell(0, "cat", ["w", "2", "a.txt"]);
+    await tell(0, "cat", ["w", "2", "dir"]);
+    await tell(0, "checkout", ["w", "2", join(user.directory, "at-2")]);
+    await tell(0, "replay", ["w"]);
+    await tell(0, "fork", ["w", "2", "--dry-run"]);
+    await tell(0, "fork", ["w", "2", "-k", "2"]);
+    await tell(0, "revert", ["w", "2", "--dry-run"]);
+    await tell(0, "revert", ["w", "2"]);
+    await tell(0, "exec", ["w.1", "--", "sh", "-c", "echo 1 > new; mkdir .husky; echo 1 > .husky/pre-commit"]);
+    await tell(0, "exec", ["w.2", "--", "sh", "-c", "echo 2 > new"]);
+    await tell(0, "merge", ["w.1", "--into", "w"]);
+    await tell(3, "merge", ["w.2", "--into", "w"]);
+    await tell(0, "merge", ["w.2", "--dry-run"]);
+    await tell(3, "merge", ["w"]);
+    user.write({ new: "3\n" });
+    await tell(3, "merge", ["w.2"]);
+    await tell(3, "sync", ["w.2"]);
+    await tell(0, "sync", ["c", "--dry-run"]);
+    await tell(0, "sync", ["c"]);
+    await tell(0, "undo", ["--dry-run"]);
+    await tell(0, "undo");
+    await tell(3, "undo");
+    await tell(0, "undo", ["--list"]);
+    await tell(0, "discard", ["c", "--dry-run"]);
+    await tell(0, "discard", ["c"]);
+    await tell(0, "status", ["--all"]);
+    await tell(0, "gc", ["--dry-run"]);
+    await tell(0, "du");
+    await tell(0, "forget", ["--containing", "three", "--dry-run"]);
+    await tell(0, "forget", ["--containing", "three", "--yes"]);
+    await tell(3, "checkout", ["w.1", "2", join(user.directory, "without"), "--partial"]);
+    await tell(0, "fsck", ["--full"]);
+    const torn = join(user.store, "objects", "stray");
+    writeFileSync(torn, "no record");
+    await tell(0, "fsck");
+    for (const verb of verbs) await tell(2, verb, ["--no-such-option"]);
+  }, 120_000);
+
+  /** Fields that nothing of what was typed can have, and why. */
+  const UNSEEN = new Map([
+    ["outside[].n", "no tool has an effect outside yet"],
+    ["outside[].tier", "no tool has an effect outside yet"],
+    ["outside[].compensated", "no tool has an effect outside yet"],
+    ["skipped[].path", "all of this directory can be kept"],
+    ["skipped[].why", "all of this directory can be kept"],
+    ["log", "nothing is damaged"],
+    ["seq", "nothing is damaged"],
+    ["id", "nothing is damaged"],
+    ["file", "nothing is damaged"],
+    ["offset", "nothing is damaged"],
+    ["repair", "nothing is damaged"],
+    ["fix", "nothing is damaged"],
+    ["fix.file", "nothing is damaged"],
+    ["fix.offset", "nothing is damaged"],
+    ["fix.byte", "nothing is damaged"],
+  ]);
+
+  test("are the documented ones, field by field and type by type, and all documented ones are printed", () => {
+    const error = sections.get("JSON")!.kinds[0]!;
+    const row = sections.get("Rows")!.kinds[0]!;
+    const wrong: string[] = [];
+    for (const verb of verbs) {
+      const section = sections.get(verb)!;
+      const kinds = [...section.kinds, ...(/^(?:A|Objects:) \[rows?\]\(#rows\)/m.test(section.text) ? [row] : []), error];
+      const seen = new Map<Kind, Set<string>>(kinds.map((kind) => [kind, new Set()]));
+      for (const object of printed.get(verb) ?? []) {
+        const fits = kinds.find((kind) => misfits(object, kind).length === 0);
+        if (fits) misfits(object, fits, seen.get(fits));
+        else {
+          const nearest = kinds.map((kind) => misfits(object, kind)).sort((a, b) => a.length - b.length)[0]!;
+          wrong.push(`${verb}: ${JSON.stringify(object)} is no documented object: ${nearest.join("; ")}`);
+        }
+      }
+      for (const [kind, paths] of seen)
+        for (const { path, types } of kind.fields) {
+          const nowhere = types.includes("facts") || (UNSEEN.has(path) && (types.includes("absent") || /[.[]/.test(path)));
+          if (!paths.has(path) && !nowhere) wrong.push(`${verb}: no object has ${path} (docs/cli.md:${kind.line})`);
+        }
+    }
+    expect(wrong.join("\n")).toBe("");
+  });
+});
