@@ -1,5 +1,5 @@
 /** Which frames of a log count, and by what hash each names the one before it. */
-import { decodeJson, encodeJson, isHash, sha256 } from "./bytes.ts";
+import { canonical, decodeJson, encodeJson, isHash, sha256 } from "./bytes.ts";
 import type { Disk } from "./disk.ts";
 import { checkFrame, checkState, type Frame, isCarry } from "./frame.ts";
 import { type Hash, type Json, type LogHeader, MAX_OBJECT } from "./ports.ts";
@@ -36,8 +36,8 @@ const hashes = new WeakMap<Frame, Hash>();
 
 /** A frame as it will be read again, which nobody else can change any more. Throws on what cannot be written. */
 export function makeFrame(draft: unknown): Frame {
-  const bytes = encodeJson(draft);
-  return writable(JSON.parse(bytes.toString()) as Json, bytes);
+  const text = canonical(draft);
+  return writable(JSON.parse(text) as Json, Buffer.from(text));
 }
 
 /** Canonical bytes of a frame, which does not change once it is made. Throws on what could not be read again. */

@@ -135,7 +135,9 @@ export function unpack(payload: Buffer, id: Hash): Uint8Array | "forgotten" | nu
   if (codec & MASKED) bytes = exclusiveOr(bytes.subarray(4), bytes.subarray(0, 4));
   if ((codec & ~MASKED) === DEFLATED) {
     try {
-      bytes = inflateRawSync(bytes, { maxOutputLength: MAX_OBJECT });
+      // In one piece mostly.
+      const chunkSize = Math.min(MAX_OBJECT, 1024 + 4 * bytes.length);
+      bytes = inflateRawSync(bytes, { maxOutputLength: MAX_OBJECT, chunkSize });
     } catch {
       return null;
     }

@@ -44,7 +44,11 @@ export interface Logs {
   /** Creates a log; its header is chained into the first frame. Refuses an id that exists. */
   create(header: LogHeader): Promise<void>;
   header(log: string): Promise<LogHeader | null>;
-  /** Appends frames whose first has sequence number `from` under `epoch`. False if another writer got there first: read, and append anew. */
+  /**
+   * Appends frames whose first has sequence number `from` under `epoch`. Written at return. False if another writer got there first: read,
+   * and append anew. Throws, and writes nothing, if they do not follow on each other and on the end of the log, if one is larger than
+   * `MAX_OBJECT` in canonical form, or if one could not be read again.
+   */
   append(log: string, from: number, epoch: number, frames: readonly Frame[]): Promise<boolean>;
   /** The frames that count, from sequence number `from` on. */
   read(log: string, from?: number): AsyncIterable<Frame>;

@@ -34,17 +34,15 @@ export interface Registration {
 }
 
 export interface Writers {
-  /** Must come before the first `put` or `has` whose result a frame will name. */
+  /** Must come before the first operation. From then on, also an idle writer notices what is condemned, every second or so. */
   register(): Promise<void>;
   /**
-   * Runs `work` as one operation: from its first `put` or `has` to the frame or ref that names the result. Any number may run at once. They must
-   * not wait for the collector.
+   * Runs `work` as one operation: from its first `put` or `has` to the frame or ref that names the result. Whatever names objects must be in
+   * one. Any number may run at once; none may wait for a collection.
    */
   during<T>(work: () => Promise<T>): Promise<T>;
-  /** To be called between operations only: notices the present generation and acknowledges it if no `during` stands in the way. */
+  /** Notices the present generation, and acknowledges it if no operation stands in the way. Done at each operation, and while idle. */
   safepoint(): Promise<void>;
-  /** Calls `safepoint` at intervals (ms), for who does everything inside `during`. Gives a function that ends it. */
-  keepUp(every?: number): () => void;
   /** Whether the log is about to be removed: nothing may be made to name it. */
   denies(log: string): boolean;
   /**
@@ -97,13 +95,25 @@ export const storeGeneration = (place: Place): string => String(readGcState(plac
 /** A generation like no other. */
 const unknown = (): string => `unknown ${randomBytes(9).toString("base64url")}`;
 
-/** @param me for tests: the process that writes. */
-export function openWriters(store: Place & Pick<EmbeddedStore, "objects">, me: () => Owner = thisOwner): Writers {
+/** How often an idle writer looks, in ms. */
+const LOOK = 1000;
+
+export interface WriterOptions {
+  /** For tests: the process that writes; how often it looks while it is idle, in ms. */
+  me?: () => Owner;
+  look?: number;
+}
+
+export function openWriters(
+  store: Place & Pick<EmbeddedStore, "objects">,
+  { me = thisOwner, look = LOOK }: WriterOptions = {},
+): Writers {
   const { disk, directory, objects } = store;
   const file = `${directory}/writers/${process.pid}.${randomBytes(6).toString("hex")}.writer`;
   // The generation noticed when each operation now running began.
   const running = new Map<symbol, number>();
   let registered = false;
+  let timer: NodeJS.Timeout | undefined;
   let noticed = -1;
   let epoch = unknown();
   let acknowledged = -1;
@@ -156,6 +166,7 @@ export function openWriters(store: Place & Pick<EmbeddedStore, "objects">, me: (
       noticed = -1;
       acknowledged = -1;
       await safepoint();
+      timer = setInterval(() => void safepoint().catch(() => {}), look).unref();
     },
     during: async (work) => {
       if (!registered) throw new Error("A writer must register before it begins an operation.");
@@ -170,15 +181,12 @@ export function openWriters(store: Place & Pick<EmbeddedStore, "objects">, me: (
       }
     },
     safepoint,
-    keepUp: (every = 1000) => {
-      const timer = setInterval(() => void safepoint().catch(() => {}), every).unref();
-      return () => clearInterval(timer);
-    },
     denies: (log) => logs.has(log),
     generation: () => epoch,
     unregister: async () => {
       if (!registered) return;
       registered = false;
+      clearInterval(timer);
       await writing.catch(() => {});
       disk.remove(file);
     },

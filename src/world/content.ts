@@ -69,6 +69,9 @@ export type Taken = {
 } & ({ bytes: Buffer } | { type: "f" | "F"; id: Hash });
 
 const ATTEMPTS = 4;
+/** So many for what takes long to read. */
+const FEW = 2;
+const LONG = 64 << 20;
 
 /**
  * Reads an entry of `dir` that was a regular file when looked at. A small file's bytes are returned for the caller to put, a large one's
@@ -104,7 +107,7 @@ export async function takeFile(
         after.size === stat.size &&
         after.mtimeNs === stat.mtimeNs &&
         after.ctimeNs === stat.ctimeNs;
-      if (steady || attempt === ATTEMPTS) return { stat, steady, ...content };
+      if (steady || attempt >= (size > LONG ? FEW : ATTEMPTS)) return { stat, steady, ...content };
     } finally {
       fs.closeSync(fd);
     }

@@ -1,11 +1,13 @@
 /**
  * Directories held open, so that what is done below them cannot be led elsewhere: on Linux the entry of an open directory is named by
- * `/proc/self/fd/N/name`, which stays in that directory whatever becomes of its path, and reaches beyond the longest path too.
+ * `/proc/self/fd/N/name`, which stays in that directory whatever becomes of its path, and reaches beyond the longest path too. Elsewhere
+ * there is only the path: the last name is never followed, but who exchanges a directory for a link at the right moment is.
  *
  * Names and paths in here are *byte strings*: one character (U+0000 to U+00FF) for each byte, as Node's "latin1" has it. They hold any
  * name, compare and sort as the bytes do, and are their own UTF-8 as long as they are ASCII.
  */
 import * as fs from "node:fs";
+import { quotePath } from "./paths.ts";
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
 /** The same number on every architecture that Node is built for. */
@@ -28,8 +30,17 @@ export const arg = (path: string): string | Buffer => (/[^\0-\x7f]/.test(path) ?
 export const bytesOf = (path: string | Buffer): string =>
   (typeof path === "string" ? Buffer.from(path) : path).toString("latin1");
 
-/** Opens a directory by its path, through links; `path` is absolute. Throws what `open` throws. */
-export const openRoot = (path: string): Dir => dir(fs.openSync(arg(path), O_RDONLY | O_DIRECTORY), path);
+/** Opens a directory by its path, through links; `path` is absolute. Throws a sentence with the `code` of the system. */
+export function openRoot(path: string): Dir {
+  try {
+    return dir(fs.openSync(arg(path), O_RDONLY | O_DIRECTORY), path);
+  } catch (error) {
+    const told = quotePath(Buffer.from(path, "latin1"));
+    throw Object.assign(new Error(`The directory ${told} cannot be opened: ${codeOf(error)}.`, { cause: error }), {
+      code: codeOf(error),
+    });
+  }
+}
 
 /** Opens an entry as a directory. Throws ENOTDIR or ELOOP if it is none (any more), also where it is a link to one. */
 export function openDir(parent: Dir, name: string): Dir {

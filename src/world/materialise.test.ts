@@ -358,6 +358,27 @@ describe("materialise", () => {
     });
   });
 
+  it.skipIf(!isRoot)("tells where the system does not take a mode, and does not claim it", async () => {
+    await inTemporary(async (dir) => {
+      const objects = memoryObjects();
+      fs.mkdirSync(`${dir}/state`);
+      put(`${dir}/state`, "f", "f", 0o2755);
+      fs.chmodSync(`${dir}/state`, 0o755);
+      const state = await capture(`${dir}/state`, objects);
+      fs.mkdirSync(`${dir}/work`);
+      const cache = emptyCache();
+      await as(65534, dir, async () => {
+        process.seteuid!(0);
+        fs.chownSync(`${dir}/work`, 65534, 54321);
+        fs.chmodSync(`${dir}/work`, 0o2755);
+        process.seteuid!(65534);
+        const report = await materialise(`${dir}/work`, state, objects, { cache, generation: "one" });
+        expect(text(report.kept)).toEqual(["f: mode"]);
+        expect((await capture(`${dir}/work`, objects, { cache, generation: "one" })).tree).not.toBe(state.tree);
+      });
+    });
+  });
+
   it("leaves alone what is excluded", async () => {
     await inTemporary(async (dir) => {
       const objects = memoryObjects();

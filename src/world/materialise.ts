@@ -25,6 +25,7 @@ import {
   setRow,
   settleRows,
 } from "./statcache.ts";
+import type { EntryType } from "./tree.ts";
 
 /** A captured state, as `capture` gives it. */
 export interface FileState {
@@ -176,13 +177,17 @@ async function makeDir(make: Make, here: Here, want: Want): Promise<DirRecord> {
     rows[index] = row;
     if (row && !cache.dirs.get(inside(here.key, target.name))?.ids) complete = false;
   }
-  if (rows.includes(null)) complete = false;
+  for (const [index, row] of rows.entries()) {
+    const { name, type, mode } = targets[index]!;
+    if (!row || !hasMode(make, inside(here.key, name), type, row.mode, mode)) complete = false;
+  }
   const { mode, ns } = plan;
   const stat = await located(() => dress(here.dir.fd, { mode, ns }), here.key);
+  if (!hasMode(make, here.key, "f", Number(stat.mode), mode)) complete = false;
   return note(make, here, before, {
     names: targets.flatMap(({ name }, i) => (rows[i] ? [name] : [])).join("\0"),
     rows: rowsOf(rows),
-    mode,
+    mode: Number(stat.mode) & 0o7777,
     diskNs: stat.mtimeNs,
     ns: ns ?? stat.mtimeNs,
     ids: complete ? idsOf(want, here.inGit) : null,
@@ -365,6 +370,13 @@ function rowsOf(rows: readonly (Row | null)[]): Buffer {
   const table = Buffer.alloc(there.length * ROW);
   for (const [at, row] of there.entries()) setRow(table, at, row);
   return table;
+}
+
+/** Whether an entry has got its mode; told if it has not. */
+function hasMode(make: Make, path: string, type: EntryType, actual: number, wanted: number): boolean {
+  if (type === "l" || type === "d" || (actual & 0o7777) === wanted) return true;
+  make.kept(path, "mode");
+  return false;
 }
 
 /** Whether a target's place is not ours; told once. */

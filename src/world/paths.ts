@@ -48,7 +48,7 @@ export function unquotePath(text: string): Buffer {
   const parts: Buffer[] = [];
   let at = 1;
   while (text[at] !== '"') {
-    if (at >= text.length) throw new Error(`The path ${text} lacks its closing quote.`);
+    if (at >= text.length) throw new Error(`The path ${JSON.stringify(text)} lacks its closing quote.`);
     if (text[at] !== "\\") {
       const char = String.fromCodePoint(text.codePointAt(at)!);
       parts.push(Buffer.from(char));
@@ -57,11 +57,11 @@ export function unquotePath(text: string): Buffer {
     }
     const octal = /^[0-3][0-7]{2}/.exec(text.slice(at + 1, at + 4));
     const byte = octal ? Number.parseInt(octal[0], 8) : BYTES[text[at + 1] ?? ""];
-    if (byte === undefined) throw new Error(`The path ${text} has an unknown escape.`);
+    if (byte === undefined) throw new Error(`The path ${JSON.stringify(text)} has an unknown escape.`);
     parts.push(Buffer.from([byte]));
     at += octal ? 4 : 2;
   }
-  if (at !== text.length - 1) throw new Error(`The path ${text} goes on after its closing quote.`);
+  if (at !== text.length - 1) throw new Error(`The path ${JSON.stringify(text)} goes on after its closing quote.`);
   return Buffer.concat(parts);
 }
 

@@ -43,8 +43,13 @@ export function portableDriver({ store, objects, generation = () => undefined }:
       const cache = loadCache(stat);
       let unsaved = { files: 0, bytes: 0 };
       const save = (): void => {
-        if (unsaved.files > 0) saveCache(stat, cache);
+        if (unsaved.files === 0) return;
         unsaved = { files: 0, bytes: 0 };
+        try {
+          saveCache(stat, cache);
+        } catch {
+          // A full disk, say: without the cache everything is read again, and nothing is wrong.
+        }
       };
       const did = <T extends Capture | Materialised>(result: T): T => {
         unsaved.files += result.stats.read;

@@ -5,8 +5,11 @@ import { arg, changeMode, closeDir, type Dir, denied, namesIn, openDir, openRoot
 import { type LeftOut, type LeftOuts, leftOuts } from "./left-out.ts";
 import { type Pace, pace } from "./pace.ts";
 
-/** Why something was left where it is. `vcs`: a `.git` that the state says nothing of. */
-export type Keep = LeftOut | "vcs" | "unreadable" | "too large";
+/**
+ * Why something is left as it is. `vcs`: a `.git` that the state says nothing of. `mode`: the system did not take the mode that the state
+ * has (a group's bit from somebody who is not in the group; a file system without modes).
+ */
+export type Keep = LeftOut | "vcs" | "unreadable" | "too large" | "mode";
 
 export interface Remover extends Pace {
   device: bigint;

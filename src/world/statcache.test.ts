@@ -1,4 +1,5 @@
 import * as fs from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
@@ -51,6 +52,14 @@ describe("the racy rule", () => {
         expect(fs.statSync(`${path}/f`).ctimeMs).toBeGreaterThan(limit);
         expect(fs.readdirSync(path)).toEqual(["f"]);
       }
+      // Nobody who watches the directory is told.
+      const events: string[] = [];
+      const watcher = fs.watch(path, (event, name) => events.push(`${event} ${name}`));
+      await sleep(20);
+      for (let i = 0; i < 20; i++) now();
+      await sleep(20);
+      watcher.close();
+      expect(events).toEqual([]);
       await settle();
       expect(now()).toBeGreaterThan(fs.statSync(`${path}/f`).ctimeMs);
       closeDir(dir);

@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { newUser, type User } from "../support/user.ts";
+import { newUser, type User, until } from "../support/user.ts";
 
 const users: User[] = [];
 afterEach(() => {
@@ -187,19 +187,23 @@ test("--land auto lands at the end, never does not; what waits for --yes waits h
   await run("never", "echo two > two.txt");
   await user.does(["run", "--", "sh", "-c", "echo three > three.txt"]);
   expect(Object.keys(user.files())).toEqual(["a.txt", "one.txt"]);
-  const clash = user.start([
-    "run",
-    "--land",
-    "auto",
-    "--scope",
-    "clash",
-    "--",
-    "sh",
-    "-c",
-    "echo go; read x < fifo; echo run > a.txt",
-  ]);
-  clash.process.kill("SIGKILL");
-  await clash.ended;
   await user.does(["undo"]);
   expect(Object.keys(user.files())).toEqual(["a.txt"]);
+});
+
+test("--land auto keeps what the user wrote while the run worked, and ends with a conflict", async () => {
+  const user = await newUser();
+  users.push(user);
+  const waits = "until [ -e go ]; do sleep 0.02; done; rm go; echo run > a.txt; echo b > b.txt";
+  const run = user.start(["run", "--land", "auto", "--scope", "fix", "--", "sh", "-c", waits]);
+  const work = join(user.store, "cache/work");
+  await until(
+    () => fs.existsSync(work) && fs.readdirSync(work).some((log) => fs.existsSync(join(work, log, "ws/a.txt"))),
+  );
+  user.write({ "a.txt": "mine\n" });
+  for (const log of fs.readdirSync(work)) fs.writeFileSync(join(work, log, "ws/go"), "");
+  const { code, out } = await run.ended;
+  expect(code).toBe(3);
+  expect(out).toContain("you changed the same places");
+  expect(user.files()).toEqual({ "a.txt": "mine\n" });
 });
