@@ -215,7 +215,7 @@ async function measure(
   for (let log = 0; log < roots.length; log++) {
     const usage = logs[log]!;
     await walk(log, (object) => {
-      usage.objects++;
+      if (sizes[object]! > 0) usage.objects++;
       if (many[object]) usage.shared += sizes[object]!;
       else usage.own += sizes[object]!;
     });

@@ -160,6 +160,7 @@ test("a writer in the middle of an operation is waited for; then the collection 
   expect(report.removed).toEqual([]);
   expect(readGcState(store)).toMatchObject({ packs: [], logs: [] });
   // It can go on with what it found.
+  await writers.safepoint();
   expect(await other.objects.has([sha256("garbage")])).toEqual([true]);
   expect((await collect()).stopped).toBe(null);
   await writers.unregister();

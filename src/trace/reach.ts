@@ -2,7 +2,7 @@
  * What can be reached over links. Of which kind an object is, is told by the place that names it and by nothing else: the same bytes
  * can be somebody's file here and a tree there, and are followed as what they are named.
  */
-import { decodeJson, linksIn, parseLink } from "./bytes.ts";
+import { decodeJson, linksIn } from "./bytes.ts";
 import type { PackedObjects } from "./objects.ts";
 import type { Pack, Place } from "./pack.ts";
 import type { Hash, Link, LinkKind } from "./ports.ts";
@@ -63,7 +63,7 @@ export function startReach(shelf: Shelf, followers: Followers, options: ReachOpt
       const stack: Link[] = [];
       const take = (link: Link, from: Link | null): void => {
         if (from && onEdge) onEdge(from, link);
-        const { kind, id } = parseLink(link)!;
+        const { kind, id } = split(link);
         if (seen.has(kind, id)) return;
         if (!shelf.holds(id, kind)) {
           onTrouble?.({ link, what: "missing", from, why: "" });
@@ -77,7 +77,7 @@ export function startReach(shelf: Shelf, followers: Followers, options: ReachOpt
         take(link, null);
         for (let at = stack.pop(); at; at = stack.pop()) {
           await rest();
-          const { kind, id } = parseLink(at)!;
+          const { kind, id } = split(at);
           const bytes = shelf.read(id, kind);
           if (typeof bytes === "string") {
             onTrouble?.({ link: at, what: bytes, from: null, why: "" });
@@ -92,6 +92,12 @@ export function startReach(shelf: Shelf, followers: Followers, options: ReachOpt
       }
     },
   };
+}
+
+/** The parts of what is known to be a link. */
+function split(of: Link): { kind: LinkKind; id: Hash } {
+  const at = of.indexOf(":");
+  return { kind: of.slice(0, at) as LinkKind, id: of.slice(at + 1) };
 }
 
 /** Whether everything is there that can be reached from `links`: none missing, damaged or forgotten. */

@@ -1,8 +1,11 @@
 import { expect, test } from "vitest";
 import { type SimDisk, simDisk } from "../../test/support/simdisk.ts";
 import { encodeJson, link, sha256 } from "./bytes.ts";
-import type { Link, LogHeader } from "./ports.ts";
+import { leasesOver } from "./leases.ts";
+import type { Leases, Link, LogHeader } from "./ports.ts";
 import { encodeRecord, scan } from "./record.ts";
+import { openRecovery } from "./recover.ts";
+import { openRefs } from "./refs.ts";
 import { type EmbeddedStore, newLogId, openStore } from "./store.ts";
 import { tombstone } from "./tombstone.ts";
 import { openWriter } from "./writer.ts";
@@ -101,6 +104,25 @@ test("who waits for another to put a log in order does not do it again", async (
   await writer.note(null, { note: "of nothing", of: link("blob", sha256("nothing")) });
   await waiting;
   expect(await count(await openIn(disk, "second"))).toBe(4);
+});
+
+test("it is not done again by who was about to begin when another was done", async () => {
+  const disk = simDisk();
+  const { objects } = await fourNotes(disk, blobOf);
+  const me = () => ({ boot: "second", pid: 0, start: "1", ns: "ns" });
+  const refs = await openRefs(disk, "/store", "leases", false);
+  const leases = leasesOver(refs, me, () => false);
+  const quicker: Leases = {
+    ...leases,
+    acquire: async (key) => {
+      const writer = await openWriter(await openIn(disk, "second"), LOG, 2);
+      await writer.note(null, { note: "of nothing", of: link("blob", sha256("nothing")) });
+      return leases.acquire(key);
+    },
+  };
+  const recovery = openRecovery({ disk, directory: "/store/logs", objects, refs, leases: quicker, me });
+  expect(await recovery.recover(LOG)).toBeNull();
+  expect(await count(await openIn(disk, "second"))).toBe(5);
 });
 
 test("objects in objects count, as far as somebody says what they name", async () => {

@@ -7,6 +7,7 @@
  * name, compare and sort as the bytes do, and are their own UTF-8 as long as they are ASCII.
  */
 import * as fs from "node:fs";
+import { resolve } from "node:path";
 import { quotePath } from "./paths.ts";
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
@@ -29,6 +30,9 @@ export const arg = (path: string): string | Buffer => (/[^\0-\x7f]/.test(path) ?
 /** The byte string of a path as Node has it. */
 export const bytesOf = (path: string | Buffer): string =>
   (typeof path === "string" ? Buffer.from(path) : path).toString("latin1");
+
+/** The byte string of a path, absolute. */
+export const absolute = (path: string | Buffer): string => bytesOf(typeof path === "string" ? resolve(path) : path);
 
 /** Opens a directory by its path, through links; `path` is absolute. Throws a sentence with the `code` of the system. */
 export function openRoot(path: string): Dir {

@@ -1,31 +1,30 @@
 /** Makes a directory equal to a captured state, touching only what differs. */
 import * as fs from "node:fs";
 import type { Hash, Objects } from "../trace/ports.ts";
-import { absolute } from "./capture.ts";
 import { horizon, settled } from "./clock.ts";
-import { arg, changeMode, closeDir, type Dir, denied, gone, namesIn, openDir, openRoot } from "./dirs.ts";
+import { absolute, arg, changeMode, closeDir, type Dir, denied, gone, namesIn, openDir, openRoot } from "./dirs.ts";
 import { type Here, type Job, keep, type Make, rowOf, write } from "./fill.ts";
+import { idsOf, isWanted, note, rowsOf, wantBelow } from "./known.ts";
 import { leftOuts } from "./left-out.ts";
 import { Missing } from "./missing.ts";
 import { type PaceOptions, pace, type Stats } from "./pace.ts";
+import { inside } from "./paths.ts";
 import { dress } from "./place.ts";
 import { located, type Plan, pathOfEntry, readPlan, show, type Target, type Want } from "./plan.ts";
-import { below, inside, type Keep, makeWritable, remove } from "./remove.ts";
+import { below, type Keep, makeWritable, remove } from "./remove.ts";
 import {
   type DirRecord,
   emptyCache,
   type Ids,
   isHit,
   placesIn,
-  ROW,
   type Row,
   type StatCache,
-  sameIds,
   serialAt,
   setRow,
   settleRows,
 } from "./statcache.ts";
-import type { EntryType } from "./tree.ts";
+import { lookAt } from "./walk.ts";
 
 /** A captured state, as `capture` gives it. */
 export interface FileState {
@@ -87,8 +86,9 @@ export async function materialise(
   const root = absolute(path);
   fs.mkdirSync(arg(root), { recursive: true });
   const dir = openRoot(root);
-  const from = options.from ? openSource(options.from) : null;
+  let from: Dir | null = null;
   try {
+    if (options.from) from = openSource(options.from);
     const now = horizon(dir);
     const report: Materialised = {
       written: 0,
@@ -179,11 +179,12 @@ async function makeDir(make: Make, here: Here, want: Want): Promise<DirRecord> {
   }
   for (const [index, row] of rows.entries()) {
     const { name, type, mode } = targets[index]!;
-    if (!row || !hasMode(make, inside(here.key, name), type, row.mode, mode)) complete = false;
+    const isFile = type === "f" || type === "F";
+    if (!row || (isFile && !hasMode(make, inside(here.key, name), row.mode, mode))) complete = false;
   }
   const { mode, ns } = plan;
   const stat = await located(() => dress(here.dir.fd, { mode, ns }), here.key);
-  if (!hasMode(make, here.key, "f", Number(stat.mode), mode)) complete = false;
+  if (!hasMode(make, here.key, Number(stat.mode), mode)) complete = false;
   return note(make, here, before, {
     names: targets.flatMap(({ name }, i) => (rows[i] ? [name] : [])).join("\0"),
     rows: rowsOf(rows),
@@ -300,8 +301,8 @@ async function check(make: Make, here: Here, before: DirRecord, want: Want): Pro
       dirs.push({ name, at, ids: record.ids });
       continue;
     }
-    const entry = fs.lstatSync(arg(dir.near + name), { throwIfNoEntry: false });
-    if (!entry || !isHit(before.rows, at, entry)) return null;
+    const entry = lookAt(dir, name);
+    if (!entry || entry === "denied" || !isHit(before.rows, at, entry)) return null;
     make.stats.files++;
     if (make.due()) await make.rest();
   }
@@ -332,49 +333,9 @@ async function check(make: Make, here: Here, before: DirRecord, want: Want): Pro
   return before;
 }
 
-const isWanted = (ids: Ids, want: Want, inGit: boolean): boolean =>
-  ids.tree === want.tree &&
-  (want.mtimes === null || ids.mtimes === want.mtimes) &&
-  (inGit ||
-    want.vcs === undefined ||
-    (ids.vcs === want.vcs && (want.vcsMtimes === null || ids.vcsMtimes === want.vcsMtimes)));
-
-/** What a directory below one that is as wanted is to be: what it is known to be, as far as anything is wanted. */
-const wantBelow = (want: Want, ids: Ids, isGit: boolean): Want => ({
-  tree: ids.tree,
-  mtimes: (isGit ? want.vcsMtimes : want.mtimes) === null ? null : ids.mtimes,
-  vcs: want.vcs === undefined ? undefined : ids.vcs,
-  vcsMtimes: want.vcsMtimes === null ? null : ids.vcsMtimes,
-});
-
-/** The ids of a directory that is as wanted; null as long as one of them is unknown. */
-function idsOf({ tree, mtimes, vcs, vcsMtimes }: Want, inGit: boolean): Ids | null {
-  if (!mtimes) return null;
-  if (inGit || vcs === null) return { tree, mtimes, vcs: null, vcsMtimes: null };
-  return vcs && vcsMtimes ? { tree, mtimes, vcs, vcsMtimes } : null;
-}
-
-/** Enters what is known of a directory now into the cache. */
-function note(make: Make, here: Here, before: DirRecord | undefined, known: Omit<DirRecord, "serial">): DirRecord {
-  const { cache, made, seen } = make;
-  const same = before?.ids && known.ids && sameIds(before.ids, known.ids);
-  const record: DirRecord = { ...known, serial: same ? before.serial : cache.nextSerial++ };
-  cache.dirs.set(here.key, record);
-  seen.add(here.key);
-  made.push(record.rows);
-  return record;
-}
-
-function rowsOf(rows: readonly (Row | null)[]): Buffer {
-  const there = rows.filter((row) => row !== null);
-  const table = Buffer.alloc(there.length * ROW);
-  for (const [at, row] of there.entries()) setRow(table, at, row);
-  return table;
-}
-
 /** Whether an entry has got its mode; told if it has not. */
-function hasMode(make: Make, path: string, type: EntryType, actual: number, wanted: number): boolean {
-  if (type === "l" || type === "d" || (actual & 0o7777) === wanted) return true;
+function hasMode(make: Make, path: string, actual: number, wanted: number): boolean {
+  if ((actual & 0o7777) === wanted) return true;
   make.kept(path, "mode");
   return false;
 }

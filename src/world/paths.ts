@@ -79,3 +79,6 @@ export const joinPath = (directory: Buffer, name: Buffer): Buffer =>
   directory.length === 0 ? Buffer.from(name) : Buffer.concat([directory, SLASH, name]);
 
 const SLASH = Buffer.from("/");
+
+/** As `joinPath`, for byte strings (see dirs.ts). */
+export const inside = (directory: string, name: string): string => (directory === "" ? name : `${directory}/${name}`);

@@ -3,8 +3,7 @@ import { Forgotten } from "../trace/objects.ts";
 import type { Hash, Objects } from "../trace/ports.ts";
 import { Missing } from "./missing.ts";
 import { readMtimes } from "./mtimes.ts";
-import { quotePath } from "./paths.ts";
-import { inside } from "./remove.ts";
+import { inside, quotePath } from "./paths.ts";
 import { type EntryType, readTree } from "./tree.ts";
 
 /** The ids of what a directory is to be. */

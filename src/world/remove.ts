@@ -4,6 +4,7 @@ import { MAX_FILE } from "./content.ts";
 import { arg, changeMode, closeDir, type Dir, denied, namesIn, openDir, openRoot } from "./dirs.ts";
 import { type LeftOut, type LeftOuts, leftOuts } from "./left-out.ts";
 import { type Pace, pace } from "./pace.ts";
+import { inside } from "./paths.ts";
 
 /**
  * Why something is left as it is. `vcs`: a `.git` that the state says nothing of. `mode`: the system did not take the mode that the state
@@ -33,8 +34,6 @@ export interface Place {
   inGit: boolean;
   depth: number;
 }
-
-export const inside = (key: string, name: string): string => (key === "" ? name : `${key}/${name}`);
 
 export const below = ({ key, inGit, depth }: Place, dir: Dir, name: string): Place => ({
   dir,

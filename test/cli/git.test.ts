@@ -123,7 +123,7 @@ test("the user switches branches between the run and its merge: the changes land
   expect(user.read("a.txt")).toBe("1\nTWO\n3\n4\n5\n6\n7\n8\n9\n");
 });
 
-test("a worktree: git works in the scope, and neither the worktree's nor the repository's git is changed", async () => {
+test("a worktree: neither its link nor the repository's git is changed by what a run does", async () => {
   const user = await repository();
   const tree = join(user.directory, "tree");
   user.git("worktree", "add", "-q", "-b", "side", tree);

@@ -46,6 +46,20 @@ const kindsOf = (text: string, first: number): Kind[] =>
     fields: rows.map((row) => ({ path: code(row[0]!)[0]!, types: row[1]!.split(" or ") })),
   }));
 
+/**
+ * What a verb prints: its own tables, those of another section that it links to (`Objects: a [row](#rows) …`), and errors. A table behind
+ * `with more:` goes on where that of rows ends.
+ */
+export function kindsFor(sections: ReadonlyMap<string, Section>, verb: string): Kind[] {
+  const { text, kinds } = sections.get(verb)!;
+  const objects = /^Objects: .*$/m.exec(text)?.[0] ?? "";
+  const [row, end, error] = ["Rows", "run", "JSON"].map((name) => sections.get(name)!.kinds[0]!) as [Kind, Kind, Kind];
+  const first = kinds[0];
+  if (objects.endsWith("with more:") && first)
+    return [{ line: first.line, fields: [...row.fields, ...first.fields] }, ...kinds.slice(1), error];
+  return [...kinds, ...(objects.includes("(#rows)") ? [row] : []), ...(objects.includes("(#run)") ? [end] : []), error];
+}
+
 /** The sections of the page, by the names of their headings. */
 export function sectionsOf(markdown: string): Map<string, Section> {
   const found = new Map<string, Section>();
@@ -88,8 +102,9 @@ export function misfits(value: object, { fields }: Kind, seen: Set<string> = new
       if (!path.startsWith(prefix) || /[.[]/.test(key)) continue;
       const each = object[key];
       if (!types.some((type) => isOf(each, type))) wrong.push(`${path} is ${typeOf(each)}, not ${types.join(" or ")}`);
-      if (each === undefined || types.includes("facts")) continue;
+      if (each === undefined) continue;
       seen.add(path);
+      if (types.includes("facts")) continue;
       if (types.includes("object[]") && Array.isArray(each)) for (const one of each) look(one, `${path}[].`);
       else if (types.includes("object") && each !== null) look(each as { [key: string]: unknown }, `${path}.`);
     }

@@ -1,0 +1,76 @@
+/** A walked directory as a record of the stat cache, and as objects. */
+import type * as fs from "node:fs";
+import type { Objects } from "../trace/ports.ts";
+import { type MtimeEntry, writeMtimes } from "./mtimes.ts";
+import { type DirRecord, type Ids, namesOf, ROW, rowAt, serialAt, setRow } from "./statcache.ts";
+import { type Entry, writeTree } from "./tree.ts";
+import type { Here, Slot } from "./walk.ts";
+
+/** What is known of the directory itself. */
+export function unnamed(
+  { stat }: Here,
+  before: DirRecord | undefined,
+): Pick<DirRecord, "mode" | "diskNs" | "ns" | "ids"> {
+  const diskNs = stat.mtimeNs;
+  return { mode: modeOf(stat), diskNs, ns: before?.diskNs === diskNs ? before.ns : diskNs, ids: null };
+}
+
+/** The rows of the entries that are kept or have been taken. */
+export function table(
+  names: string[],
+  before: DirRecord | undefined,
+  kept: Int32Array,
+  slots: (Slot | null)[],
+): Pick<DirRecord, "names" | "rows"> {
+  const there = names.flatMap((_, at) => (kept[at]! >= 0 || slots[at]?.id ? [at] : []));
+  const rows = Buffer.alloc(there.length * ROW);
+  for (const [row, at] of there.entries()) {
+    const slot = slots[at];
+    if (slot) setRow(rows, row, slot);
+    else before!.rows.copy(rows, row * ROW, kept[at]! * ROW, (kept[at]! + 1) * ROW);
+  }
+  return { names: there.map((at) => names[at]).join("\0"), rows };
+}
+
+/** Stores what a directory is, but for its files, and gives its ids. */
+export async function store(objects: Objects, here: Here, record: DirRecord, slots: (Slot | null)[]): Promise<Ids> {
+  const below = new Map(slots.flatMap((slot, at) => (slot?.below ? [[here.names[at]!, slot.below.ids!]] : [])));
+  const entries: Entry[] = [];
+  const times: MtimeEntry[] = [];
+  const vcsEntries: Entry[] = [];
+  const vcsTimes: MtimeEntry[] = [];
+  for (const [at, text] of namesOf(record).entries()) {
+    const name = Buffer.from(text, "latin1");
+    const { type, mode, ns, id } = rowAt(record.rows, at);
+    const ids = below.get(text);
+    if (!ids) {
+      entries.push({ type, mode: type === "l" ? 0 : mode & 0o7777, name, id });
+      times.push({ type: "f", name, ns });
+      continue;
+    }
+    const isGit = text === ".git" && !here.inGit;
+    (isGit ? vcsEntries : entries).push({ type: "d", mode: 0, name, id: ids.tree });
+    (isGit ? vcsTimes : times).push({ type: "d", name, id: ids.mtimes });
+    if (!ids.vcs) continue;
+    vcsEntries.push({ type: "d", mode: 0, name, id: ids.vcs });
+    vcsTimes.push({ type: "d", name, id: ids.vcsMtimes! });
+  }
+  const { mode, ns: own } = record;
+  const git = vcsEntries.length > 0;
+  return {
+    tree: await writeTree(objects, { mode, entries }),
+    mtimes: await writeMtimes(objects, { own, entries: times }),
+    vcs: git ? await writeTree(objects, { mode, entries: vcsEntries }) : null,
+    vcsMtimes: git ? await writeMtimes(objects, { own, entries: vcsTimes }) : null,
+  };
+}
+
+/** Whether an entry is what its row says, as far as the state goes. */
+export const sameInState = (rows: Buffer, index: number, slot: Slot | null): boolean => {
+  if (!slot) return false;
+  if (slot.below) return serialAt(rows, index) === slot.below.serial;
+  const { type, mode, ns, id } = rowAt(rows, index);
+  return type === slot.type && mode === slot.mode && ns === slot.ns && id === slot.id;
+};
+
+const modeOf = (stat: fs.BigIntStats): number => Number(stat.mode) & 0o7777;

@@ -1,0 +1,138 @@
+/** Entries of which the stat cache does not know what they are: reads them and puts what they hold. */
+import * as fs from "node:fs";
+import type { Hash } from "../trace/ports.ts";
+import { isTime, settled } from "./clock.ts";
+import { takeFile } from "./content.ts";
+import { arg, closeDir, codeOf, type Dir, denied, gone, namesIn, openDir } from "./dirs.ts";
+import { inside } from "./paths.ts";
+import { msOf, type Row } from "./statcache.ts";
+import { type Here, lookAt, type Slot, skip, type Walk, type Why } from "./walk.ts";
+
+/** Looks into one entry; null if there is nothing to keep. `old` is its row, whose stamps are others. */
+export async function take(
+  walk: Walk,
+  here: Here,
+  name: string,
+  first: fs.Stats,
+  old: Row | null,
+): Promise<Slot | null> {
+  let stat: ReturnType<typeof lookAt> = first;
+  for (let attempt = 0; attempt < 4; attempt++) {
+    if (attempt > 0) stat = lookAt(here.dir, name);
+    if (!stat) return null;
+    if (stat === "denied") return skip(walk, here, name, "unreadable");
+    let slot: Slot | Why | "gone";
+    if (stat.isFile()) slot = await takeRegular(walk, here, name, old);
+    else if (stat.isDirectory()) slot = await takeDir(walk, here, name);
+    else if (stat.isSymbolicLink()) slot = takeLink(walk, here, name, old);
+    else slot = stat.isSocket() ? "socket" : stat.isFIFO() ? "fifo" : "device";
+    if (typeof slot === "object") return slot;
+    if (slot !== "gone") return skip(walk, here, name, slot);
+  }
+  return skip(walk, here, name, "changing");
+}
+
+async function takeRegular(walk: Walk, here: Here, name: string, old: Row | null): Promise<Slot | Why | "gone"> {
+  const taken = await takeFile(here.dir, name, walk.objects.put, walk);
+  if (taken === "denied") return "unreadable";
+  if (taken === "large") return "too large";
+  if (taken === "gone") return taken;
+  if (!taken.steady) walk.unsteady.push(Buffer.from(inside(here.key, name), "latin1"));
+  walk.stats.read++;
+  walk.stats.bytes += Number(taken.stat.size);
+  if ("id" in taken) return slotOf(walk, taken.stat, taken.type, taken.id, old, taken.steady);
+  const slot = slotOf(walk, taken.stat, "f", "", old, taken.steady);
+  putLater(walk, here, slot, taken.bytes);
+  return slot;
+}
+
+function takeLink(walk: Walk, here: Here, name: string, old: Row | null): Slot | Why | "gone" {
+  try {
+    const path = arg(here.dir.at + name);
+    const stat = fs.lstatSync(path, { bigint: true });
+    const target = fs.readlinkSync(path, "buffer");
+    const after = fs.lstatSync(path, { bigint: true });
+    if (!stat.isSymbolicLink() || after.ino !== stat.ino || after.ctimeNs !== stat.ctimeNs) return "gone";
+    walk.stats.read++;
+    walk.stats.bytes += target.length;
+    const slot = slotOf(walk, stat, "l", "", old, true);
+    putLater(walk, here, slot, target);
+    return slot;
+  } catch (error) {
+    // EINVAL: it is no link any more.
+    if (gone(error) || codeOf(error) === "EINVAL") return "gone";
+    if (denied(error)) return "unreadable";
+    throw error;
+  }
+}
+
+async function takeDir(walk: Walk, here: Here, name: string): Promise<Slot | Why | "gone"> {
+  let dir: Dir | undefined;
+  try {
+    let names: string[];
+    let stat: fs.BigIntStats;
+    try {
+      dir = openDir(here.dir, name);
+      stat = fs.fstatSync(dir.fd, { bigint: true });
+      if (stat.dev !== walk.device) return "mounted";
+      names = namesIn(dir);
+    } catch (error) {
+      if (gone(error)) return "gone";
+      if (denied(error)) return "unreadable";
+      throw error;
+    }
+    const below = await walk.descend({
+      dir,
+      key: inside(here.key, name),
+      names,
+      stat,
+      inGit: here.inGit || name === ".git",
+      depth: here.depth + 1,
+      puts: [],
+      bytes: 0,
+    });
+    return { ...slotOf(walk, stat, "d", below.ids!.tree, null, true), size: below.serial, below };
+  } finally {
+    if (dir) closeDir(dir);
+  }
+}
+
+function slotOf(
+  walk: Walk,
+  stat: fs.BigIntStats,
+  type: Slot["type"],
+  id: Hash,
+  old: Row | null,
+  steady: boolean,
+): Slot {
+  const [mtimeMs, ctimeMs] = [msOf(stat.mtimeNs), msOf(stat.ctimeNs)];
+  return {
+    type,
+    ino: Number(stat.ino),
+    size: Number(stat.size),
+    mtimeMs,
+    ctimeMs,
+    // A time that was restored as well as it could be is still the one that the state has.
+    ns: old && old.type !== "d" && isTime(stat.mtimeNs, old.ns) ? old.ns : stat.mtimeNs,
+    mode: Number(stat.mode),
+    settled: steady && settled(mtimeMs, ctimeMs, walk.limit),
+    id,
+  };
+}
+
+function putLater(walk: Walk, here: Here, slot: Slot, bytes: Buffer): void {
+  const put = walk.objects.put(bytes).then((id) => {
+    slot.id = id;
+  });
+  // Awaited with the others; a rejection before that must not end the process.
+  put.catch(() => {});
+  here.puts.push(put);
+  here.bytes += bytes.length;
+}
+
+/** Waits for the puts of a directory. */
+export async function settlePuts(here: Here): Promise<void> {
+  await Promise.all(here.puts);
+  here.puts = [];
+  here.bytes = 0;
+}

@@ -1,0 +1,182 @@
+/** Pipes, terminals and Ctrl-C. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { bash, newUser, put, type User, until } from "../support/user.ts";
+
+let user: User;
+beforeEach(async () => {
+  user = await newUser();
+});
+afterEach(() => user.end());
+
+const shell = (line: string): { code: number | null; out: string; err: string } => {
+  const { status, stdout, stderr } = spawnSync("bash", ["-c", line], {
+    cwd: user.project,
+    env: { ...user.env, SHEPHERD: `${process.execPath} ${user.command}` },
+    encoding: "utf8",
+  });
+  return { code: status, out: stdout, err: stderr };
+};
+const hasTmux = spawnSync("tmux", ["-V"]).status === 0;
+
+/** What a terminal of `columns` shows once `line` has ended: its lines as they are wrapped, with colours as escapes. */
+async function onTerminal(line: string, columns = 80, env: { [name: string]: string } = {}): Promise<string[]> {
+  const socket = `shepherd-test-${randomBytes(6).toString("hex")}`;
+  const done = join(user.directory, "done");
+  fs.rmSync(done, { force: true });
+  const script = join(user.directory, "typed.sh");
+  fs.writeFileSync(script, `cd '${user.project}'; ${line}\necho $? > '${done}'; exec sleep 100\n`);
+  const tmux = (...args: string[]): string =>
+    execFileSync("tmux", ["-L", socket, "-f", "/dev/null", ...args], {
+      env: { ...user.env, ...env, TERM: "xterm-256color", SHEPHERD: `${process.execPath} ${user.command}` },
+      encoding: "utf8",
+    });
+  tmux("new-session", "-d", "-x", String(columns), "-y", "60", `bash ${script}`);
+  try {
+    await until(() => fs.existsSync(done) && fs.readFileSync(done, "utf8") !== "");
+    return tmux("capture-pane", "-p", "-e").trimEnd().split("\n");
+  } finally {
+    tmux("kill-server");
+  }
+}
+
+const LONG = "a very long line that goes on and on ".repeat(8);
+
+test("on a terminal of 80 columns no line of log wraps, whatever stands in it; through a pipe nothing is cut", async () => {
+  if (!hasTmux) return console.log("skipped: tmux is not installed");
+  const wide = "漢字かな交じり文😀".repeat(12);
+  const model = user.script([
+    {
+      say: LONG,
+      call: [bash(`echo '${LONG}' > a.txt`), put(`${"deep/".repeat(30)}file.txt`, "x\n"), bash("false; exit 3")],
+    },
+    { say: wide, call: [bash(`true '${wide}'; exit 1`)] },
+    { say: "e\u0301".repeat(200), call: [bash("sleep 0 \u001b[31m \u0007 \t \r x")] },
+    { say: "the end" },
+  ]);
+  await user.does(["run", "--scope", "fix", "--model", model, LONG]);
+  const piped = (await user.does(["log", "fix"])).out.trimEnd().split("\n");
+  expect(piped.join("\n")).toContain(LONG.trim());
+  for (const columns of [80, 60]) {
+    const shown = await onTerminal("$SHEPHERD log fix", columns);
+    // One line of the terminal for each row, and each with its number.
+    expect(shown.map((line) => line.replace(/\x1b\[[\d;]*m/g, "").slice(0, 5))).toEqual(
+      piped.map((line) => line.slice(0, 5)),
+    );
+    expect(shown[0]).toContain("\x1b[");
+  }
+  const plain = await onTerminal("$SHEPHERD log fix", 80, { NO_COLOR: "1" });
+  expect(plain.join("")).not.toContain("\x1b[");
+  expect(plain).toHaveLength(piped.length);
+});
+
+test("on a terminal a run asks at its end whether to land; through a pipe it does not", async () => {
+  if (!hasTmux) return console.log("skipped: tmux is not installed");
+  const model = user.script([{ call: [put("new.txt", "x\n")] }, { say: "the end" }]);
+  // The answer waits in the terminal before it is asked.
+  const shown = await onTerminal(
+    `{ sleep 0.2; tmux send-keys -t "$TMUX_PANE" y Enter; } & $SHEPHERD run --model ${model} x; wait`,
+    100,
+  );
+  expect(shown.join("\n")).toMatch(/Land that in .*\? \[y\/N\]/);
+  expect(user.read("new.txt")).toBe("x\n");
+  await user.does(["undo"]);
+  const piped = await user.does(["run", "--model", model, "x"]);
+  expect(piped.err).toBe("");
+  expect(Object.keys(user.files())).toEqual(["a.txt"]);
+});
+
+test("a reader that has seen enough is no error", async () => {
+  const model = user.script([
+    ...Array.from({ length: 5 }, () => ({ say: LONG.repeat(30), call: [bash("true")] })),
+    { say: "end" },
+  ]);
+  await user.does(["run", "--scope", "fix", "--model", model, "x"]);
+  for (const verb of ["log fix", "log fix --json", "show fix 1", "log fix --follow", "--help", "status", "diff fix"]) {
+    const { err, out } = shell(`$SHEPHERD ${verb} | head -c 3; echo "\${PIPESTATUS[0]}"`);
+    expect(err, verb).toBe("");
+    expect(out.slice(-2), verb).toBe("0\n");
+  }
+});
+
+test("a run goes on when nobody reads its output any more", async () => {
+  const command = `for i in 1 2 3 4 5 6 7 8 9; do echo ${"x".repeat(9000)}; sleep 0.02; done; echo done > done.txt`;
+  const { out } = shell(`$SHEPHERD run --scope fix -- sh -c '${command}' | head -c 3; echo "\${PIPESTATUS[0]}"`);
+  expect(out.slice(-2)).toBe("0\n");
+  expect((await user.does(["cat", "fix@", "done.txt"])).out).toBe("done\n");
+  expect((await user.does(["status"])).out).toMatch(/fix +done/);
+});
+
+test("output that cannot be written is an error", async () => {
+  await user.does(["run", "--scope", "fix", "--", "true"]);
+  const { code, err } = shell("$SHEPHERD log fix > /dev/full");
+  expect(code).toBe(4);
+  expect(err).toContain("ENOSPC");
+});
+
+test("without a terminal there are no colours and no escapes, with NO_COLOR neither", async () => {
+  const done = await user.does(["run", "--scope", "fix", "--", "sh", "-c", "echo x > a.txt; exit 1"], 1);
+  for (const { out, err } of [
+    done,
+    ...(await Promise.all([["log"], ["status"], ["diff"], ["doctor"]].map((args) => user.shepherd(args)))),
+    await user.shepherd(["log"], { env: { FORCE_COLOR: "1" } }),
+  ])
+    expect(out + err).not.toContain("\x1b");
+});
+
+test("Ctrl-C once stops the run and leaves it sound: it is resumed to its end", async () => {
+  const model = user.script([
+    { say: "a", call: [put("one.txt", "1\n"), bash("echo begun > begun.txt; sleep 60; echo never > never.txt")] },
+    { say: "b", call: [put("two.txt", "2\n")] },
+    { say: "the end" },
+  ]);
+  const run = user.start(["run", "--scope", "fix", "--model", model, "x"]);
+  const work = join(user.store, "cache/work");
+  await until(
+    () => fs.existsSync(work) && fs.readdirSync(work).some((log) => fs.existsSync(join(work, log, "ws/begun.txt"))),
+  );
+  run.process.kill("SIGINT");
+  const { code, out, err } = await run.ended;
+  expect(code).toBe(1);
+  expect(err).toContain("shepherd: stopping; once more to end at once.");
+  expect(out).toContain("fix was stopped");
+  expect((await user.does(["status"])).out).toMatch(/fix +aborted/);
+  expect((await user.does(["log"])).out).toMatch(/sleep 60.*✗ aborted/);
+  expect((await user.does(["fsck"])).out).toContain("The store is sound");
+  await user.does(["resume"]);
+  expect((await user.does(["status"])).out).toMatch(/fix +done/);
+  expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\nbegun.txt\none.txt\ntwo.txt\n");
+});
+
+test("Ctrl-C twice ends at once, and the run can still be resumed", async () => {
+  const run = user.start(["run", "--scope", "fix", "--", "bash", "-c", "trap '' INT TERM; echo begun; exec sleep 60"]);
+  await until(() => run.out.includes("begun"));
+  run.process.kill("SIGINT");
+  await until(() => run.err.includes("once more"));
+  run.process.kill("SIGINT");
+  const { code } = await run.ended;
+  expect([1, 130]).toContain(code);
+  expect((await user.does(["fsck"])).out).toContain("The store is sound");
+  await user.does(["exec", "fix", "--", "true"]);
+  expect((await user.does(["log"])).out).toMatch(/✗ aborted/);
+});
+
+test("Ctrl-C ends a shell that reads from a pipe, and verbs that only look", async () => {
+  await user.does(["run", "--scope", "fix", "--", "true"]);
+  const run = user.start(["shell"], { input: "echo begun; sleep 60\necho never > never.txt\n" });
+  await until(() => run.out.includes("begun"));
+  run.process.kill("SIGINT");
+  expect((await run.ended).code).toBe(1);
+  expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\n");
+  const waits = user.start(["run", "--scope", "long", "--", "sh", "-c", "echo begun; sleep 60"]);
+  await until(() => waits.out.includes("begun"));
+  const follow = user.start(["log", "long", "--follow"]);
+  await until(() => follow.out.includes("run "));
+  follow.process.kill("SIGINT");
+  expect([0, 1]).toContain((await follow.ended).code);
+  waits.process.kill("SIGTERM");
+  expect((await waits.ended).code).toBe(1);
+});
