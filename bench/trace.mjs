@@ -5,8 +5,8 @@ import { closeSync, fdatasync, fdatasyncSync, mkdtempSync, openSync, rmSync, sta
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { openObjects } from "../dist/trace/objects.js";
 import { realDisk } from "../dist/trace/disk.js";
+import { openObjects } from "../dist/trace/objects.js";
 import { newLogId, openStore } from "../dist/trace/store.js";
 import { openWriter, readFold } from "../dist/trace/writer.js";
 import { mb, median, ms, quantile, table } from "./lib.mjs";
@@ -28,15 +28,26 @@ const newLog = async (store) => {
 };
 const blob = (id) => `blob:${id}`;
 /** About 400 bytes as a frame. */
-const facts = (i) => ({ kind: "tool", tier: "reversible", thread: "main", what: blob(String(i % 10).repeat(64)), tool: "bash", block: i, title: "x".repeat(40) });
+const facts = (i) => ({
+  kind: "tool",
+  tier: "reversible",
+  thread: "main",
+  what: blob(String(i % 10).repeat(64)),
+  tool: "bash",
+  block: i,
+  title: "x".repeat(40),
+});
 
 const store = await openStore(join(home, "store"));
 
 // Text as code is: it deflates to about a third.
-const words = randomBytes(6000).toString("hex").match(/.{2,9}/g);
+const words = randomBytes(6000)
+  .toString("hex")
+  .match(/.{2,9}/g);
 const text = (size, seed) => {
   let out = "";
-  for (let i = seed; out.length < size; i = (i * 7919 + 13) % words.length) out += `${words[i]} ${i % 5 ? "" : "return value;\n"}`;
+  for (let i = seed; out.length < size; i = (i * 7919 + 13) % words.length)
+    out += `${words[i]} ${i % 5 ? "" : "return value;\n"}`;
   return Buffer.from(`${seed} ${out}`.slice(0, size));
 };
 for (const size of [1024, 20_000]) {
@@ -52,7 +63,11 @@ for (const size of [1024, 20_000]) {
   const got = await time(async () => {
     for (const id of ids) await store.objects.get(id);
   });
-  rows.push([`put of ${size} B, new`, us(fresh, count)], [`put of ${size} B, known`, us(again, count)], [`get of ${size} B`, us(got, count)]);
+  rows.push(
+    [`put of ${size} B, new`, us(fresh, count)],
+    [`put of ${size} B, known`, us(again, count)],
+    [`get of ${size} B`, us(got, count)],
+  );
 }
 
 // Frames beside bare writes of the same size, in turn.
@@ -66,18 +81,29 @@ for (const size of [1024, 20_000]) {
   const writer = await newLog(store);
   const line = Buffer.alloc(400, "x");
   for (let round = 0; round < rounds; round++) {
-    bare.push(await time(() => {
-      for (let i = 0; i < count; i++) writeSync(fd, line);
-    }));
-    framed.push(await time(async () => {
-      for (let i = 0; i < count; i++) await writer.note(null, { note: "n", ...facts(i) });
-    }));
-    batches.push(await time(() => Promise.all(Array.from({ length: count }, (_, i) => writer.note(null, { note: "n", ...facts(i) })))));
+    bare.push(
+      await time(() => {
+        for (let i = 0; i < count; i++) writeSync(fd, line);
+      }),
+    );
+    framed.push(
+      await time(async () => {
+        for (let i = 0; i < count; i++) await writer.note(null, { note: "n", ...facts(i) });
+      }),
+    );
+    batches.push(
+      await time(() =>
+        Promise.all(Array.from({ length: count }, (_, i) => writer.note(null, { note: "n", ...facts(i) }))),
+      ),
+    );
   }
   const [b, f, g] = [bare, framed, batches].map(median);
   rows.push(
     ["bare append of 400 B", us(b, count)],
-    ["frame of 400 B written, one after the other", `${us(f, count)}, ${(b / f).toFixed(2)} of the rate of bare appends`],
+    [
+      "frame of 400 B written, one after the other",
+      `${us(f, count)}, ${(b / f).toFixed(2)} of the rate of bare appends`,
+    ],
     ["frames written by many at once", `${us(g, count)}, ${(b / g).toFixed(2)}`],
   );
   closeSync(fd);
@@ -94,25 +120,34 @@ for (const size of [1024, 20_000]) {
   const synced = [];
   const group = [];
   for (let round = 0; round < rounds; round++) {
-    bare.push(await time(async () => {
-      for (let i = 0; i < count; i++) {
-        writeSync(fd, line);
-        await new Promise((done) => fdatasync(fd, done));
-      }
-    }));
-    synced.push(await time(async () => {
-      for (let i = 0; i < count; i++) {
-        await writer.note(null, { note: "n", ...facts(i) });
-        await writer.sync();
-      }
-    }));
-    group.push(await time(() =>
-      Promise.all(Array.from({ length: 32 }, async () => {
+    bare.push(
+      await time(async () => {
+        for (let i = 0; i < count; i++) {
+          writeSync(fd, line);
+          await new Promise((done) => fdatasync(fd, done));
+        }
+      }),
+    );
+    synced.push(
+      await time(async () => {
         for (let i = 0; i < count; i++) {
           await writer.note(null, { note: "n", ...facts(i) });
           await writer.sync();
         }
-      }))));
+      }),
+    );
+    group.push(
+      await time(() =>
+        Promise.all(
+          Array.from({ length: 32 }, async () => {
+            for (let i = 0; i < count; i++) {
+              await writer.note(null, { note: "n", ...facts(i) });
+              await writer.sync();
+            }
+          }),
+        ),
+      ),
+    );
   }
   fdatasyncSync(fd);
   closeSync(fd);
@@ -120,7 +155,10 @@ for (const size of [1024, 20_000]) {
   rows.push(
     ["bare append + fdatasync", us(b, count)],
     ["frame written + synced", `${us(s, count)}, ${(b / s).toFixed(2)} of the rate of bare syncs`],
-    ["32 at once, each written + synced", `${us(g, 32 * count)}, ${((32 * b) / g).toFixed(1)} times the rate of bare syncs`],
+    [
+      "32 at once, each written + synced",
+      `${us(g, 32 * count)}, ${((32 * b) / g).toFixed(1)} times the rate of bare syncs`,
+    ],
   );
 }
 
@@ -129,7 +167,11 @@ for (const size of [1024, 20_000]) {
   const writer = await newLog(store);
   for (let i = 0; i < 10_000; i++) {
     const n = await writer.intent(facts(i));
-    await writer.outcome(n, { status: "done", workspace: `tree:${String(i % 7).repeat(64)}`, threads: { main: { append: [blob(String(i % 10).repeat(64))] } } });
+    await writer.outcome(n, {
+      status: "done",
+      workspace: `tree:${String(i % 7).repeat(64)}`,
+      threads: { main: { append: [blob(String(i % 10).repeat(64))] } },
+    });
   }
   const log = writer.log;
   const times = [];
@@ -137,12 +179,17 @@ for (const size of [1024, 20_000]) {
   for (let round = 0; round < 5; round++) {
     const other = await openStore(join(home, "store"));
     times.push(await time(() => readFold(other, log)));
-    kept.push(await time(async () => {
-      for await (const _ of other.logs.read(log, 19_000));
-    }));
+    kept.push(
+      await time(async () => {
+        for await (const _ of other.logs.read(log, 19_000));
+      }),
+    );
     await other.close();
   }
-  rows.push(["fold of 10,000 steps (20,000 frames), from the file", `${ms(median(times))} ms`], ["its last 1,000 frames, once read", `${ms(median(kept))} ms`]);
+  rows.push(
+    ["fold of 10,000 steps (20,000 frames), from the file", `${ms(median(times))} ms`],
+    ["its last 1,000 frames, once read", `${ms(median(kept))} ms`],
+  );
 }
 
 // Refs.
@@ -157,7 +204,11 @@ for (const size of [1024, 20_000]) {
   const listed = await time(async () => {
     for (let i = 0; i < count; i++) await store.refs.list("op/x/");
   });
-  rows.push(["cas of a ref, synced", us(made, count)], ["get of a ref", us(got, count)], [`list of ${count} refs`, us(listed, count)]);
+  rows.push(
+    ["cas of a ref, synced", us(made, count)],
+    ["get of a ref", us(got, count)],
+    [`list of ${count} refs`, us(listed, count)],
+  );
 }
 
 // Observing: from the append to the tail of the same process, and of another.
@@ -171,7 +222,11 @@ for (const size of [1024, 20_000]) {
       if (frame.seq === 299) break;
     }
   })();
-  const child = spawn(process.execPath, [resolve("test/support/child.mjs"), resolve("dist"), "tail", join(home, "store"), writer.log, "299"], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(
+    process.execPath,
+    [resolve("test/support/child.mjs"), resolve("dist"), "tail", join(home, "store"), writer.log, "299"],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
   const outside = [];
   let ready;
   const started = new Promise((done) => {
@@ -191,7 +246,10 @@ for (const size of [1024, 20_000]) {
   await Promise.all([ended, closed]);
   abort.abort();
   const both = (values) => `p50 ${ms(quantile(values, 0.5))} ms, p99 ${ms(quantile(values, 0.99))} ms`;
-  rows.push(["a frame seen by a tail of the same process", both(inside)], ["a frame seen by a tail of another process", both(outside)]);
+  rows.push(
+    ["a frame seen by a tail of the same process", both(inside)],
+    ["a frame seen by a tail of another process", both(outside)],
+  );
 }
 await store.close();
 
@@ -215,10 +273,12 @@ await store.close();
     globalThis.gc?.();
     const before = process.memoryUsage();
     let opened;
-    times.push(await time(async () => {
-      opened = await openObjects(realDisk, directory);
-      await opened.get(last);
-    }));
+    times.push(
+      await time(async () => {
+        opened = await openObjects(realDisk, directory);
+        await opened.get(last);
+      }),
+    );
     globalThis.gc?.();
     const after = process.memoryUsage();
     heap.push(after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers);

@@ -18,7 +18,7 @@ import { workspacePath } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { readScope } from "../scope/view.ts";
 import { target } from "../trace/bytes.ts";
-import type { Session } from "../trace/ports.ts";
+import type { Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "./ask.ts";
@@ -138,6 +138,10 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
   const { store } = launch;
   const task = await taskOf(store, name);
   if (options.model) task.model = options.model;
+  const { fold, log } = await readScope(store, name);
+  // Stopped before its first step was written.
+  if (!fold.header.origin && !fold.steps.has(0))
+    return startRun(launch, name, task, freshMain(store, await workspacePath(store, log), { signal: launch.signal }));
   const failure: { error: string | null } = { error: null };
   const progress = launch.out.progress();
   let steps: { done(): Promise<void> } | null = null;
@@ -192,9 +196,10 @@ async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
   const { getBytes } = await import("../scope/thread.ts");
   const view = await readScope(store, name);
   const found = await findStep(store, view, 0);
-  const what = found?.step.intent.kind === "run" ? found.step.intent.what : undefined;
-  if (!what) throw new Exit(2, `${name} was not started by \`shepherd run\`, so there is nothing to go on with.`);
-  return JSON.parse((await getBytes(store, what)).toString()) as Task;
+  const what = found?.step.intent.kind === "run" ? found.step.intent.what : view.fold.header.meta.task;
+  if (typeof what !== "string")
+    throw new Exit(2, `${name} was not started by \`shepherd run\`, so there is nothing to go on with.`);
+  return JSON.parse((await getBytes(store, what as Link)).toString()) as Task;
 }
 
 function modelName(task: Task): string {

@@ -52,7 +52,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
     observe: async ({ from }, send, closed) => {
       const start = typeof from === "number" ? from : 0;
       for await (const frame of store.logs.tail(scope.ref.log, start, { signal: closed }))
-        send(frame as unknown as Json);
+        await send(frame as unknown as Json);
       return null;
     },
   };

@@ -40,7 +40,8 @@ export function socketPath(store: EmbeddedStore, log: string): string {
 
 export type Method = (
   params: { [key: string]: Json },
-  send: (event: Json) => void,
+  /** Resolves when there is room for more: who does not read is not written to beyond that. */
+  send: (event: Json) => Promise<void>,
   closed: AbortSignal,
 ) => Promise<Json>;
 
@@ -83,17 +84,21 @@ async function answer(
   closed: AbortSignal,
 ): Promise<void> {
   let id: Json = null;
-  const write = (value: object): void => {
-    if (!socket.destroyed) socket.write(`${JSON.stringify(value)}\n`);
+  const write = async (value: object): Promise<void> => {
+    if (socket.destroyed || socket.write(`${JSON.stringify(value)}\n`)) return;
+    await new Promise<void>((resolve) => {
+      socket.once("drain", resolve);
+      closed.addEventListener("abort", () => resolve(), { once: true });
+    });
   };
   try {
     const request = JSON.parse(line) as { id?: Json; method?: string; params?: { [key: string]: Json } };
     id = request.id ?? null;
     const method = Object.hasOwn(methods, request.method ?? "") ? methods[request.method!] : undefined;
     if (!method) throw new Error(`This run knows no request ${JSON.stringify(request.method)}.`);
-    write({ id, result: await method(request.params ?? {}, (event) => write({ id, event }), closed) });
+    void write({ id, result: await method(request.params ?? {}, (event) => write({ id, event }), closed) });
   } catch (error) {
-    write({ id, error: { message: (error as Error).message, type: (error as Error).constructor.name } });
+    void write({ id, error: { message: (error as Error).message, type: (error as Error).constructor.name } });
   }
 }
 

@@ -28,6 +28,8 @@ export interface NewRun {
 
 /** Makes the scope of a new run. Its step 0 is still to be written. */
 export async function createRun(store: EmbeddedStore, run: NewRun): Promise<ScopeRef> {
+  // So that it can be started by whoever finds it, if this process ends before step 0 is written.
+  const task = await putTask(store, run.task);
   for (;;) {
     const name = run.name ?? (await freeName(store, nameFor(run.task.text)));
     try {
@@ -37,7 +39,7 @@ export async function createRun(store: EmbeddedStore, run: NewRun): Promise<Scop
         parent: null,
         origin: null,
         grants: run.grants,
-        meta: run.meta ?? {},
+        meta: { ...run.meta, task },
       });
     } catch (error) {
       if (run.name || !(error instanceof NameError)) throw error;
@@ -47,9 +49,12 @@ export async function createRun(store: EmbeddedStore, run: NewRun): Promise<Scop
 
 /** Writes the intent of step 0: the task. */
 export async function beginRun(scope: LiveScope, task: Task): Promise<number> {
-  const what = link("json", await scope.store.objects.put(encodeJson({ type: "task", v: 1, ...task })));
+  const what = await putTask(scope.store, task);
   return scope.writer.intent({ kind: "run", tier: "reversible", thread: "main", what });
 }
+
+const putTask = async (store: EmbeddedStore, task: Task): Promise<Link> =>
+  link("json", await store.objects.put(encodeJson({ type: "task", v: 1, ...task })));
 
 const firstMessage = (scope: LiveScope, task: Task): Promise<Link> =>
   putItem(scope.store, { role: "user", content: [{ type: "text", text: task.text }] });

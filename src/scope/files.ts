@@ -14,7 +14,7 @@ import { type Capture, capture } from "../world/capture.ts";
 import { type FileState, materialise, type Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { quotePath } from "../world/paths.ts";
-import { loadCache, saveCache } from "../world/statcache.ts";
+import { loadCache, type StatCache, saveCache } from "../world/statcache.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
 import type { Grants } from "./registry.ts";
@@ -59,6 +59,15 @@ export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]
 
 /** Where the files of a log's scope are while it is driven, and as a cache at rest. */
 export const workDirectory = (store: EmbeddedStore, log: string): string => `${store.cache("work")}/${log}`;
+
+/** Saves a stat cache if the disk takes it: without it the next capture only reads more. */
+export function keepCache(file: string, cache: StatCache): void {
+  try {
+    saveCache(file, cache);
+  } catch {
+    // As if it had not been kept.
+  }
+}
 
 /** Whether what lacks was destroyed on request, and is not lost by damage. */
 export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
@@ -167,12 +176,12 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
           partial: true,
         });
       last = state.tree;
-      saveCache(cacheFile, cache);
+      keepCache(cacheFile, cache);
     },
     close: async () => {
       await (await sandbox?.catch(() => null))?.dispose();
-      saveCache(cacheFile, cache);
-      saveCache(`${base}/tmp.stat`, tmpCache);
+      keepCache(cacheFile, cache);
+      keepCache(`${base}/tmp.stat`, tmpCache);
     },
   };
 }

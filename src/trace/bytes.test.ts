@@ -81,7 +81,14 @@ test("what is nested too deep is neither written nor read, and cycles end", () =
 });
 
 test("what is no JSON in UTF-8 is refused in a sentence", () => {
-  for (const bytes of [Buffer.from([0xff]), Buffer.from("{"), Buffer.from(""), Buffer.from("\ufeff1"), Buffer.from("{a:1}"), Buffer.from([0x22, 0xc3, 0x22])])
+  for (const bytes of [
+    Buffer.from([0xff]),
+    Buffer.from("{"),
+    Buffer.from(""),
+    Buffer.from("\ufeff1"),
+    Buffer.from("{a:1}"),
+    Buffer.from([0x22, 0xc3, 0x22]),
+  ])
     expect(() => decodeJson(bytes)).toThrow(/^The (text|bytes) .*\.$/);
 });
 
@@ -104,7 +111,10 @@ test("what is written is read again, and is written the same again", () => {
 test("the order of members and members that are undefined make no difference", () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string(), fc.nat()), fc.array(fc.string()), (members, absent) => {
-      const shuffled = Object.fromEntries([...Object.entries(members).reverse(), ...absent.filter((key) => !Object.hasOwn(members, key)).map((key) => [key, undefined])]);
+      const shuffled = Object.fromEntries([
+        ...Object.entries(members).reverse(),
+        ...absent.filter((key) => !Object.hasOwn(members, key)).map((key) => [key, undefined]),
+      ]);
       expect(canonical(shuffled)).toBe(canonical(members));
     }),
     params(1000),
@@ -113,7 +123,13 @@ test("the order of members and members that are undefined make no difference", (
 
 test("links are found wherever they stand, and only whole ones", () => {
   const id = sha256("x");
-  const value = { a: [`blob:${id}`, { b: `tree:${id}` }], c: `other:${id}`, d: `blob:${id} `, e: `blob:${id.toUpperCase()}`, [`blob:${id}`]: 1 };
+  const value = {
+    a: [`blob:${id}`, { b: `tree:${id}` }],
+    c: `other:${id}`,
+    d: `blob:${id} `,
+    e: `blob:${id.toUpperCase()}`,
+    [`blob:${id}`]: 1,
+  };
   expect([...linksIn(value)]).toEqual([`blob:${id}`, `tree:${id}`]);
   expect(parseLink(link("chunks", id))).toEqual({ kind: "chunks", id });
   expect(target(link("json", id))).toBe(id);

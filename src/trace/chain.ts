@@ -54,7 +54,9 @@ function writable(value: Json, bytes: Buffer): Frame {
   const frame = checkFrame(value);
   if (typeof frame === "string") throw new Error(`A frame that ${frame} cannot be written.`);
   if (bytes.length > MAX_OBJECT)
-    throw new Error(`A frame of ${bytes.length} bytes is over the limit of ${MAX_OBJECT}: put what is large into an object.`);
+    throw new Error(
+      `A frame of ${bytes.length} bytes is over the limit of ${MAX_OBJECT}: put what is large into an object.`,
+    );
   encoded.set(frame, bytes);
   return frame;
 }
@@ -143,7 +145,9 @@ export function parseHeader(payload: Uint8Array, log: string): LogHeader | null 
   }
   if (header?.type !== "log") return null;
   if (Number.isSafeInteger(header.v) && header.v > 1)
-    throw new NewerFormat(`The log ${log} has version ${header.v}, and this Shepherd knows version 1: update Shepherd.`);
+    throw new NewerFormat(
+      `The log ${log} has version ${header.v}, and this Shepherd knows version 1: update Shepherd.`,
+    );
   const { v, id, origin, meta } = header;
   if (v !== 1 || id !== log || typeof meta !== "object" || meta === null || Array.isArray(meta)) return null;
   return origin === null || isOrigin(origin) ? header : null;

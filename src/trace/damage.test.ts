@@ -31,7 +31,11 @@ async function fill(disk: Disk, directory: string): Promise<void> {
       const what = link("blob", await store.objects.put(i % 2 ? bytes : Buffer.from("text ".repeat(i * 100))));
       const n = await writer.intent({ kind: "tool", tier: "reversible", what, thread: "main" });
       await writer.outcome(n, { status: "done", threads: { main: { append: [what] } } });
-      await store.refs.cas(`ref/${i % 3}`, (await store.refs.get(`ref/${i % 3}`))?.version ?? 0, JSON.stringify({ log, i }));
+      await store.refs.cas(
+        `ref/${i % 3}`,
+        (await store.refs.get(`ref/${i % 3}`))?.version ?? 0,
+        JSON.stringify({ log, i }),
+      );
     }
     await store.leases.release(`log/${log}`, epoch);
   }
@@ -41,7 +45,12 @@ async function fill(disk: Disk, directory: string): Promise<void> {
 /** A sentence, and none of the errors that only a mistake of ours throws. */
 function isClear(error: unknown): boolean {
   const mistakes = [TypeError, RangeError, SyntaxError, ReferenceError];
-  return error instanceof Error && !mistakes.some((each) => error instanceof each) && /^\S.*\.$/s.test(error.message) && error.message.length < 2000;
+  return (
+    error instanceof Error &&
+    !mistakes.some((each) => error instanceof each) &&
+    /^\S.*\.$/s.test(error.message) &&
+    error.message.length < 2000
+  );
 }
 
 async function attempt<T>(work: () => Promise<T>): Promise<T | null> {
@@ -97,7 +106,10 @@ async function use(disk: Disk, directory: string): Promise<void> {
       }
     for (const { name, version } of (await attempt(() => store.refs.list(""))) ?? [])
       await attempt(() => store.refs.cas(name, version, "changed"));
-    changed = (await attempt(async () => store.refs.cas("after", (await store.refs.get("after"))?.version ?? 0, String(content)))) === true;
+    changed =
+      (await attempt(async () =>
+        store.refs.cas("after", (await store.refs.get("after"))?.version ?? 0, String(content)),
+      )) === true;
     const id = await attempt(() => store.objects.put(content));
     if (id) ids.push(id);
     await attempt(() => store.close());
@@ -189,12 +201,19 @@ const KINDS: Array<(bytes: Buffer, damage: Damage, files: Map<string, Buffer>, p
   },
   (bytes, { at, length, seed }) => {
     const random = randomFrom(seed);
-    for (let i = nowhere(bytes, at), end = Math.min(bytes.length, i + length); i < end; i++) bytes[i] = Math.floor(random() * 256);
+    for (let i = nowhere(bytes, at), end = Math.min(bytes.length, i + length); i < end; i++)
+      bytes[i] = Math.floor(random() * 256);
     return bytes;
   },
   (bytes, { at, length }) => bytes.fill(0, nowhere(bytes, at), Math.min(bytes.length, nowhere(bytes, at) + length)),
-  (bytes, { at, length }) => Buffer.concat([bytes.subarray(0, nowhere(bytes, at)), Buffer.alloc(length, 0xf5), bytes.subarray(nowhere(bytes, at))]),
-  (bytes, { at, length }) => Buffer.concat([bytes.subarray(0, nowhere(bytes, at)), bytes.subarray(nowhere(bytes, at) + length)]),
+  (bytes, { at, length }) =>
+    Buffer.concat([
+      bytes.subarray(0, nowhere(bytes, at)),
+      Buffer.alloc(length, 0xf5),
+      bytes.subarray(nowhere(bytes, at)),
+    ]),
+  (bytes, { at, length }) =>
+    Buffer.concat([bytes.subarray(0, nowhere(bytes, at)), bytes.subarray(nowhere(bytes, at) + length)]),
   (bytes, { at }) => Buffer.concat([bytes, bytes.subarray(nowhere(bytes, at))]),
   (bytes, { seed }, files) => Buffer.concat([bytes, [...files.values()][seed % files.size]!]),
   (_, { seed }, files) => Buffer.from([...files.values()][seed % files.size]!),
@@ -202,7 +221,12 @@ const KINDS: Array<(bytes: Buffer, damage: Damage, files: Map<string, Buffer>, p
   () => null,
   (bytes) => Buffer.from(bytes.toString("latin1").replace(/^(shepherd \w+) 1\n/, "$1 2\n"), "latin1"),
   (bytes, { seed }) => Buffer.concat([bytes, encodeRecord(encodeJson(HOSTILE[seed % HOSTILE.length]))]),
-  (bytes, { at, seed }) => Buffer.concat([bytes.subarray(0, nowhere(bytes, at)), encodeRecord(encodeJson(HOSTILE[seed % HOSTILE.length])), bytes.subarray(nowhere(bytes, at))]),
+  (bytes, { at, seed }) =>
+    Buffer.concat([
+      bytes.subarray(0, nowhere(bytes, at)),
+      encodeRecord(encodeJson(HOSTILE[seed % HOSTILE.length])),
+      bytes.subarray(nowhere(bytes, at)),
+    ]),
   (bytes, { length }) => Buffer.concat([bytes, encodeRecord(Buffer.from("[".repeat(length)))]),
   (bytes) => {
     const record = encodeRecord(Buffer.alloc(100, 1));
@@ -212,15 +236,25 @@ const KINDS: Array<(bytes: Buffer, damage: Damage, files: Map<string, Buffer>, p
     const log = /(\w{32})\.log$/.exec(path)?.[1];
     if (!log) return null;
     const frames = hostileFrames(log);
-    const intent = frames.find((frame) => canonical(frame).includes('"phase":"intent"') && canonical(frame).length < 200)!;
+    const intent = frames.find(
+      (frame) => canonical(frame).includes('"phase":"intent"') && canonical(frame).length < 200,
+    )!;
     const chosen = frames[seed % frames.length]!;
     const before = (chosen as { seq: number }).seq === 1 ? [frames[10]!] : [];
-    return Buffer.concat([Buffer.from("shepherd log 1\n"), ...[header(log), ...before, chosen, intent].map((each) => encodeRecord(encodeJson(each)))]);
+    return Buffer.concat([
+      Buffer.from("shepherd log 1\n"),
+      ...[header(log), ...before, chosen, intent].map((each) => encodeRecord(encodeJson(each))),
+    ]);
   },
   (_, { seed }, __, path) => {
     const log = /(\w{32})\.log$/.exec(path)?.[1] ?? LOGS[0]!;
     const origins: Json[] = [5, [], {}, { log: 1 }, { log, n: 0, seq: 0, commit: "x", state: {}, top: 0, carry: {} }];
-    const headers: Json[] = [null, { v: 3, type: "log" }, { ...header(log), v: 0 } as never, ...origins.map((origin) => ({ ...header(log), origin }) as never)];
+    const headers: Json[] = [
+      null,
+      { v: 3, type: "log" },
+      { ...header(log), v: 0 } as never,
+      ...origins.map((origin) => ({ ...header(log), origin }) as never),
+    ];
     return Buffer.concat([Buffer.from("shepherd log 1\n"), encodeRecord(encodeJson(headers[seed % headers.length]))]);
   },
 ];
@@ -236,34 +270,48 @@ const damages = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
-test("a damaged or hostile store crashes nothing and hangs nothing, and what is appended to it is read back", async () => {
-  const whole = simDisk();
-  await fill(whole, "/store");
-  await fc.assert(
-    fc.asyncProperty(damages, async (list) => {
-      const files = whole.files();
-      for (const damage of list) {
-        const paths = [...files.keys()].sort();
-        const path = paths[damage.file % paths.length]!;
-        const bytes = KINDS[damage.kind]!(Buffer.from(files.get(path)!), damage, files, path);
-        if (bytes) files.set(path, bytes);
-        else files.delete(path);
-      }
-      await use(simDisk(files), "/store");
-    }),
-    { ...params(2000, 200), interruptAfterTimeLimit: long ? 900_000 : 60_000 },
-  );
-}, long ? 900_000 : 60_000);
+test(
+  "a damaged or hostile store crashes nothing and hangs nothing, and what is appended to it is read back",
+  async () => {
+    const whole = simDisk();
+    await fill(whole, "/store");
+    await fc.assert(
+      fc.asyncProperty(damages, async (list) => {
+        const files = whole.files();
+        for (const damage of list) {
+          const paths = [...files.keys()].sort();
+          const path = paths[damage.file % paths.length]!;
+          const bytes = KINDS[damage.kind]!(Buffer.from(files.get(path)!), damage, files, path);
+          if (bytes) files.set(path, bytes);
+          else files.delete(path);
+        }
+        await use(simDisk(files), "/store");
+      }),
+      { ...params(2000, 200), interruptAfterTimeLimit: long ? 900_000 : 60_000 },
+    );
+  },
+  long ? 900_000 : 60_000,
+);
 
 test("reading takes time in proportion to the size, though every head claims all that follows", () => {
   const payload = Buffer.alloc(MAX_RECORD);
   const head = encodeRecord(payload).subarray(0, 16);
   // Each of these heads is valid, and none of the payloads behind them is.
-  const bytes = Buffer.concat([...Array.from({ length: 40_000 }, () => head), Buffer.alloc(MAX_RECORD, 1), encodeRecord(Buffer.from("end"))]);
+  const bytes = Buffer.concat([
+    ...Array.from({ length: 40_000 }, () => head),
+    Buffer.alloc(MAX_RECORD, 1),
+    encodeRecord(Buffer.from("end")),
+  ]);
   const disk = simDisk(new Map([["/f", bytes]]));
   let read = 0;
   const file = disk.open("/f")!;
-  const counting = { ...file, read: (offset: number, length: number) => ((read += length), file.read(offset, length)) };
+  const counting = {
+    ...file,
+    read: (offset: number, length: number): Buffer => {
+      read += length;
+      return file.read(offset, length);
+    },
+  };
   for (const _ of scan(counting, 0));
   expect(read).toBeLessThan(400 << 20);
 });
@@ -271,14 +319,19 @@ test("reading takes time in proportion to the size, though every head claims all
 test("a newer version is refused in a sentence, wherever it stands", async () => {
   const whole = simDisk();
   await fill(whole, "/store");
-  const newer = async (path: string, change: (bytes: Buffer) => Buffer, work: (store: Awaited<ReturnType<typeof openStore>>) => Promise<unknown>): Promise<void> => {
+  const newer = async (
+    path: string,
+    change: (bytes: Buffer) => Buffer,
+    work: (store: Awaited<ReturnType<typeof openStore>>) => Promise<unknown>,
+  ): Promise<void> => {
     const files = whole.files();
     files.set(path, change(files.get(path)!));
     const failing = openStore("/store", { disk: simDisk(files) }).then(work);
     await expect(failing).rejects.toThrow(NewerFormat);
     await expect(failing).rejects.toThrow(/this Shepherd knows .*: update Shepherd.*\.$/);
   };
-  const heading = (bytes: Buffer): Buffer => Buffer.from(bytes.toString("latin1").replace(/^(shepherd \w+) 1\n/, "$1 23\n"), "latin1");
+  const heading = (bytes: Buffer): Buffer =>
+    Buffer.from(bytes.toString("latin1").replace(/^(shepherd \w+) 1\n/, "$1 23\n"), "latin1");
   await newer("/store/format", heading, async () => {});
   await newer("/store/refs.1", heading, async () => {});
   await newer("/store/objects/000001.pack", heading, async () => {});
@@ -286,9 +339,21 @@ test("a newer version is refused in a sentence, wherever it stands", async () =>
   const path = `/store/logs/${log}.log`;
   await newer(path, heading, (store) => store.logs.header(log));
   const frame = encodeRecord(encodeJson({ v: 2, seq: 16, what: "ever" }));
-  await newer(path, (bytes) => Buffer.concat([bytes, frame]), (store) => readFold(store, log));
-  await newer(path, (bytes) => Buffer.concat([bytes, frame]), (store) => store.logs.append(log, 16, 1, []));
-  await newer(path, () => Buffer.concat([Buffer.from("shepherd log 1\n"), encodeRecord(encodeJson({ ...header(log), v: 2 }))]), (store) => store.logs.header(log));
+  await newer(
+    path,
+    (bytes) => Buffer.concat([bytes, frame]),
+    (store) => readFold(store, log),
+  );
+  await newer(
+    path,
+    (bytes) => Buffer.concat([bytes, frame]),
+    (store) => store.logs.append(log, 16, 1, []),
+  );
+  await newer(
+    path,
+    () => Buffer.concat([Buffer.from("shepherd log 1\n"), encodeRecord(encodeJson({ ...header(log), v: 2 }))]),
+    (store) => store.logs.header(log),
+  );
 });
 
 describe("on the disk of this machine", () => {
@@ -315,7 +380,18 @@ describe("on the disk of this machine", () => {
     fs.rmSync(`${store}/${name}`, { recursive: true, force: true });
     make(`${store}/${name}`);
   };
-  const names = ["format", "refs.1", "leases.1", "objects", "logs", "cache", "cache/derived", "objects/000001.pack", "objects/000001.idx", `logs/${LOGS[0]}.log`];
+  const names = [
+    "format",
+    "refs.1",
+    "leases.1",
+    "objects",
+    "logs",
+    "cache",
+    "cache/derived",
+    "objects/000001.pack",
+    "objects/000001.idx",
+    `logs/${LOGS[0]}.log`,
+  ];
   const inStore = (name: string): string => `${directory}/outside/store/${name}`;
   const things: Array<[string, (path: string, name: string) => void]> = [
     ["a link to the same outside", (path, name) => fs.symlinkSync(inStore(name), path)],
@@ -326,10 +402,13 @@ describe("on the disk of this machine", () => {
     ["a pipe", (path) => execFileSync("mkfifo", [path])],
     ["a directory", (path) => fs.mkdirSync(path)],
     ["an empty file", (path) => fs.writeFileSync(path, "")],
-    ["a huge file of nothing", (path) => {
-      fs.writeFileSync(path, "");
-      fs.truncateSync(path, 3e9);
-    }],
+    [
+      "a huge file of nothing",
+      (path) => {
+        fs.writeFileSync(path, "");
+        fs.truncateSync(path, 3e9);
+      },
+    ],
     ["a file that nobody may read", (path) => fs.writeFileSync(path, "x", { mode: 0 })],
   ];
   test.each(things)("%s in place of any file does no harm outside", async (what, make) => {

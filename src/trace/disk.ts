@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, resolve } from "node:path";
+import { diskError, isReadOnly } from "./diskerror.ts";
 
 /** Every operation throws `DiskError`, or what else `node:fs` says, where the disk does not do it. */
 export interface Disk {
@@ -37,47 +38,7 @@ export interface DiskFile {
   close(): void;
 }
 
-/** What the disk refused, in a sentence that says what to do. */
-export class DiskError extends Error {
-  constructor(
-    message: string,
-    readonly code: string,
-    cause?: unknown,
-  ) {
-    super(message, { cause });
-  }
-}
-
-/** The sentence for an error of `node:fs`; other errors as they are. */
-export function diskError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException)?.code;
-  const say = (sentence: string): DiskError => new DiskError(sentence, code!, error);
-  switch (code) {
-    case "ENOSPC":
-    case "EDQUOT":
-      return say(`The disk is full, so ${path} could not be written: free some space and try again. What was recorded before is safe.`);
-    case "EROFS":
-    case "EACCES":
-    case "EPERM":
-      return say(`${path} can only be read by this user: make it writable to record anything.`);
-    case "EIO":
-      return say(`The disk failed at ${path}: check it before you go on. What was not synced yet may be lost.`);
-    case "ELOOP":
-    case "ENOTDIR":
-    case "EISDIR":
-    case "EEXIST":
-      return say(`${path} is not what a store has there: run \`shepherd fsck\`.`);
-    case "EMFILE":
-    case "ENFILE":
-      return say(`Too many files are open to open ${path} too: raise the limit (\`ulimit -n\`).`);
-    default:
-      return error;
-  }
-}
-
-/** Whether the disk takes no writes now, but can be read. */
-export const isReadOnly = (error: unknown): boolean =>
-  error instanceof DiskError && ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM"].includes(error.code);
+export { DiskError, diskError, isReadOnly } from "./diskerror.ts";
 
 function attempt<T>(path: string, work: () => T): T {
   try {

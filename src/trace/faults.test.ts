@@ -4,7 +4,7 @@ import { runs, seed } from "../../test/support/runs.ts";
 import { randomFrom, simDisk } from "../../test/support/simdisk.ts";
 import { link } from "./bytes.ts";
 import { frameHash } from "./chain.ts";
-import { DiskError } from "./disk.ts";
+import { DiskError } from "./diskerror.ts";
 import type { LogHeader } from "./ports.ts";
 import { newLogId, openStore } from "./store.ts";
 import { openWriter, readFold } from "./writer.ts";
@@ -33,7 +33,9 @@ test("on a disk that is full each write says so, nothing is lost, and with some 
       } catch (error) {
         full++;
         expect(error).toBeInstanceOf(DiskError);
-        expect((error as Error).message).toMatch(/^The disk is full, so .* could not be written: free some space and try again\..*\.$/);
+        expect((error as Error).message).toMatch(
+          /^The disk is full, so .* could not be written: free some space and try again\..*\.$/,
+        );
       }
     };
     const work = async (): Promise<void> => {
@@ -41,7 +43,9 @@ test("on a disk that is full each write says so, nothing is lost, and with some 
         const content = `content ${random()} `.repeat(Math.floor(random() * 40));
         blobs.set(await store.objects.put(Buffer.from(content)), content);
       });
-      await attempt(() => writer.note(null, { note: "n", of: [...blobs.keys()].map((id) => link("blob", id)).slice(-3) }));
+      await attempt(() =>
+        writer.note(null, { note: "n", of: [...blobs.keys()].map((id) => link("blob", id)).slice(-3) }),
+      );
       await attempt(async () => {
         if (await store.refs.cas("count", (await store.refs.get("count"))?.version ?? 0, String(count + 1))) count++;
       });
@@ -54,7 +58,10 @@ test("on a disk that is full each write says so, nothing is lost, and with some 
     expect(full).toBe(before);
     await writer.sync();
 
-    for (const opened of [await openStore("/store", { disk }), await openStore("/store", { disk: disk.crash(worst), ...later })]) {
+    for (const opened of [
+      await openStore("/store", { disk }),
+      await openStore("/store", { disk: disk.crash(worst), ...later }),
+    ]) {
       const there: string[] = [];
       for await (const frame of opened.logs.read(log)) there.push(frameHash(frame));
       expect(there).toEqual(frames);
@@ -115,7 +122,9 @@ test("a sync that failed is not taken for done later, though the system then say
     const failing = (): Promise<unknown> => (broken === "refs.1" ? store.refs.cas("a", 0, "x") : writer.sync());
     await expect(failing()).rejects.toThrow(/^The disk failed at .*: check it before you go on\..*\.$/);
     disk.faults.syncFails = () => false;
-    await expect(broken === "refs.1" ? store.refs.cas("b", 0, "x") : writer.sync()).rejects.toThrow(/^The disk failed at/);
+    await expect(broken === "refs.1" ? store.refs.cas("b", 0, "x") : writer.sync()).rejects.toThrow(
+      /^The disk failed at/,
+    );
     await store.close().catch(() => {});
     const after = await openStore("/store", { disk: disk.crash(worst), ...later });
     const notes: unknown[] = [];

@@ -83,7 +83,9 @@ export const quoted = (text: string): string => JSON.stringify(text.length > 100
 
 /** The reason of an error as the end of a sentence, without the advice to do what is being done. */
 export const because = (wrong: unknown): string =>
-  (typeof wrong === "string" ? wrong : (wrong as Error).message).replace(/: run `shepherd fsck`\.$/, "").replace(/\.?$/, ".");
+  (typeof wrong === "string" ? wrong : (wrong as Error).message)
+    .replace(/: run `shepherd fsck`\.$/, "")
+    .replace(/\.?$/, ".");
 
 const oneLine = (text: string): string =>
   text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ").replace(/^(.{1000}).+$/, "$1…");

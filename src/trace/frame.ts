@@ -140,7 +140,8 @@ function checkFacts(phase: Json, facts: { [key: string]: Json }): string | null 
   if (typeof facts.status !== "string") return "is an outcome without a status";
   if (!isMaybe(facts.tier, (tier) => TIERS.has(tier))) return "has an unknown tier";
   for (const key of ["with", "base"]) if (!isMaybe(facts[key], isHash)) return "has a malformed parent";
-  for (const key of ["workspace", "result", "conflict"]) if (!isMaybe(facts[key], isLink)) return `has a malformed ${key}`;
+  for (const key of ["workspace", "result", "conflict"])
+    if (!isMaybe(facts[key], isLink)) return `has a malformed ${key}`;
   if (!isMaybe(facts.threads, isThreads)) return "has malformed threads";
   if (facts.state !== undefined && !checkState(facts.state)) return "has a malformed state";
   return null;

@@ -146,7 +146,7 @@ test("little garbage is not worth it, and the pack that all write to only for mu
 test("a writer in the middle of an operation is waited for; then the collection gives up and says who it is", async () => {
   await put("garbage");
   const other = await openStore(store.directory, { disk: fastDisk });
-  const writers = openWriters(other, { look: 5 });
+  const writers = openWriters(other);
   await writers.register();
   const progress: GcProgress[] = [];
   const report = await writers.during(async () => {
@@ -167,21 +167,37 @@ test("a writer in the middle of an operation is waited for; then the collection 
   await other.close();
 });
 
-test("an idle writer holds nobody back, and a dead one neither", async () => {
-  const other = await openStore(store.directory, { disk: fastDisk });
-  const writers = openWriters(other, { look: 5 });
+/** The registration of another process. */
+const register = (owner: Owner): string => {
+  const file = `${store.directory}/writers/${owner.pid}.other.writer`;
+  fs.mkdirSync(`${store.directory}/writers`, { recursive: true });
+  fs.writeFileSync(file, encodeJson({ v: 1, owner, generation: -1 }));
+  return file;
+};
+
+test("a writer of the process that collects holds it back only while it is in an operation", async () => {
+  const writers = openWriters(store);
   await writers.register();
   await put("garbage");
   expect((await collect()).stopped).toBe(null);
-  const dead: Owner = { ...thisOwner(), pid: 4_000_000, start: "1" };
-  const ghost = openWriters(other, { me: () => dead, look: 1e6 });
-  await ghost.register();
-  await put("more garbage");
-  expect(listWriters(store).length).toBe(2);
-  expect((await collect()).stopped).toBe(null);
-  expect(listWriters(store).map(({ owner }) => owner)).toEqual([thisOwner()]);
   await writers.unregister();
-  await other.close();
+});
+
+test("a process that does not tell its operations one by one holds collections off until it ends", async () => {
+  const file = register(thisOwner());
+  const garbage = await put("garbage");
+  expect((await collect({ waitMs: 5 })).stopped).toContain(`Process ${process.pid} is in the middle`);
+  expect(await holds(garbage)).toBe(true);
+  fs.rmSync(file);
+  expect((await collect({ waitMs: 5 })).stopped).toBe(null);
+  expect(await holds(garbage)).toBe(false);
+});
+
+test("the registration of a process that is gone is no obstacle, and goes", async () => {
+  const file = register({ ...thisOwner(), pid: 4_000_000, start: "1" });
+  await put("garbage");
+  expect((await collect()).stopped).toBe(null);
+  expect(fs.existsSync(file)).toBe(false);
 });
 
 test("a registration that cannot be read is not ignored", async () => {
@@ -280,7 +296,7 @@ test("what killed processes left half made is swept away when it is old", async 
 });
 
 test("whoever remembers objects learns from the generation that they may be gone", async () => {
-  const writers = openWriters(store, { look: 1 });
+  const writers = openWriters(store);
   await writers.register();
   const before = writers.generation();
   expect(storeGeneration(store)).toBe(before);
@@ -318,7 +334,9 @@ test("condemned packs are denied, a condemned log too, from the next operation o
     expect(await store.objects.has([id])).toEqual([true]);
   });
   await publishGcState(store, { generation: 6, epoch: 5, packs: [], logs: [] });
-  await writers.safepoint();
+  const end = writers.keepUp(1);
+  while (writers.denies("f".repeat(32))) await new Promise((resolve) => setTimeout(resolve, 1));
+  end();
   expect(writers.denies("f".repeat(32))).toBe(false);
   await writers.unregister();
   expect(listWriters(store)).toEqual([]);

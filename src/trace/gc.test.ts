@@ -125,7 +125,7 @@ test("beside writers that store the same things again and again, a collection ta
           let writing = scripts.length;
           const others = scripts.map(async (script) => {
             const own = await openStore(store.directory, { disk: fastDisk });
-            const writers = openWriters(own, { look: 1 });
+            const writers = openWriters(own);
             await writers.register();
             const pause = async (): Promise<void> => {
               for (let turns = pauses.next().value!; turns > 0; turns--)

@@ -20,7 +20,7 @@ import { breather, type Followers } from "./reach.ts";
 import { RECORD_HEAD } from "./record.ts";
 import { makePack, removePack, salvage, sweep } from "./salvage.ts";
 import type { EmbeddedStore } from "./store.ts";
-import { lagging, listWriters, publishGcState, readGcState, takeGcLease } from "./writers.ts";
+import { lagging, listWriters, publishGcState, readGcState, safepointHere, takeGcLease } from "./writers.ts";
 
 export interface PackFigures {
   number: number;
@@ -86,7 +86,10 @@ const NEWEST = { part: 0.5, bytes: 1 << 20 };
 const DERIVED = 256 << 20;
 const WAIT = 10_000;
 
-/** Throws a sentence if another process collects or forgets at the moment. */
+/**
+ * Collects what is not kept. To be called where this process is in the middle of nothing but operations that its writers run in `during`. Throws a
+ * sentence if another process collects or forgets at the moment.
+ */
 export async function gc(store: EmbeddedStore, options: GcOptions): Promise<GcReport> {
   const epoch = await takeGcLease(store);
   try {
@@ -201,6 +204,7 @@ async function acknowledged(store: EmbeddedStore, generation: number, options: G
   const { waitMs = WAIT, lives = alive, onProgress, signal } = options;
   const until = performance.now() + waitMs;
   for (let pause = 5; ; pause = Math.min(200, pause * 2)) {
+    await safepointHere(store);
     const late = lagging(store, generation, lives);
     if (late.length === 0) return null;
     const pids = late.map(({ owner }) => owner?.pid ?? -1);

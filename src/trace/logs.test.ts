@@ -80,7 +80,10 @@ test("of writers that take over from each other in any order, all that returned 
         continue;
       }
       // Several at once, those of dead processes too.
-      const batch = Array.from({ length: 1 + Math.floor(random() * 3) }, (_, k) => ({ by: writers[Math.floor(random() * writers.length)]!, note: `${i}.${k}` }));
+      const batch = Array.from({ length: 1 + Math.floor(random() * 3) }, (_, k) => ({
+        by: writers[Math.floor(random() * writers.length)]!,
+        note: `${i}.${k}`,
+      }));
       await Promise.all(
         batch.map(async ({ by, note }) => {
           sent.add(note);
@@ -97,7 +100,8 @@ test("of writers that take over from each other in any order, all that returned 
     }
     const there = await notesOf(await open(), log);
     expect([...there].sort()).toEqual([...told].sort());
-    for (const { writer, fenced } of writers) if (!fenced) expect([...writer.fold.notes.keys()].every((note) => sent.has(note))).toBe(true);
+    for (const { writer, fenced } of writers)
+      if (!fenced) expect([...writer.fold.notes.keys()].every((note) => sent.has(note))).toBe(true);
   }
 });
 
@@ -122,7 +126,9 @@ test("what would break a law is refused before it is written, so that the log st
 test("what the writer folds is what is read again, whatever becomes of the objects that it was given", async () => {
   const { store, log, open } = await setUp();
   const writer = await openWriter(store, log, 1);
-  const facts = { kind: "tool", tier: "reversible", input: { list: [1], gone: undefined } } as never as Parameters<Writer["intent"]>[0];
+  const facts = { kind: "tool", tier: "reversible", input: { list: [1], gone: undefined } } as never as Parameters<
+    Writer["intent"]
+  >[0];
   await writer.intent(facts);
   (facts as { input?: unknown }).input = "changed";
   const again = await openWriter(await open(), log, 1);
@@ -175,7 +181,10 @@ test("many syncs at once are few, and each comes back when its own frames are on
       await writer.note(null, { note: `n${i}`, what });
       await writer.sync();
       if (i % 10 > 0) return;
-      const after = await openStore("/store", { disk: disk.crash(worst), owner: () => ({ boot: "later", pid: 1, start: "1", ns: "n" }) });
+      const after = await openStore("/store", {
+        disk: disk.crash(worst),
+        owner: () => ({ boot: "later", pid: 1, start: "1", ns: "n" }),
+      });
       expect(await notesOf(after, log)).toContain(`n${i}`);
       expect(await after.objects.has([sha256(`content ${i}`)])).toEqual([true]);
     }),

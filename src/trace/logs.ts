@@ -1,11 +1,13 @@
 /** The logs of a store: one append-only file of frames each. */
 import { encodeJson, sha256 } from "./bytes.ts";
-import { type Cursor, counted, encodeFrame, frameHash, isLogId, openLogFile, parseFrame } from "./chain.ts";
-import { type Disk, isReadOnly } from "./disk.ts";
+import { type Cursor, counted, encodeFrame, frameHash, isLogId, parseFrame } from "./chain.ts";
+import type { Disk } from "./disk.ts";
+import { isReadOnly } from "./diskerror.ts";
 import type { Frame } from "./frame.ts";
-import type { Hash, LogHeader, Logs } from "./ports.ts";
+import { advance, closeLog, framesFrom, type OpenLog, openLog, pass, tailOf, wakeTails } from "./openlog.ts";
+import type { Hash, Logs } from "./ports.ts";
 import type { Damage } from "./record.ts";
-import { createSegment, recordsLength, type Segment } from "./segment.ts";
+import { createSegment, recordsLength } from "./segment.ts";
 
 export { type Cursor, encodeFrame, frameHash, headerHash } from "./chain.ts";
 
@@ -36,123 +38,56 @@ export interface LogHooks {
   synced(log: string, seq: number, closing: boolean): Promise<void>;
 }
 
-interface Open {
-  segment: Segment;
-  header: LogHeader;
-  first: Cursor;
-  end: Cursor;
-  /** Size of the file when it was last looked through up to `end`. */
-  seen: number;
-  /** Cursors at each multiple of STRIDE, as far as this process has come by them. */
-  cursors: Cursor[];
-  recovered: boolean;
-  closed: boolean;
-  waiters: Set<() => void>;
-  /** Size up to which frames are synced, with the objects that they name. */
-  synced: number;
-  /** Whether this process appended something since. */
-  dirty: boolean;
-  syncing: Promise<void> | null;
-  timer: NodeJS.Timeout | null;
-}
-
 /** What is only written gets synced within this time, in ms. */
 const GROUP = 50;
-/** A tail looks by itself so often, in ms, where it is not told. */
-const LOOK = 200;
-const STRIDE = 256;
 
 export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLogs {
   disk.mkdir(directory);
-  const logs = new Map<string, Open>();
+  const logs = new Map<string, OpenLog>();
   let closed = false;
   const path = (log: string): string => {
     if (!isLogId(log)) throw new Error(`${JSON.stringify(log)} is no id of a log.`);
     return `${directory}/${log}.log`;
   };
-  const forget = (log: string, opened: Open): void => {
-    if (opened.timer) clearTimeout(opened.timer);
-    opened.closed = true;
-    opened.segment.close();
-    if (logs.get(log) === opened) logs.delete(log);
-    for (const wake of opened.waiters) wake();
-  };
-
-  const open = (log: string, recovered: boolean): Open | null => {
-    const known = logs.get(log);
-    if (known) return known;
-    const file = openLogFile(disk, path(log), log);
-    if (!file) return null;
-    const opened: Open = {
-      ...file,
-      end: file.first,
-      seen: 0,
-      cursors: [file.first],
-      recovered,
-      closed: false,
-      waiters: new Set(),
-      synced: 0,
-      dirty: false,
-      syncing: null,
-      timer: null,
-    };
-    logs.set(log, opened);
+  const open = (log: string, recovered: boolean): OpenLog | null => {
+    const opened = logs.get(log) ?? openLog(disk, path(log), log, recovered);
+    if (opened) logs.set(log, opened);
     return opened;
   };
+  const close = (log: string, opened: OpenLog): void => {
+    closeLog(opened);
+    if (logs.get(log) === opened) logs.delete(log);
+  };
   /** Null if there is no such log. On a disk that takes no writes it can be read without having been recovered. */
-  const reading = async (log: string): Promise<Open | null> => {
+  const reading = async (log: string): Promise<OpenLog | null> => {
     const known = logs.get(log);
-    if (known) return known;
+    if (known?.recovered) return known;
     if (closed) throw new Error("The store is closed.");
-    let recovered = true;
     path(log);
     try {
       await hooks.recover(log);
     } catch (error) {
       if (!isReadOnly(error)) throw error;
-      recovered = false;
+      return open(log, false);
     }
-    return open(log, recovered);
+    // It may have been cut.
+    if (known) close(log, known);
+    return open(log, true);
   };
-  const must = async (log: string): Promise<Open> => {
+  const must = async (log: string): Promise<OpenLog> => {
     const opened = await reading(log);
     if (!opened) throw new Error(`There is no log ${log} in this store.`);
     return opened;
   };
-  const writing = async (log: string): Promise<Open> => {
+  const writing = async (log: string): Promise<OpenLog> => {
     const opened = await must(log);
     if (opened.recovered) return opened;
+    // It says why it cannot be; else it can be now.
     await hooks.recover(log);
-    // It may have been cut.
-    forget(log, opened);
     return must(log);
   };
 
-  const pass = (opened: Open, cursor: Cursor): void => {
-    if (cursor.seq <= opened.end.seq) return;
-    opened.end = cursor;
-    if (cursor.seq % STRIDE === 0) opened.cursors[cursor.seq / STRIDE] = cursor;
-  };
-  /** Takes in what others appended; true if `wanted` is the hash of one of these frames. */
-  const advance = (opened: Open, wanted?: Hash): boolean => {
-    const size = opened.segment.size();
-    if (size === opened.seen) return false;
-    let found = false;
-    for (const { cursor } of counted(opened.segment, opened.end)) {
-      if (cursor.prev === wanted) found = true;
-      pass(opened, cursor);
-    }
-    opened.seen = size;
-    return found;
-  };
-  const startOf = (opened: Open, seq: number): Cursor => {
-    if (seq >= opened.end.seq) return opened.end;
-    let at = Math.floor(Math.max(0, seq) / STRIDE);
-    while (!opened.cursors[at]) at--;
-    return opened.cursors[at]!;
-  };
-
-  const syncOnce = async (log: string, opened: Open, closing: boolean): Promise<void> => {
+  const syncOnce = async (log: string, opened: OpenLog, closing: boolean): Promise<void> => {
     if (opened.timer) clearTimeout(opened.timer);
     opened.timer = null;
     opened.dirty = false;
@@ -169,7 +104,7 @@ export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLo
     }
   };
   /** Resolves when all that was appended before the call is synced; callers that come together share one sync. */
-  const syncNow = async (log: string, opened: Open, closing = false): Promise<void> => {
+  const syncNow = async (log: string, opened: OpenLog, closing = false): Promise<void> => {
     const wanted = opened.segment.size();
     while (opened.synced < wanted) {
       opened.syncing ??= syncOnce(log, opened, closing).finally(() => {
@@ -207,15 +142,11 @@ export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLo
         opened.seen = offset + recordsLength(payloads);
         pass(opened, { offset: opened.seen, seq: from + frames.length, prev, epoch });
       }
-      for (const wake of opened.waiters) wake();
+      wakeTails(opened);
       return ours;
     },
     read: async function* (log, from = 0) {
-      const opened = await must(log);
-      for (const { frame, cursor } of counted(opened.segment, startOf(opened, from))) {
-        pass(opened, cursor);
-        if (frame.seq >= from) yield frame;
-      }
+      for (const { frame } of framesFrom(await must(log), from)) yield frame;
     },
     readFrom: async function* (log, start) {
       const opened = await must(log);
@@ -224,39 +155,8 @@ export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLo
     },
     tail: async function* (log, from, { signal }) {
       const opened = await must(log);
-      let at = startOf(opened, from);
-      let woken = true;
-      let wake = (): void => {};
-      const notify = (): void => {
-        woken = true;
-        wake();
-      };
-      opened.waiters.add(notify);
-      const unwatch = disk.watch?.(path(log), notify);
-      signal.addEventListener("abort", notify);
-      try {
-        while (!signal.aborted && !opened.closed) {
-          woken = false;
-          // Frames are read one at a time as they are taken: a reader that stops reading holds nothing.
-          for (const { frame, cursor } of counted(opened.segment, at)) {
-            at = cursor;
-            if (frame.seq >= from) yield frame;
-            if (signal.aborted || opened.closed) return;
-          }
-          if (woken) continue;
-          await new Promise<void>((resolve) => {
-            const timer = setTimeout(resolve, LOOK);
-            wake = () => {
-              clearTimeout(timer);
-              resolve();
-            };
-          });
-        }
-      } finally {
-        unwatch?.();
-        opened.waiters.delete(notify);
-        signal.removeEventListener("abort", notify);
-      }
+      const watch = (changed: () => void) => disk.watch?.(path(log), changed) ?? (() => {});
+      for await (const { frame } of tailOf(opened, from, signal, watch)) yield frame;
     },
     sync: async (log) => {
       const opened = await reading(log);
@@ -293,7 +193,7 @@ export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLo
     },
     remove: (log) => {
       const opened = logs.get(log);
-      if (opened) forget(log, opened);
+      if (opened) close(log, opened);
       disk.remove(path(log));
     },
     close: async () => {
@@ -302,7 +202,7 @@ export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLo
       for (const [log, opened] of [...logs]) {
         await opened.syncing?.catch(() => {});
         if (opened.dirty) await syncNow(log, opened, true).catch((error: unknown) => failures.push(error));
-        forget(log, opened);
+        close(log, opened);
       }
       if (failures.length > 0) throw failures[0];
     },

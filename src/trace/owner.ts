@@ -73,7 +73,10 @@ function runsBelow({ pid, start }: Owner): boolean {
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name) || startOf(Number(name)) !== start) continue;
     try {
-      const pids = /^NSpid:(.*)$/m.exec(readFileSync(`/proc/${name}/status`, "latin1"))?.[1]?.trim().split(/\s+/);
+      const pids = /^NSpid:(.*)$/m
+        .exec(readFileSync(`/proc/${name}/status`, "latin1"))?.[1]
+        ?.trim()
+        .split(/\s+/);
       if (!pids || pids.at(-1) === String(pid)) return true;
     } catch {
       // It ended meanwhile.

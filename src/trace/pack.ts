@@ -3,13 +3,13 @@ import { randomBytes } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { sha256 } from "./bytes.ts";
 import type { Disk } from "./disk.ts";
-import { emptyIndex, encodeIndex, extendIndex, KEY, type PackIndex, parseIndex, type Place } from "./packindex.ts";
+import { emptyIndex, encodeIndex, extendIndex, KEY, type PackIndex, type Place, parseIndex } from "./packindex.ts";
 import { type Hash, MAX_OBJECT } from "./ports.ts";
 import { MAGIC, RECORD_HEAD } from "./record.ts";
 import { openSegment, type Segment } from "./segment.ts";
 
-export { parseIndex } from "./packindex.ts";
 export type { Place } from "./packindex.ts";
+export { parseIndex } from "./packindex.ts";
 
 /** First byte of an object's record after its hash. */
 export const RAW = 0;
@@ -20,7 +20,8 @@ export const TOMBSTONE = 3;
 const MASKED = 4;
 
 /** Whether `unpack` knows what an object's record of that first byte holds. */
-export const isCodec = (codec: number): boolean => [RAW, DEFLATED, TOMBSTONE, RAW | MASKED, DEFLATED | MASKED].includes(codec);
+export const isCodec = (codec: number): boolean =>
+  [RAW, DEFLATED, TOMBSTONE, RAW | MASKED, DEFLATED | MASKED].includes(codec);
 
 /** So much behind the index, in objects (or a quarter of all) or bytes, makes it worth writing anew. */
 const MANY = 4096;

@@ -59,7 +59,15 @@ test("frames of a writer and of a quicker one are all there once, and both know 
       const file = openLogFile(disk, path, log)!;
       let end = file.first;
       for (const { cursor } of counted(file.segment, end)) end = cursor;
-      const frame = makeFrame({ v: 1, seq: end.seq, epoch: 1, n: null, phase: "note", prev: end.prev, facts: { note: `rival ${end.seq}` } });
+      const frame = makeFrame({
+        v: 1,
+        seq: end.seq,
+        epoch: 1,
+        n: null,
+        phase: "note",
+        prev: end.prev,
+        facts: { note: `rival ${end.seq}` },
+      });
       disk.open(path)!.append(encodeRecord(encodeFrame(frame)));
       wanted.push(frameHash(frame));
     };
@@ -112,7 +120,8 @@ test("a change behind the end of a file of refs is made again in the next one", 
   closing = true;
   expect(await refs.cas("n", 1, "behind")).toBe(true);
   expect(closing).toBe(false);
-  for (const each of [refs, await openRefs(disk, "/s", "refs")]) expect(await each.get("n")).toEqual({ value: "behind", version: 2 });
+  for (const each of [refs, await openRefs(disk, "/s", "refs")])
+    expect(await each.get("n")).toEqual({ value: "behind", version: 2 });
 });
 
 test("a store that another process makes at the same time is one store", async () => {

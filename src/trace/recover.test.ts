@@ -28,7 +28,10 @@ const openIn = (disk: SimDisk, boot: string, dead: number[] = []): Promise<Embed
 };
 
 /** A log of four notes, each of which names an object, the last two not synced. */
-async function fourNotes(disk: SimDisk, of: (store: EmbeddedStore, i: number) => Promise<Link>): Promise<EmbeddedStore> {
+async function fourNotes(
+  disk: SimDisk,
+  of: (store: EmbeddedStore, i: number) => Promise<Link>,
+): Promise<EmbeddedStore> {
   const store = await openIn(disk, "first");
   await store.logs.create(header);
   const writer = await openWriter(store, LOG, 1);
@@ -39,7 +42,8 @@ async function fourNotes(disk: SimDisk, of: (store: EmbeddedStore, i: number) =>
   return store;
 }
 
-const blobOf = async (store: EmbeddedStore, i: number): Promise<Link> => link("blob", await store.objects.put(Buffer.from(`content ${i}`)));
+const blobOf = async (store: EmbeddedStore, i: number): Promise<Link> =>
+  link("blob", await store.objects.put(Buffer.from(`content ${i}`)));
 
 /** Makes the record of an object unreadable. */
 function damage(disk: SimDisk, content: string): void {
@@ -51,8 +55,10 @@ function damage(disk: SimDisk, content: string): void {
 const count = async (store: EmbeddedStore): Promise<number> => (await store.logs.end(LOG)).seq;
 
 test("a log is cut before the first frame that lacks an object, and goes on from there", async () => {
-  const disk = simDisk();
-  await fourNotes(disk, blobOf);
+  const before = simDisk();
+  await fourNotes(before, blobOf);
+  // All that was written is on the disk now.
+  const disk = before.crash(() => 0);
   damage(disk, "content 2");
   const store = await openIn(disk, "second");
   expect(await count(store)).toBe(2);
@@ -144,7 +150,8 @@ test("what was forgotten, and what follows from the logs, is no reason to cut", 
   await fourNotes(disk, async (store, i) => (i === 2 ? items : blobOf(store, i)));
   const file = disk.open(PACK)!;
   for (const { offset, payload } of scan(file, 0))
-    if (payload.includes("content 3")) file.overwrite(offset, encodeRecord(tombstone(sha256("content 3"), payload.length)));
+    if (payload.includes("content 3"))
+      file.overwrite(offset, encodeRecord(tombstone(sha256("content 3"), payload.length)));
   expect(await count(await openIn(disk, "second"))).toBe(4);
 });
 
@@ -186,4 +193,28 @@ test("marks that are lost, or say nonsense, only mean more to look at", async ()
     else disk.remove("/store/leases.1");
     expect(await count(await openIn(disk, "second"))).toBe(4);
   }
+});
+
+test("a mark that is lost while the power is on says nothing of what is synced", async () => {
+  const disk = simDisk();
+  await fourNotes(disk, blobOf);
+  disk.remove("/store/leases.1");
+  expect(await count(await openIn(disk, "first"))).toBe(4);
+  damage(disk, "content 3");
+  expect(await count(await openIn(disk, "second"))).toBe(3);
+});
+
+test("a log that could only be read is put in order as soon as it can be written", async () => {
+  const disk = simDisk();
+  await fourNotes(disk, blobOf);
+  damage(disk, "content 3");
+  disk.faults.readOnly = true;
+  const store = await openIn(disk, "second");
+  expect(await count(store)).toBe(4);
+  const end = await store.logs.end(LOG);
+  await expect(store.logs.append(LOG, 4, 2, [])).rejects.toThrow(/can only be read/);
+  disk.faults.readOnly = false;
+  expect(await store.logs.append(LOG, end.seq, 2, [])).toBe(false);
+  await (await openWriter(store, LOG, 2)).note(null, { note: "next" });
+  expect(await count(await openIn(disk, "second"))).toBe(4);
 });

@@ -61,7 +61,11 @@ export function openRecovery({ disk, directory, objects, refs, leases, me, follo
   const isDone = async (log: string): Promise<boolean> => (await read(log)).mark.boot === me().boot;
 
   /** The place before the first frame that lacks something, of those from `seq` on; and how many frames count. */
-  const verify = async (frames: Iterable<Counted>, first: Cursor, seq: number): Promise<{ end: Cursor; whole: boolean }> => {
+  const verify = async (
+    frames: Iterable<Counted>,
+    first: Cursor,
+    seq: number,
+  ): Promise<{ end: Cursor; whole: boolean }> => {
     let whole = true;
     objects.refresh();
     const reach = startReach(packShelf(objects), known, {

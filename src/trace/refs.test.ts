@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { runs, seed } from "../../test/support/runs.ts";
 import { randomFrom, simDisk } from "../../test/support/simdisk.ts";
 import { encodeJson } from "./bytes.ts";
-import { openRefs } from "./refs.ts";
 import { encodeRecord, scan } from "./record.ts";
+import { openRefs } from "./refs.ts";
 
 const worst = () => 0.99;
 
@@ -75,10 +75,26 @@ test("what cas has acknowledged is synced, and leases need not be", async () => 
   const leases = await openRefs(disk, "/s", "leases", false);
   for (let i = 0; i < 20; i++) {
     await refs.cas("n", i, String(i));
-    expect(await (await openRefs(disk.crash(worst), "/s", "refs")).get("n")).toEqual({ value: String(i), version: i + 1 });
+    expect(await (await openRefs(disk.crash(worst), "/s", "refs")).get("n")).toEqual({
+      value: String(i),
+      version: i + 1,
+    });
   }
   await leases.cas("n", 0, "held");
   expect(disk.syncs("leases.1")).toBe(0);
+});
+
+test("also of changes made at once each is synced when it is acknowledged", async () => {
+  const disk = simDisk();
+  disk.faults.syncing = () => new Promise((resolve) => setTimeout(resolve, 1));
+  const refs = await openRefs(disk, "/s", "refs", true, 2000);
+  await Promise.all(
+    Array.from({ length: 60 }, async (_, i) => {
+      for (let turns = i % 9; turns > 0; turns--) await new Promise(setImmediate);
+      expect(await refs.cas(`ref ${i}`, 0, "x")).toBe(true);
+      expect(await (await openRefs(disk.crash(worst), "/s", "refs")).get(`ref ${i}`)).not.toBeNull();
+    }),
+  );
 });
 
 test("processes that change the same ref at once sync together", async () => {

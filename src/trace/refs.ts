@@ -5,7 +5,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { decodeJson, encodeJson } from "./bytes.ts";
-import { type Disk, isReadOnly } from "./disk.ts";
+import type { Disk } from "./disk.ts";
+import { isReadOnly } from "./diskerror.ts";
 import type { Json, Refs } from "./ports.ts";
 import type { Damage } from "./record.ts";
 import { createSegment, openSegment, type Segment } from "./segment.ts";
@@ -79,7 +80,15 @@ export async function openRefs(
       const segment = openSegment(disk, path(number), name);
       // Else it was removed meanwhile, since there is a newer one.
       if (segment)
-        return { number, segment, entries: new Map(), end: segment.start, carried: segment.start, closed: false, users: 0 };
+        return {
+          number,
+          segment,
+          entries: new Map(),
+          end: segment.start,
+          carried: segment.start,
+          closed: false,
+          users: 0,
+        };
     }
   };
 
@@ -107,7 +116,9 @@ export async function openRefs(
       const { number, entries } = now;
       const newest = Math.max(...generations());
       if (newest <= number) {
-        const records = [...entries].map(([ref, { value, version }]) => encodeJson({ ref, version, next: value, id: "" }));
+        const records = [...entries].map(([ref, { value, version }]) =>
+          encodeJson({ ref, version, next: value, id: "" }),
+        );
         await createSegment(disk, path(number + 1), name, records);
       }
       const next = await load();

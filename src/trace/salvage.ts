@@ -5,12 +5,15 @@ import type { Marking } from "./mark.ts";
 import type { Pack } from "./pack.ts";
 import type { Hash } from "./ports.ts";
 import { breather } from "./reach.ts";
+import { RECORD_HEAD } from "./record.ts";
 import { createSegment } from "./segment.ts";
 import type { EmbeddedStore } from "./store.ts";
 import { tombstone } from "./tombstone.ts";
 
 /** A pack that has grown beyond this gets no more copies. */
 const FULL = 128 << 20;
+/** So many bytes are written at once. */
+const BATCH = 1 << 20;
 /** What a killed process left half made is swept away after this time, in ms. */
 const STALE = 3_600_000;
 
@@ -31,35 +34,44 @@ export async function salvage(
   if ([...marking.troubles.values()].some(({ what }) => what !== "malformed") && isBroken(store, pack)) return null;
 
   const rest = breather(signal);
-  const isOther = ({ number }: Pack): boolean => !condemned.has(number);
-  let others = store.objects.packs().filter(isOther);
-  let to = newest(others);
+  const others = (): Pack[] => store.objects.packs().filter((each) => !condemned.has(each.number));
+  let there = others();
   const used = new Set<Pack>();
+  // Records as they are, compressed already; together, since each write has its price.
+  let batch: Buffer[] = [];
+  let size = 0;
   let copied = 0;
+  const flush = async (): Promise<void> => {
+    if (batch.length === 0) return;
+    let to = newest(there);
+    if (!to || to.segment.size() > FULL) {
+      await makePack(store);
+      there = others();
+      to = newest(there)!;
+    }
+    to.segment.append(batch, -1);
+    to.refresh();
+    used.add(to);
+    copied += size;
+    batch = [];
+    size = 0;
+  };
   for (const [id, place] of pack.entries()) {
     await rest();
     if (!marking.reach.seen.hasId(id)) continue;
     const bytes = pack.read(place, id);
-    const there = others.find((other) => isIntact(other, id, bytes === "forgotten"));
-    if (there) {
-      used.add(there);
+    const elsewhere = there.find((other) => isIntact(other, id, bytes === "forgotten"));
+    if (elsewhere) {
+      used.add(elsewhere);
       continue;
     }
     if (!bytes) return null;
-    if (!to || to.segment.size() > FULL) {
-      await to?.saveIndex();
-      await makePack(store);
-      others = store.objects.packs().filter(isOther);
-      to = newest(others)!;
-    }
-    const before = to.segment.size();
-    if (bytes === "forgotten") {
-      to.segment.append([tombstone(id)], -1);
-      to.refresh();
-    } else to.append(id, bytes);
-    copied += to.segment.size() - before;
-    used.add(to);
+    const payload = bytes === "forgotten" ? tombstone(id) : pack.segment.payload(place.offset, place.length);
+    batch.push(payload);
+    size += RECORD_HEAD + payload.length;
+    if (size > BATCH) await flush();
   }
+  await flush();
   // Also what another process put there and did not sync yet.
   for (const each of used) await each.segment.sync();
   return copied;

@@ -17,7 +17,11 @@ interface Due {
   after: Due[];
 }
 
-const call = fc.record({ shared: fc.boolean(), status: fc.constantFrom("done", "failed", "denied", "not-run", "cut"), parts: fc.nat(2) });
+const call = fc.record({
+  shared: fc.boolean(),
+  status: fc.constantFrom("done", "failed", "denied", "not-run", "cut"),
+  parts: fc.nat(2),
+});
 type Turn = Array<{ shared: boolean; status: string; parts: number }>;
 const turns = fc.array(fc.array(call, { maxLength: 4 }), { minLength: 1, maxLength: 3 });
 
@@ -32,28 +36,39 @@ function plan(list: Turn[]): Due[] {
   };
   let n = 0;
   const intent = (facts: object, after: Due[], links?: object): Due => {
-    const made = due({ phase: "intent", n: n++, facts, ...(links && { links }) } as Due["frame"], [...after, ...lastIntent]);
+    const made = due({ phase: "intent", n: n++, facts, ...(links && { links }) } as Due["frame"], [
+      ...after,
+      ...lastIntent,
+    ]);
     lastIntent = [made];
     return made;
   };
-  const outcome = (of: number, facts: object, after: Due[]): Due => due({ phase: "outcome", n: of, facts } as Due["frame"], after);
+  const outcome = (of: number, facts: object, after: Due[]): Due =>
+    due({ phase: "outcome", n: of, facts } as Due["frame"], after);
   const run = intent({ kind: "run", tier: "reversible" }, []);
   let before = [outcome(0, { status: "done", workspace: tree("start") }, [run])];
   for (const calls of list) {
     const turn = n;
     const asked = intent({ kind: "model", tier: "repeatable", thread: "main" }, before);
-    const answered = outcome(turn, { status: "done", threads: { main: { append: [blob(`answer ${turn}`)] } } }, [asked]);
+    const answered = outcome(turn, { status: "done", threads: { main: { append: [blob(`answer ${turn}`)] } } }, [
+      asked,
+    ]);
     const held: Array<{ shared: boolean; end: Due }> = [];
     const ends = [answered];
     for (const { shared, status, parts } of calls) {
       const own = n;
-      const begun = intent({ kind: "tool", tier: "reversible", thread: "main", ...(shared && { shared }) }, [asked], { turn });
+      const begun = intent({ kind: "tool", tier: "reversible", thread: "main", ...(shared && { shared }) }, [asked], {
+        turn,
+      });
       for (let i = 0; i < parts; i++) due({ phase: "part", n: own, facts: { part: "x", i } } as Due["frame"], [begun]);
       if (parts === 1) due({ phase: "note", n: own, facts: { note: "seen" } } as Due["frame"], [begun]);
       const locks = status !== "denied" && status !== "not-run";
       const waits = locks ? held.filter((other) => !(other.shared && shared)).map(({ end }) => end) : [];
       const changes = !shared && locks ? { workspace: tree(`after ${own}`) } : {};
-      const end = outcome(own, { status, ...changes, threads: { main: { append: [blob(`result ${own}`)] } } }, [begun, ...waits]);
+      const end = outcome(own, { status, ...changes, threads: { main: { append: [blob(`result ${own}`)] } } }, [
+        begun,
+        ...waits,
+      ]);
       if (locks) held.push({ shared, end });
       ends.push(end);
     }
@@ -84,7 +99,8 @@ const foldOf = (frames: readonly Frame[], from: Fold = startFold(header)): Fold 
   for (const frame of frames) from.push(frame, frameHash(frame));
   return from;
 };
-const commits = (fold: Fold) => fold.sealed.map(({ n, sealed }) => ({ n, id: sealed!.id, parents: sealed!.parents, state: sealed!.state }));
+const commits = (fold: Fold) =>
+  fold.sealed.map(({ n, sealed }) => ({ n, id: sealed!.id, parents: sealed!.parents, state: sealed!.state }));
 
 /** Choices that depend on nothing but the list of numbers. */
 const chooser = (numbers: readonly number[]) => {
@@ -136,7 +152,10 @@ test("a fold that goes on, also from a snapshot, is the fold from the start", ()
       foldOf(frames.slice(0, at), step);
       const snapshot = structuredClone(snapshotOf(step));
       const whole = foldOf(frames);
-      for (const each of [foldOf(frames.slice(at), step), foldOf(frames.slice(at), startFold(header, undefined, snapshot))]) {
+      for (const each of [
+        foldOf(frames.slice(at), step),
+        foldOf(frames.slice(at), startFold(header, undefined, snapshot)),
+      ]) {
         expect(commits(each)).toEqual(commits(whole));
         expect(each.head()).toEqual(whole.head());
         expect(each.next()).toBe(whole.next());

@@ -1,6 +1,7 @@
 /** The one writer of a log: chains frames, keeps the fold of what it wrote, and is told when it has been fenced. */
-import type { Frame, IntentFacts, Links, OutcomeFacts } from "./frame.ts";
+
 import { frameHash, headerHash, makeFrame } from "./chain.ts";
+import type { Frame, IntentFacts, Links, OutcomeFacts } from "./frame.ts";
 import type { Carry, Hash, Json, Objects, Store } from "./ports.ts";
 import { type Fold, type FoldSnapshot, type Step, startFold } from "./seal.ts";
 

@@ -34,15 +34,17 @@ export interface Registration {
 }
 
 export interface Writers {
-  /** Must come before the first operation. From then on, also an idle writer notices what is condemned, every second or so. */
-  register(): Promise<void>;
   /**
-   * Runs `work` as one operation: from its first `put` or `has` to the frame or ref that names the result. Whatever names objects must be in
-   * one. Any number may run at once; none may wait for a collection.
+   * Must come before the first `put` or `has` whose result a frame or ref will name. From here on everything counts as one operation, and holds
+   * collections off, until `safepoint` or `keepUp` says that operations are told one by one.
    */
+  register(): Promise<void>;
+  /** Runs `work` as one operation: from its first `put` or `has` to the frame or ref that names the result. Any number may run at once; none may wait for a collection. */
   during<T>(work: () => Promise<T>): Promise<T>;
-  /** Notices the present generation, and acknowledges it if no operation stands in the way. Done at each operation, and while idle. */
+  /** Says that nothing is going on but what runs in `during`. Notices the present generation, and acknowledges it as soon as no operation stands in the way. */
   safepoint(): Promise<void>;
+  /** Calls `safepoint` at intervals (ms): for a process that lives long, and does everything that names objects inside `during`. Gives a function that ends it. */
+  keepUp(every?: number): () => void;
   /** Whether the log is about to be removed: nothing may be made to name it. */
   denies(log: string): boolean;
   /**
@@ -95,29 +97,27 @@ export const storeGeneration = (place: Place): string => String(readGcState(plac
 /** A generation like no other. */
 const unknown = (): string => `unknown ${randomBytes(9).toString("base64url")}`;
 
-/** How often an idle writer looks, in ms. */
-const LOOK = 1000;
+/** Of this process, by store: a collection in the same process brings them to a safe point itself. */
+const here = new Map<string, Set<Writers>>();
 
-export interface WriterOptions {
-  /** For tests: the process that writes; how often it looks while it is idle, in ms. */
-  me?: () => Owner;
-  look?: number;
+/** Safe point for all writers of this process: it is the one that collects, and says so by that. */
+export async function safepointHere({ directory }: Place): Promise<void> {
+  for (const writers of here.get(directory) ?? []) await writers.safepoint();
 }
 
-export function openWriters(
-  store: Place & Pick<EmbeddedStore, "objects">,
-  { me = thisOwner, look = LOOK }: WriterOptions = {},
-): Writers {
+/** @param me for tests: the process that writes. */
+export function openWriters(store: Place & Pick<EmbeddedStore, "objects">, me: () => Owner = thisOwner): Writers {
   const { disk, directory, objects } = store;
   const file = `${directory}/writers/${process.pid}.${randomBytes(6).toString("hex")}.writer`;
   // The generation noticed when each operation now running began.
   const running = new Map<symbol, number>();
   let registered = false;
-  let timer: NodeJS.Timeout | undefined;
   let noticed = -1;
   let epoch = unknown();
   let acknowledged = -1;
   let condemning = false;
+  // Whether it is told when nothing is going on but what runs in `during`.
+  let told = false;
   let logs: ReadonlySet<string> = new Set();
   let writing: Promise<void> = Promise.resolve();
 
@@ -153,11 +153,12 @@ export function openWriters(
   };
   const safepoint = async (): Promise<void> => {
     if (!registered) return;
+    told = true;
     notice();
     await acknowledge();
   };
 
-  return {
+  const writers: Writers = {
     register: async () => {
       if (registered) return;
       disk.mkdir(`${directory}/writers`);
@@ -165,8 +166,9 @@ export function openWriters(
       registered = true;
       noticed = -1;
       acknowledged = -1;
-      await safepoint();
-      timer = setInterval(() => void safepoint().catch(() => {}), look).unref();
+      told = false;
+      notice();
+      here.set(directory, (here.get(directory) ?? new Set()).add(writers));
     },
     during: async (work) => {
       if (!registered) throw new Error("A writer must register before it begins an operation.");
@@ -177,20 +179,25 @@ export function openWriters(
         return await work();
       } finally {
         running.delete(operation);
-        if (condemning && acknowledged < noticed) await acknowledge().catch(() => {});
+        if (told && condemning && acknowledged < noticed) await acknowledge().catch(() => {});
       }
     },
     safepoint,
+    keepUp: (every = 1000) => {
+      const timer = setInterval(() => void safepoint().catch(() => {}), every).unref();
+      return () => clearInterval(timer);
+    },
     denies: (log) => logs.has(log),
     generation: () => epoch,
     unregister: async () => {
       if (!registered) return;
       registered = false;
-      clearInterval(timer);
+      here.get(directory)?.delete(writers);
       await writing.catch(() => {});
       disk.remove(file);
     },
   };
+  return writers;
 }
 
 /** The lease under which objects are moved or destroyed. Throws a sentence that names who has it. */

@@ -6,8 +6,9 @@ import { isTime } from "./clock.ts";
 import { readContent, takeFile } from "./content.ts";
 import { arg, changeMode, codeOf, type Dir, denied, gone } from "./dirs.ts";
 import { Missing, missing } from "./missing.ts";
+import { inside } from "./paths.ts";
 import { placeClone, placeFile, placeLink, setTime } from "./place.ts";
-import { located, type Target } from "./plan.ts";
+import { located, type Target, wrong } from "./plan.ts";
 import type { Place, Remover } from "./remove.ts";
 import { type DirRecord, isHit, msOf, placesIn, type Row, rowAt, type StatCache } from "./statcache.ts";
 
@@ -116,6 +117,7 @@ async function writeOne(make: Make, here: Here, job: Job, bytes: Uint8Array | nu
   const { target, replace } = job;
   const { name, type, id, mode, ns } = target;
   if (type === "l") {
+    if (bytes!.length === 0 || bytes!.includes(0)) throw wrong(inside(here.key, name), "no link leads there");
     const stat = placeLink(here.dir, name, bytes!, ns, replace);
     make.written(false, stat.size);
     return rowOf(stat, target);
@@ -181,6 +183,7 @@ export function rowOf(stat: fs.BigIntStats, { type, id, ns }: Target): Row {
     size: Number(stat.size),
     mtimeMs: msOf(stat.mtimeNs),
     ctimeMs: msOf(stat.ctimeNs),
+    diskNs: stat.mtimeNs,
     ns: ns ?? stat.mtimeNs,
     mode: Number(stat.mode),
     settled: false,

@@ -125,7 +125,8 @@ export const show = (path: Buffer): string => quotePath(path) || "The root direc
 const byName = <T extends { name: Buffer }>(entries: readonly T[]): Map<string, T> =>
   new Map(entries.map((entry) => [entry.name.toString("latin1"), entry]));
 
-const wrong = (key: string, why: string): Error =>
+/** Of a state that is none: `key` is the path in it. */
+export const wrong = (key: string, why: string): Error =>
   new Error(
     `${show(Buffer.from(key, "latin1"))} cannot be restored, since no capture can have made this state: ${why}.`,
   );

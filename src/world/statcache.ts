@@ -47,18 +47,19 @@ export interface StatCache {
 }
 
 /**
- * A row: ino, size, mtimeMs, ctimeMs (f64, as `lstat` gives them), ns (i64, the time as the state has it), mode (u32, with the type), type (u8,
- * as in a tree), settled (u8), two bytes of nothing, id. A directory's row has its serial for a size.
+ * A row: ino, size, mtimeMs, ctimeMs (f64, as `lstat` gives them), time on disk, time as the state has it (i64, ns), mode (u32, with the
+ * type), type (u8, as in a tree), settled (u8), two bytes of nothing, id. A directory's row has its serial for a size.
  */
-export const ROW = 80;
+export const ROW = 88;
 const SIZE = 8;
 const MTIME = 16;
 const CTIME = 24;
-const NS = 32;
-const MODE = 40;
-const TYPE = 44;
-const SETTLED = 45;
-const ID = 48;
+const DISK_NS = 32;
+const NS = 40;
+const MODE = 48;
+const TYPE = 52;
+const SETTLED = 53;
+const ID = 56;
 
 export interface Row {
   type: "f" | "F" | "l" | "d";
@@ -66,6 +67,8 @@ export interface Row {
   size: number;
   mtimeMs: number;
   ctimeMs: number;
+  /** The modification time on disk, and as the state has it: finer than what could be restored. */
+  diskNs: bigint;
   ns: bigint;
   mode: number;
   settled: boolean;
@@ -112,6 +115,7 @@ export function rowAt(rows: Buffer, index: number): Row {
     size: rows.readDoubleLE(at + SIZE),
     mtimeMs: rows.readDoubleLE(at + MTIME),
     ctimeMs: rows.readDoubleLE(at + CTIME),
+    diskNs: rows.readBigInt64LE(at + DISK_NS),
     ns: rows.readBigInt64LE(at + NS),
     mode: rows.readUInt32LE(at + MODE),
     settled: rows[at + SETTLED] === 1,
@@ -125,6 +129,7 @@ export function setRow(rows: Buffer, index: number, row: Row): void {
   rows.writeDoubleLE(row.size, at + SIZE);
   rows.writeDoubleLE(row.mtimeMs, at + MTIME);
   rows.writeDoubleLE(row.ctimeMs, at + CTIME);
+  rows.writeBigInt64LE(row.diskNs, at + DISK_NS);
   rows.writeBigInt64LE(row.ns, at + NS);
   rows.writeUInt32LE(row.mode, at + MODE);
   rows[at + TYPE] = row.type.charCodeAt(0);

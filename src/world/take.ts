@@ -1,7 +1,7 @@
 /** Entries of which the stat cache does not know what they are: reads them and puts what they hold. */
 import * as fs from "node:fs";
 import type { Hash } from "../trace/ports.ts";
-import { isTime, settled } from "./clock.ts";
+import { settled } from "./clock.ts";
 import { takeFile } from "./content.ts";
 import { arg, closeDir, codeOf, type Dir, denied, gone, namesIn, openDir } from "./dirs.ts";
 import { inside } from "./paths.ts";
@@ -112,8 +112,9 @@ function slotOf(
     size: Number(stat.size),
     mtimeMs,
     ctimeMs,
-    // A time that was restored as well as it could be is still the one that the state has.
-    ns: old && old.type !== "d" && isTime(stat.mtimeNs, old.ns) ? old.ns : stat.mtimeNs,
+    diskNs: stat.mtimeNs,
+    // As long as a time is the one that was restored, as well as that could be done, it is the one that the state has.
+    ns: old && old.type !== "d" && old.diskNs === stat.mtimeNs ? old.ns : stat.mtimeNs,
     mode: Number(stat.mode),
     settled: steady && settled(mtimeMs, ctimeMs, walk.limit),
     id,

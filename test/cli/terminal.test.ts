@@ -153,7 +153,7 @@ test("Ctrl-C once stops the run and leaves it sound: it is resumed to its end", 
 
 test("Ctrl-C twice ends at once, and the run can still be resumed", async () => {
   const run = user.start(["run", "--scope", "fix", "--", "bash", "-c", "trap '' INT TERM; echo begun; exec sleep 60"]);
-  await until(() => run.out.includes("begun"));
+  await until(() => /^begun$/m.test(run.out));
   run.process.kill("SIGINT");
   await until(() => run.err.includes("once more"));
   run.process.kill("SIGINT");
@@ -167,12 +167,12 @@ test("Ctrl-C twice ends at once, and the run can still be resumed", async () => 
 test("Ctrl-C ends a shell that reads from a pipe, and verbs that only look", async () => {
   await user.does(["run", "--scope", "fix", "--", "true"]);
   const run = user.start(["shell"], { input: "echo begun; sleep 60\necho never > never.txt\n" });
-  await until(() => run.out.includes("begun"));
+  await until(() => /^begun$/m.test(run.out));
   run.process.kill("SIGINT");
   expect((await run.ended).code).toBe(1);
   expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\n");
   const waits = user.start(["run", "--scope", "long", "--", "sh", "-c", "echo begun; sleep 60"]);
-  await until(() => waits.out.includes("begun"));
+  await until(() => /^begun$/m.test(waits.out));
   const follow = user.start(["log", "long", "--follow"]);
   await until(() => follow.out.includes("run "));
   follow.process.kill("SIGINT");

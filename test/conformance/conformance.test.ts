@@ -9,7 +9,9 @@ import { type Backend, conformance } from "./conformance.ts";
 
 conformance("the embedded store on the disk of this machine", async () => {
   const directory = mkdtempSync(`${tmpdir()}/shepherd-conformance-`);
-  const { open, die, closeAll } = processes((options) => openStore(`${directory}/store`, { disk: realDisk, ...options }));
+  const { open, die, closeAll } = processes((options) =>
+    openStore(`${directory}/store`, { disk: realDisk, ...options }),
+  );
   return {
     open,
     die,

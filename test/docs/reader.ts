@@ -16,7 +16,9 @@ const BENCH = /^node (bench\/[\w./-]+)(?:\s.*)?$/;
 
 /** A script without lines that are not to be run here; what is wrong with those goes to `wrong`. */
 function withoutOurs(script: string, wrong: (sentence: string) => void): string {
-  const { scripts } = JSON.parse(fs.readFileSync(join(ROOT, "package.json"), "utf8")) as { scripts: { [name: string]: string } };
+  const { scripts } = JSON.parse(fs.readFileSync(join(ROOT, "package.json"), "utf8")) as {
+    scripts: { [name: string]: string };
+  };
   const keep = (line: string): boolean => {
     const npm = OURS.exec(line.trim());
     const name = npm?.[1] ?? npm?.[2];
@@ -25,10 +27,7 @@ function withoutOurs(script: string, wrong: (sentence: string) => void): string 
     if (bench !== undefined && !fs.existsSync(join(ROOT, bench))) wrong(`there is no ${bench}`);
     return !npm && bench === undefined;
   };
-  return script
-    .split("\n")
-    .filter(keep)
-    .join("\n");
+  return script.split("\n").filter(keep).join("\n");
 }
 
 /**
@@ -40,7 +39,9 @@ export async function read(document: string): Promise<string[]> {
   const home = join(directory, "home");
   const bin = join(directory, "bin");
   for (const path of [home, bin]) fs.mkdirSync(path);
-  fs.writeFileSync(join(bin, "shepherd"), `#!/bin/sh\nexec "${process.execPath}" "${await built()}" "$@"\n`, { mode: 0o755 });
+  fs.writeFileSync(join(bin, "shepherd"), `#!/bin/sh\nexec "${process.execPath}" "${await built()}" "$@"\n`, {
+    mode: 0o755,
+  });
   // The reader of README and CONTRIBUTING stands in the clone.
   let cwd = document.includes("/") ? home : ROOT;
   let last = 0;
@@ -60,7 +61,11 @@ export async function read(document: string): Promise<string[]> {
   const type = (script: string, strict: boolean): Promise<{ code: number | null; lines: string[] }> =>
     new Promise((settle, reject) => {
       const whole = `exec 2>&1\ntrap 'pwd >"${at}"' EXIT\n${strict ? "set -e\n" : ""}(exit ${last})${strict ? " || :" : ""}\n${script}\n`;
-      const child = spawn("bash", ["--norc", "--noprofile", "-c", whole], { cwd, env, stdio: ["ignore", "pipe", "inherit"] });
+      const child = spawn("bash", ["--norc", "--noprofile", "-c", whole], {
+        cwd,
+        env,
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       let text = "";
       child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
         text += chunk;
@@ -70,6 +75,7 @@ export async function read(document: string): Promise<string[]> {
     });
 
   const wrong: string[] = [];
+  const ids = new Map<string, string>();
   try {
     for (const { line, command, output, code } of shown(fs.readFileSync(join(ROOT, document), "utf8"))) {
       const script = withoutOurs(command, (sentence) => wrong.push(`${document}:${line}: ${sentence}`));
@@ -77,9 +83,12 @@ export async function read(document: string): Promise<string[]> {
       const done = await type(script, output === null);
       last = done.code ?? 1;
       cwd = fs.readFileSync(at, "utf8").trim();
-      const missed = output === null ? null : misfit(output, done.lines);
+      const missed = output === null ? null : misfit(output, done.lines, ids);
       if (done.code === code && missed === null) continue;
-      const how = done.code === code ? `nothing it printed fits ${JSON.stringify(missed)}` : `ended with ${done.code}, not ${code}`;
+      const how =
+        done.code === code
+          ? `nothing it printed fits ${JSON.stringify(missed)}`
+          : `ended with ${done.code}, not ${code}`;
       wrong.push([`${document}:${line}: ${how}`, `$ ${command}`, ...done.lines].join("\n"));
       break;
     }

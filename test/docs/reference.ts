@@ -23,7 +23,11 @@ export interface Section {
   kinds: Kind[];
 }
 
-const cells = (row: string): string[] => row.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim());
+const cells = (row: string): string[] =>
+  row
+    .split(/(?<!\\)\|/)
+    .slice(1, -1)
+    .map((cell) => cell.trim());
 const code = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, text]) => text!);
 
 /** Rows of the tables whose first row begins with `head`. */
@@ -96,7 +100,8 @@ export function misfits(value: object, { fields }: Kind, seen: Set<string> = new
   const wrong: string[] = [];
   const known = new Map(fields.map((field) => [field.path, field]));
   const look = (object: { [key: string]: unknown }, prefix: string): void => {
-    for (const key of Object.keys(object)) if (!known.has(prefix + key)) wrong.push(`${prefix}${key} is not in the table`);
+    for (const key of Object.keys(object))
+      if (!known.has(prefix + key)) wrong.push(`${prefix}${key} is not in the table`);
     for (const { path, types } of fields) {
       const key = path.slice(prefix.length);
       if (!path.startsWith(prefix) || /[.[]/.test(key)) continue;

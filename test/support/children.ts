@@ -48,7 +48,9 @@ export function buildChildren(script = "child.mjs"): Children {
   return {
     directory,
     start: (...args) => {
-      const child = spawn(process.execPath, [`${root}/test/support/${script}`, `${directory}/build`, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+      const child = spawn(process.execPath, [`${root}/test/support/${script}`, `${directory}/build`, ...args], {
+        stdio: ["ignore", "pipe", "pipe"],
+      });
       running.add(child);
       const lines: string[] = [];
       createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));

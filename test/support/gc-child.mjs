@@ -17,8 +17,9 @@ async function work() {
   const { openWriter } = await load("writer");
   const { newLogId } = await load("store");
   const { encodeJson } = await load("bytes");
-  const writers = openWriters(store, { look: 5 });
+  const writers = openWriters(store);
   await writers.register();
+  writers.keepUp(5);
   const put = async (text) => `blob:${await store.objects.put(Buffer.from(text))}`;
   const begin = async () => {
     const id = newLogId();

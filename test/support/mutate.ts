@@ -19,7 +19,14 @@ const KINDS = [
   "link",
   "stray",
 ] as const;
-export type Mutation = { kind: (typeof KINDS)[number]; file: number; other: number; at: number; length: number; seed: number };
+export type Mutation = {
+  kind: (typeof KINDS)[number];
+  file: number;
+  other: number;
+  at: number;
+  length: number;
+  seed: number;
+};
 
 export const mutations = (most: number): fc.Arbitrary<Mutation[]> =>
   fc.array(
@@ -97,7 +104,10 @@ export function mutate(directory: string, { kind, file, other, at, length, seed 
       fs.symlinkSync(seed & 1 ? path : "/dev/zero", path);
       break;
     case "stray":
-      fs.writeFileSync(`${dirname(path)}/${["000099.pack", "x", "refs.99999", "a".repeat(32), "1.2.3.tmp"][seed % 5]}`, bytes);
+      fs.writeFileSync(
+        `${dirname(path)}/${["000099.pack", "x", "refs.99999", "a".repeat(32), "1.2.3.tmp"][seed % 5]}`,
+        bytes,
+      );
       break;
   }
 }

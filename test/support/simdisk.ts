@@ -2,7 +2,8 @@
  * A disk in memory that can lose power. What was synced stays; of what was only written, any part stays: writes are lost, torn at any byte,
  * leave holes of zeros, or a file keeps its new size without its new bytes. It can also be full, read-only, or fail to sync.
  */
-import { type Disk, type DiskFile, diskError } from "../../src/trace/disk.ts";
+import type { Disk, DiskFile } from "../../src/trace/disk.ts";
+import { diskError } from "../../src/trace/diskerror.ts";
 
 export type Random = () => number;
 
@@ -110,8 +111,7 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
         changed(path);
         if (fits < bytes.length) throw fault("ENOSPC", path);
       },
-      read: (offset, length) => 
-        Buffer.from(node.now.buffer.subarray(offset, Math.min(node.now.size, offset + length))),
+      read: (offset, length) => Buffer.from(node.now.buffer.subarray(offset, Math.min(node.now.size, offset + length))),
       overwrite: (offset, bytes) => {
         operate(path);
         write(node, { offset, bytes: Buffer.from(bytes) });
@@ -196,7 +196,12 @@ export function simDisk(from: ReadonlyMap<string, Uint8Array> = new Map()): SimD
           sync: guard(file.sync),
         };
       return {
-        disk: { ...disk, open: guard((path) => guardFile(open(path))), create: guard(disk.create), remove: guard(disk.remove) },
+        disk: {
+          ...disk,
+          open: guard((path) => guardFile(open(path))),
+          create: guard(disk.create),
+          remove: guard(disk.remove),
+        },
         kill: () => {
           killed = true;
         },
@@ -250,7 +255,10 @@ function survives(node: Inode, random: Random): Buffer {
     else if (luck < 0.8) {
       const cut = Math.floor(random() * bytes.length);
       const begin = random() < 0.7;
-      applyWrite(file, begin ? { offset, bytes: bytes.subarray(0, cut) } : { offset: offset + cut, bytes: bytes.subarray(cut) });
+      applyWrite(
+        file,
+        begin ? { offset, bytes: bytes.subarray(0, cut) } : { offset: offset + cut, bytes: bytes.subarray(cut) },
+      );
     } else if (luck < 0.9) applyWrite(file, { offset: offset + bytes.length, bytes: Buffer.alloc(0) });
   }
   return bytesOf(file);

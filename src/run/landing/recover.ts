@@ -15,7 +15,7 @@ import { readJournal } from "./record.ts";
 import { settle } from "./settle.ts";
 import { readReady, removeStaging, stageOne } from "./staging.ts";
 import { linkIn, moveBack } from "./swap.ts";
-import { closePlace, conflict, LANDED, type Outcome, openPlace, type Place, slot, type Work } from "./work.ts";
+import { closePlace, conflict, explain, LANDED, type Outcome, openPlace, type Place, slot, type Work } from "./work.ts";
 
 export interface RecoverOptions extends LandOptions {
   /** All that `journal` was given, in order. */
@@ -122,14 +122,15 @@ async function salvageAt(work: Work, index: number, slots: Slots, place: Place |
     // Cut off while the old one was being put back; the user's, where there is such, goes first.
     if (is(there, slots.o)) files.unlink(stage, o);
     else if (is(there, slots.b)) files.unlink(stage, b);
-    else if (place && !there) moveBack(work, slots.o && slots.b.ino === ours[index] ? o : b, place);
-    return conflict("changed", "was changed");
+    else if (place && !there && moveBack(work, slots.o && slots.b.ino === ours[index] ? o : b, place) === "stuck")
+      work.stuck.add(index);
+    return changed(work, place);
   }
   if (slots.n && slots.n.ino !== ours[index] && !(await holdsNext(work, index))) {
     // An exchange brought the old one here.
     if (!slots.o) {
       files.rename(stage, n, stage, o);
-      return there?.ino === ours[index] ? LANDED : conflict("changed", "was changed");
+      return there?.ino === ours[index] ? LANDED : changed(work, place);
     }
     files.unlink(stage, n);
     slots.n = null;
@@ -138,7 +139,7 @@ async function salvageAt(work: Work, index: number, slots: Slots, place: Place |
     if (slots.o.ino === ours[index]) {
       // An exchange was being taken back.
       files.rename(stage, o, stage, b);
-      return conflict("changed", "was changed");
+      return changed(work, place);
     }
     if (is(there, slots.o)) {
       files.unlink(stage, o);
@@ -154,9 +155,9 @@ async function salvageAt(work: Work, index: number, slots: Slots, place: Place |
       return place
         ? intoGap(work, index, place)
         : conflict("parent", "is in a directory that is gone, or is something else now");
-    if (next.type === "d" && there.isDirectory()) return finishDir(work, index, place!, there);
+    if (next.type === "d" && there.isDirectory()) return finishDir(work, index, place!, there) ?? LANDED;
     const found = await lookAt(files, place!.dir, place!.name, work.objects.put, work.pace);
-    return judge({ ...changes[index]!, expected: null }, found) ?? conflict("changed", "was changed");
+    return judge({ ...changes[index]!, expected: null }, found) ?? changed(work, place);
   }
   if (next?.type === "d") return there?.isDirectory() ? finishDir(work, index, place!, there) : undefined;
   if (!slots.n) return ours[index] === null ? undefined : LANDED;
@@ -168,6 +169,11 @@ async function salvageAt(work: Work, index: number, slots: Slots, place: Place |
   // The directory that it takes the place of was removed, by us as far as can be told.
   if (place && !there && changes[index]!.expected?.type === "d") return linkNow(work, index, place);
   return undefined;
+}
+
+async function changed({ files, objects, pace }: Work, place: Place | null): Promise<Outcome> {
+  const found = place && (await lookAt(files, place.dir, place.name, objects.put, pace));
+  return conflict("changed", "was changed", found?.kind === "side" ? found.side : null);
 }
 
 function linkNow(work: Work, index: number, place: Place): Outcome | undefined {
@@ -198,7 +204,7 @@ async function intoGap(work: Work, index: number, place: Place): Promise<Outcome
   if (old.kind !== "side" || !sameSide(old.side, expected)) {
     const back = moveBack(work, slot("o", index), place);
     if (back === "stuck") stuck.add(index);
-    return back === "other" ? undefined : conflict("changed", "was changed");
+    return back === "other" ? undefined : changed(work, place);
   }
   if (next!.type !== "d" && !(await holdsNext(work, index))) await restage(work, index);
   try {
@@ -209,7 +215,7 @@ async function intoGap(work: Work, index: number, place: Place): Promise<Outcome
     const back = moveBack(work, slot("o", index), place);
     if (back === "other") return undefined;
     if (back === "stuck") stuck.add(index);
-    return conflict("changed", `was changed (${(error as Error).message})`);
+    return conflict("failed", explain(error));
   }
 }
 

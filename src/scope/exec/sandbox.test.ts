@@ -24,7 +24,8 @@ let opened: Sandbox[] = [];
  * A user's project, its copy in a store, a home and a /tmp, all in a directory of their own. It does not lie in /tmp, since a sandbox
  * sees another one there.
  */
-const outside = path.resolve("node_modules");
+const modules = path.resolve("node_modules");
+const outside = /^\/(var\/)?tmp(\/|$)/.test(modules) ? os.homedir() : modules;
 const setUp = (where: string) => {
   base = fs.realpathSync(fs.mkdtempSync(path.join(where, "shepherd-exec-")));
   for (const name of ["user/proj/sub", "user/home/.npm", "store/ws/sub", "store/other", "tmp"])

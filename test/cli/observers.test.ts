@@ -1,0 +1,92 @@
+/** Observation does not perturb: what a worker does is the same, whoever looks at it. */
+import { createConnection, type Socket } from "node:net";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { socketPath } from "../../src/run/socket.ts";
+import { findScope } from "../../src/scope/registry.ts";
+import type { Frame } from "../../src/trace/frame.ts";
+import { type EmbeddedStore, openStore } from "../../src/trace/store.ts";
+import { long } from "../support/runs.ts";
+import { bash, newUser, put, type User, until } from "../support/user.ts";
+
+let user: User;
+let store: EmbeddedStore;
+beforeAll(async () => {
+  user = await newUser();
+  await user.does(["init"]);
+  store = await openStore(user.store);
+});
+afterAll(async () => {
+  await store.close();
+  user.end();
+});
+
+const TURNS = [
+  ...Array.from({ length: 6 }, (_, i) => ({
+    say: `turn ${i}`,
+    delay: 20,
+    call: [put(`${i}.txt`, "x".repeat(i * 1000)), bash(`cat ${i}.txt | wc -c; echo ${i} >> all.txt; exit ${i % 3}`)],
+  })),
+  { say: "the end", delay: 20 },
+];
+
+/** An observer on the control socket of a run: what it has got so far. */
+function observe(path: string, reads: boolean): { frames: Frame[]; socket: Socket } {
+  const frames: Frame[] = [];
+  const socket = createConnection(path);
+  socket.on("error", () => {});
+  socket.write(`${JSON.stringify({ id: 1, method: "observe", params: { from: 0 } })}\n`);
+  if (!reads) socket.pause();
+  else {
+    let rest = "";
+    socket.setEncoding("utf8").on("data", (text: string) => {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) frames.push((JSON.parse(line) as { event: Frame }).event);
+    });
+  }
+  return { frames, socket };
+}
+
+/** What of a frame must not depend on who looks: all but the chain, the clock, and the times of files. */
+function essence({ phase, n, facts, links, carry }: Frame): unknown {
+  const { mtimes, vcsMtimes, tmp, ...rest } = carry ?? {};
+  return { phase, n, facts, links, carry: rest };
+}
+
+async function run(name: string, observers: number): Promise<{ worker: unknown[]; requests: unknown[] }> {
+  const running = user.start(["run", "--scope", name, "--model", user.script(TURNS), "do it"]);
+  const watching: Array<ReturnType<typeof observe>> = [];
+  if (observers > 0) {
+    await until(
+      () => running.out.includes("run  "),
+      () => running.err,
+    );
+    const { log } = (await findScope(store, name))!;
+    // The first never reads.
+    for (let k = 0; k < observers; k++) watching.push(observe(socketPath(store, log), k > 0 || observers === 1));
+    const stranger = createConnection(socketPath(store, log));
+    stranger.on("error", () => {}).write("no request\n\n{}\n");
+  }
+  const { code, err } = await running.ended;
+  expect([code, err]).toEqual([0, ""]);
+  const { log } = (await findScope(store, name))!;
+  const frames: Frame[] = [];
+  for await (const frame of store.logs.read(log)) frames.push(frame);
+  for (const { frames: seen } of watching.slice(observers > 1 ? 1 : 0)) {
+    expect(seen.length).toBeGreaterThan(5);
+    expect(seen).toEqual(frames.slice(0, seen.length));
+  }
+  for (const { socket } of watching) socket.destroy();
+  const worker = frames.filter(({ phase }) => phase !== "note").map(essence);
+  const requests = frames.flatMap((frame) =>
+    frame.phase === "intent" && frame.facts.kind === "model" ? [frame.facts.what] : [],
+  );
+  return { worker, requests };
+}
+
+test("steps and request bytes of a worker are the same with 0, 1 and many observers, also with one that never reads", async () => {
+  const alone = await run("alone", 0);
+  expect(alone.requests).toHaveLength(TURNS.length);
+  expect(await run("one", 1)).toEqual(alone);
+  expect(await run("many", long ? 100 : 10)).toEqual(alone);
+});

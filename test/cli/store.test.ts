@@ -1,0 +1,291 @@
+/** The store as a user meets it: fsck, gc, du, forget, replay, doctor, quotas, and stores that cannot be used as they are. */
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
+
+let user: User;
+beforeEach(async () => {
+  user = await newUser({ "a.txt": "one\ntwo\n", "secret.env": "KEY=top-secret-value\n" });
+});
+afterEach(() => user.end());
+
+/** 0 run, 1 model, 2 `b.txt`, 3 prints the secret, 4 model. */
+const runFix = async (): Promise<void> => {
+  const model = user.script([
+    { say: "look", call: [put("b.txt", "b\n"), bash("cat secret.env; echo c > c.txt")] },
+    { say: "the end" },
+  ]);
+  await user.does(["run", "--scope", "fix", "--model", model, "x"]);
+};
+
+test("init reads the directory once and writes nothing into it", async () => {
+  const first = await user.does(["init", "--json"]);
+  expect(first.objects()).toMatchObject([{ workspace: user.project, files: 2, skipped: [] }]);
+  expect((await user.does(["init", "--json"])).out).toBe(first.out);
+  expect(fs.readdirSync(user.project)).toEqual(["a.txt", "secret.env"]);
+  expect((await user.does(["status"])).out).toContain("No runs");
+});
+
+test("doctor tells what this machine allows", async () => {
+  const checks = (await user.does(["doctor", "--json"])).objects();
+  expect(checks.map(({ check }) => check)).toEqual(expect.arrayContaining(["node", "store", "room", "sandbox"]));
+  for (const { state, text } of checks) {
+    expect(["ok", "limited"]).toContain(state);
+    expect(text).not.toBe("");
+  }
+  fs.chmodSync(user.store, 0o755);
+  expect((await user.does(["doctor"])).out).toContain(`chmod 700 ${user.store}`);
+});
+
+test("fsck finds a sound store sound, also with all caches deleted, and everything still works then", async () => {
+  await runFix();
+  const log = (await user.does(["log", "fix", "--json"])).out;
+  for (const args of [["fsck"], ["fsck", "--full"], ["fsck", "--verbose"]])
+    expect((await user.does(args)).out).toBe("The store is sound.\n");
+  fs.rmSync(join(user.store, "cache"), { recursive: true });
+  expect((await user.does(["fsck", "--full"])).out).toBe("The store is sound.\n");
+  expect((await user.does(["log", "fix", "--json"])).out).toBe(log);
+  await user.does(["revert", "2"]);
+  await user.does(["resume"]);
+  await user.does(["merge"]);
+  expect(user.read("b.txt")).toBe("b\n");
+  expect((await user.does(["fsck", "--json"])).objects()).toEqual([{ errors: 0, warnings: 0, notes: 0 }]);
+});
+
+test("fsck explains damage, exits with 4, and sets a flipped bit right", async () => {
+  await runFix();
+  const pack = join(
+    user.store,
+    "objects",
+    fs.readdirSync(join(user.store, "objects")).find((name) => name.endsWith(".pack"))!,
+  );
+  const bytes = fs.readFileSync(pack);
+  const sound = Buffer.from(bytes);
+  bytes[bytes.indexOf("top-secret-value")]! ^= 0x10;
+  fs.writeFileSync(pack, bytes);
+  const broken = await user.does(["fsck"], 4);
+  expect(broken.out).toMatch(/^error /m);
+  expect((await user.does(["cat", "fix@", "secret.env"], 4)).err).toMatch(/^shepherd: .*fsck.*\n$/);
+  // What the damage does not touch can be read.
+  expect((await user.does(["cat", "fix@", "b.txt"])).out).toBe("b\n");
+  const [told] = (await user.does(["checkout", "fix@", join(user.directory, "out"), "--json"], 4)).objects();
+  expect(told).toMatchObject({ missing: [{ path: "secret.env", forgotten: false }] });
+  expect(filesOf(join(user.directory, "out"))).toEqual({ "a.txt": "one\ntwo\n", "b.txt": "b\n", "c.txt": "c\n" });
+  expect((await user.does(["replay", "fix"], 4)).out).toContain("missing or damaged");
+  await user.does(["fsck", "--repair"], 4);
+  expect(fs.readFileSync(pack).equals(sound)).toBe(true);
+  expect((await user.does(["fsck"])).out).toBe("The store is sound.\n");
+  expect((await user.does(["cat", "fix@", "secret.env"])).out).toBe("KEY=top-secret-value\n");
+});
+
+test("a log whose end was torn off still has every step before it, and the run goes on", async () => {
+  await runFix();
+  const { log } = (await user.does(["du", "--json"]))
+    .objects<{ scope: string; log: string }>()
+    .find(({ scope }) => scope === "fix")!;
+  const file = join(user.store, "logs", `${log}.log`);
+  fs.truncateSync(file, fs.statSync(file).size - 1500);
+  const rows = (await user.does(["log", "fix", "--json"])).objects();
+  expect(rows.at(-1)).toMatchObject({ n: 0, status: "done" });
+  expect(rows[0]!.status === "done" && rows.length === 5).toBe(false);
+  await user.does(["fsck"]);
+  await user.does(["resume"]);
+  expect((await user.does(["cat", "fix@", "c.txt"])).out).toBe("c\n");
+  expect((await user.does(["status"])).out).toMatch(/fix +done/);
+});
+
+test("gc takes nothing that is needed: every step, undo and discarded runs stay; --work only costs time", async () => {
+  await runFix();
+  await user.does(["merge"]);
+  await user.does(["fork", "2"]);
+  await user.does(["discard", "fix.1"]);
+  const before = (await user.does(["log", "fix", "--json"])).out;
+  expect((await user.does(["gc", "--dry-run"])).out).toMatch(/^Would free /);
+  const [told] = (await user.does(["gc", "--work", "--json"])).objects();
+  expect(told).toMatchObject({ dryRun: false, operations: 0, scopes: [], work: 1, stopped: null });
+  expect(fs.readdirSync(join(user.store, "cache/work"))).toEqual([]);
+  expect((await user.does(["log", "fix", "--json"])).out).toBe(before);
+  expect((await user.does(["replay", "fix", "--json"])).objects()).toMatchObject([{ wrong: [] }]);
+  await user.does(["undo"]);
+  expect((await user.does(["status"])).out).toContain("fix.1");
+  await user.does(["undo"]);
+  expect(Object.keys(user.files())).toEqual(["a.txt", "secret.env"]);
+  expect((await user.does(["exec", "fix", "--", "ls"])).out).toBe("a.txt\nb.txt\nc.txt\nsecret.env\n");
+  expect((await user.does(["fsck", "--full"])).out).toBe("The store is sound.\n");
+});
+
+test("gc beside a live run leaves it alone", async () => {
+  const run = user.start([
+    "run",
+    "--scope",
+    "fix",
+    "--",
+    "sh",
+    "-c",
+    "echo b > b.txt; until [ -e go ]; do sleep 0.02; done",
+  ]);
+  const work = join(user.store, "cache/work");
+  const there = (): string | undefined =>
+    fs.existsSync(work) ? fs.readdirSync(work).find((log) => fs.existsSync(join(work, log, "ws/b.txt"))) : undefined;
+  while (!there()) await new Promise((resolve) => setTimeout(resolve, 20));
+  await user.does(["gc", "--work"]);
+  await user.does(["fsck"]);
+  expect((await user.does(["status"])).out).toMatch(/fix +running/);
+  for (const verb of [
+    ["exec", "fix", "--", "true"],
+    ["discard", "fix"],
+    ["resume", "fix"],
+  ])
+    expect((await user.does(verb, 3)).err).toMatch(/Another process \(pid \d+\) is driving fix/);
+  fs.writeFileSync(join(work, there()!, "ws/go"), "");
+  expect((await run.ended).code).toBe(0);
+  expect((await user.does(["cat", "fix@", "b.txt"])).out).toBe("b\n");
+});
+
+test("du says what each run takes and what the limit is", async () => {
+  await runFix();
+  const objects = (await user.does(["du", "--json"])).objects();
+  expect(objects.map(({ scope }) => scope ?? "total").sort()).toEqual(["(main)", "fix", "total"]);
+  const { total, limit } = objects.at(-1)! as { total: number; limit: number };
+  expect(total).toBeGreaterThan(1000);
+  expect(limit).toBeGreaterThan(total);
+  const text = (await user.does(["du"], 0, { env: { SHEPHERD_QUOTA: "3GB" } })).out;
+  expect(text).toContain("The limit is 3.0 GB (SHEPHERD_QUOTA)");
+  expect(text).toMatch(/own +shared +log {2}run\n/);
+});
+
+test("forget destroys bytes for good: no file of the store has them, steps and ids stay, and what lacks is named", async () => {
+  await runFix();
+  const before = (await user.does(["log", "fix", "--json"])).out;
+  const has = (): string =>
+    spawnSync("grep", ["-rlF", "top-secret-value", user.store], { encoding: "utf8" }).stdout.replaceAll(
+      `${user.store}/`,
+      "",
+    );
+  expect((await user.does(["forget", "--containing", "top-secret", "--dry-run"])).out).toMatch(
+    /Would destroy \d objects/,
+  );
+  expect((await user.does(["forget", "--containing", "top-secret"], 3)).err).toContain("add --yes");
+  expect(has()).toContain("objects/");
+  await user.does(["forget", "--containing", "top-secret", "--yes", "--reason", "leaked"]);
+  await user.does(["gc", "--work"]);
+  expect(has()).toBe("");
+  expect((await user.does(["log", "fix", "--json"])).out).toBe(before);
+  expect((await user.does(["show", "fix", "3"])).out).toContain("[forgotten]");
+  expect((await user.does(["cat", "fix@2", "secret.env"], 3)).err).toContain("forgotten on request");
+  const partial = await user.does(["checkout", "fix@2", join(user.directory, "out")], 3);
+  expect(partial.out).toContain("left out: secret.env (its bytes were forgotten)");
+  expect(filesOf(join(user.directory, "out"))).toEqual({ "a.txt": "one\ntwo\n", "b.txt": "b\n" });
+  await user.does(["checkout", "fix@2", join(user.directory, "out2"), "--partial"]);
+  expect((await user.does(["replay", "fix", "--json"])).objects()).toMatchObject([{ wrong: [] }]);
+  expect((await user.does(["fsck", "--full"])).out).toContain("The store is sound");
+  // A run that had it goes on without it, and says so.
+  const gone = await user.does(["exec", "fix", "--", "ls"]);
+  expect(gone.out).toBe("a.txt\nb.txt\nc.txt\n");
+  expect(gone.err).toContain("secret.env was forgotten");
+  // The user's own file is the user's.
+  expect(user.read("secret.env")).toBe("KEY=top-secret-value\n");
+  expect((await user.does(["forget", "--containing", "no such text"])).out).toContain(
+    "Nothing in the store contains that",
+  );
+});
+
+test("forget takes one file of one step, or an object", async () => {
+  await runFix();
+  expect((await user.does(["forget", "fix@", "nowhere.txt"], 2)).err).toContain("There was no file");
+  const [object] = (await user.does(["cat", "fix@", "c.txt", "--json"])).objects();
+  await user.does(["forget", "fix@", "c.txt", "--yes"]);
+  expect((await user.does(["cat", "fix@", "c.txt"], 3)).err).toContain(String(object!.id).slice(0, 12));
+  await user.does(["forget", String(object!.id), "--yes"]);
+  expect((await user.does(["cat", "fix@", "b.txt"])).out).toBe("b\n");
+});
+
+test("a full quota refuses new work with a sentence, and lets everything else be done", async () => {
+  await runFix();
+  const typed = { env: { SHEPHERD_QUOTA: "1kB" } };
+  const { err } = await user.does(["run", "--", "true"], 4, typed);
+  expect(err).toMatch(/^shepherd: The store takes .* of the 1\.0 kB that it may: `shepherd gc` frees .*\n$/);
+  for (const args of [
+    ["log", "fix"],
+    ["diff", "fix"],
+    ["merge", "fix"],
+    ["undo"],
+    ["revert", "fix", "2"],
+    ["undo"],
+    ["gc"],
+    ["du"],
+    ["fsck"],
+  ])
+    await user.does(args, 0, typed);
+  expect((await user.does(["doctor"], 4, typed)).out).toContain("unfit   room");
+  expect((await user.does(["status"], 0, typed)).out).not.toContain("true");
+  await user.does(["run", "--", "true"], 0, { env: { SHEPHERD_QUOTA: "none" } });
+});
+
+test("a store in a newer format, or in none, is refused by every verb and left as it is", async () => {
+  await runFix();
+  for (const [format, says] of [
+    ["shepherd store 99\n", "update Shepherd"],
+    ["something else\n", "is not a store of Shepherd"],
+  ] as const) {
+    fs.writeFileSync(join(user.store, "format"), format);
+    const before = filesOf(user.store);
+    for (const args of [["status"], ["log"], ["run", "--", "true"], ["merge"], ["gc"], ["init"]])
+      expect((await user.does(args, 4)).err).toMatch(new RegExp(`^shepherd: .*${says}.*\\n$`));
+    await user.does(["fsck"], 4);
+    await user.does(["doctor"], 4);
+    expect(filesOf(user.store)).toEqual(before);
+  }
+  fs.writeFileSync(join(user.store, "format"), "shepherd store 1\n");
+  expect((await user.does(["log"])).out).toContain("the end");
+});
+
+test("a store that can only be read can be read, and the rest is one sentence and exit code 4", async () => {
+  const nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+  if (process.getuid?.() !== 0 || spawnSync("setpriv", [...nobody, "true"]).status !== 0)
+    return console.log("skipped: this needs to run as another user than root");
+  await runFix();
+  fs.chmodSync(user.directory, 0o755);
+  spawnSync("chmod", ["-R", "a-w,a+rX", user.store]);
+  const as = (args: string[]): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync("setpriv", [...nobody, process.execPath, user.command, ...args], {
+      cwd: user.project,
+      env: user.env,
+      encoding: "utf8",
+    });
+  const before = filesOf(user.store);
+  for (const args of [
+    ["status"],
+    ["log"],
+    ["show", "2"],
+    ["cat", "2", "b.txt"],
+    ["diff", "2"],
+    ["replay"],
+    ["du"],
+    ["fsck"],
+    ["undo", "--list"],
+    ["diff"],
+    ["init"],
+  ]) {
+    const { status, stderr } = as(args);
+    expect([status, stderr.replace(/^\(.*\)\n/, "")], args.join(" ")).toEqual([0, ""]);
+  }
+  for (const args of [
+    ["run", "--", "true"],
+    ["revert", "2"],
+    ["merge"],
+    ["gc"],
+    ["fork", "2"],
+    ["exec", "--", "true"],
+    ["discard"],
+  ]) {
+    const { status, stderr } = as(args);
+    expect(status, args.join(" ")).toBe(4);
+    expect(stderr.replace(/^\(.*\)\n/, ""), args.join(" ")).toMatch(
+      /^shepherd: \/.* can only be read by this user: make it writable to record anything\.\n$/,
+    );
+  }
+  expect(filesOf(user.store)).toEqual(before);
+});
