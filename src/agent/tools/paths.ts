@@ -2,6 +2,7 @@
  * Files as the tools reach them: by programs inside the scope's sandbox, never by this process, so that no link can lead us to a file
  * that the scope does not have.
  */
+import { posix } from "node:path";
 import type { CallResult } from "../../scope/exec/call.ts";
 import { decodeShell, fromText } from "../../scope/exec/shellstate.ts";
 import { getBytes } from "../../scope/thread.ts";
@@ -13,18 +14,27 @@ export const MAX_FILE = 32 << 20;
 /** A file that blocks (a pipe) is given up after this time. */
 const TIMEOUT_MS = 60_000;
 
-/** Where the thread's shell is. */
+/** Where the thread's shell is, as commands inside see it. */
 export async function directoryOf(context: ToolContext): Promise<Buffer> {
   return context.shell
     ? fromText(decodeShell(await getBytes(context.store, context.shell)).cwd)
-    : Buffer.from(context.home);
+    : Buffer.from((await context.sandbox()).home);
 }
 
-/** An absolute path, from one that may be relative to the directory of the thread's shell. */
+/**
+ * An absolute path to hand to a program, from one that may be relative to the directory of the thread's shell. Where commands do not see the
+ * scope's files at the path of the user's, a path in the user's directory means the file of the scope: never the user's own.
+ */
 export async function pathOf(context: ToolContext, path: string): Promise<Buffer> {
-  if (path.startsWith("/")) return Buffer.from(path);
-  return Buffer.concat([await directoryOf(context), Buffer.from("/"), Buffer.from(path)]);
+  const at = path.startsWith("/")
+    ? Buffer.from(path)
+    : Buffer.concat([await directoryOf(context), SLASH, Buffer.from(path)]);
+  const sandbox = await context.sandbox();
+  // A path such as `/elsewhere/../project/file` lies in the project too.
+  return Buffer.from(sandbox.translate(posix.normalize(at.toString("latin1")), "out"), "latin1");
 }
+
+const SLASH = Buffer.from("/");
 
 /** The bytes of a file; a result that says why there are none. */
 export async function readWhole(context: ToolContext, path: string): Promise<Buffer | ToolResult> {
