@@ -30,7 +30,10 @@ for (const file of files("src")) {
   const folder = relative("src", file).split("/")[0];
   const rank = ORDER.indexOf(folder);
   const isTest = /\.test\.ts$/.test(file);
-  for (const [, specifier] of readFileSync(file, "utf8").matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)) {
+  for (const [, direct, lazy] of readFileSync(file, "utf8").matchAll(
+    /^(?:(?:import|export)\s[^;"]*?\bfrom|import)\s*"([^"]+)"|\bimport\("([^"]+)"\)/gm,
+  )) {
+    const specifier = direct ?? lazy;
     if (!specifier.startsWith(".")) {
       if (folder === "trace" && !isTest && !specifier.startsWith("node:"))
         wrong.push(`${file}: the trace core has no runtime dependency, and imports ${specifier}`);

@@ -3,7 +3,7 @@ import { encodeJson, link, target } from "../trace/bytes.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Carry, Hash, Link, Session, State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { type Conflict, mergeBase, mergeTrees } from "../world/merge.ts";
+import { type Conflict, mergeBase, mergeTrees, resolveTrees } from "../world/merge.ts";
 import { getCommit, mergeBases, undoneMerges } from "./history.ts";
 import { planOperation, updateOperation } from "./operations.ts";
 import { type LiveScope, treeLink } from "./scope.ts";
@@ -70,7 +70,7 @@ export async function mergeTaking(
 ): Promise<{ tree: Hash; conflicts: Conflict[]; resolved: number }> {
   const merged = await mergeTrees(store.objects, base, ours, theirs);
   if (!take || merged.conflicts.length === 0) return { ...merged, resolved: 0 };
-  const { tree } = take === "ours" ? merged : await mergeTrees(store.objects, base, theirs, ours);
+  const { tree } = await resolveTrees(store.objects, base, ours, theirs, take);
   return { tree, conflicts: [], resolved: merged.conflicts.length };
 }
 
@@ -220,7 +220,7 @@ export async function invert(
     const was = before.state.threads[name];
     const current = now.threads[name];
     const untouched = same(current, after.threads[name]);
-    if (!untouched && !same(was, after.threads[name])) differing.push(name);
+    if (!untouched && !same(was, after.threads[name]) && !same(current, was)) differing.push(name);
     const chosen = untouched ? was : current;
     if (chosen) threads[name] = chosen;
   }

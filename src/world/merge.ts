@@ -77,6 +77,37 @@ export async function mergeTrees(objects: Objects, base: Hash | null, ours: Hash
 }
 
 /**
+ * As `mergeTrees`, with every conflict resolved for one side: in a text for each place that both changed, else for the path. `resolved` counts
+ * the conflicts that there were.
+ */
+export async function resolveTrees(
+  objects: Objects,
+  base: Hash | null,
+  ours: Hash,
+  theirs: Hash,
+  side: "ours" | "theirs",
+): Promise<{ tree: Hash; resolved: number }> {
+  let resolved = 0;
+  const merger: Merger = {
+    objects,
+    knowsBase: true,
+    settle: async (conflict, text) => {
+      resolved++;
+      if (!text || !conflict.ours) return conflict.ours;
+      const bytes = text.conflict.hunks.map((hunk) => (hunk.kind === "merged" ? hunk.bytes : hunk.ours));
+      return { ...conflict.ours, ...(await writeContent(objects, Buffer.concat(bytes))), mode: text.mode };
+    },
+    settleMode: (_conflict, mode) => {
+      resolved++;
+      return mode;
+    },
+  };
+  // Merging is symmetric, so taking theirs is taking ours with the sides exchanged.
+  const [first, second] = side === "ours" ? [ours, theirs] : [theirs, ours];
+  return { tree: await mergeRoots(merger, base, first, second), resolved };
+}
+
+/**
  * One tree to merge against where several commits are the nearest common ones: their merge, by the same rule. `ancestor` is a tree that all of
  * them come from; null (not known) is right too, and makes every difference between them a dispute. Null if there are no bases.
  *
