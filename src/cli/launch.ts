@@ -22,7 +22,7 @@ import type { Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "./ask.ts";
-import { Exit, type ExitCode } from "./errors.ts";
+import { Exit, type ExitCode, explain } from "./errors.ts";
 import type { Output, Progress } from "./output.ts";
 import { plain } from "./output.ts";
 import { formatRow, rowOf } from "./rows.ts";
@@ -82,17 +82,23 @@ function tellSteps({ store, out, several }: Launch, scope: LiveScope): { done():
   };
 }
 
-export interface Outcome {
+/** What a worker stopped on. */
+interface Failure {
+  error: string | null;
+  /** Whether it was the host or the store, and not the work. */
+  unfit: boolean;
+}
+
+export interface Outcome extends Failure {
   name: string;
   ending: Ending;
-  error: string | null;
 }
 
 /** Starts a new run: its step 0 stands on main as it is now. The model is asked while main is still being read; tools wait for it. */
 export async function startRun(launch: Launch, name: string, task: Task, main: Promise<Main>): Promise<Outcome> {
   const progress = launch.out.progress();
   const going: Going = { resumed: false };
-  const failure: { error: string | null } = { error: null };
+  const failure: Failure = { error: null, unfit: false };
   let steps: { done(): Promise<void> } | null = null;
   const ending = await drive(launch.store, name, {
     signal: launch.signal,
@@ -118,7 +124,7 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
       await steps?.done();
     },
   }).finally(() => progress.done());
-  return { name, ending, error: failure.error };
+  return { name, ending, ...failure };
 }
 
 async function placeOn({ store }: Launch, scope: LiveScope, n: number, task: Task, main: Main): Promise<void> {
@@ -142,7 +148,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
   // Stopped before its first step was written.
   if (!fold.header.origin && !fold.steps.has(0))
     return startRun(launch, name, task, freshMain(store, await workspacePath(store, log), { signal: launch.signal }));
-  const failure: { error: string | null } = { error: null };
+  const failure: Failure = { error: null, unfit: false };
   const progress = launch.out.progress();
   let steps: { done(): Promise<void> } | null = null;
   const ending = await drive(store, name, {
@@ -173,7 +179,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
       await steps?.done();
     },
   }).finally(() => progress.done());
-  return { name, ending, error: failure.error };
+  return { name, ending, ...failure };
 }
 
 /** The agent performs again what is in doubt as part of its conversation; a command is started anew. */
@@ -214,7 +220,7 @@ interface Going extends ResumeOptions {
   start?: { session: Session; placed: Promise<void> };
 }
 
-function workerFor(launch: Launch, task: Task, failure: { error: string | null }, going: Going): Worker {
+function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): Worker {
   const { out } = launch;
   if (task.worker === "command") {
     const quiet = out.json || launch.several;
@@ -247,7 +253,11 @@ function workerFor(launch: Launch, task: Task, failure: { error: string | null }
             ...(first && going.open && { open: going.open }),
           });
       first = false;
-      if (end.error) failure.error = end.error.message;
+      if (end.error) {
+        const { code, message } = explain(end.error);
+        failure.error = message;
+        failure.unfit = code === 4;
+      }
       return end.stopped === "limit" ? "failed" : end.stopped;
     },
   };
@@ -307,7 +317,7 @@ export async function tellEnd(launch: Launch, outcome: Outcome, land: Land): Pro
     out.line(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
   }
   if (landed && landed.conflicts.length > 0) return 3;
-  return ending === "done" ? 0 : 1;
+  return ending === "done" ? 0 : outcome.unfit ? 4 : 1;
 }
 
 /** The files that a run started from. */

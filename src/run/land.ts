@@ -12,11 +12,12 @@ import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Writer } from "../trace/writer.ts";
 import { quotePath } from "../world/paths.ts";
+import { changedTree } from "./landing/come.ts";
 import { type Landing, land } from "./landing/land.ts";
 import { type Change, planLanding } from "./landing/plan.ts";
 import { loadPlan, storePlan } from "./landing/record.ts";
 import { recoverLanding } from "./landing/recover.ts";
-import { captureMain, carryOf, type LookOptions, lookAtMain, type Main, type Workspace, withWriter } from "./main.ts";
+import { type LookOptions, lookAtMain, type Main, withWriter } from "./main.ts";
 
 export interface LandOptions {
   signal?: AbortSignal;
@@ -98,8 +99,8 @@ interface Target {
   from: string;
   /** The commit that main has merged when all of it has landed. */
   head: Hash | null;
-  /** The operation that this takes back, and the commit of its step. */
-  undoes: { operation: Operation; commit: Hash } | null;
+  /** The operation that this takes back, the commit of its step, and the object that lists what changed since, if anything did. */
+  undoes: { operation: Operation; commit: Hash; conflict: Link | null } | null;
 }
 
 const kindOf = (change: Change): "added" | "deleted" | "modified" =>
@@ -139,7 +140,8 @@ async function place(store: EmbeddedStore, main: Main, to: Target, options: Land
     });
     const kind = to.undoes ? ("undo" as const) : ("landing" as const);
     const of = to.undoes?.commit ?? to.head;
-    const facts = { kind, tier: "reversible" as const, what, ...(of && { of }) };
+    const conflict = to.undoes?.conflict;
+    const facts = { kind, tier: "reversible" as const, what, ...(of && { of }), ...(conflict && { conflict }) };
     const n = await writer.intent(facts, {
       witness: { op: operation.op, from: to.from, ...(to.undoes && { undoes: to.undoes.operation.op }) },
     });
@@ -155,8 +157,8 @@ async function place(store: EmbeddedStore, main: Main, to: Target, options: Land
       onProgress: (at, total) => options.onProgress?.(`landing: ${at} of ${total}`),
       ...(options.signal && { signal: options.signal }),
     });
-    await settle(store, writer, main, n, to, done, plan.refused.length);
-    await updateOperation(store, operation, { state: done.landed.length > 0 ? "done" : "void", n });
+    const acted = await settle(store, writer, main.carry, n, to.head, done, plan.refused.length);
+    await tellOperation(store, operation, n, acted);
     return {
       status: done.conflicts.length > 0 ? "conflict" : "done",
       op: operation.op,
@@ -188,30 +190,45 @@ const journalOf =
     await writer.sync();
   };
 
-/** Writes down what a landing has come to. Main's tree is what was planned, or, where something stayed as it was, what is there. */
+/**
+ * Writes down what a landing has come to. Main's tree is that of before with what was landed: what the user saved meanwhile is found by the
+ * next look, so that taking the landing back does not take that back. Whether there is anything to take back.
+ */
 async function settle(
   store: EmbeddedStore,
   writer: Writer,
-  main: { workspace: Workspace; carry: Carry },
+  carry: Carry,
   n: number,
-  to: { tree: Hash | null; head: Hash | null },
+  head: Hash | null,
   done: Landing,
   refused: number,
-): Promise<void> {
+): Promise<boolean> {
+  const step = writer.fold.steps.get(n)!;
   const whole = done.conflicts.length + done.held.length + done.left.length + refused === 0;
-  const after = whole && to.tree ? null : await captureMain(store, main.workspace, {});
+  const conflict = step.intent.conflict as Link | undefined;
+  const acted = done.landed.length > 0 || (whole && !conflict);
+  const before = target(writer.fold.head().state!.roots.workspace);
   // What a landed change displaced stands in main's tree of before; what conflicted stands nowhere else.
   const displaced = done.conflicts.length > 0 ? done.displaced.map(({ link }) => link) : [];
   await writer.outcome(
     n,
     {
-      status: done.conflicts.length === 0 ? "done" : "conflict",
-      workspace: treeLink(after ? after.tree : to.tree!),
-      ...(whole && to.head && { with: to.head }),
+      status: done.conflicts.length === 0 && !conflict ? "done" : "conflict",
+      workspace: treeLink(await changedTree(store.objects, before, done.landed)),
+      ...(conflict && { conflict }),
+      ...(whole && head && { with: head }),
     },
-    { carry: after ? carryOf(after) : main.carry, witness: { at: Date.now(), displaced } },
+    { carry, witness: { at: Date.now(), displaced, acted } },
   );
   await writer.sync();
+  return acted;
+}
+
+/** Writes down how an operation on main stands, once its step has its outcome, and that what it takes back is taken back. */
+async function tellOperation(store: EmbeddedStore, operation: Operation, n: number | null, acted: boolean) {
+  await updateOperation(store, operation, { state: acted ? "done" : "void", n });
+  const undone = (await listOperations(store, operation.workspace)).find(({ op }) => op === operation.undoes);
+  if (undone && acted) await updateOperation(store, undone, { state: "undone" });
 }
 
 /** Takes a landing back, path by path, where the user has not changed it since. */
@@ -240,12 +257,15 @@ export async function undoLanding(
       tree,
       from: String(operation.details.from ?? ""),
       head: null,
-      undoes: { operation, commit: step.sealed.id },
+      undoes: {
+        operation,
+        commit: step.sealed.id,
+        conflict: conflicts.length > 0 ? await putConflicts(store, conflicts) : null,
+      },
     },
     options,
   );
   const all = [...conflicts.map(({ path, why }) => ({ path, why: String(why) })), ...landed.conflicts];
-  if (all.length === 0) await updateOperation(store, operation, { state: "undone" });
   return { op: landed.op ?? 0, n: null, status: all.length === 0 ? "done" : "conflict", conflicts: all, threads: [] };
 }
 
@@ -265,7 +285,7 @@ export async function recoverLandings(store: EmbeddedStore, directory: string): 
       if (!step) {
         // Nothing was touched before the step's intent was synced.
         const settled = [...writer.fold.steps.values()].find((each) => each.witness.op === operation.op);
-        await updateOperation(store, operation, { state: settled ? "done" : "void", n: settled?.n ?? null });
+        await tellOperation(store, operation, settled?.n ?? null, settled?.outcomeWitness.acted === true);
         return;
       }
       const changes = await loadPlan(store.objects, operation.plan!);
@@ -285,23 +305,12 @@ export async function recoverLandings(store: EmbeddedStore, directory: string): 
       if (!done) {
         await writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
         await writer.sync();
-        await updateOperation(store, operation, { state: "void", n: step.n });
+        await tellOperation(store, operation, step.n, false);
         return;
       }
       const head = step.intent.kind === "landing" && typeof step.intent.of === "string" ? step.intent.of : null;
-      await settle(
-        store,
-        writer,
-        { workspace, carry: writer.fold.head().carry },
-        step.n,
-        { tree: null, head },
-        done,
-        0,
-      );
-      await updateOperation(store, operation, { state: done.landed.length > 0 ? "done" : "void", n: step.n });
-      const undone = (await listOperations(store, workspace.id)).find(({ op }) => op === operation.undoes);
-      if (undone && done.conflicts.length + done.left.length === 0)
-        await updateOperation(store, undone, { state: "undone" });
+      const acted = await settle(store, writer, writer.fold.head().carry, step.n, head, done, 0);
+      await tellOperation(store, operation, step.n, acted);
     });
   }
 }

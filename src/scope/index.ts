@@ -89,9 +89,14 @@ async function save(store: EmbeddedStore, log: string, fold: Fold, cursor: Curso
   const { steps, compensated, notes } = snapshotOf(fold);
   const lines = Buffer.from(steps.map((step) => `${JSON.stringify(step)}\n`).join(""));
   const head: Head = { v: 1, log, cursor, last, steps: steps.length, compensated, notes, check: crc32(lines) };
-  await store.disk
-    .create(fileOf(store, log), Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), lines]), { replace: true })
-    .catch(() => {});
+  const bytes = Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), lines]);
+  try {
+    // Else the power could take frames that the index, which is synced at once, takes for there.
+    await store.logs.sync(log);
+    await store.disk.create(fileOf(store, log), bytes, { replace: true });
+  } catch {
+    // Without it, the log is read from its start.
+  }
 }
 
 /** Step `n` alone, if the index has it, and nothing came since that could change it. */

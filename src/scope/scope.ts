@@ -9,7 +9,7 @@ import { countChanges } from "./changes.ts";
 import { decide, type Effect, type Handler, higherTier, needsConsent, type Performed } from "./effect.ts";
 import type { Files } from "./files.ts";
 import { loadSnapshot } from "./index.ts";
-import { type Lock, makeLock } from "./lock.ts";
+import { type Lock, makeLock, type Ticket } from "./lock.ts";
 import { findScope, type Grants, grantsOf, NameError, type ScopeRef } from "./registry.ts";
 import { putBytes } from "./thread.ts";
 
@@ -136,6 +136,7 @@ function live(
       }
       if (decision.kind === "answer") {
         // Its place in the order of outcomes is that in the lock's queue, as for a call that runs.
+        ticket.come();
         await orAbort(ticket.held, signal);
         return await finish({ ...decision.result, facts: { ...decision.result.facts, by } }, null);
       }
@@ -143,9 +144,10 @@ function live(
         await writer.part(n, { part: "rewrite", what: await putBytes(store, encodeJson(input)), by });
       if (needsConsent(effect.intent.tier)) await writer.note(n, { note: "allowed", by });
       if (effect.intent.tier !== "reversible") await writer.sync();
+      ticket.come();
       await orAbort(ticket.held, signal);
       const background = effect.lock === "exclusive" && files ? await files.backgroundWrites() : false;
-      const key = idempotencyKey(ref.log, n, effect.intent.what ?? effect.name);
+      const key = idempotencyKey(ref.log, n, effect.intent.what ?? "");
       const performed = await effect.run({ n, key, input, signal });
       if (effect.captureAtEnd) {
         ticket = lock.request("exclusive");
@@ -158,10 +160,10 @@ function live(
     }
   };
 
-  const request = (effect: Effect): Ticket => (effect.lock === "none" ? FREE : lock.request(effect.lock));
-
   const pending = (n: number, effect: Effect, signal: AbortSignal): Pending => {
-    const settled = settle(n, effect, request(effect), signal);
+    const turn = writer.fold.steps.get(n)?.links.turn;
+    const place = effect.lock === "none" ? FREE : lock.request(effect.lock, { turn });
+    const settled = settle(n, effect, place, signal);
     // Whoever awaits it sees the error; until then it is not unhandled.
     settled.catch(() => {});
     return { n, settled };
@@ -213,8 +215,7 @@ function orAbort(wait: Promise<void>, signal: AbortSignal): Promise<void> {
   });
 }
 
-type Ticket = ReturnType<Lock["request"]>;
-const FREE: Ticket = { held: Promise.resolve(), release: () => {} };
+const FREE: Ticket = { held: Promise.resolve(), come: () => {}, release: () => {} };
 
 export interface Captured {
   workspace: OutcomeFacts["workspace"] & string;

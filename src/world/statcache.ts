@@ -224,16 +224,23 @@ export function decodeCache(b: Buffer): StatCache {
     generation: string | null;
     count: number;
   };
-  const cache: StatCache = { dirs: new Map(), nextSerial: head.nextSerial, generation: head.generation };
   const rebooted = head.boot === null || head.boot !== bootId();
+  const cache: StatCache = {
+    dirs: new Map(),
+    nextSerial: head.nextSerial,
+    // The store, too, may have lost what it had only written.
+    generation: rebooted ? null : head.generation,
+  };
   for (let i = 0; i < head.count; i++) {
     const [keyLength, namesLength, rowsLength] = [b.readUInt32LE(at), b.readUInt32LE(at + 4), b.readUInt32LE(at + 8)];
     const known = b.readUInt32LE(at + 40);
     const id = (n: number): Hash => b.toString("hex", at + 44 + n * 32, at + 76 + n * 32);
     const from = at + FIXED;
     const rows = b.subarray(from + keyLength + namesLength, from + keyLength + namesLength + rowsLength);
+    const names = b.toString("latin1", from + keyLength, from + keyLength + namesLength);
+    if (rows.length !== ROW * (names === "" ? 0 : names.split("\0").length)) throw new Error("The rows do not fit.");
     cache.dirs.set(b.toString("latin1", from, from + keyLength), {
-      names: b.toString("latin1", from + keyLength, from + keyLength + namesLength),
+      names,
       rows,
       serial: b.readDoubleLE(at + 12),
       mode: b.readUInt32LE(at + 20),

@@ -1,10 +1,14 @@
 /** Whose turn it is for the scope's lock. */
 import { attempt, isAllowed, isCall, isContainer, pending } from "./query.ts";
-import type { Step, Trace } from "./seal.ts";
+import { modeOf, type Step, type Trace } from "./seal.ts";
 import type { Live } from "./types.ts";
 
+/** Two that only read have no order. */
 const inTurnBefore = (o: Step, s: Step): boolean =>
-  s.intent.links.turn !== undefined && o.intent.links.turn === s.intent.links.turn && o.n < s.n;
+  s.intent.links.turn !== undefined &&
+  o.intent.links.turn === s.intent.links.turn &&
+  o.n < s.n &&
+  !(modeOf(o) === "shared" && modeOf(s) === "shared");
 
 /** Whether the gate lets a call to the lock: "irreversible: gated before". */
 export const passedGate = (t: Trace, s: Step): boolean => s.intent.facts.tier !== "irreversible" || isAllowed(t, s.n);

@@ -1,6 +1,7 @@
 /** Questions to a trace: what is pending, what is open, what a number means in a scope, which operations there were. */
 import { type Sealed, type Step, stepAt, type Trace, trace } from "./seal.ts";
-import type { Block, Call, Grant, Kind, Name, Note, Scope, System, Tier } from "./types.ts";
+import type { Block, Call, Grant, Kind, Name, Note, Outcome, Scope, System, Tier } from "./types.ts";
+import { same } from "./value.ts";
 
 export const traceOf = (sys: System, name: Name): Trace => trace((sys.scopes[name] as Scope).log);
 export const next = (t: Trace): number => t.first + t.steps.length;
@@ -166,13 +167,19 @@ function operationsOf(t: Trace): readonly Operation[] {
       if (f.facts.note === "discard") return [{ kind: "discard", n: null, time }];
       return f.facts.note === "restored" ? [{ kind: "undo", n: null, time, undoes: f.facts.target }] : [];
     }
-    // A conflict sets no state, so there is nothing to take back.
-    if (f.phase !== "outcome" || !f.facts.state) return [];
+    // A conflict that set no state, or none that is another, leaves nothing to take back.
+    if (f.phase !== "outcome" || !f.facts.state || changedNothing(t, f.n, f.facts)) return [];
     const { facts, links } = (stepAt(t, f.n) as Step).intent;
     if (!operationKinds.includes(facts.kind)) return [];
     const undoes = facts.kind === "revert" ? undefined : links.target;
     return [{ kind: facts.kind, n: f.n, time, ...(undoes === undefined ? {} : { undoes }) }];
   });
+}
+
+/** Whether a step in conflict left all as it was. */
+function changedNothing(t: Trace, n: number, { status, state }: Outcome): boolean {
+  const at = t.sealed.findIndex((s) => s.n === n);
+  return status === "conflict" && same(t.sealed[at - 1]?.commit.state.workspace, state?.workspace);
 }
 
 /** Which operation a step is; -1 if none. */

@@ -124,6 +124,7 @@ const lock: Law = (t) =>
         o.n < got.n &&
         o.intent.links.turn !== undefined &&
         o.intent.links.turn === got.intent.links.turn &&
+        !(modeOf(o) === "shared" && modeOf(got) === "shared") &&
         !live.holders.includes(o.n),
     );
     return got && passed ? `${name}: ${got.n} passed ${passed.n} of its turn` : undefined;

@@ -77,7 +77,7 @@ describe("nobody interferes", () => {
       }),
       params(1000, 100),
     );
-  });
+  }, 600_000);
 
   test("the mode of the workspace itself is landed too", async () => {
     const { disk, done } = await landed(dir({ a: file("1") }, 0o755), dir({ a: file("2") }, 0o750));

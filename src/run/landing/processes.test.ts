@@ -20,6 +20,8 @@ import { recoverLanding } from "./recover.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const home = resolve(here, "../../..");
+/** Of the long runs, on a machine that does other things too. */
+const TIMEOUT = 600_000;
 let temporary = "";
 const script = (name: string) => join(temporary, "out/test/support", `${name}.js`);
 
@@ -67,61 +69,65 @@ describe("killed", () => {
     link: linkTo("new"),
   });
 
-  test("at any moment: the next one ends it, and what the user does in between is kept", async () => {
-    const next = random(seed);
-    const store = join(temporary, "store");
-    const { objects, close } = await openStore(store);
-    const ids = [await put(objects, from), await put(objects, to)] as const;
-    await objects.sync();
-    const { changes } = await planLanding(objects, ...ids);
-    let lasts = 0;
-    let begun = 0;
-    for (let run = 0; run <= runs(50, 6); run++) {
-      const root = fs.mkdtempSync(join(temporary, "main-"));
-      make(root, from);
-      const journal = join(temporary, `journal-${run}`);
-      fs.writeFileSync(journal, "");
-      const landing = spawn(process.execPath, [script("landing-child"), store, root, String(run), ...ids, journal], {
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      const lines = createInterface({ input: landing.stdout! });
-      const exit = once(landing, "exit");
-      await once(lines, "line");
-      // The first one is let go to its end: so long does one take.
-      const start = performance.now();
-      if (run > 0) {
-        await new Promise((done) => setTimeout(done, next() * lasts));
-        landing.kill("SIGKILL");
+  test(
+    "at any moment: the next one ends it, and what the user does in between is kept",
+    async () => {
+      const next = random(seed);
+      const store = join(temporary, "store");
+      const { objects, close } = await openStore(store);
+      const ids = [await put(objects, from), await put(objects, to)] as const;
+      await objects.sync();
+      const { changes } = await planLanding(objects, ...ids);
+      let lasts = 0;
+      let begun = 0;
+      for (let run = 0; run <= runs(50, 6); run++) {
+        const root = fs.mkdtempSync(join(temporary, "main-"));
+        make(root, from);
+        const journal = join(temporary, `journal-${run}`);
+        fs.writeFileSync(journal, "");
+        const landing = spawn(process.execPath, [script("landing-child"), store, root, String(run), ...ids, journal], {
+          stdio: ["ignore", "pipe", "inherit"],
+        });
+        const lines = createInterface({ input: landing.stdout! });
+        const exit = once(landing, "exit");
+        await once(lines, "line");
+        // The first one is let go to its end: so long does one take.
+        const start = performance.now();
+        if (run > 0) {
+          await new Promise((done) => setTimeout(done, next() * lasts));
+          landing.kill("SIGKILL");
+        }
+        await exit;
+        if (run === 0) lasts = performance.now() - start;
+        const edited = [Math.floor(next() * 40), Math.floor(next() * 40)];
+        for (const n of edited) fs.writeFileSync(`${root}/file${n}`, `mine ${n}`);
+        const records = fs.readFileSync(journal, "latin1").split("\n").filter(Boolean) as Link[];
+        const done = await recoverLanding({
+          dir: root,
+          id: String(run),
+          changes,
+          objects,
+          sync: () => objects.sync(),
+          journal: async (record) => fs.appendFileSync(journal, `${record}\n`),
+          records,
+        });
+        if (done) begun++;
+        const disk = onDisk(root);
+        const wanted = flatten(done ? to : from);
+        for (const n of edited) {
+          const there = disk.get(`file${n}`)!;
+          const kept = await contents(objects, done, `file${n}`);
+          expect([there.replace(/^f \d+ /, ""), ...kept]).toContain(`mine ${n}`);
+          wanted.set(`file${n}`, there);
+        }
+        expect(disk).toEqual(wanted);
+        fs.rmSync(root, { recursive: true });
       }
-      await exit;
-      if (run === 0) lasts = performance.now() - start;
-      const edited = [Math.floor(next() * 40), Math.floor(next() * 40)];
-      for (const n of edited) fs.writeFileSync(`${root}/file${n}`, `mine ${n}`);
-      const records = fs.readFileSync(journal, "latin1").split("\n").filter(Boolean) as Link[];
-      const done = await recoverLanding({
-        dir: root,
-        id: String(run),
-        changes,
-        objects,
-        sync: () => objects.sync(),
-        journal: async (record) => fs.appendFileSync(journal, `${record}\n`),
-        records,
-      });
-      if (done) begun++;
-      const disk = onDisk(root);
-      const wanted = flatten(done ? to : from);
-      for (const n of edited) {
-        const there = disk.get(`file${n}`)!;
-        const kept = await contents(objects, done, `file${n}`);
-        expect([there.replace(/^f \d+ /, ""), ...kept]).toContain(`mine ${n}`);
-        wanted.set(`file${n}`, there);
-      }
-      expect(disk).toEqual(wanted);
-      fs.rmSync(root, { recursive: true });
-    }
-    expect(begun).toBeGreaterThan(0);
-    await close();
-  });
+      expect(begun).toBeGreaterThan(0);
+      await close();
+    },
+    TIMEOUT,
+  );
 });
 
 /** Contents that a landing kept or told for a path. */
@@ -170,55 +176,59 @@ require("node:readline").createInterface({ input: process.stdin }).on("line", ()
 `;
 
 describe("saving meanwhile", () => {
-  test("no save is lost, whichever way it was saved", async () => {
-    const count = 8;
-    const root = fs.mkdtempSync(join(temporary, "main-"));
-    const objects = memoryObjects();
-    for (let n = 0; n < count; n++) fs.writeFileSync(`${root}/f${n}`, "first");
-    const saver: ChildProcess = spawn(process.execPath, ["-e", SAVER, root, String(count)], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    const answers = createInterface({ input: saver.stdout! });
-    let id = 0;
-    try {
-      for (let round = 0; round < runs(100, 4); round++) {
-        const answer = once(answers, "line");
-        let saving = true;
-        answer.then(() => {
-          saving = false;
-        });
-        saver.stdin!.write("go\n");
-        const kept = new Map<string, Set<string>>();
-        for (let landing = 0; saving || landing === 0; landing++) {
-          const { tree } = await capture(root, objects);
-          const wanted = dir(
-            Object.fromEntries(Array.from({ length: count }, (_, n) => [`f${n}`, file(`landed ${id}`)])),
-          );
-          const { changes } = await planLanding(objects, tree, await put(objects, wanted));
-          const only = changes.filter(({ path }) => /^f\d+$/.test(path.toString()));
-          const done = await land({
-            dir: root,
-            id: String(id++),
-            changes: only,
-            objects,
-            sync: async () => {},
-            journal: async () => {},
+  test(
+    "no save is lost, whichever way it was saved",
+    async () => {
+      const count = 8;
+      const root = fs.mkdtempSync(join(temporary, "main-"));
+      const objects = memoryObjects();
+      for (let n = 0; n < count; n++) fs.writeFileSync(`${root}/f${n}`, "first");
+      const saver: ChildProcess = spawn(process.execPath, ["-e", SAVER, root, String(count)], {
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+      const answers = createInterface({ input: saver.stdout! });
+      let id = 0;
+      try {
+        for (let round = 0; round < runs(100, 4); round++) {
+          const answer = once(answers, "line");
+          let saving = true;
+          answer.then(() => {
+            saving = false;
           });
-          for (let n = 0; n < count; n++) {
-            const set = kept.get(`f${n}`) ?? new Set();
-            kept.set(`f${n}`, set);
-            for (const each of await contents(objects, done, `f${n}`)) set.add(each);
+          saver.stdin!.write("go\n");
+          const kept = new Map<string, Set<string>>();
+          for (let landing = 0; saving || landing === 0; landing++) {
+            const { tree } = await capture(root, objects);
+            const wanted = dir(
+              Object.fromEntries(Array.from({ length: count }, (_, n) => [`f${n}`, file(`landed ${id}`)])),
+            );
+            const { changes } = await planLanding(objects, tree, await put(objects, wanted));
+            const only = changes.filter(({ path }) => /^f\d+$/.test(path.toString()));
+            const done = await land({
+              dir: root,
+              id: String(id++),
+              changes: only,
+              objects,
+              sync: async () => {},
+              journal: async () => {},
+            });
+            for (let n = 0; n < count; n++) {
+              const set = kept.get(`f${n}`) ?? new Set();
+              kept.set(`f${n}`, set);
+              for (const each of await contents(objects, done, `f${n}`)) set.add(each);
+            }
           }
+          const last = JSON.parse(String((await answer)[0])) as { [name: string]: string };
+          for (const [name, bytes] of Object.entries(last))
+            expect([fs.readFileSync(`${root}/${name}`, "utf8"), ...kept.get(name)!]).toContain(bytes);
+          expect(fs.readdirSync(root).filter((name) => name.startsWith("."))).toEqual([]);
         }
-        const last = JSON.parse(String((await answer)[0])) as { [name: string]: string };
-        for (const [name, bytes] of Object.entries(last))
-          expect([fs.readFileSync(`${root}/${name}`, "utf8"), ...kept.get(name)!]).toContain(bytes);
-        expect(fs.readdirSync(root).filter((name) => name.startsWith("."))).toEqual([]);
+      } finally {
+        saver.kill("SIGKILL");
       }
-    } finally {
-      saver.kill("SIGKILL");
-    }
-  });
+    },
+    TIMEOUT,
+  );
 });
 
 describe.runIf(process.geteuid?.() === 0)("as a user who is not root", () => {
@@ -247,13 +257,17 @@ describe.runIf(process.geteuid?.() === 0)("as a user who is not root", () => {
     fs.chownSync(root, NOBODY.uid, NOBODY.gid);
     return root;
   };
-  test("directories that are not writable are made so for as long as it takes", () => {
-    const tasks = fc.sample(fc.record({ from: trees, to: trees }), { numRuns: runs(300, 30), seed });
-    for (const [index, { disk, conflicts }] of asUser(tasks).entries()) {
-      expect(conflicts).toEqual([]);
-      expect(new Map(disk)).toEqual(flatten(tasks[index]!.to));
-    }
-  });
+  test(
+    "directories that are not writable are made so for as long as it takes",
+    () => {
+      const tasks = fc.sample(fc.record({ from: trees, to: trees }), { numRuns: runs(300, 30), seed });
+      for (const [index, { disk, conflicts }] of asUser(tasks).entries()) {
+        expect(conflicts).toEqual([]);
+        expect(new Map(disk)).toEqual(flatten(tasks[index]!.to));
+      }
+    },
+    TIMEOUT,
+  );
 
   test("what belongs to another user, or may not be read or changed, is left and told", () => {
     const from = dir({ foreign: file("1"), secret: file("1", 0o600), own: file("1"), locked: dir({ in: file("1") }) });
