@@ -1,5 +1,7 @@
 /** Observation does not perturb: what a worker does is the same, whoever looks at it. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { socketPath } from "../../src/run/socket.ts";
 import { findScope } from "../../src/scope/registry.ts";
@@ -20,14 +22,34 @@ afterAll(async () => {
   user.end();
 });
 
-const TURNS = [
+/** A call that ends only once `gate` is there, which lies beside the project. */
+const waitFor = (gate: string) => bash(`until [ -e ${gate} ]; do sleep 0.01; done`);
+
+/**
+ * Calls run while their message still streams, so that whether a result or the rest of the message comes first is a matter of time.
+ * A deterministic worker takes time out of it: the first call of each turn waits until the message is whole.
+ */
+const turns = (gates: string) => [
   ...Array.from({ length: 6 }, (_, i) => ({
     say: `turn ${i}`,
     delay: 20,
-    call: [put(`${i}.txt`, "x".repeat(i * 1000)), bash(`cat ${i}.txt | wc -c; echo ${i} >> all.txt; exit ${i % 3}`)],
+    call: [
+      waitFor(`${gates}/${i}`),
+      put(`${i}.txt`, "x".repeat(i * 1000)),
+      bash(`cat ${i}.txt | wc -c; echo ${i} >> all.txt; exit ${i % 3}`),
+    ],
   })),
   { say: "the end", delay: 20 },
 ];
+
+/** Opens the gate of each turn once its message is whole. Ends with `signal`. */
+async function openGates(log: string, gates: string, signal: AbortSignal): Promise<void> {
+  const models = new Map<number, number>();
+  for await (const { phase, n, facts } of store.logs.tail(log, 0, { signal })) {
+    if (phase === "intent" && facts.kind === "model") models.set(n, models.size);
+    if (phase === "outcome" && models.has(n)) writeFileSync(join(gates, String(models.get(n))), "");
+  }
+}
 
 /** An observer on the control socket of a run: what it has got so far. */
 function observe(path: string, reads: boolean): { frames: Frame[]; socket: Socket } {
@@ -54,14 +76,25 @@ function essence({ phase, n, facts, links, carry }: Frame): unknown {
 }
 
 async function run(name: string, observers: number): Promise<{ worker: unknown[]; requests: unknown[] }> {
-  const running = user.start(["run", "--scope", name, "--model", user.script(TURNS), "do it"]);
+  // The same path in each run, since it stands in the requests.
+  const gates = join(user.directory, "gates");
+  rmSync(gates, { recursive: true, force: true });
+  mkdirSync(gates);
+  const script = user.script(turns(gates));
+  const running = user.start(["run", "--scope", name, "--write", gates, "--model", script, "do it"]);
+  await until(
+    async () => (await findScope(store, name)) !== null,
+    () => running.err,
+  );
+  const { log } = (await findScope(store, name))!;
+  const ended = new AbortController();
+  const opening = openGates(log, gates, ended.signal);
   const watching: Array<ReturnType<typeof observe>> = [];
   if (observers > 0) {
     await until(
       () => running.out.includes("run  "),
       () => running.err,
     );
-    const { log } = (await findScope(store, name))!;
     // The first never reads.
     for (let k = 0; k < observers; k++) watching.push(observe(socketPath(store, log), k > 0 || observers === 1));
     const stranger = createConnection(socketPath(store, log));
@@ -69,7 +102,8 @@ async function run(name: string, observers: number): Promise<{ worker: unknown[]
   }
   const { code, err } = await running.ended;
   expect([code, err]).toEqual([0, ""]);
-  const { log } = (await findScope(store, name))!;
+  ended.abort();
+  await opening;
   const frames: Frame[] = [];
   for await (const frame of store.logs.read(log)) frames.push(frame);
   for (const { frames: seen } of watching.slice(observers > 1 ? 1 : 0)) {
@@ -86,7 +120,7 @@ async function run(name: string, observers: number): Promise<{ worker: unknown[]
 
 test("steps and request bytes of a worker are the same with 0, 1 and many observers, also with one that never reads", async () => {
   const alone = await run("alone", 0);
-  expect(alone.requests).toHaveLength(TURNS.length);
+  expect(alone.requests).toHaveLength(7);
   expect(await run("one", 1)).toEqual(alone);
   expect(await run("many", long ? 100 : 10)).toEqual(alone);
 });
