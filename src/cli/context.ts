@@ -17,6 +17,14 @@ export function storeDirectory(env: NodeJS.ProcessEnv = process.env): string {
   return join(data, "shepherd");
 }
 
+function presentDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    throw new Exit(2, "The directory that you are in was removed: change to another.");
+  }
+}
+
 export function makeContext(out: Output, rest: string[] | null, signal: AbortSignal): Context {
   let opened: Promise<EmbeddedStore> | null = null;
   let writers: Writers | null = null;
@@ -40,7 +48,7 @@ export function makeContext(out: Output, rest: string[] | null, signal: AbortSig
     out,
     rest,
     signal,
-    cwd: process.cwd(),
+    cwd: presentDirectory(),
     store: () => {
       opened ??= open();
       return opened;

@@ -46,10 +46,16 @@ function help(): string {
   ].join("\n");
 }
 
+function unknownVerb(name: string): number {
+  process.stderr.write(`shepherd: There is no verb ${JSON.stringify(name)}: \`shepherd --help\` lists them.\n`);
+  return 2;
+}
+
 async function main(argv: string[]): Promise<number> {
   const [name, ...words] = argv;
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
-    const entry = name === "help" && words[0] ? VERBS[words[0]] : undefined;
+    const entry = name === "help" && words[0] && Object.hasOwn(VERBS, words[0]) ? VERBS[words[0]] : undefined;
+    if (name === "help" && words[0] && !entry) return unknownVerb(words[0]);
     process.stdout.write(`${entry ? helpOf(words[0]!, (await entry.load()).verb) : help()}\n`);
     return name === undefined ? 2 : 0;
   }

@@ -12,6 +12,9 @@ export async function findWorkspace(
   directory: string,
 ): Promise<{ path: string; id: string; known: boolean }> {
   const here = workspaceOf(directory);
+  const inside = workspaceOf(store.directory).path;
+  if (here.path === inside || here.path.startsWith(`${inside}/`))
+    throw new Exit(2, `${here.path} is in the store itself: change to your project.`);
   for (let at = here; ; at = workspaceOf(dirname(at.path))) {
     if (await store.refs.get(`main/${at.id}`)) return { ...at, known: true };
     if (dirname(at.path) === at.path) return { ...here, known: false };

@@ -1,6 +1,7 @@
 /** Discarding a run: its owner is stopped, its compensable effects are taken back, its name stands for nothing any more. */
 
-import { type Compensate, compensateAll, ownedSince } from "../scope/revert.ts";
+import { ownedSince } from "../scope/owned.ts";
+import { type Compensate, compensateAll } from "../scope/revert.ts";
 import { attach } from "../scope/scope.ts";
 import { discardScope } from "../scope/undo.ts";
 import { tierOf } from "../trace/seal.ts";

@@ -1,8 +1,7 @@
 /** Landing: a run's files merged into main, written down as a step of main before and after the user's directory is touched. */
 
-import { undoneMerges } from "../scope/history.ts";
 import { baseTree, mergeTaking, putConflicts, type Take } from "../scope/merge.ts";
-import { listOperations, type Operation, orphans, planOperation, updateOperation } from "../scope/operations.ts";
+import { markUndone, type Operation, orphans, planOperation, updateOperation } from "../scope/operations.ts";
 import { workspaceOf, workspacePath } from "../scope/registry.ts";
 import { treeLink } from "../scope/scope.ts";
 import type { Undone } from "../scope/undo.ts";
@@ -51,7 +50,7 @@ export async function landRun(
   const head = view.fold.head();
   if (!head.id || !head.state) throw new Error(`${name} has not started yet, so there is nothing to land.`);
   const main = await freshMain(store, directory, options);
-  const { tree: base, bases } = await baseOf(store, main, head.id);
+  const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
   const nothing: Landed = { status: "nothing", op: null, directory, changes: [], conflicts: [], held: [] };
   if (bases.includes(head.id)) return nothing;
   const { tree, conflicts } = await mergeTaking(
@@ -75,9 +74,6 @@ export async function landRun(
   return place(store, main, { tree, from: name, head: head.id, undoes: null }, options);
 }
 
-const baseOf = async (store: EmbeddedStore, main: Main, head: Hash): ReturnType<typeof baseTree> =>
-  baseTree(store, main.head.id, head, undoneMerges((await readLog(store, main.log)).fold));
-
 /** What landing a run would make of the user's directory, where both changed a place with the user's side: both as trees. */
 export async function previewLanding(
   store: EmbeddedStore,
@@ -88,7 +84,7 @@ export async function previewLanding(
   const main = await freshMain(store, await workspacePath(store, view.log), options);
   const head = view.fold.head();
   if (!head.id || !head.state) return { from: main.tree, to: main.tree, conflicts: [] };
-  const { tree: base, bases } = await baseOf(store, main, head.id);
+  const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
   if (bases.includes(head.id)) return { from: main.tree, to: main.tree, conflicts: [] };
   const merged = await mergeTaking(store, base, main.tree, target(head.state.roots.workspace));
   return { from: main.tree, to: merged.tree, conflicts: merged.conflicts.map(({ path, why }) => ({ path, why })) };
@@ -226,9 +222,8 @@ async function settle(
 
 /** Writes down how an operation on main stands, once its step has its outcome, and that what it takes back is taken back. */
 async function tellOperation(store: EmbeddedStore, operation: Operation, n: number | null, acted: boolean) {
+  if (acted && operation.undoes !== null) await markUndone(store, operation.workspace, operation.undoes);
   await updateOperation(store, operation, { state: acted ? "done" : "void", n });
-  const undone = (await listOperations(store, operation.workspace)).find(({ op }) => op === operation.undoes);
-  if (undone && acted) await updateOperation(store, undone, { state: "undone" });
 }
 
 /** Takes a landing back, path by path, where the user has not changed it since. */

@@ -1,8 +1,9 @@
 /** Steps in doubt: an intent without an outcome whose owner is gone. What becomes of one is a matter of its tier. */
 
-import { listOperations, orphans, updateOperation } from "../scope/operations.ts";
+import { listOperations, markUndone, orphans, updateOperation } from "../scope/operations.ts";
+import { ownedSince } from "../scope/owned.ts";
 import { findScope } from "../scope/registry.ts";
-import { type Compensate, ownedSince, performRevert } from "../scope/revert.ts";
+import { type Compensate, performRevert } from "../scope/revert.ts";
 import { idempotencyKey, type LiveScope } from "../scope/scope.ts";
 import { readLog, sealedStep, type View } from "../scope/view.ts";
 import type { Step } from "../trace/seal.ts";
@@ -66,8 +67,8 @@ export async function settleOperations(store: EmbeddedStore, workspace: string):
       acted = step?.outcome?.status === "done";
       n = step?.n ?? null;
     }
+    if (acted && undone) await markUndone(store, workspace, undone.op);
     await updateOperation(store, operation, { state: acted ? "done" : "void", n });
-    if (acted && undone) await updateOperation(store, undone, { state: "undone" });
   }
 }
 

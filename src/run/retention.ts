@@ -23,10 +23,15 @@ export async function expire(
   const { retention = RETENTION, dryRun = false } = options;
   const now = Date.now();
   const expired: Expired = { operations: 0, scopes: [], work: [] };
-  for (const ref of await store.refs.list("op/")) {
-    const { at, state } = JSON.parse(ref.value) as { at: number; state: string };
-    if (state === "planned" || now - at < retention) continue;
-    if (dryRun || (await store.refs.cas(ref.name, ref.version, null))) expired.operations++;
+  const operations = await store.refs.list("op/");
+  for (const [at, ref] of operations.entries()) {
+    const operation = JSON.parse(ref.value) as { at: number; state: string; workspace: string };
+    if (operation.state === "planned" || now - operation.at < retention) continue;
+    // The newest of a workspace stays as one that can no more be undone, since the next goes on from its number: steps are told by it.
+    const newest = !operations[at + 1]?.name.startsWith(`op/${operation.workspace}/`);
+    if (newest && operation.state === "void") continue;
+    const left = newest ? JSON.stringify({ ...operation, state: "void" }) : null;
+    if (dryRun || (await store.refs.cas(ref.name, ref.version, left))) expired.operations++;
   }
   for (const scope of await listScopes(store)) {
     if (

@@ -1,8 +1,8 @@
 /** The graph of commits: who descends from whom. */
 import { decodeJson } from "../trace/bytes.ts";
 import type { Commit } from "../trace/commit.ts";
-import type { Hash } from "../trace/ports.ts";
-import type { Fold } from "../trace/seal.ts";
+import type { Hash, Link } from "../trace/ports.ts";
+import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { readFold } from "../trace/writer.ts";
 
@@ -23,66 +23,83 @@ export async function getCommit(store: EmbeddedStore, id: Hash): Promise<Commit>
   return decodeJson(bytes) as unknown as Commit;
 }
 
-/**
- * Merges of a log that were taken back: nothing of what they merged is there any more, so that merging it again brings it again. By their
- * commits.
- */
-export const undoneMerges = (fold: Pick<Fold, "sealed">): Set<Hash> =>
-  new Set(
-    fold.sealed
-      .filter(({ intent, outcome }) => intent.kind === "undo" && outcome?.status === "done")
-      .flatMap(({ intent }) => (typeof intent.of === "string" ? [intent.of] : [])),
+/** What was taken back, of `undos`: pairs of an undo's own commit and that of the step it took back. An undo can be taken back too. */
+function takenBack(undos: Iterable<readonly [undo: Hash, of: Hash]>): Set<Hash> {
+  const by = new Map<Hash, Hash[]>();
+  for (const [undo, of] of undos) by.set(of, [...(by.get(of) ?? []), undo]);
+  const isUndone = (id: Hash): boolean => by.get(id)?.some((undo) => !isUndone(undo)) ?? false;
+  return new Set([...by.keys()].filter(isUndone));
+}
+
+/** Commits of a log that were taken back in it. */
+export const undoneIn = (sealed: readonly Step[]): Set<Hash> =>
+  takenBack(
+    sealed.flatMap(({ intent, outcome, sealed }) =>
+      intent.kind === "undo" && outcome?.status === "done" && typeof intent.of === "string"
+        ? [[sealed!.id, intent.of] as const]
+        : [],
+    ),
   );
 
-/** All commits that `id` descends from, and itself; of commits in `undone` the first parent only. */
-export async function ancestors(
-  store: EmbeddedStore,
-  id: Hash,
-  undone: ReadonlySet<Hash> = new Set(),
-): Promise<Set<Hash>> {
-  const seen = new Set<Hash>([id]);
+/** Commits as they are met, each read once. */
+type Graph = Map<Hash, Commit>;
+
+/** Takes in a commit and all that it descends from. */
+async function descend(store: EmbeddedStore, graph: Graph, id: Hash): Promise<void> {
   const queue = [id];
-  for (let next = queue.pop(); next; next = queue.pop())
-    for (const parent of await parentsOf(store, next, undone))
-      if (!seen.has(parent)) {
-        seen.add(parent);
-        queue.push(parent);
-      }
-  return seen;
-}
-
-async function parentsOf(store: EmbeddedStore, id: Hash, undone: ReadonlySet<Hash>): Promise<readonly Hash[]> {
-  const { parents } = await getCommit(store, id);
-  return undone.has(id) ? parents.slice(0, 1) : parents;
-}
-
-/** The nearest common ancestors of two commits: those from which no other common one descends. `undone` as for `ancestors`. */
-export async function mergeBases(
-  store: EmbeddedStore,
-  a: Hash,
-  b: Hash,
-  undone: ReadonlySet<Hash> = new Set(),
-): Promise<Hash[]> {
-  const ofA = await ancestors(store, a, undone);
-  const nearest = new Set<Hash>();
-  const seen = new Set<Hash>([b]);
-  let queue = [b];
-  while (queue.length > 0) {
-    const further: Hash[] = [];
-    for (const id of queue) {
-      if (ofA.has(id)) nearest.add(id);
-      else
-        for (const parent of await parentsOf(store, id, undone))
-          if (!seen.has(parent)) {
-            seen.add(parent);
-            further.push(parent);
-          }
-    }
-    queue = further;
+  for (let next = queue.pop(); next; next = queue.pop()) {
+    if (graph.has(next)) continue;
+    const commit = await getCommit(store, next);
+    graph.set(next, commit);
+    queue.push(...commit.parents);
   }
-  if (nearest.size < 2) return [...nearest];
-  for (const id of [...nearest]) {
-    const above = await ancestors(store, id, undone);
+}
+
+const treeIn = (graph: Graph, id: Hash | undefined): Link | undefined =>
+  id === undefined ? undefined : graph.get(id)?.state.roots.workspace;
+
+/**
+ * Merges that were taken back: nothing of what they merged is there any more, so that merging it again brings it again. A landing may have
+ * been taken back in part, as far as the user had not changed it since.
+ */
+const undoneMerges = (graph: Graph): Set<Hash> =>
+  takenBack(
+    [...graph].flatMap(([id, { kind, status, intent, parents }]) =>
+      kind === "undo" &&
+      typeof intent.of === "string" &&
+      (status === "done" || treeIn(graph, id) !== treeIn(graph, parents[0]))
+        ? [[id, intent.of] as const]
+        : [],
+    ),
+  );
+
+/**
+ * The nearest common ancestors of two commits: those from which no other common one descends. Of a merge that was taken back in the history of
+ * either, only what stood before it counts.
+ */
+export async function mergeBases(store: EmbeddedStore, a: Hash, b: Hash): Promise<Hash[]> {
+  const graph: Graph = new Map();
+  await descend(store, graph, a);
+  await descend(store, graph, b);
+  const undone = undoneMerges(graph);
+  const parentsOf = (id: Hash): readonly Hash[] => {
+    const { parents } = graph.get(id)!;
+    return undone.has(id) ? parents.slice(0, 1) : parents;
+  };
+  const ancestors = (id: Hash): Set<Hash> => {
+    const seen = new Set([id]);
+    for (const each of seen) for (const parent of parentsOf(each)) seen.add(parent);
+    return seen;
+  };
+  const ofA = ancestors(a);
+  const nearest = new Set<Hash>();
+  const seen = new Set([b]);
+  for (const id of seen) {
+    if (ofA.has(id)) nearest.add(id);
+    else for (const parent of parentsOf(id)) seen.add(parent);
+  }
+  for (const id of nearest.size > 1 ? [...nearest] : []) {
+    const above = ancestors(id);
     for (const other of nearest) if (other !== id && above.has(other)) nearest.delete(other);
   }
   return [...nearest].sort();

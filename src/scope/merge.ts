@@ -4,10 +4,10 @@ import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Carry, Hash, Link, Session, State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Conflict, mergeBase, mergeTrees, resolveTrees } from "../world/merge.ts";
-import { getCommit, mergeBases, undoneMerges } from "./history.ts";
+import { getCommit, mergeBases } from "./history.ts";
 import { planOperation, updateOperation } from "./operations.ts";
 import { type LiveScope, treeLink } from "./scope.ts";
-import { readLog, type View } from "./view.ts";
+import type { View } from "./view.ts";
 
 export interface Merged {
   /** Step that the merge made; null if there was nothing to merge. */
@@ -18,18 +18,16 @@ export interface Merged {
   conflicts: Conflict[];
 }
 
-/** The tree that several commits have in common: that of the nearest common ancestor, or of the merge of several. */
-export async function baseTree(
-  store: EmbeddedStore,
-  a: Hash,
-  b: Hash,
-  undone?: ReadonlySet<Hash>,
-): Promise<{ tree: Hash | null; bases: Hash[] }> {
-  const bases = await mergeBases(store, a, b, undone);
-  const trees: Hash[] = [];
-  for (const id of bases) trees.push(target((await getCommit(store, id)).state.roots.workspace));
-  if (trees.length === 0) return { tree: null, bases };
-  return { tree: trees.length === 1 ? trees[0]! : await mergeBase(store.objects, trees), bases };
+/** The tree that two commits have in common: that of the nearest common ancestor, or of the merge of several, by the same rule. */
+export async function baseTree(store: EmbeddedStore, a: Hash, b: Hash): Promise<{ tree: Hash | null; bases: Hash[] }> {
+  const bases = await mergeBases(store, a, b);
+  const [first, ...rest] = bases;
+  if (first === undefined) return { tree: null, bases };
+  const treeOf = async (id: Hash): Promise<Hash> => target((await getCommit(store, id)).state.roots.workspace);
+  let tree = await treeOf(first);
+  for (const id of rest)
+    tree = (await mergeBase(store.objects, [tree, await treeOf(id)], (await baseTree(store, first, id)).tree))!;
+  return { tree, bases };
 }
 
 /** The object that a conflict step names: base, ours and theirs of each path, and which conversations differ. */
@@ -84,7 +82,7 @@ export async function mergeScope(parent: LiveScope, child: View, take?: Take): P
   const theirs = child.fold.head();
   if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be merged into it.`);
   if (!theirs.state || !theirs.id || theirs.id === ours.id) return NOTHING;
-  const { tree: base, bases } = await baseTree(store, ours.id, theirs.id, undoneMerges(parent.writer.fold));
+  const { tree: base, bases } = await baseTree(store, ours.id, theirs.id);
   if (bases.includes(theirs.id)) return NOTHING;
   const adopted = bases.length === 1 && bases[0] === ours.id;
   const theirTree = target(theirs.state.roots.workspace);
@@ -119,9 +117,7 @@ export async function syncScope(
     await capturesSealed(scope);
     const ours = scope.head();
     if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
-    const undone = undoneMerges((await readLog(store, from.log)).fold);
-    for (const id of undoneMerges(scope.writer.fold)) undone.add(id);
-    const { tree: base, bases } = await baseTree(store, ours.id, from.id, undone);
+    const { tree: base, bases } = await baseTree(store, ours.id, from.id);
     if (bases.includes(from.id)) return NOTHING;
     const { tree, conflicts } = await mergeTaking(store, base, target(ours.state.roots.workspace), from.tree, take);
     return await takeIn(scope, {

@@ -76,6 +76,21 @@ export async function updateOperation(
   return { ...next, version: version + 1 };
 }
 
+/**
+ * Writes down that an operation was taken back. If it is an undo itself, what that took back stands again, and so on. Done twice, it is the
+ * same. Synced at return.
+ */
+export async function markUndone(store: EmbeddedStore, workspace: string, op: number): Promise<void> {
+  const operations = await listOperations(store, workspace);
+  let stands = false;
+  for (let at: number | null = op; at !== null; stands = !stands) {
+    const operation = operations.find((each) => each.op === at);
+    if (!operation) return;
+    await updateOperation(store, operation, { state: stands ? "done" : "undone" });
+    at = operation.undoes;
+  }
+}
+
 /** Operations that were planned by a process that is gone. */
 export async function orphans(store: EmbeddedStore, workspace: string): Promise<Operation[]> {
   return (await listOperations(store, workspace)).filter(

@@ -48,9 +48,15 @@ export function checkName(name: string): string {
   return name;
 }
 
-/** The real path of a workspace and its id, which stays the same for the same directory. */
+/** The real path of a workspace and its id, which stays the same for the same directory. Throws `NameError` if it is not there. */
 export function workspaceOf(directory: string): { path: string; id: string } {
-  const path = realpathSync(directory);
+  let path: string;
+  try {
+    path = realpathSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    throw new NameError(`The directory ${directory} is not there any more: put it back where it was.`);
+  }
   return { path, id: sha256(path).slice(0, 16) };
 }
 

@@ -2,17 +2,10 @@
 
 import type { Sealed, Step } from "../trace/seal.ts";
 import { tierOf } from "../trace/seal.ts";
-import type { EmbeddedStore } from "../trace/store.ts";
 import { planOperation, updateOperation } from "./operations.ts";
+import { type Outside, ownedSince } from "./owned.ts";
 import { idempotencyKey, type LiveScope } from "./scope.ts";
-import { readLog, sealedStep, type View } from "./view.ts";
-
-/** An effect outside the scope that is not taken back by setting the files back. */
-export interface Outside {
-  log: string;
-  step: Step;
-  compensated: boolean;
-}
+import { sealedStep, type View } from "./view.ts";
 
 /** Thrown where a revert would pass effects that cannot be taken back. */
 export class Unacknowledged extends Error {
@@ -27,29 +20,6 @@ export class Unacknowledged extends Error {
 
 /** Takes an effect back. Called with the same key for every try, so that the outside can tell a second try. */
 export type Compensate = (effect: { step: Step; key: string; log: string }) => Promise<void>;
-
-/**
- * Effects that this scope owns and performed behind step `n`: its own, and those of scopes that it merged since. What it only inherited
- * belongs to others. Newest first, which is the order of compensation.
- */
-export async function ownedSince(store: EmbeddedStore, view: View, order: number): Promise<Outside[]> {
-  const owned: Outside[] = [];
-  for (const step of [...view.fold.sealed.slice(order + 1), ...view.fold.pending()].reverse()) {
-    const tier = tierOf(step);
-    const acted = step.outcome ? step.outcome.status !== "denied" && step.outcome.status !== "not-run" : step.allowed;
-    if (acted && (tier === "compensable" || tier === "irreversible"))
-      owned.push({ log: view.log, step, compensated: view.fold.compensated.has(String(step.n)) });
-    if (step.outcome?.with && typeof step.witness.merged === "string") {
-      const child = await readLog(store, step.witness.merged);
-      for (const each of await ownedSince(store, child, -1))
-        owned.push({
-          ...each,
-          compensated: each.compensated || view.fold.compensated.has(`${each.log}/${each.step.n}`),
-        });
-    }
-  }
-  return owned;
-}
 
 export interface RevertOptions {
   acknowledge?: boolean;

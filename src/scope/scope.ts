@@ -142,10 +142,11 @@ function live(
       }
       if (input !== effect.input)
         await writer.part(n, { part: "rewrite", what: await putBytes(store, encodeJson(input)), by });
-      if (needsConsent(effect.intent.tier)) await writer.note(n, { note: "allowed", by });
-      if (effect.intent.tier !== "reversible") await writer.sync();
       ticket.come();
       await orAbort(ticket.held, signal);
+      // Only now, so that who finds the step without an outcome knows whether it may have acted.
+      if (needsConsent(effect.intent.tier)) await writer.note(n, { note: "allowed", by });
+      if (effect.intent.tier !== "reversible") await writer.sync();
       const background = effect.lock === "exclusive" && files ? await files.backgroundWrites() : false;
       const key = idempotencyKey(ref.log, n, effect.intent.what ?? "");
       const performed = await effect.run({ n, key, input, signal });

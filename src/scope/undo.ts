@@ -1,7 +1,7 @@
 /** Undo: appends the inverse of an operation. */
 import type { EmbeddedStore } from "../trace/store.ts";
 import { invert, putConflicts } from "./merge.ts";
-import { type Operation, planOperation, updateOperation } from "./operations.ts";
+import { markUndone, type Operation, planOperation, updateOperation } from "./operations.ts";
 import { findScope, NameError, setDiscarded } from "./registry.ts";
 import type { LiveScope } from "./scope.ts";
 import { before, StepError } from "./view.ts";
@@ -49,8 +49,8 @@ export async function undoInScope(scope: LiveScope, operation: Operation): Promi
     await writer.outcome(n, { status: "conflict", conflict }, { witness: { at: Date.now() } });
   }
   await writer.sync();
+  if (inverse.state) await markUndone(store, ref.workspace, operation.op);
   await updateOperation(store, undo, { state: inverse.state ? "done" : "void", n });
-  if (inverse.state) await updateOperation(store, operation, { state: "undone" });
   const { conflicts, threads } = inverse;
   return { op: undo.op, n, status: inverse.state ? "done" : "conflict", conflicts, threads };
 }
@@ -82,7 +82,7 @@ export async function undoDiscard(store: EmbeddedStore, operation: Operation): P
     undoes: operation.op,
   });
   await setDiscarded(store, scope, null);
+  await markUndone(store, operation.workspace, operation.op);
   await updateOperation(store, undo, { state: "done" });
-  await updateOperation(store, operation, { state: "undone" });
   return { op: undo.op, n: null, status: "done", conflicts: [], threads: [] };
 }

@@ -1,6 +1,8 @@
 /** Going back and trying again: revert, resume, undo, fork, discard, and runs from a step. */
+import * as fs from "node:fs";
+import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { bash, newUser, put, type User } from "../support/user.ts";
+import { bash, newUser, put, type User, until } from "../support/user.ts";
 
 const users: User[] = [];
 afterEach(() => {
@@ -216,4 +218,46 @@ test("verbs that change a run ask which one, where there are several", async () 
     expect(err, verb.join(" ")).toBe("shepherd: Which run? There are fix, fix.1: name one.\n");
     expect(out).toBe("");
   }
+});
+
+test("a live run is forked, reverted and synced through its owner, and goes on by itself", async () => {
+  const user = await newUser();
+  users.push(user);
+  const model = user.script([
+    { say: "a", call: [put("one.txt", "1\n")] },
+    { say: "b", call: [bash("until [ -e go ]; do sleep 0.02; done; rm go; echo two > two.txt")] },
+    { say: "the end" },
+  ]);
+  const run = user.start(["run", "--scope", "fix", "--model", model, "x"]);
+  const waits = async (n: number): Promise<void> =>
+    until(async () =>
+      (await user.shepherd(["log", "fix", "-n", "1"])).out.startsWith(`*  ${n < 10 ? " " : ""}${n}  ·······  tool`),
+    );
+  await waits(4);
+  expect((await user.does(["status"])).out).toMatch(/^fix +running/);
+  await user.does(["fork", "fix@2"]);
+  await user.does(["revert", "fix", "1"]);
+  // The call that the revert left open is not run; the agent says its next, and waits again.
+  await waits(8);
+  const summary = (await summaries(user, "fix")).map((line) => line.slice(0, 24));
+  expect(summary).toEqual([
+    "8 until [ -e go ]; do sl",
+    "7 b",
+    "6 not run: reverted",
+    "5 to step 1",
+    "4 until [ -e go ]; do sl",
+    "3 b",
+    "2 write one.txt",
+    "1 a",
+    "0 x",
+  ]);
+  user.write({ "mine.txt": "mine\n" });
+  const synced = user.start(["sync", "fix"]);
+  const work = join(user.store, "cache/work");
+  for (const log of fs.readdirSync(work)) fs.writeFileSync(join(work, log, "ws/go"), "");
+  expect((await synced.ended).code).toBe(0);
+  expect((await run.ended).code).toBe(0);
+  expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\nmine.txt\ntwo.txt\n");
+  expect((await user.does(["cat", "fix.1@", ""])).out).toBe("a.txt\none.txt\n");
+  expect((await user.does(["fsck"])).out).toContain("The store is sound");
 });

@@ -44,6 +44,8 @@ test("every verb has a help that names its options, fits a terminal, and needs n
 test("what is not understood is one sentence on standard error, and exit code 2", async () => {
   const wrong: string[][] = [
     ["frobnicate"],
+    ["constructor"],
+    ["help", "frobnicate"],
     ["log", "--frobnicate"],
     ["status", "more"],
     ["init", "more"],

@@ -289,3 +289,23 @@ test("a store that can only be read can be read, and the rest is one sentence an
   }
   expect(filesOf(user.store)).toEqual(before);
 });
+
+test("directories that are not there, or no place to work in, are said to be so", async () => {
+  await runFix();
+  fs.renameSync(user.project, `${user.project}.moved`);
+  for (const verb of ["merge", "diff", "sync"])
+    expect((await user.does([verb, "fix"], 2, { cwd: user.home })).err).toContain("is not there any more");
+  await user.does(["log", "fix"], 0, { cwd: user.home });
+  fs.renameSync(`${user.project}.moved`, user.project);
+  await user.does(["merge", "fix"], 0, { cwd: user.home });
+  expect((await user.does(["run", "--", "true"], 2, { cwd: join(user.store, "objects") })).err).toContain(
+    "in the store",
+  );
+  const gone = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"';
+  const { status, stderr } = spawnSync("bash", ["-c", gone, "-", process.execPath, user.command, "status"], {
+    cwd: user.home,
+    env: user.env,
+    encoding: "utf8",
+  });
+  expect([status, stderr]).toEqual([2, "shepherd: The directory that you are in was removed: change to another.\n"]);
+});
