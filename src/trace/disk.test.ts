@@ -41,7 +41,7 @@ test("what cannot be created leaves nothing behind, and is told in a sentence", 
   fs.mkdirSync(`${directory}/file`);
   await expect(realDisk.create(`${directory}/file`, bytes, { replace: true })).rejects.toThrow(/\.$/);
   expect(realDisk.list(directory)).toEqual(["file"]);
-  await expect(realDisk.create(`${directory}/none/file`, bytes)).rejects.toThrow(/ENOENT/);
+  await expect(realDisk.create(`${directory}/none/file`, bytes)).rejects.toThrow(/There is no directory for/);
 });
 
 test("directories are made with all above them, for their owner alone, and a link is none", () => {

@@ -32,6 +32,8 @@ export function diskError(error: unknown, path: string): unknown {
     case "EISDIR":
     case "EEXIST":
       return say(`${path} is not what a store has there: run \`shepherd fsck\`.`);
+    case "ENOENT":
+      return say(`There is no directory for ${path} any more: see whether the store was moved or removed.`);
     case "EMFILE":
     case "ENFILE":
       return say(`Too many files are open to open ${path} too: raise the limit (\`ulimit -n\`).`);

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { buildChildren } from "../../test/support/children.ts";
 import { killedEverywhere } from "../../test/support/crashing-disk.ts";
 import { fastDisk } from "../../test/support/fast-disk.ts";
-import { params, runs } from "../../test/support/runs.ts";
+import { long, params, runs } from "../../test/support/runs.ts";
 import { followers } from "../../test/support/traces.ts";
 import { encodeJson, link, sha256 } from "./bytes.ts";
 import { findContaining } from "./containing.ts";
@@ -21,6 +21,8 @@ import { encodeRecord } from "./record.ts";
 import { makePack } from "./salvage.ts";
 import { type EmbeddedStore, newLogId, openStore } from "./store.ts";
 import { openWriters, storeGeneration } from "./writers.ts";
+
+const LIMIT = long ? 1_800_000 : 60_000;
 
 let directory: string;
 let store: EmbeddedStore;
@@ -72,61 +74,65 @@ function twin(in_: string, id: Hash): void {
   }
 }
 
-test("what is forgotten is destroyed in every pack, and nothing else is touched", async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(
-        fc.record({
-          size: fc.nat(3000),
-          random: fc.boolean(),
-          twins: fc.nat(2),
-          pack: fc.boolean(),
-          secret: fc.boolean(),
-        }),
-        { minLength: 1, maxLength: 12 },
+test(
+  "what is forgotten is destroyed in every pack, and nothing else is touched",
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            size: fc.nat(3000),
+            random: fc.boolean(),
+            twins: fc.nat(2),
+            pack: fc.boolean(),
+            secret: fc.boolean(),
+          }),
+          { minLength: 1, maxLength: 12 },
+        ),
+        async (plan) => {
+          const inner = fs.mkdtempSync(`${directory}/p-`);
+          const own = await openStore(inner, { disk: fastDisk });
+          const all: { id: Hash; secret: boolean; bytes: Buffer }[] = [];
+          for (const { size, random, twins, pack, secret } of plan) {
+            const bytes = random ? randomBytes(size + 8) : Buffer.from(`${all.length} ${"secret ".repeat(size / 7)}`);
+            const id = await own.objects.put(bytes);
+            all.push({ id, secret, bytes });
+            if (pack) await makePack(own);
+            for (let k = 0; k < twins; k++) twin(inner, id);
+          }
+          const ids = all.filter(({ secret }) => secret).map(({ id }) => id);
+          const report = await forget(own, ids, REASON);
+          expect(report.unknown).toEqual([]);
+          const other = await openStore(inner, { disk: fastDisk });
+          for (const { id, secret, bytes } of all) {
+            for (const each of [own, other]) {
+              if (secret) await expect(each.objects.get(id)).rejects.toThrow(Forgotten);
+              else expect(Buffer.from((await each.objects.get(id))!).equals(bytes)).toBe(true);
+            }
+            expect(await own.objects.has([id])).toEqual([!secret]);
+            if (secret)
+              expect(remains(inner, id)).toEqual({
+                bytes: false,
+                tombstones: 1 + plan[all.findIndex((each) => each.id === id)]!.twins,
+              });
+          }
+          // Who works again with the same bytes stores them anew, whatever was known of them before.
+          for (const { id, bytes } of all) {
+            for (const each of [own, other]) {
+              expect(await each.objects.put(bytes)).toBe(id);
+              expect(Buffer.from((await each.objects.get(id))!).equals(bytes)).toBe(true);
+            }
+          }
+          await own.close();
+          await other.close();
+          fs.rmSync(inner, { recursive: true });
+        },
       ),
-      async (plan) => {
-        const inner = fs.mkdtempSync(`${directory}/p-`);
-        const own = await openStore(inner, { disk: fastDisk });
-        const all: { id: Hash; secret: boolean; bytes: Buffer }[] = [];
-        for (const { size, random, twins, pack, secret } of plan) {
-          const bytes = random ? randomBytes(size + 8) : Buffer.from(`${all.length} ${"secret ".repeat(size / 7)}`);
-          const id = await own.objects.put(bytes);
-          all.push({ id, secret, bytes });
-          if (pack) await makePack(own);
-          for (let k = 0; k < twins; k++) twin(inner, id);
-        }
-        const ids = all.filter(({ secret }) => secret).map(({ id }) => id);
-        const report = await forget(own, ids, REASON);
-        expect(report.unknown).toEqual([]);
-        const other = await openStore(inner, { disk: fastDisk });
-        for (const { id, secret, bytes } of all) {
-          for (const each of [own, other]) {
-            if (secret) await expect(each.objects.get(id)).rejects.toThrow(Forgotten);
-            else expect(Buffer.from((await each.objects.get(id))!).equals(bytes)).toBe(true);
-          }
-          expect(await own.objects.has([id])).toEqual([!secret]);
-          if (secret)
-            expect(remains(inner, id)).toEqual({
-              bytes: false,
-              tombstones: 1 + plan[all.findIndex((each) => each.id === id)]!.twins,
-            });
-        }
-        // Who works again with the same bytes stores them anew, whatever was known of them before.
-        for (const { id, bytes } of all) {
-          for (const each of [own, other]) {
-            expect(await each.objects.put(bytes)).toBe(id);
-            expect(Buffer.from((await each.objects.get(id))!).equals(bytes)).toBe(true);
-          }
-        }
-        await own.close();
-        await other.close();
-        fs.rmSync(inner, { recursive: true });
-      },
-    ),
-    params(300),
-  );
-});
+      params(300),
+    );
+  },
+  LIMIT,
+);
 
 test("what was left of the object by a killed writer, or by a flipped bit, is destroyed too", async () => {
   const secret = randomBytes(4000);
@@ -177,69 +183,81 @@ test("frames that name it stay, and a check of the store explains it", async () 
   expect(await store.objects.get(id)).toBe(null);
 });
 
-test("killed at any moment, forgetting is finished by whoever comes next", async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 4 }), fc.double({ min: 0, max: 1, noNaN: true }), async (many, part) => {
-      const template = fs.mkdtempSync(`${directory}/t-`);
-      const own = await openStore(template, { disk: fastDisk });
-      const secrets: Hash[] = [];
-      for (let k = 0; k < many; k++) {
-        secrets.push(await own.objects.put(randomBytes(700)));
-        if (k % 2) await makePack(own);
-      }
-      const other = await own.objects.put(Buffer.from("other"));
-      await own.close();
-      let planned = 0;
-      await killedEverywhere(
-        template,
-        1,
-        part,
-        (dying) => forget(dying, secrets, REASON),
-        async (next) => {
-          const open = (await listForgotten(next)).filter(({ done }) => !done);
-          planned += open.length;
-          await finishForget(next);
-          await finishForget(next);
-          const done = await listForgotten(next);
-          for (const id of secrets) {
-            // All or nothing: what was not planned is still whole.
-            if (done.length > 0) expect(remains(next.directory, id)).toEqual({ bytes: false, tombstones: 1 });
-            else expect(await next.objects.get(id)).not.toBe(null);
+test(
+  "killed at any moment, forgetting is finished by whoever comes next",
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 4 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        async (many, part) => {
+          const template = fs.mkdtempSync(`${directory}/t-`);
+          const own = await openStore(template, { disk: fastDisk });
+          const secrets: Hash[] = [];
+          for (let k = 0; k < many; k++) {
+            secrets.push(await own.objects.put(randomBytes(700)));
+            if (k % 2) await makePack(own);
           }
-          expect(await next.objects.get(other)).not.toBe(null);
-          await forget(next, secrets, REASON);
-          for (const id of secrets) expect(remains(next.directory, id).bytes).toBe(false);
+          const other = await own.objects.put(Buffer.from("other"));
+          await own.close();
+          let planned = 0;
+          await killedEverywhere(
+            template,
+            1,
+            part,
+            (dying) => forget(dying, secrets, REASON),
+            async (next) => {
+              const open = (await listForgotten(next)).filter(({ done }) => !done);
+              planned += open.length;
+              await finishForget(next);
+              await finishForget(next);
+              const done = await listForgotten(next);
+              for (const id of secrets) {
+                // All or nothing: what was not planned is still whole.
+                if (done.length > 0) expect(remains(next.directory, id)).toEqual({ bytes: false, tombstones: 1 });
+                else expect(await next.objects.get(id)).not.toBe(null);
+              }
+              expect(await next.objects.get(other)).not.toBe(null);
+              await forget(next, secrets, REASON);
+              for (const id of secrets) expect(remains(next.directory, id).bytes).toBe(false);
+            },
+          );
+          expect(planned).toBeGreaterThan(0);
         },
-      );
-      expect(planned).toBeGreaterThan(0);
-    }),
-    params(60, 4),
-  );
-});
+      ),
+      params(60, 4),
+    );
+  },
+  LIMIT,
+);
 
 const children = buildChildren("gc-child.mjs");
 afterAll(() => children.end());
 
-test("kill -9 of a process that forgets leaves all of it or none", async () => {
-  for (let round = 0; round < runs(100, 5); round++) {
-    const home = `${children.directory}/f${round}`;
-    const own = await openStore(home);
-    const ids: Hash[] = [];
-    for (let k = 0; k < 40; k++) ids.push(await own.objects.put(randomBytes(20_000)));
-    await own.close();
-    const child = children.start("forget", home, ...ids);
-    while (child.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-    await new Promise((resolve) => setTimeout(resolve, round % 25));
-    child.process.kill("SIGKILL");
-    await child.ended;
-    const next = await openStore(home);
-    await finishForget(next);
-    const gone = (await listForgotten(next)).length > 0;
-    for (const id of ids) expect(remains(home, id)).toEqual({ bytes: !gone, tombstones: gone ? 1 : 0 });
-    await next.close();
-    fs.rmSync(home, { recursive: true });
-  }
-});
+test(
+  "kill -9 of a process that forgets leaves all of it or none",
+  async () => {
+    for (let round = 0; round < runs(100, 3); round++) {
+      const home = `${children.directory}/f${round}`;
+      const own = await openStore(home);
+      const ids: Hash[] = [];
+      for (let k = 0; k < 40; k++) ids.push(await own.objects.put(randomBytes(20_000)));
+      await own.close();
+      const child = children.start("forget", home, ...ids);
+      while (child.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      await new Promise((resolve) => setTimeout(resolve, round % 25));
+      child.process.kill("SIGKILL");
+      await child.ended;
+      const next = await openStore(home);
+      await finishForget(next);
+      const gone = (await listForgotten(next)).length > 0;
+      for (const id of ids) expect(remains(home, id)).toEqual({ bytes: !gone, tombstones: gone ? 1 : 0 });
+      await next.close();
+      fs.rmSync(home, { recursive: true });
+    }
+  },
+  LIMIT,
+);
 
 test("a plan that does not fit what lies there destroys nothing", async () => {
   const id = await store.objects.put(randomBytes(100));

@@ -93,7 +93,7 @@ export async function forget(
 
 /** Finishes what a killed process planned to forget; gives how much that was. Synced at return. */
 export async function finishForget(store: EmbeddedStore, options: { leased?: boolean } = {}): Promise<number> {
-  const open = async () => (await store.refs.list("forget/")).filter(({ value }) => parse(value)?.spots);
+  const open = async () => (await store.refs.list("forget/")).filter(({ value }) => isUnfinished(value));
   if ((await open()).length === 0) return 0;
   const epoch = options.leased ? null : await takeGcLease(store);
   try {
@@ -124,6 +124,9 @@ export async function listForgotten(store: Pick<EmbeddedStore, "refs">): Promise
   }
   return list;
 }
+
+/** Whether the value of a ref `forget/N` is a plan that nobody finished yet. */
+export const isUnfinished = (value: string): boolean => Array.isArray(parse(value)?.spots);
 
 async function plan(
   store: EmbeddedStore,

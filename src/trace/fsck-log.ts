@@ -213,9 +213,13 @@ const isTorn = (piece: LogPiece): boolean => piece.what === "damage" && piece.sh
 
 /** A frame counts again: what stood before it did not, or was replaced. */
 function* explained(log: string, file: string, tail: Tail): Generator<Finding> {
-  for (const piece of tail.damage) {
+  for (const [i, piece] of tail.damage.entries()) {
     const { offset, end } = piece;
     const at = { log, file, offset };
+    if (i >= MOST) {
+      yield note("torn", at, `${tail.damage.length - MOST} more places in log ${log} form no frame.`);
+      break;
+    }
     if (isTorn(piece))
       yield note("torn", at, `The log ${log} has an unfinished record at byte ${offset}, which never counted.`);
     else
@@ -245,12 +249,18 @@ function* losses({ lost, behind }: Tail): Generator<Finding> {
 }
 
 function* atEnd(log: string, file: string, tail: Tail, unsynced: number): Generator<Finding> {
+  const torn: number[] = [];
   for (const piece of tail.damage) {
-    const { offset } = piece;
-    if (isTorn(piece) || tail.next >= unsynced) {
-      const text = `The log ${log} ends with an unfinished record at byte ${offset}: a process was killed, the power failed, or somebody is just writing.`;
-      yield note("torn", { log, file, offset }, text);
-    } else tail.lost.push(lostFrame(log, file, tail.next++, piece));
+    if (isTorn(piece) || tail.next >= unsynced) torn.push(piece.offset);
+    else if (tail.lost.length < MOST) tail.lost.push(lostFrame(log, file, tail.next++, piece));
+  }
+  for (const [i, offset] of torn.entries()) {
+    const text =
+      i < MOST
+        ? `The log ${log} ends with an unfinished record at byte ${offset}: a process was killed, the power failed, or somebody is just writing.`
+        : `The log ${log} ends with ${torn.length - MOST} more unfinished records.`;
+    yield note("torn", { log, file, offset }, text);
+    if (i >= MOST) break;
   }
   yield* strays(log, file, tail);
   yield* losses(tail);

@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
+import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { fastDisk } from "../../test/support/fast-disk.ts";
 import { followers, sampleTree } from "../../test/support/traces.ts";
@@ -20,6 +21,7 @@ import { encodeFrame } from "./logs.ts";
 import { thisOwner } from "./owner.ts";
 import type { LogHeader } from "./ports.ts";
 import { encodeRecord } from "./record.ts";
+import { startFold } from "./seal.ts";
 import { type EmbeddedStore, newLogId, openStore } from "./store.ts";
 import { openWriter } from "./writer.ts";
 import { openWriters } from "./writers.ts";
@@ -309,6 +311,33 @@ test("a flipped bit in a ref is named and can be set right; a change that is mis
   );
 });
 
+test("what was to be forgotten and is still there is told", async () => {
+  await store.refs.cas(
+    "forget/0000000001",
+    0,
+    JSON.stringify({ v: 1, ids: [sha256("x")], reason: "", at: 0, spots: [["objects/000001.pack", 16, 40, 0]] }),
+  );
+  await only({ severity: "warning", what: "ref", repair: "`shepherd gc` destroys it." });
+});
+
+test("files forged to be slow to look at end the check all the same", async () => {
+  const head = (length: number): Buffer => {
+    const bytes = encodeRecord(Buffer.alloc(0));
+    bytes.writeUInt32LE(length, 4);
+    bytes.writeUInt32LE(crc32(bytes.subarray(0, 12)), 12);
+    return bytes;
+  };
+  // Heads that each claim all that follows, one behind the other; and what nearly is a head, everywhere.
+  const claims = Buffer.concat(Array.from({ length: 20_000 }, () => head(1 << 20)));
+  const nearly = Buffer.alloc(1 << 20, Buffer.from([0xf5, 0x53, 0x48, 0x51]));
+  await store.objects.put(Buffer.from("x"));
+  appendFileSync(at("objects/000001.pack"), Buffer.concat([claims, nearly]));
+  const { log } = await writeLog([INTENT]);
+  appendFileSync(at(`logs/${log}.log`), Buffer.concat([nearly, claims]));
+  const found = await check({ full: true });
+  expect(found.length).toBeGreaterThan(1);
+});
+
 test("what a newer version wrote is told as that", async () => {
   writeFileSync(at("format"), "shepherd store 2\n");
   await only({ severity: "error", what: "format", repair: "Update Shepherd." });
@@ -390,4 +419,26 @@ test("objects put and named while the check runs are not taken for missing", asy
     },
   });
   for await (const each of generator) expect(each).toBe(null);
+});
+
+test("a commit that is made and merged elsewhere while the check runs follows from its log all the same", async () => {
+  const heads = [header(), header()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const [first, second] = heads as [LogHeader, LogHeader];
+  for (const head of heads) await store.logs.create(head);
+  const workspace = await sampleTree(store, 1, 1);
+  const step = (head: LogHeader, more: object) =>
+    chain(head, [INTENT, { ...OUTCOME, facts: { status: "done", workspace, ...more } }]);
+  const fold = startFold(first);
+  for (const frame of step(first, {})) fold.push(frame, frameHash(frame));
+  const merged = fold.head().id!;
+  const found = await check({
+    onProgress: ({ phase, done }) => {
+      // The first log has been read by now, the second has not.
+      if (phase !== "logs" || done !== 1) return;
+      append(first.id, ...step(first, {}));
+      append(second.id, ...step(second, { with: merged }));
+    },
+  });
+  expect(found).toEqual([]);
+  expect(await check()).toEqual([]);
 });

@@ -152,7 +152,7 @@ test(
           });
         },
       ),
-      params(60, 6),
+      params(60, 4),
     );
   },
   LIMIT,
@@ -264,7 +264,7 @@ test(
           });
         },
       ),
-      { ...params(300, 8), endOnFailure: true },
+      { ...params(300, 5), endOnFailure: true },
     );
   },
   LIMIT,

@@ -6,12 +6,13 @@ import { target } from "./bytes.ts";
 import { isLogId } from "./chain.ts";
 import type { Disk } from "./disk.ts";
 import { because, error, type Finding, note, quoted, warning } from "./finding.ts";
+import { isUnfinished } from "./forget.ts";
 import { checkLog, type LogCheck } from "./fsck-log.ts";
 import { type Lost, lostCache, lostObjects, type Referrer } from "./fsck-objects.ts";
 import { checkLeases, checkRefFile, logOfRef, unsyncedFrom } from "./fsck-refs.ts";
 import { type Inventory, takeInventory } from "./inventory.ts";
 import { logPath, logPieces } from "./logfile.ts";
-import { namesInRef } from "./mark.ts";
+import { followsFrom, namesInRef } from "./mark.ts";
 import { alive, thisOwner } from "./owner.ts";
 import type { Hash, Link, Origin, Owner } from "./ports.ts";
 import { breather, type Followers, idKey, startReach } from "./reach.ts";
@@ -123,14 +124,6 @@ async function* checkLogs(
     };
     yield* guarded(options, `logs/${log}.log`, checkLog(check, log), log);
   }
-  for (const [id, { log, seq }] of parents)
-    if (!made.has(idKey(id)))
-      yield error(
-        "commit",
-        { log, seq, id },
-        `The commit ${id}, which frame ${seq} of log ${log} names as a parent, follows from no log in this store.`,
-      );
-
   const refs = new Map<string, string>();
   yield* guarded(options, "refs", checkRefFile(disk, directory, "refs", refs));
   const present = new Set(disk.list(`${directory}/logs`));
@@ -138,6 +131,13 @@ async function* checkLogs(
     const log = logOfRef(value);
     if (log && !present.has(`${log}.log`))
       yield error("ref", { log }, `The ref ${quoted(ref)} stands for log ${log}, which is not in this store.`);
+    if (ref.startsWith("forget/") && isUnfinished(value))
+      yield warning(
+        "ref",
+        {},
+        `What ${quoted(ref)} says is to be forgotten is still there.`,
+        "`shepherd gc` destroys it.",
+      );
     await lost.follow(namesInRef(value).links, { ref });
   }
 
@@ -146,6 +146,18 @@ async function* checkLogs(
     yield* scanPacks(options, objects, derived);
     await lost.again();
   }
+  const unmade = (): boolean =>
+    [...parents.keys()].some((id) => !made.has(idKey(id))) ||
+    [...lost.troubles.keys()].some((link) => link.startsWith("items:") && !made.has(idKey(target(link))));
+  // What was written into one log after it was read, and named in another after that.
+  if (unmade()) for (const log of logs) for (const id of followsFrom({ disk, directory }, log)) made.add(idKey(id));
+  for (const [id, { log, seq }] of parents)
+    if (!made.has(idKey(id)))
+      yield error(
+        "commit",
+        { log, seq, id },
+        `The commit ${id}, which frame ${seq} of log ${log} names as a parent, follows from no log in this store.`,
+      );
   for (const [link, { by, what }] of lost.troubles) {
     const { log, seq } = by;
     if (!log || seq === undefined || seq < unsynced(log) || (what !== "missing" && what !== "damaged")) continue;

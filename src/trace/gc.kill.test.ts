@@ -41,9 +41,9 @@ test(
     const directory = `${children.directory}/store${serial++}`;
     const store = await openStore(directory);
     const writers = [children.start("work", directory), children.start("work", directory)];
-    for (const writer of writers) await said(writer, 20);
+    for (const writer of writers) await said(writer, 10);
     let freed = 0;
-    for (let round = 0; round < runs(100, 10); round++) {
+    for (let round = 0; round < runs(100, 4); round++) {
       const report = await gc(store, { followers, least: 0, waitMs: LIMIT });
       expect(report.stopped).toBe(null);
       freed += report.freed;
@@ -68,8 +68,8 @@ test(
     const directory = `${children.directory}/store${serial++}`;
     await (await openStore(directory)).close();
     const writer = children.start("work", directory);
-    await said(writer, 20);
-    for (let round = 0; round < runs(100, 8); round++) {
+    await said(writer, 10);
+    for (let round = 0; round < runs(100, 4); round++) {
       const collector = children.start("collect", directory);
       await said(collector, 1 + (round % 3));
       await new Promise((resolve) => setTimeout(resolve, (round * 7) % 31));

@@ -46,9 +46,12 @@ interface PackFile {
   file: DiskFile;
   /** How far it was read. */
   end: number;
-  /** Where the last damage was seen. */
-  torn: number;
+  /** Where unfinished records were seen. */
+  torn: Set<number>;
 }
+
+/** Unfinished records of one pack beyond this number are told as a number. */
+const MOST = 20;
 
 const HEADING = `shepherd pack ${FORMAT}\n`;
 
@@ -95,7 +98,7 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
         yield found(error("unreadable", { file: path }, `${path} cannot be read: ${because(wrong)}`));
         continue;
       }
-      files.push({ name: path, file, end: HEADING.length, torn: -1 });
+      files.push({ name: path, file, end: HEADING.length, torn: new Set() });
       const start = file.read(0, 64);
       if (!start.toString("latin1").startsWith(HEADING)) yield found(headingFinding(path, "pack", start));
     }
@@ -107,8 +110,10 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
       options.onProgress(before + piece.end, before + pack.file.size());
       if (piece.what === "damage") {
         if (piece.shape === "broken") broken.push(identify(pack, piece.offset, piece.end));
-        else if (piece.offset !== pack.torn) yield torn(pack.name, piece.offset);
-        pack.torn = piece.offset;
+        else if (!pack.torn.has(piece.offset)) {
+          pack.torn.add(piece.offset);
+          if (pack.torn.size <= MOST) yield torn(pack.name, piece.offset);
+        }
         // It may be whole at the next look.
         if (piece.shape === "torn" && piece.end === pack.file.size()) return;
       } else {
@@ -163,7 +168,10 @@ export function takeInventory(disk: Disk, directory: string, folder: string, opt
         const fresh = pack.end === HEADING.length;
         yield* scanFile(pack, index, before);
         before += pack.file.size();
-        if (fresh) yield* checkIndexOf(pack, index);
+        if (!fresh) continue;
+        const more = pack.torn.size - MOST;
+        if (more > 0) yield note("torn", { file: pack.name }, `${pack.name} has ${more} more unfinished records.`);
+        yield* checkIndexOf(pack, index);
       }
     },
     close: () => {

@@ -135,7 +135,7 @@ export function startMarking(
 }
 
 /** The ids of all commits and nodes of conversations that follow from a log. */
-function followsFrom({ disk, directory }: EmbeddedStore, log: string): Set<Hash> {
+export function followsFrom({ disk, directory }: Pick<EmbeddedStore, "disk" | "directory">, log: string): Set<Hash> {
   const ids = new Set<Hash>();
   let file: LogFile | null = null;
   try {

@@ -1,6 +1,6 @@
 /** Power loss: processes work on a simulated disk, the power goes out at any moment, and what is left is opened again. */
 import { expect, test } from "vitest";
-import { runs, seed } from "../../test/support/runs.ts";
+import { long, runs, seed } from "../../test/support/runs.ts";
 import { type Random, randomFrom, type SimDisk, simDisk } from "../../test/support/simdisk.ts";
 import { encodeJson, link, linksIn } from "./bytes.ts";
 import { frameHash } from "./chain.ts";
@@ -175,7 +175,10 @@ async function check(disk: SimDisk, { logs, refs }: Known): Promise<number> {
   return cut;
 }
 
-test("after a power loss at any moment, all that was synced is there, all that counts is whole, and work goes on", async () => {
+const LAW =
+  "after a power loss at any moment, all that was synced is there, all that counts is whole, and work goes on";
+
+test(LAW, { timeout: long ? 900_000 : 60_000 }, async () => {
   const random = randomFrom(seed);
   let states = 0;
   let cut = 0;

@@ -28,10 +28,10 @@ function memory(): Shelf & { put(value: unknown): Link; map: Map<Hash, Uint8Arra
 test("a chain as deep as memory is followed to its end", async () => {
   const shelf = memory();
   let last = shelf.put({ end: true });
-  for (let k = 0; k < 100_000; k++) last = shelf.put({ last });
+  for (let k = 0; k < 20_000; k++) last = shelf.put({ last });
   const reach = startReach(shelf, followers);
   await reach.follow([last]);
-  expect(reach.seen.size).toBe(100_001);
+  expect(reach.seen.size).toBe(20_001);
 });
 
 test("an object that is named along a billion ways is read once", async () => {

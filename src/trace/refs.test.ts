@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { runs, seed } from "../../test/support/runs.ts";
-import { randomFrom, simDisk } from "../../test/support/simdisk.ts";
+import { randomFrom, type SimDisk, simDisk } from "../../test/support/simdisk.ts";
 import { encodeJson } from "./bytes.ts";
 import { encodeRecord, scan } from "./record.ts";
 import { openRefs } from "./refs.ts";
@@ -121,5 +121,46 @@ test("on a disk that takes no more writes, a closed file can still be read", asy
     poor.faults.space = 1e6;
     expect(await after.cas("n", 1, "other")).toBe(true);
     expect([...scan(poor.open("/s/refs.2")!, 0)]).toHaveLength(2);
+  }
+});
+
+test("after a power loss at any moment, also while files roll over, no acknowledged change is lost", async () => {
+  const random = randomFrom(seed);
+  let states = 0;
+  for (const wanted = runs(10_000, 500); states < wanted; ) {
+    const disk = simDisk();
+    const told = new Map<string, number>();
+    const left: Array<{ disk: SimDisk; told: Map<string, number> }> = [];
+    disk.faults.operating = () => {
+      if (random() < 0.2) left.push({ disk: disk.crash(random), told: new Map(told) });
+    };
+    disk.faults.syncing = async () => {
+      for (let turns = Math.floor(random() * 3); turns > 0; turns--) await new Promise(setImmediate);
+    };
+    const handles = [await openRefs(disk, "/s", "refs", true, 400), await openRefs(disk, "/s", "refs", true, 400)];
+    await Promise.all(
+      Array.from({ length: 16 }, async (_, i) => {
+        const name = `n${i % 3}`;
+        const by = handles[i % 2]!;
+        for (;;) {
+          const ref = await by.get(name);
+          const next = Number(ref?.value ?? 0) + 1;
+          if (!(await by.cas(name, ref?.version ?? 0, String(next)))) continue;
+          told.set(name, Math.max(next, told.get(name) ?? 0));
+          return;
+        }
+      }),
+    );
+    states += left.length;
+    for (const each of left) {
+      const refs = await openRefs(each.disk, "/s", "refs", true, 400);
+      for (const [name, least] of each.told) {
+        const ref = (await refs.get(name))!;
+        expect(Number(ref.value)).toBeGreaterThanOrEqual(least);
+        expect(ref).toEqual({ value: String(ref.version), version: ref.version });
+        expect(await refs.cas(name, ref.version, "next")).toBe(true);
+      }
+      refs.close();
+    }
   }
 });

@@ -38,27 +38,27 @@ export async function salvage(
   let there = others();
   const used = new Set<Pack>();
   // Records as they are, compressed already; together, since each write has its price.
-  let batch: Buffer[] = [];
+  let batch = new Map<Hash, Buffer>();
   let size = 0;
   let copied = 0;
   const flush = async (): Promise<void> => {
-    if (batch.length === 0) return;
+    if (batch.size === 0) return;
     let to = newest(there);
     if (!to || to.segment.size() > FULL) {
       await makePack(store);
       there = others();
       to = newest(there)!;
     }
-    to.segment.append(batch, -1);
+    to.segment.append([...batch.values()], -1);
     to.refresh();
     used.add(to);
     copied += size;
-    batch = [];
+    batch = new Map();
     size = 0;
   };
   for (const [id, place] of pack.entries()) {
     await rest();
-    if (!marking.reach.seen.hasId(id)) continue;
+    if (!marking.reach.seen.hasId(id) || batch.has(id)) continue;
     const bytes = pack.read(place, id);
     const elsewhere = there.find((other) => isIntact(other, id, bytes === "forgotten"));
     if (elsewhere) {
@@ -67,7 +67,7 @@ export async function salvage(
     }
     if (!bytes) return null;
     const payload = bytes === "forgotten" ? tombstone(id) : pack.segment.payload(place.offset, place.length);
-    batch.push(payload);
+    batch.set(id, payload);
     size += RECORD_HEAD + payload.length;
     if (size > BATCH) await flush();
   }
