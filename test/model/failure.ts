@@ -18,8 +18,19 @@ import {
   tr,
   visible,
 } from "./machine.ts";
-import { attempt, blocksOf, grantsOf, isCall, isDiscarded, isPending, kindOf, pending, tierOf } from "./query.ts";
-import { type Step, stepAt, trace, traceUpTo } from "./seal.ts";
+import {
+  attempt,
+  blocksOf,
+  grantsOf,
+  isAllowed,
+  isCall,
+  isDiscarded,
+  isPending,
+  kindOf,
+  pending,
+  tierOf,
+} from "./query.ts";
+import { type Step, stepAt, type Trace, trace, traceUpTo } from "./seal.ts";
 import { finish } from "./together.ts";
 import { result, said, send } from "./turn.ts";
 import type { Body, Lease, Name, Of, Reply, Scope } from "./types.ts";
@@ -149,7 +160,9 @@ function settled(tx: Tx, name: Name): boolean {
   return true;
 }
 
-const asks = (s: Step): boolean => isCall(s) && ["compensable", "irreversible"].includes(tierOf(s));
+/** Whether a call may have acted so that it cannot be attempted again; what the gate has not let through has not. */
+const asks = (t: Trace, s: Step): boolean =>
+  isCall(s) && (tierOf(s) === "compensable" || (tierOf(s) === "irreversible" && isAllowed(t, s.n)));
 
 /**
  * What recovery writes first about a step: its attempt is over. "A model call is attempted again only while none of its blocks was passed on;
@@ -164,7 +177,7 @@ function firstWord(s: Step): Body {
 /** "reversible → again as a new attempt; repeatable → new attempt, both billed; compensable → compensate once, then ask; irreversible → ask." */
 function again(tx: Tx, name: Name, s: Step): void {
   if (kindOf(s) === "model" && blocksOf(s).length > 0) return;
-  if (asks(s)) {
+  if (asks(tr(tx, name), s)) {
     const e = effectOf(tr(tx, name), s);
     if (e.tier === "compensable") compensate(tx, name, [e]);
     setLive(tx, name, { asked: [...((tx.sys.scopes[name] as Scope).live ?? idle).asked, s.n] });

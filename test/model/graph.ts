@@ -2,7 +2,7 @@
 import { operations, traceOf, unsealed } from "./query.ts";
 import { empty } from "./seal.ts";
 import type { Commit, Conflict, Intent, Links, Name, State, System, Threads, Turns, Workspace } from "./types.ts";
-import { edited, pick, threeWay } from "./value.ts";
+import { edited, pick, same, threeWay } from "./value.ts";
 
 /** All commits that the logs give. Siblings with the same content share them. */
 export function commits(sys: System): Map<string, Commit> {
@@ -11,30 +11,46 @@ export function commits(sys: System): Map<string, Commit> {
   return all;
 }
 
-/** A commit and all that it came from. */
-export function ancestors(all: ReadonlyMap<string, Commit>, id: string | null): Set<string> {
-  const seen = new Set<string>();
-  const todo = id === null ? [] : [id];
-  for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
-    if (seen.has(at)) continue;
-    seen.add(at);
-    todo.push(...(all.get(at)?.parents ?? []));
-  }
+type Commits = ReadonlyMap<string, Commit>;
+
+/** A commit and all that it came from; of merges in `undone` only what they were put on. */
+export function ancestors(all: Commits, id: string, undone: ReadonlySet<string> = new Set()): Set<string> {
+  const seen = new Set([id]);
+  for (const at of seen) for (const parent of parentsOf(all, at, undone)) seen.add(parent);
   return seen;
+}
+const parentsOf = (all: Commits, id: string, undone: ReadonlySet<string>): readonly string[] =>
+  all.get(id)?.parents.slice(0, undone.has(id) ? 1 : 2) ?? [];
+
+/** Merges that were taken back in the history of these commits: what they merged is not there any more, and can be merged again. */
+function takenBack(all: Commits, ...heads: readonly string[]): Set<string> {
+  const by = new Map<unknown, string[]>();
+  for (const id of new Set(heads.flatMap((head) => [...ancestors(all, head)]))) {
+    const c = all.get(id);
+    const acted =
+      c?.outcome.status === "done" || !same(c?.state.workspace, all.get(c?.parents[0] as string)?.state.workspace);
+    if (c?.kind === "undo" && acted) by.set(c.intent.what, [...(by.get(c.intent.what) ?? []), id]);
+  }
+  const is = (id: unknown): boolean => by.get(id)?.some((undo) => !is(undo)) ?? false;
+  return new Set([...by.keys()].filter(is) as string[]);
 }
 
 /** The common commits of which no other common commit comes. */
-export function nearest(all: ReadonlyMap<string, Commit>, a: string, b: string): string[] {
-  const ofB = ancestors(all, b);
-  const common = [...ancestors(all, a)].filter((id) => ofB.has(id));
-  return common.filter((id) => !common.some((other) => other !== id && ancestors(all, other).has(id))).sort();
+export function nearest(all: Commits, a: string, b: string): string[] {
+  const undone = takenBack(all, a, b);
+  const ofB = ancestors(all, b, undone);
+  const common = [...ancestors(all, a, undone)].filter((id) => ofB.has(id));
+  return common.filter((id) => !common.some((other) => other !== id && ancestors(all, other, undone).has(id))).sort();
 }
+/** Whether a head has all of another. */
+export const hasMerged = (all: Commits, head: string | null, other: string): boolean =>
+  head !== null && nearest(all, head, other).includes(other);
 
 /** A content that stands for a conflict inside a base: it equals neither side, so any two sides that differ conflict again. */
 const torn = -1;
 
 /** "base = nearest common commit; where several are nearest, their merge by the same rule." */
-export function baseOf(all: ReadonlyMap<string, Commit>, a: string, b: string): Workspace {
+export function baseOf(all: Commits, a: string, b: string): Workspace {
   const [first, ...rest] = nearest(all, a, b);
   const workspaceOf = (id: string | undefined) => (id === undefined ? undefined : all.get(id)?.state.workspace) ?? {};
   return rest.reduce((w, id) => {
@@ -117,7 +133,7 @@ export function propose(sys: System, name: Name, n: number, facts: Intent, links
   const { workspace, conflict } = choose(merged.workspace, merged.conflict, choices);
   // "A parent that has not moved adopts the child's threads." What it has pending counts as moved; a sync brings files only; main has no threads.
   const idle = unsealed(t).every((s) => s.n === n);
-  const adopted = facts.kind === "merge" && idle && t.head !== null && ancestors(all, facts.with).has(t.head);
+  const adopted = facts.kind === "merge" && idle && t.head !== null && same(nearest(all, t.head, facts.with), [t.head]);
   if (!adopted) return { state: { workspace, threads: t.state.threads }, turns: t.turns, conflict, adopted };
   const turns = Object.fromEntries(Object.keys(theirs.threads).map((thread) => [thread, n]));
   return { state: { workspace, threads: theirs.threads }, turns, conflict, adopted };

@@ -1,6 +1,6 @@
 /** The rules of DESIGN.md section 3 on undo, merge, sync and main, as predicates over one transition. */
 import { effects, owner } from "./effects.ts";
-import { ancestors, baseOf, commits } from "./graph.ts";
+import { baseOf, commits, nearest } from "./graph.ts";
 import { accepted, acting, first, type Law, names, pairs, stateBefore, type Transition, type Verdict } from "./laws.ts";
 import { newest, operations, pending, traceOf, unanswered, unsealed } from "./query.ts";
 import type { Sealed } from "./seal.ts";
@@ -116,7 +116,7 @@ const merges: Law = (t) => {
     ([p, value]) => got[p] !== value && !(got[p] === undefined && t.after.forgotten.includes(value as number)),
   );
   if (lost.length) return `a merge lost ${lost.map(([p]) => p)}`;
-  const moved = !ancestors(all, theirHead).has(head) || unsealed(traceOf(t.before, into)).length > 0;
+  const moved = !same(nearest(all, head, theirHead), [head]) || unsealed(traceOf(t.before, into)).length > 0;
   const adopts = c.do === "merge" && into !== "main" && !moved;
   if (adopts)
     return same(step.commit.state.threads, theirs.threads)

@@ -108,7 +108,7 @@ export const mutants: readonly Mutant[] = [
     "threeWay(t.state.workspace, t.state.workspace, past.workspace)",
     47,
   ),
-  mutant("every parent adopts", "graph.ts", "ancestors(all, facts.with).has(t.head)", "true", 2),
+  mutant("every parent adopts", "graph.ts", "same(nearest(all, t.head, facts.with), [t.head])", "true", 2),
   mutant("a sync brings threads", "graph.ts", 'facts.kind === "merge" && idle', 'facts.kind !== "landing" && idle', 31),
   mutant(
     "a merge has no base",
@@ -203,8 +203,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     "an irreversible call is attempted again",
     "failure.ts",
-    '["compensable", "irreversible"].includes(tierOf(s))',
-    'tierOf(s) === "compensable"',
+    '(tierOf(s) === "irreversible" && isAllowed(t, s.n))',
+    "false",
     10,
   ),
   mutant(

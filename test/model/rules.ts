@@ -15,6 +15,7 @@ import {
 import {
   attempt,
   find,
+  isAllowed,
   isCall,
   isContainer,
   kindOf,
@@ -175,7 +176,7 @@ const doubt: Law = (t) => {
     const was = stepAt(traceOf(t.before, c.scope), s.n) as Step;
     if (!isCall(s) && kindOf(s) !== "model") return `${s.n} was left half done`;
     if (kindOf(s) === "model" && s.parts.some((p) => "block" in p.facts)) return `${s.n} has blocks and was not cut`;
-    if (!isCall(s) || rank(tierOf(s)) < rank("compensable"))
+    if (!isCall(s) || rank(tierOf(s)) < rank("compensable") || (tierOf(s) === "irreversible" && !isAllowed(tr, s.n)))
       return attempt(s) === attempt(was) + 1 ? undefined : `${s.n} was not attempted again`;
     if (!live?.asked.includes(s.n) || attempt(s) !== attempt(was)) return `nobody was asked about ${s.n}`;
     const mine = (x: Effect | { scope: Name; n: number; attempt: number }) =>

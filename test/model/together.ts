@@ -1,7 +1,7 @@
 /** What sets a whole state: merge, landing, sync, resolve, and the second half of every operation, from its intent to its outcome. */
 import { compensate } from "./compensate.ts";
 import { ownedPast } from "./effects.ts";
-import { ancestors, commits, type Proposal, propose } from "./graph.ts";
+import { commits, hasMerged, type Proposal, propose } from "./graph.ts";
 import {
   alive,
   flush,
@@ -57,7 +57,7 @@ export function merge(tx: Tx, { scope, tell, race, partial }: Of<"merge">): Repl
     with: child.head as string,
     ...(tell ? { what: { tell } } : {}),
   };
-  need(!ancestors(commits(tx.sys), t.head).has(child.head as string), "nothing");
+  need(!hasMerged(commits(tx.sys), t.head, child.head as string), "nothing");
   flush(tx, scope);
   return perform(tx, into, facts, { child: { scope, frames: child.frames.length } }, partial, race);
 }
@@ -70,7 +70,7 @@ export function sync(tx: Tx, { scope, partial }: Of<"sync">): Reply {
   const parent = alive(tx, from);
   need(liveOf(tx, scope).holders.length === 0, "waiting");
   need(!capturedUnsealed(t), "unsealed");
-  need(parent.head !== null && !ancestors(commits(tx.sys), t.head).has(parent.head), "nothing");
+  need(parent.head !== null && !hasMerged(commits(tx.sys), t.head, parent.head), "nothing");
   flush(tx, from);
   return perform(tx, scope, { kind: "sync", tier: "reversible", with: parent.head }, {}, partial);
 }
@@ -87,7 +87,7 @@ export function resolve(tx: Tx, { scope, n, choices, partial }: Of<"resolve">): 
   need(!busy(t), "busy");
   need(liveOf(tx, scope).asked.length === 0, "in-doubt");
   const { facts, links } = s.intent;
-  if (facts.with !== undefined) need(!ancestors(commits(tx.sys), t.head).has(facts.with), "nothing");
+  if (facts.with !== undefined) need(!hasMerged(commits(tx.sys), t.head, facts.with), "nothing");
   else need(s.outcome.facts.state || !isUndone(ops, links.target as number), "undone");
   const resolved: Intent = {
     kind: "resolve",

@@ -1,0 +1,133 @@
+/** A guided sequence of commands, done to the model and to the runtime, and compared after each. */
+import { lookAtMain } from "../../../src/run/main.ts";
+import { openReal, perform, performed } from "../adapter.ts";
+import { type Dice, dice } from "../dice.ts";
+import { pick } from "../guided.ts";
+import { mayLock } from "../lock.ts";
+import { preludes } from "../preludes.ts";
+import { isCall, isContainer, isDiscarded, pending, traceOf } from "../query.ts";
+import { initial, step } from "../step.ts";
+import type { Command, Reply, System, Workspace } from "../types.ts";
+import { same } from "../value.ts";
+import { compare, nothingMatched, rebuilt } from "./abstraction.ts";
+import { leftOut, oneSided } from "./within.ts";
+
+export interface Trial {
+  readonly commands: readonly Command[];
+  /** `COMMAND REPLY` of each that was compared. */
+  readonly hits: readonly string[];
+  /** The first difference, and the command after which it was seen. */
+  readonly difference: string | undefined;
+}
+type Source = (sys: System, i: number) => Command | undefined;
+
+const user: Workspace = { a: 1, b: 2 };
+
+/** What comes of itself in the runtime: main has no owner that could be down, and the lock goes to whoever may have it. */
+function forced(sys: System): Command | undefined {
+  if (!sys.scopes.main?.live) return { do: "recover", scope: "main" };
+  for (const [scope, { live }] of Object.entries(sys.scopes)) {
+    const t = traceOf(sys, scope);
+    if (!live || scope === "main" || isDiscarded(t)) continue;
+    const first = pending(t).find(
+      (s) => isCall(s) && !isContainer(s) && !live.holders.includes(s.n) && mayLock(t, live, s),
+    );
+    if (first) return { do: "lock", scope, n: first.n };
+  }
+  return undefined;
+}
+
+/** What waits for something that never comes is told, so that it can be made shorter. */
+const PATIENCE = Number(process.env.PATIENCE ?? 20_000);
+function soon<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<T>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("It does not come to an end.")), PATIENCE);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+const said = (reply: Reply): string => ("ok" in reply ? reply.ok : `! ${reply.refused}`);
+
+/** What of two replies is compared. */
+function unlike(model: Reply, real: Reply): string | undefined {
+  if ("refused" in model && model.refused === "expired" && "refused" in real && real.refused === "nothing") return;
+  if (said(model) !== said(real)) return `the model replies ${said(model)}, the runtime ${said(real)}`;
+  if (!("ok" in model) || !("ok" in real)) return;
+  if (real.n !== undefined && model.n !== real.n) return `the model replies step ${model.n}, the runtime ${real.n}`;
+  if (real.scopes && !same(real.scopes, model.scopes))
+    return `the model makes ${model.scopes}, the runtime ${real.scopes}`;
+  if (real.state && !same(real.state.workspace, model.state?.workspace)) return "the replies hold different files";
+  return;
+}
+
+async function travel(source: Source): Promise<Trial> {
+  const commands: Command[] = [];
+  const hits: string[] = [];
+  const matched = nothingMatched();
+  let sys = initial(user);
+  const real = await openReal(user);
+  try {
+    await lookAtMain(real.store, real.user);
+    for (let i = 0; ; ) {
+      const command = forced(sys) ?? source(sys, i++);
+      if (!command) break;
+      const [after, reply] = step(sys, command);
+      if (!performed(command.do) || leftOut(sys, command, reply)) continue;
+      commands.push(command);
+      hits.push(`${command.do} ${said(reply)}`);
+      const before = sys;
+      sys = after;
+      let difference: string | undefined;
+      try {
+        const got = await soon(perform(real, command, { before, after, reply }));
+        difference = (got && unlike(reply, got)) ?? (await compare(real, after, matched, forced(after) === undefined));
+      } catch (error) {
+        difference = (error as Error).stack ?? String(error);
+      }
+      if (difference) return { commands, hits, difference: `${JSON.stringify(command)}: ${difference}` };
+    }
+    return { commands, hits, difference: await rebuilt(real, sys) };
+  } finally {
+    await real.end();
+  }
+}
+
+/** The next command, as one that the runtime has, if one is found soon. */
+function next(sys: System, d: Dice): Command {
+  for (let tries = 0; tries < 40; tries++) {
+    const picked = pick(sys, d);
+    const command =
+      picked.do === "resolve"
+        ? oneSided(sys, picked, d.chance(50) ? "ours" : "theirs")
+        : picked.do === "merge" && picked.tell
+          ? { ...picked, tell: false }
+          : picked.do === "crash"
+            ? ({ do: "crash", power: false, keep: picked.keep } as const)
+            : picked;
+    if (performed(command.do) && !leftOut(sys, command, step(sys, command)[1])) return command;
+  }
+  return { do: "status" };
+}
+
+/** `length` commands from a seed, after the prelude that the seed chooses. */
+export function trial(seed: number, length: number): Promise<Trial> {
+  const d = dice(seed);
+  const prelude = preludes[seed % preludes.length] ?? [];
+  return travel((sys, i) => (i < prelude.length + length ? (prelude[i] ?? next(sys, d)) : undefined));
+}
+
+const again = (commands: readonly Command[]): Promise<Trial> => travel((_, i) => commands[i]);
+
+/** The commands of a trial that shows a difference, without those that it does not take. */
+export async function shortest(found: Trial): Promise<Trial> {
+  let best = found;
+  for (let part = Math.ceil(best.commands.length / 2); part >= 1; part = part === 1 ? 0 : Math.ceil(part / 2)) {
+    for (let at = best.commands.length - part; at >= 0; at -= part) {
+      const without = await again(best.commands.toSpliced(at, part));
+      if (without.difference) best = without;
+      if (at > best.commands.length) at = best.commands.length;
+    }
+  }
+  return best;
+}
