@@ -105,6 +105,8 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       return named("from");
     case "undo":
       return `operation ${named("undoes")}`;
+    case "work":
+      return "written in the background";
     case "external":
       return "changed outside of any run";
     default:

@@ -1,5 +1,6 @@
 /** The owner of a run: holds its lease, lets its worker work, listens for others, and writes down how it ended. */
 
+import { recordBackground } from "../scope/background.ts";
 import { type AttachOptions, attach, type LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -76,6 +77,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
       restarted = true;
       if (options.signal.aborted) break;
     }
+    await recordBackground(scope, { end: true });
     await options.ended?.(scope, ending);
     await noteEnded(scope.writer, ending);
     await scope.writer.sync();

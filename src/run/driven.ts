@@ -1,5 +1,6 @@
 /** Driving a scope for a moment: for one command, or a shell. */
 
+import { recordBackground } from "../scope/background.ts";
 import { openFiles } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
 import { attach, type LiveScope } from "../scope/scope.ts";
@@ -34,6 +35,7 @@ export async function withDriven<T>(
     if (!state) throw new Error(`${name} has no state yet, so nothing can run in it.`);
     await scope.files!.restore(state.roots.workspace, carry);
     const result = await work(scope);
+    await recordBackground(scope, { end: true });
     await noteEnded(scope.writer, "done");
     return result;
   } finally {

@@ -3,6 +3,7 @@
  * there is no owner.
  */
 
+import { recordBackground } from "../scope/background.ts";
 import { mergeScope, syncScope, type Take } from "../scope/merge.ts";
 import { listOperations } from "../scope/operations.ts";
 import { findScope } from "../scope/registry.ts";
@@ -21,13 +22,13 @@ export type Operate = (scope: LiveScope, params: Params) => Promise<Json>;
 /** What can be done to a scope as a whole. Parameters and results are JSON, since they may cross a socket. */
 export const OPERATIONS: { [name: string]: Operate } = {
   revert: async (scope, { n, acknowledge }) => {
-    await settlePending(scope);
+    await standStill(scope);
     const done = await revertScope(scope, n as number, { acknowledge: acknowledge === true });
     const outside = done.outside.map(({ step, compensated }) => ({ n: step.n, tier: step.intent.tier, compensated }));
     return { n: done.n, op: done.op, outside };
   },
   merge: async (scope, { from, take }) => {
-    await settlePending(scope);
+    await standStill(scope);
     const merged = await mergeScope(scope, await readScope(scope.store, from as string), takeOf(take));
     return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
   },
@@ -42,7 +43,7 @@ export const OPERATIONS: { [name: string]: Operate } = {
   undo: async (scope, { op }) => {
     const operation = (await listOperations(scope.store, scope.ref.workspace)).find((each) => each.op === op);
     if (!operation) throw new Error(`There is no operation ${op}.`);
-    await settlePending(scope);
+    await standStill(scope);
     const undone = await undoInScope(scope, operation);
     return { ...undone, conflicts: undone.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
   },
@@ -51,6 +52,12 @@ export const OPERATIONS: { [name: string]: Operate } = {
     return null;
   },
 };
+
+/** Nothing is under way any more, and all that was written is in a step. */
+async function standStill(scope: LiveScope): Promise<void> {
+  await settlePending(scope);
+  await recordBackground(scope, { end: true });
+}
 
 const takeOf = (value: Json | undefined): Take | undefined =>
   value === "ours" || value === "theirs" ? value : undefined;

@@ -10,6 +10,7 @@ import { Forgotten } from "../trace/objects.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { storeGeneration } from "../trace/writers.ts";
+import { bringFiles } from "../world/bring.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import { type FileState, materialise, type Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
@@ -30,10 +31,12 @@ export interface Files {
   sandbox(): Promise<Sandbox>;
   /** The files as they are now, as content. */
   capture(): Promise<{ workspace: Link; carry: Carry }>;
-  /** Whether a process that went on after its call has written since the last capture. */
-  backgroundWrites(): Promise<boolean>;
+  /** What processes that went on after their calls have written since the last capture; null if nothing. `end`: ends them first. */
+  background(options?: { end?: boolean }): Promise<{ workspace: Link; carry: Carry } | null>;
   /** Ends the scope's processes and sets the files to a state. `seed`: a directory that holds the same files, to share blocks with. */
   restore(workspace: Link, carry: Carry, seed?: Source): Promise<void>;
+  /** Changes the workspace from the tree of the last capture to another one; processes go on, and find all else as they left it. */
+  bring(workspace: Link): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -88,6 +91,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   let sandbox: Promise<Sandbox> | null = null;
   let samePath = true;
   let last: Hash | null = null;
+  // Whether a process was there at the last capture that may have written since, also if it has ended by now.
+  let mayWrite = false;
   // This process is registered as a writer: until it ends nothing is collected that its caches name.
   const generation = storeGeneration(store);
   const pace = (what: string) => ({
@@ -95,6 +100,28 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     onProgress:
       options.onProgress && (({ files }: { files: number }) => options.onProgress!(`${what}: ${files} files`)),
   });
+
+  const place = async (workspace: Link, carry: Carry, seed?: Source): Promise<void> => {
+    const state: FileState = {
+      tree: target(workspace),
+      mtimes: carry.mtimes ? target(carry.mtimes) : null,
+      vcs: carry.vcs ? target(carry.vcs) : null,
+      vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
+    };
+    const { missing } = await materialise(host, state, store.objects, {
+      cache,
+      generation,
+      from: seed,
+      partial: true,
+      ...pace("preparing the scope's files"),
+    });
+    for (const { path, id } of missing) {
+      if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
+      options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
+    }
+    last = state.tree;
+    keepCache(cacheFile, cache);
+  };
 
   const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
     const captured: Capture = await capture(host, store.objects, {
@@ -110,6 +137,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       const inTmp = await capture(tmp, store.objects, { cache: tmpCache, generation, exclude: scratch });
       carry.tmp = link("tree", inTmp.tree);
     }
+    mayWrite = sandbox !== null && (await (await sandbox).processes()).length > 0;
     return { workspace: link("tree", captured.tree), carry };
   };
 
@@ -143,31 +171,17 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       return sandbox;
     },
     capture: take,
-    backgroundWrites: async () => {
-      if (!sandbox || last === null) return false;
-      if ((await (await sandbox).processes()).length === 0) return false;
+    background: async ({ end = false } = {}) => {
+      if (!sandbox || !mayWrite) return null;
+      if (end) await (await sandbox).killAll();
       const before = last;
-      return (await take()).workspace !== link("tree", before);
+      const captured = await take();
+      return captured.workspace === link("tree", before!) ? null : captured;
     },
     restore: async (workspace, carry, seed) => {
       if (sandbox) await (await sandbox).killAll();
-      const state: FileState = {
-        tree: target(workspace),
-        mtimes: carry.mtimes ? target(carry.mtimes) : null,
-        vcs: carry.vcs ? target(carry.vcs) : null,
-        vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
-      };
-      const { missing } = await materialise(host, state, store.objects, {
-        cache,
-        generation,
-        from: seed,
-        partial: true,
-        ...pace("preparing the scope's files"),
-      });
-      for (const { path, id } of missing) {
-        if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
-        options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
-      }
+      mayWrite = false;
+      await place(workspace, carry, seed);
       if (carry.tmp)
         await materialise(tmp, { tree: target(carry.tmp) }, store.objects, {
           cache: tmpCache,
@@ -175,8 +189,11 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
           exclude: scratch,
           partial: true,
         });
-      last = state.tree;
-      keepCache(cacheFile, cache);
+    },
+    bring: async (workspace) => {
+      const tree = target(workspace);
+      await bringFiles(host, last!, tree, store.objects);
+      last = tree;
     },
     close: async () => {
       await (await sandbox?.catch(() => null))?.dispose();

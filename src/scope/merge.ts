@@ -4,6 +4,7 @@ import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Carry, Hash, Link, Session, State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Conflict, mergeBase, mergeTrees, resolveTrees } from "../world/merge.ts";
+import { recordBackground } from "./background.ts";
 import { getCommit, mergeBases } from "./history.ts";
 import { planOperation, updateOperation } from "./operations.ts";
 import { type LiveScope, treeLink } from "./scope.ts";
@@ -115,6 +116,7 @@ export async function syncScope(
   await ticket.held;
   try {
     await capturesSealed(scope);
+    await recordBackground(scope);
     const ours = scope.head();
     if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
     const { tree: base, bases } = await baseTree(store, ours.id, from.id);
@@ -181,7 +183,9 @@ async function takeIn(scope: LiveScope, incoming: Incoming): Promise<Merged> {
   const extra = { witness: { at: Date.now() } };
   if (conflict) await writer.outcome(n, { status: "conflict", conflict: await putConflicts(store, conflicts) }, extra);
   else {
-    await scope.files?.restore(effect.workspace ?? effect.state!.roots.workspace, carry ?? scope.head().carry);
+    // A sync stops nobody: what runs in the scope goes on, and finds all but what it brings as it was.
+    if (kind === "sync") await scope.files?.bring(effect.workspace!);
+    else await scope.files?.restore(effect.workspace ?? effect.state!.roots.workspace, carry ?? scope.head().carry);
     await writer.outcome(n, effect, carry ? { ...extra, carry } : extra);
   }
   await writer.sync();

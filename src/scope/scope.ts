@@ -147,7 +147,7 @@ function live(
       // Only now, so that who finds the step without an outcome knows whether it may have acted.
       if (needsConsent(effect.intent.tier)) await writer.note(n, { note: "allowed", by });
       if (effect.intent.tier !== "reversible") await writer.sync();
-      const background = effect.lock === "exclusive" && files ? await files.backgroundWrites() : false;
+      const background = effect.lock === "exclusive" && files ? (await files.background()) !== null : false;
       const key = idempotencyKey(ref.log, n, effect.intent.what ?? "");
       const performed = await effect.run({ n, key, input, signal });
       if (effect.captureAtEnd) {
@@ -201,7 +201,7 @@ function live(
 }
 
 /** Steps whose workspace is captured here, when they end. All others set it, or leave it. */
-const CAPTURING: ReadonlySet<Kind> = new Set<Kind>(["tool", "command", "work", "effect", "model", "message"]);
+const CAPTURING: ReadonlySet<Kind> = new Set<Kind>(["tool", "command", "effect", "model", "message"]);
 
 /** Waits, but not beyond an abort: a call that waits then stays open, and is performed when the run goes on. */
 function orAbort(wait: Promise<void>, signal: AbortSignal): Promise<void> {

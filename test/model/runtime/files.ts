@@ -18,12 +18,18 @@ export function shadowFiles(store: EmbeddedStore): ShadowFiles {
   let mode = 0o755;
   let entries = new Map<string, Entry>();
   let known: Link | null = null;
+  const set = async (tree: Link): Promise<void> => {
+    const read = await readTree(store.objects, target(tree));
+    mode = read.mode;
+    entries = new Map(read.entries.map((entry) => [entry.name.toString(), entry]));
+    known = tree;
+  };
   return {
     samePath: true,
     path: "/",
     host: "/",
     sandbox: () => Promise.reject(new Error("No command runs here.")),
-    backgroundWrites: async () => false,
+    background: async () => null,
     close: async () => {},
     capture: async () => {
       if (!known) {
@@ -33,12 +39,8 @@ export function shadowFiles(store: EmbeddedStore): ShadowFiles {
       const carry: Carry = {};
       return { workspace: known, carry };
     },
-    restore: async (tree) => {
-      const read = await readTree(store.objects, target(tree));
-      mode = read.mode;
-      entries = new Map(read.entries.map((entry) => [entry.name.toString(), entry]));
-      known = tree;
-    },
+    bring: set,
+    restore: set,
     edit: ([path, content]) => {
       known = null;
       if (content === null) entries.delete(path);

@@ -1,0 +1,67 @@
+/** Processes that go on after the call that started them: what they write is in a step, whatever comes next. */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { bash, newUser, type Running, type User, until } from "../support/user.ts";
+
+const users: User[] = [];
+afterEach(() => {
+  for (const user of users.splice(0)) user.end();
+});
+
+/** A run whose model thinks for long while a process of its first call has just written `db`. */
+async function thinking(): Promise<{ user: User; run: Running }> {
+  const user = await newUser();
+  users.push(user);
+  const gate = join(user.directory, "gate");
+  fs.mkdirSync(gate);
+  const server = `until [ -e ${gate}/write ]; do sleep 0.01; done; echo data > db; touch ${gate}/written; exec sleep 100`;
+  const script = user.script([{ call: [bash(`(${server}) >/dev/null 2>&1 &`)] }, { say: "the end", delay: 60_000 }]);
+  const run = user.start(["run", "--scope", "fix", "--write", gate, "--model", script, "go"]);
+  await until(async () => (await rows(user))[0] === "3 model (intent)");
+  fs.writeFileSync(join(gate, "write"), "");
+  await until(() => fs.existsSync(join(gate, "written")));
+  return { user, run };
+}
+
+const rows = async (user: User): Promise<string[]> => {
+  const log = await user.shepherd(["log", "fix", "--json"]);
+  if (log.code !== 0) return [];
+  return log
+    .objects<{ n: number; kind: string; status: string }>()
+    .map(({ n, kind, status }) => `${n} ${kind}${status === "done" ? "" : ` (${status})`}`);
+};
+
+test("what a process has written last is a step of its own when the run ends", async () => {
+  const { user, run } = await thinking();
+  run.process.kill("SIGINT");
+  await run.ended;
+  expect((await rows(user)).slice(0, 2)).toEqual(["4 work", "3 model (aborted)"]);
+  expect((await user.does(["log", "fix", "-n", "1"])).out).toContain("written in the background");
+  expect((await user.does(["cat", "fix@", "db"])).out).toBe("data\n");
+  expect((await user.does(["fsck"])).out).toContain("The store is sound");
+});
+
+test("a revert of a run that goes on first records what its processes have written, so undo brings that back", async () => {
+  const { user, run } = await thinking();
+  await user.does(["revert", "fix", "2"]);
+  expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\n");
+  await user.does(["undo"]);
+  expect((await user.does(["cat", "fix@", "db"])).out).toBe("data\n");
+  run.process.kill("SIGINT");
+  await run.ended;
+});
+
+test("a sync stops no process, and takes nothing away that it has written", async () => {
+  const { user, run } = await thinking();
+  user.write({ "a.txt": "two\n", "new.txt": "new\n" });
+  await user.does(["sync", "fix"]);
+  expect((await rows(user)).slice(0, 3)).toEqual(["3 model (intent)", "5 sync", "4 work"]);
+  const [log] = fs.readdirSync(join(user.store, "cache/work"));
+  const files = join(user.store, "cache/work", log!, "ws");
+  expect(fs.readdirSync(files).sort()).toEqual(["a.txt", "db", "new.txt"]);
+  expect(fs.readFileSync(join(files, "a.txt"), "utf8")).toBe("two\n");
+  run.process.kill("SIGINT");
+  await run.ended;
+  expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\ndb\nnew.txt\n");
+});
