@@ -8,6 +8,7 @@ import { attemptedAgain } from "./attempt.ts";
 import { callEffect } from "./call.ts";
 import { followConversation } from "./conversation.ts";
 import { type AgentEvent, listener } from "./events.ts";
+import { tell } from "./message.ts";
 import type { ModelPort, ToolSpec } from "./model.ts";
 import { next, textOf } from "./next.ts";
 import { recordRequest } from "./request.ts";
@@ -34,6 +35,8 @@ export interface AgentOptions {
   maxTurns?: number;
   retry?: Retry;
   onEvent?: (event: AgentEvent) => void;
+  /** Gives what the agent is to be told before it is asked again; each text is a step of its own. */
+  inbox?: () => string[];
   /** For a run whose files are still being read: its conversation as it will be, and when the scope stands on them. */
   start?: { session: Session; placed: Promise<void> };
 }
@@ -208,6 +211,7 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
       if (halt) return halt;
       let outcome: OutcomeFacts | null = null;
       if (todo.do === "perform") await perform(todo.calls, items);
+      else if (await tell(scope, thread, options.inbox?.() ?? [])) continue;
       else if (turns++ < maxTurns) outcome = await ask(items);
       else return end("limit", items);
       // The first answer may come before the scope has a commit; what follows builds on that.

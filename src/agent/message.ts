@@ -29,6 +29,16 @@ export async function leaveBehind(scope: LiveScope, thread: string, text?: strin
   return (await record(scope, facts, { status: "done", threads: { [thread]: { append } } })).n;
 }
 
+/** Tells an agent something that no user said, between two of its turns: a step `inject` each. Whether there was anything. Written at return. */
+export async function tell(scope: LiveScope, thread: string, texts: readonly string[]): Promise<boolean> {
+  for (const text of texts) {
+    const what = await putItem(scope.store, { role: "user", content: [{ type: "text", text: text.toWellFormed() }] });
+    const facts = { kind: "inject" as const, tier: "reversible" as const, thread, what };
+    await record(scope, facts, { status: "done", threads: { [thread]: { append: [what] } } });
+  }
+  return texts.length > 0;
+}
+
 /** The message that was cut off just before, without a call: the user has seen it, so the model must know what it said. */
 function unsaid(scope: LiveScope, thread: string): Link[] {
   const last = scope.writer.fold.sealed.findLast(({ intent, outcome }) => intent.thread === thread || outcome?.state);

@@ -7,36 +7,21 @@ import { resumeAgent } from "../agent/resume.ts";
 import { settleModel } from "../agent/settle.ts";
 import { commandWorker } from "../run/command.ts";
 import { drive, type Worker } from "../run/drive.ts";
-import { freshMain, type Landed, landRun } from "../run/land.ts";
+import { freshMain } from "../run/land.ts";
 import type { Ending } from "../run/lifecycle.ts";
 import { captureSource, type Main } from "../run/main.ts";
 import { type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
-import { countChanges } from "../scope/changes.ts";
 import { openFiles } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { readScope } from "../scope/view.ts";
-import { target } from "../trace/bytes.ts";
 import type { Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { quotePath } from "../world/paths.ts";
-import { askYesNo, confirmOnTerminal } from "./ask.ts";
-import { Exit, type ExitCode, explain } from "./errors.ts";
+import { Exit, explain } from "./errors.ts";
+import { type FollowLive, followLive, type Land } from "./landing.ts";
 import type { Output, Progress } from "./output.ts";
-import { plain } from "./output.ts";
 import { formatRow, rowOf } from "./rows.ts";
-
-export type Land = "ask" | "auto" | "live" | "never";
-
-export const LANDS: readonly Land[] = ["ask", "auto", "live", "never"];
-
-export function landOf(word: string | undefined, otherwise: Land): Land {
-  if (word === undefined) return otherwise;
-  if (!LANDS.includes(word as Land))
-    throw new Exit(2, `--land takes ${LANDS.join(", ")}, not ${JSON.stringify(word)}.`);
-  return word as Land;
-}
 
 export interface Launch {
   store: EmbeddedStore;
@@ -44,6 +29,7 @@ export interface Launch {
   signal: AbortSignal;
   /** Shows rows with the scope's name, since several run at once. */
   several: boolean;
+  land: Land;
 }
 
 /** Opens the files of a scope that is to be driven. */
@@ -92,6 +78,8 @@ interface Failure {
 export interface Outcome extends Failure {
   name: string;
   ending: Ending;
+  /** What is to become of the files now: a run that lands live, and met a conflict, asks. */
+  land: Land;
 }
 
 /** Starts a new run: its step 0 stands on main as it is now. The model is asked while main is still being read; tools wait for it. */
@@ -100,12 +88,14 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
   const going: Going = { resumed: false };
   const failure: Failure = { error: null, unfit: false };
   let steps: { done(): Promise<void> } | null = null;
+  let { land } = launch;
   const ending = await drive(launch.store, name, {
     signal: launch.signal,
     files: filesFor(launch, progress),
     worker: workerFor(launch, task, failure, going),
     prepared: async (scope) => {
       steps = tellSteps(launch, scope);
+      going.live = await followLive(launch, scope);
       const n = await beginRun(scope, task);
       const ticket = scope.lock.request("exclusive");
       const place = async (): Promise<void> => {
@@ -121,10 +111,11 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
       going.start = { session: await firstSession(scope, task), placed };
     },
     ended: async () => {
+      land = (await going.live?.end()) ?? land;
       await steps?.done();
     },
   }).finally(() => progress.done());
-  return { name, ending, ...failure };
+  return { name, ending, land, ...failure };
 }
 
 async function placeOn({ store }: Launch, scope: LiveScope, n: number, task: Task, main: Main): Promise<void> {
@@ -149,12 +140,14 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
   if (!fold.header.origin && !fold.steps.has(0))
     return startRun(launch, name, task, freshMain(store, await workspacePath(store, log), { signal: launch.signal }));
   const failure: Failure = { error: null, unfit: false };
+  const going: Going = { resumed: true, ...options };
   const progress = launch.out.progress();
   let steps: { done(): Promise<void> } | null = null;
+  let { land } = launch;
   const ending = await drive(store, name, {
     signal: launch.signal,
     files: filesFor(launch, progress),
-    worker: workerFor(launch, task, failure, { resumed: true, ...options }),
+    worker: workerFor(launch, task, failure, going),
     prepared: async (scope) => {
       steps = tellSteps(launch, scope);
       const first = scope.writer.fold.steps.get(0);
@@ -174,12 +167,14 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
           3,
           `Step ${doubts.map(({ n }) => n).join(", ")} of ${name} may or may not have acted before the crash, and cannot be repeated safely: look (\`shepherd show ${name} ${doubts[0]!.n}\`), then \`shepherd revert\` behind or before it.`,
         );
+      going.live = await followLive(launch, scope);
     },
     ended: async () => {
+      land = (await going.live?.end()) ?? land;
       await steps?.done();
     },
   }).finally(() => progress.done());
-  return { name, ending, ...failure };
+  return { name, ending, land, ...failure };
 }
 
 /** The agent performs again what is in doubt as part of its conversation; a command is started anew. */
@@ -218,6 +213,7 @@ interface Going extends ResumeOptions {
   resumed: boolean;
   /** For a new run: its conversation, and when it stands on main. */
   start?: { session: Session; placed: Promise<void> };
+  live?: FollowLive;
 }
 
 function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): Worker {
@@ -244,11 +240,11 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): 
     name: "agent",
     work: async (scope, signal, restarted) => {
       const fresh = first && !going.resumed && !restarted;
+      const options = { model, signal, ...(going.live && { inbox: going.live.inbox }) };
       const end = fresh
-        ? await runAgent(scope, { model, signal, ...(going.start && { start: going.start }) })
+        ? await runAgent(scope, { ...options, ...(going.start && { start: going.start }) })
         : await resumeAgent(scope, {
-            model,
-            signal,
+            ...options,
             ...(first && going.instruction !== undefined && { instruction: going.instruction }),
             ...(first && going.open && { open: going.open }),
           });
@@ -261,68 +257,4 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): 
       return end.stopped === "limit" ? "failed" : end.stopped;
     },
   };
-}
-
-/** Two lines behind a run: what changed, that the user's files are untouched, and what to type next. */
-export async function tellEnd(launch: Launch, outcome: Outcome, land: Land): Promise<ExitCode> {
-  const { store, out, signal } = launch;
-  const { name, ending } = outcome;
-  const view = await readScope(store, name);
-  const directory = await workspacePath(store, view.log);
-  const head = view.fold.head();
-  const base = await baseOf(store, name);
-  const changes = await countChanges(store, base, head.state ? target(head.state.roots.workspace) : base);
-  const what =
-    changes.files === 0
-      ? "changed no files"
-      : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (+${changes.added} -${changes.removed})`;
-  const how = { done: "is done", failed: "failed", aborted: "was stopped", error: "stopped on an error" }[ending];
-  if (outcome.error) out.warn(`shepherd: ${plain(outcome.error)}`);
-  let landed: Landed | null = null;
-  const wants =
-    !signal.aborted &&
-    changes.files > 0 &&
-    (ending === "done" || land === "auto") &&
-    (land === "auto" || (land === "ask" && (await askYesNo(`${name} ${what}. Land that in ${directory}?`))));
-  if (wants) landed = await landRun(store, directory, name, { signal, confirm: confirmOnTerminal(out) });
-  out.object({
-    scope: name,
-    ending,
-    error: outcome.error,
-    changes,
-    landed: landed && {
-      status: landed.status,
-      op: landed.op,
-      held: landed.held.length,
-      conflicts: landed.conflicts.length,
-    },
-    head: head.id,
-    n: head.n,
-  });
-  if (landed?.status === "done") {
-    out.line(`${name} ${how} and ${what}, landed in ${directory}.`);
-    for (const { path, why } of landed.held) out.line(`  not landed: ${quotePath(path)} (${why})`);
-    out.line(`Next: \`shepherd log ${name}\`; \`shepherd undo\` takes the landing back.`);
-  } else if (landed?.status === "conflict") {
-    out.line(`${name} ${how} and ${what}; you changed the same places, so nothing of those was landed.`);
-    out.line(`Next: \`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it.`);
-  } else {
-    out.line(`${name} ${how} and ${what}; your own files in ${directory} are untouched.`);
-    const next =
-      ending === "done"
-        ? changes.files > 0
-          ? `\`shepherd diff ${name}\`, then \`shepherd merge ${name}\``
-          : `\`shepherd log ${name}\``
-        : `\`shepherd log ${name}\`, \`shepherd resume ${name}\``;
-    out.line(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
-  }
-  if (landed && landed.conflicts.length > 0) return 3;
-  return ending === "done" ? 0 : outcome.unfit ? 4 : 1;
-}
-
-/** The files that a run started from. */
-async function baseOf(store: EmbeddedStore, name: string): Promise<string | null> {
-  const { findStep } = await import("../scope/view.ts");
-  const start = await findStep(store, await readScope(store, name), 0);
-  return start?.step.sealed ? target(start.step.sealed.state.roots.workspace) : null;
 }

@@ -91,6 +91,7 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       const main = input.command ?? input.path ?? input.file_path ?? input.pattern;
       return plain(`${name === "bash" ? "" : `${name} `}${typeof main === "string" ? main : JSON.stringify(input)}`);
     }
+    case "inject":
     case "message": {
       const last = step.outcome?.threads?.main?.append?.at(-1);
       if (!last) return "";

@@ -1,17 +1,20 @@
 /** Landing: a run's files merged into main, written down as a step of main before and after the user's directory is touched. */
 
+import { editsLeftBehind, undoneIn } from "../scope/history.ts";
 import { baseTree, mergeTaking, putConflicts, type Take } from "../scope/merge.ts";
 import { markUndone, type Operation, orphans, planOperation, updateOperation } from "../scope/operations.ts";
-import { workspaceOf, workspacePath } from "../scope/registry.ts";
+import { mainLog, workspaceOf, workspacePath } from "../scope/registry.ts";
 import { treeLink } from "../scope/scope.ts";
 import type { Undone } from "../scope/undo.ts";
-import { before, readLog, readScope } from "../scope/view.ts";
+import { before, readLog, readScope, type View } from "../scope/view.ts";
 import { target } from "../trace/bytes.ts";
-import type { Carry, Hash, Link } from "../trace/ports.ts";
+import type { Carry, Hash, Link, State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Writer } from "../trace/writer.ts";
+import type { Conflict } from "../world/merge.ts";
 import { quotePath } from "../world/paths.ts";
 import { changedTree } from "./landing/come.ts";
+import { keepEdits } from "./landing/keep.ts";
 import { type Landing, land } from "./landing/land.ts";
 import { type Change, planLanding } from "./landing/plan.ts";
 import { loadPlan, storePlan } from "./landing/record.ts";
@@ -25,6 +28,10 @@ export interface LandOptions {
   take?: Take;
   /** Asked for each file that runs code later. Without it none of those lands. */
   confirm?: (path: string, why: string) => Promise<boolean>;
+  /** Does nothing where every change would have to be asked for. */
+  onlyIfFree?: boolean;
+  /** Where both changed a place the user's stays, and all else lands; without it nothing does. */
+  partly?: boolean;
 }
 
 export interface Landed {
@@ -36,34 +43,25 @@ export interface Landed {
   conflicts: Array<{ path: Buffer; why: string }>;
   /** Files that run code later, and were not allowed. */
   held: Array<{ path: Buffer; why: string }>;
+  /** Main's commits: as it was looked at, and behind the landing. */
+  main: { before: Hash; after: Hash };
 }
 
 /** Merges a run into the directory that it was started from. */
-export async function landRun(
-  store: EmbeddedStore,
-  _cwd: string,
-  name: string,
-  options: LandOptions = {},
-): Promise<Landed> {
+export async function landRun(store: EmbeddedStore, name: string, options: LandOptions = {}): Promise<Landed> {
   const view = await readScope(store, name);
   const directory = await workspacePath(store, view.log);
   const head = view.fold.head();
   if (!head.id || !head.state) throw new Error(`${name} has not started yet, so there is nothing to land.`);
   const main = await freshMain(store, directory, options);
-  const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
-  const nothing: Landed = { status: "nothing", op: null, directory, changes: [], conflicts: [], held: [] };
-  if (bases.includes(head.id)) return nothing;
-  const { tree, conflicts } = await mergeTaking(
-    store,
-    base,
-    main.tree,
-    target(head.state.roots.workspace),
-    options.take,
-  );
-  if (conflicts.length > 0) {
+  const nothing = nothingLanded(main);
+  const merged = await mergeIntoMain(store, main, { id: head.id, state: head.state }, options.take);
+  if (!merged) return nothing;
+  const { tree, conflicts } = merged;
+  const conflict = conflicts.length > 0 ? await putConflicts(store, conflicts) : null;
+  if (conflict && !options.partly) {
     const told = conflicts.map(({ path, why }) => ({ path, why }));
     if (options.dryRun) return { ...nothing, status: "conflict", conflicts: told };
-    const conflict = await putConflicts(store, conflicts);
     await withWriter(store, main.log, async (writer) => {
       const n = await writer.intent({ kind: "landing", tier: "reversible", of: head.id! }, { witness: { from: name } });
       await writer.outcome(n, { status: "conflict", conflict }, { witness: { at: Date.now() } });
@@ -71,7 +69,32 @@ export async function landRun(
     });
     return { ...nothing, status: "conflict", conflicts: told };
   }
-  return place(store, main, { tree, from: name, head: head.id, undoes: null }, options);
+  return place(store, main, { tree, from: name, of: head.id, conflict, undoes: null }, conflicts, options);
+}
+
+const nothingLanded = (main: Main): Landed => ({
+  status: "nothing",
+  op: null,
+  directory: main.workspace.path,
+  changes: [],
+  conflicts: [],
+  held: [],
+  main: { before: main.head.id, after: main.head.id },
+});
+
+/** The files of main with what a run changed: the user's where both changed a place, unless `take` decides. Null if main has all of it. */
+async function mergeIntoMain(
+  store: EmbeddedStore,
+  main: Main,
+  head: { id: Hash; state: State },
+  take?: Take,
+): Promise<{ tree: Hash; conflicts: Conflict[] } | null> {
+  const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
+  if (bases.includes(head.id)) return null;
+  const merged = await mergeTaking(store, base, main.tree, target(head.state.roots.workspace), take);
+  if (take === "theirs") return merged;
+  const kept = await keepEdits(store.objects, await editsLeftBehind(store, head.id), main.tree, merged.tree);
+  return { tree: kept.tree, conflicts: take ? [] : [...merged.conflicts, ...kept.conflicts] };
 }
 
 /** What landing a run would make of the user's directory, where both changed a place with the user's side: both as trees. */
@@ -84,41 +107,65 @@ export async function previewLanding(
   const main = await freshMain(store, await workspacePath(store, view.log), options);
   const head = view.fold.head();
   if (!head.id || !head.state) return { from: main.tree, to: main.tree, conflicts: [] };
-  const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
-  if (bases.includes(head.id)) return { from: main.tree, to: main.tree, conflicts: [] };
-  const merged = await mergeTaking(store, base, main.tree, target(head.state.roots.workspace));
+  const merged = await mergeIntoMain(store, main, { id: head.id, state: head.state });
+  if (!merged) return { from: main.tree, to: main.tree, conflicts: [] };
   return { from: main.tree, to: merged.tree, conflicts: merged.conflicts.map(({ path, why }) => ({ path, why })) };
+}
+
+/** Whether something of a run stands in the directory that it was started from: it has landed, and that was not taken back. */
+export async function hasLanded(store: EmbeddedStore, directory: string, { ref, fold: run }: View): Promise<boolean> {
+  const { fold } = await readLog(store, await mainLog(store, workspaceOf(directory)));
+  const undone = undoneIn(fold.sealed);
+  // A name may have been another run's before.
+  const commits = new Set<unknown>([run.header.origin?.commit, ...run.sealed.map(({ sealed }) => sealed!.id)]);
+  return fold.sealed.some(
+    ({ intent, witness, outcomeWitness, sealed }) =>
+      intent.kind === "landing" &&
+      witness.from === ref?.name &&
+      commits.has(intent.of) &&
+      outcomeWitness.acted === true &&
+      !undone.has(sealed!.id),
+  );
 }
 
 interface Target {
   tree: Hash;
   from: string;
-  /** The commit that main has merged when all of it has landed. */
-  head: Hash | null;
-  /** The operation that this takes back, the commit of its step, and the object that lists what changed since, if anything did. */
-  undoes: { operation: Operation; commit: Hash; conflict: Link | null } | null;
+  /** The commit that lands, or that of the step that is taken back. */
+  of: Hash;
+  /** The object that lists what both changed, if anything. */
+  conflict: Link | null;
+  /** The operation that this takes back. */
+  undoes: Operation | null;
 }
 
 const kindOf = (change: Change): "added" | "deleted" | "modified" =>
   change.expected === null ? "added" : change.next === null ? "deleted" : "modified";
 
 /** Makes the user's directory, as it was looked at, into `to.tree`. */
-async function place(store: EmbeddedStore, main: Main, to: Target, options: LandOptions): Promise<Landed> {
+async function place(
+  store: EmbeddedStore,
+  main: Main,
+  to: Target,
+  conflicts: readonly Conflict[],
+  options: LandOptions,
+): Promise<Landed> {
   const directory = main.workspace.path;
   const plan = await planLanding(store.objects, main.tree, to.tree);
   const told = (changes: readonly Change[]): Landed["changes"] =>
     changes.map((change) => ({ path: change.path, kind: kindOf(change) }));
+  const left = conflicts.map(({ path, why }) => ({ path, why: String(why) }));
+  if (options.onlyIfFree && plan.changes.every(({ asks }) => asks !== null)) return nothingLanded(main);
   if (options.dryRun) {
     const asking = plan.changes.filter(({ asks }) => asks !== null);
     const allowed = to.undoes ? asking : await chosen(options)(asking);
     const held = asking.filter((change) => !allowed.includes(change));
     const changes = told(plan.changes.filter((change) => !held.includes(change)));
     return {
-      status: "done",
-      op: null,
-      directory,
+      ...nothingLanded(main),
+      status: left.length > 0 ? "conflict" : "done",
       changes,
-      conflicts: [],
+      conflicts: left,
       held: held.map(({ path, asks }) => ({ path, why: asks! })),
     };
   }
@@ -131,15 +178,13 @@ async function place(store: EmbeddedStore, main: Main, to: Target, options: Land
       scope: "main",
       log: main.log,
       plan: what,
-      undoes: to.undoes?.operation.op ?? null,
+      undoes: to.undoes?.op ?? null,
       details: { from: to.from },
     });
     const kind = to.undoes ? ("undo" as const) : ("landing" as const);
-    const of = to.undoes?.commit ?? to.head;
-    const conflict = to.undoes?.conflict;
-    const facts = { kind, tier: "reversible" as const, what, ...(of && { of }), ...(conflict && { conflict }) };
+    const facts = { kind, tier: "reversible" as const, what, of: to.of, ...(to.conflict && { conflict: to.conflict }) };
     const n = await writer.intent(facts, {
-      witness: { op: operation.op, from: to.from, ...(to.undoes && { undoes: to.undoes.operation.op }) },
+      witness: { op: operation.op, from: to.from, ...(to.undoes && { undoes: to.undoes.op }) },
     });
     await writer.sync();
     const done = await land({
@@ -153,19 +198,21 @@ async function place(store: EmbeddedStore, main: Main, to: Target, options: Land
       onProgress: (at, total) => options.onProgress?.(`landing: ${at} of ${total}`),
       ...(options.signal && { signal: options.signal }),
     });
-    const acted = await settle(store, writer, main.carry, n, to.head, done, plan.refused.length);
+    const acted = await settle(store, writer, main.carry, n, done, plan.refused.length);
     await tellOperation(store, operation, n, acted);
+    const all = [...left, ...done.conflicts.map(({ path, text }) => ({ path, why: text }))];
     return {
-      status: done.conflicts.length > 0 ? "conflict" : "done",
+      status: all.length > 0 ? "conflict" : "done",
       op: operation.op,
       directory,
       changes: told(done.landed),
-      conflicts: done.conflicts.map(({ path, text }) => ({ path, why: text })),
+      conflicts: all,
       held: [
         ...done.held.map(({ path, asks }) => ({ path, why: asks ?? "stands in a directory that waits too" })),
         ...done.left.map(({ path }) => ({ path, why: "was not begun" })),
         ...plan.refused.map(({ path, text }) => ({ path, why: text })),
       ],
+      main: { before: main.head.id, after: writer.fold.head().id! },
     };
   });
 }
@@ -195,13 +242,12 @@ async function settle(
   writer: Writer,
   carry: Carry,
   n: number,
-  head: Hash | null,
   done: Landing,
   refused: number,
 ): Promise<boolean> {
   const step = writer.fold.steps.get(n)!;
   const whole = done.conflicts.length + done.held.length + done.left.length + refused === 0;
-  const conflict = step.intent.conflict as Link | undefined;
+  const { kind, of, conflict } = step.intent;
   const acted = done.landed.length > 0 || (whole && !conflict);
   const before = target(writer.fold.head().state!.roots.workspace);
   // What a landed change displaced stands in main's tree of before; what conflicted stands nowhere else.
@@ -211,8 +257,9 @@ async function settle(
     {
       status: done.conflicts.length === 0 && !conflict ? "done" : "conflict",
       workspace: treeLink(await changedTree(store.objects, before, done.landed)),
-      ...(conflict && { conflict }),
-      ...(whole && head && { with: head }),
+      ...(conflict && { conflict: conflict as Link }),
+      // Of what is not all there nothing counts as merged, so that the next merge finds the rest again.
+      ...(kind === "landing" && whole && !conflict && { with: of as Hash }),
     },
     { carry, witness: { at: Date.now(), displaced, acted } },
   );
@@ -245,23 +292,17 @@ export async function undoLanding(
     target(was.state.roots.workspace),
   );
   // What the user changed since stays; everything else goes back.
-  const landed = await place(
-    store,
-    main,
-    {
-      tree,
-      from: String(operation.details.from ?? ""),
-      head: null,
-      undoes: {
-        operation,
-        commit: step.sealed.id,
-        conflict: conflicts.length > 0 ? await putConflicts(store, conflicts) : null,
-      },
-    },
-    options,
-  );
-  const all = [...conflicts.map(({ path, why }) => ({ path, why: String(why) })), ...landed.conflicts];
-  return { op: landed.op ?? 0, n: null, status: all.length === 0 ? "done" : "conflict", conflicts: all, threads: [] };
+  const conflict = conflicts.length > 0 ? await putConflicts(store, conflicts) : null;
+  const from = String(operation.details.from ?? "");
+  const to = { tree, from, of: step.sealed.id, conflict, undoes: operation };
+  const landed = await place(store, main, to, conflicts, options);
+  return {
+    op: landed.op ?? 0,
+    n: null,
+    status: landed.conflicts.length === 0 ? "done" : "conflict",
+    conflicts: landed.conflicts,
+    threads: [],
+  };
 }
 
 /** Looks at main, once landings that a crash cut short are ended. */
@@ -303,8 +344,7 @@ export async function recoverLandings(store: EmbeddedStore, directory: string): 
         await tellOperation(store, operation, step.n, false);
         return;
       }
-      const head = step.intent.kind === "landing" && typeof step.intent.of === "string" ? step.intent.of : null;
-      const acted = await settle(store, writer, writer.fold.head().carry, step.n, head, done, 0);
+      const acted = await settle(store, writer, writer.fold.head().carry, step.n, done, 0);
       await tellOperation(store, operation, step.n, acted);
     });
   }

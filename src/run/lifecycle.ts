@@ -16,6 +16,12 @@ export const noteStarted = (writer: Writer, by: string): Promise<void> =>
 export const noteEnded = (writer: Writer, ending: Ending): Promise<void> =>
   writer.note(null, { note: "run", state: "ended", ending });
 
+/** Whether the run lands as it goes on: who reverts it later then sets the user's directory back too. */
+export const noteLand = (writer: Writer, how: "live" | "ask"): Promise<void> =>
+  writer.note(null, { note: "land", how });
+
+export const landsLive = ({ fold }: View): boolean => fold.notes.get("land")?.facts.how === "live";
+
 /** How a run stands: from its notes, and from whether its owner lives. */
 export async function stateOf(store: EmbeddedStore, view: View): Promise<{ state: RunState; owner: Owner | null }> {
   if (view.ref?.discarded) return { state: "discarded", owner: null };

@@ -1,5 +1,5 @@
 /** The graph of commits: who descends from whom. */
-import { decodeJson } from "../trace/bytes.ts";
+import { decodeJson, target } from "../trace/bytes.ts";
 import type { Commit } from "../trace/commit.ts";
 import type { Hash, Link } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
@@ -41,18 +41,24 @@ export const undoneIn = (sealed: readonly Step[]): Set<Hash> =>
     ),
   );
 
-/** Commits as they are met, each read once. */
-type Graph = Map<Hash, Commit>;
+/** Some commits and all that they descend from. */
+type Graph = ReadonlyMap<Hash, Commit>;
 
-/** Takes in a commit and all that it descends from. */
-async function descend(store: EmbeddedStore, graph: Graph, id: Hash): Promise<void> {
-  const queue = [id];
-  for (let next = queue.pop(); next; next = queue.pop()) {
-    if (graph.has(next)) continue;
-    const commit = await getCommit(store, next);
-    graph.set(next, commit);
-    queue.push(...commit.parents);
+/** Commits that were read, which never change: a run that lands each of its steps reads its history once. */
+const read = new WeakMap<EmbeddedStore, Map<Hash, Commit>>();
+
+async function historyOf(store: EmbeddedStore, ...ids: Hash[]): Promise<Graph> {
+  const known = read.get(store) ?? new Map<Hash, Commit>();
+  read.set(store, known);
+  const graph = new Map<Hash, Commit>();
+  const seen = new Set(ids);
+  for (const id of seen) {
+    const commit = known.get(id) ?? (await getCommit(store, id));
+    known.set(id, commit);
+    graph.set(id, commit);
+    for (const parent of commit.parents) seen.add(parent);
   }
+  return graph;
 }
 
 const treeIn = (graph: Graph, id: Hash | undefined): Link | undefined =>
@@ -78,9 +84,7 @@ const undoneMerges = (graph: Graph): Set<Hash> =>
  * either, only what stood before it counts.
  */
 export async function mergeBases(store: EmbeddedStore, a: Hash, b: Hash): Promise<Hash[]> {
-  const graph: Graph = new Map();
-  await descend(store, graph, a);
-  await descend(store, graph, b);
+  const graph = await historyOf(store, a, b);
   const undone = undoneMerges(graph);
   const parentsOf = (id: Hash): readonly Hash[] => {
     const { parents } = graph.get(id)!;
@@ -103,4 +107,30 @@ export async function mergeBases(store: EmbeddedStore, a: Hash, b: Hash): Promis
     for (const other of nearest) if (other !== id && above.has(other)) nearest.delete(other);
   }
   return [...nearest].sort();
+}
+
+/**
+ * The user's own edits that a commit descends from and has nothing of any more, since a revert went back behind them: steps `external` of main,
+ * as the trees before and behind each.
+ */
+export async function editsLeftBehind(store: EmbeddedStore, id: Hash): Promise<Array<{ from: Hash | null; to: Hash }>> {
+  const graph = await historyOf(store, id);
+  const undone = undoneMerges(graph);
+  const before = (commit: Hash): Hash | undefined => graph.get(commit)?.parents[0];
+  const held = new Set([id]);
+  for (const each of held) {
+    const { kind, intent, parents } = graph.get(each)!;
+    const of = typeof intent.of === "string" ? graph.get(intent.of) : undefined;
+    // A revert has what its target has; its undo what stood before the revert besides.
+    if (kind === "revert" && typeof intent.to === "string" && graph.has(intent.to)) held.add(intent.to);
+    else for (const parent of parents) held.add(parent);
+    if (kind === "undo" && of?.kind === "revert" && !undone.has(each)) held.add(before(intent.of as Hash)!);
+  }
+  const left: Array<{ from: Hash | null; to: Hash }> = [];
+  for (const [each, { kind, state }] of graph) {
+    if (held.has(each) || kind !== "external") continue;
+    const was = treeIn(graph, before(each));
+    left.push({ from: was ? target(was) : null, to: target(state.roots.workspace) });
+  }
+  return left;
 }

@@ -108,6 +108,15 @@ test("a shell can be reverted command by command", async () => {
   expect((await user.does(["shell"], 0, { input: "touch three; ls" })).out).toBe("in.txt\none\nthree\n");
 });
 
+test("a shell can land each command at once", async () => {
+  await user.does(["run", "--scope", "fix", ...sh("true")]);
+  await user.does(["shell", "--land", "live"], 0, { input: "echo b > b.txt\necho c > locked/c.txt" });
+  expect(user.read("b.txt") + user.read("locked/c.txt")).toBe("b\nc\n");
+  await user.does(["revert", "fix", "2"]);
+  expect(Object.keys(user.files())).toEqual(["a.txt", "b.txt", "locked/in.txt"]);
+  await user.does(["shell", "--land", "ask"], 2);
+});
+
 test("--read-only and --write are held, also by what goes on from the run", async () => {
   if (!(await confined())) return console.log("skipped: commands are not confined on this machine");
   const outside = join(user.directory, "outside");

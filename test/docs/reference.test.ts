@@ -112,6 +112,11 @@ describe("objects of --json", () => {
     await tell(0, "discard", ["c", "--dry-run"]);
     await tell(0, "discard", ["c"]);
     await tell(0, "status", ["--all"]);
+    const hook = "echo r > r1; echo r > r2; mkdir .husky; echo r > .husky/pre-push";
+    await user.does(["run", "--land", "auto", "--scope", "r", "--", "sh", "-c", hook]);
+    await user.does(["merge", "r", "--yes"]);
+    user.write({ r1: "mine\n" });
+    await tell(3, "revert", ["r", "0", "--land", "auto"]);
     await tell(0, "gc", ["--dry-run"]);
     await tell(0, "du");
     await tell(0, "forget", ["--containing", "three", "--dry-run"]);

@@ -302,7 +302,7 @@ async function mergeInto(
 ): Promise<Reply> {
   const { take, race } = options;
   if (into === "main") {
-    const landed = await landRun(racing(real, race), real.user, scope, { confirm, ...(take && { take }) });
+    const landed = await landRun(racing(real, race), scope, { confirm, ...(take && { take }) });
     if (landed.status === "nothing") return refused("nothing");
     return done(landed.status === "conflict" ? "conflict" : "landed");
   }

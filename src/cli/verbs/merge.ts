@@ -4,6 +4,7 @@ import type { Take } from "../../scope/merge.ts";
 import { quotePath } from "../../world/paths.ts";
 import { confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
+import { landedObject } from "../landing.ts";
 import { operate } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import { type Flags, text, type Verb } from "../verb.ts";
@@ -61,21 +62,14 @@ export const verb: Verb = {
       return 3;
     }
     const progress = out.progress();
-    const landed = await landRun(store, context.cwd, run.name, {
+    const landed = await landRun(store, run.name, {
       signal: context.signal,
       dryRun: flags["dry-run"] === true,
       onProgress: (at) => progress.at(at),
       ...(take && { take }),
       ...(flags.yes ? { confirm: async () => true } : !flags["dry-run"] && { confirm: confirmOnTerminal(out) }),
     }).finally(() => progress.done());
-    out.object({
-      from: run.name,
-      status: landed.status,
-      op: landed.op,
-      changes: landed.changes.map(({ path, kind }) => ({ path: quotePath(path), kind })),
-      held: landed.held.map(({ path, why }) => ({ path: quotePath(path), why })),
-      conflicts: landed.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })),
-    });
+    out.object({ from: run.name, ...landedObject(landed) });
     const paths = landed.changes.length === 1 ? "1 path" : `${landed.changes.length} paths`;
     if (landed.status === "nothing") out.line(`Your directory has all of ${run.name} already.`);
     else if (landed.status === "conflict")

@@ -1,6 +1,7 @@
 /** `shepherd resume`: go on with a run that stopped. */
 import { Exit } from "../errors.ts";
-import { type Launch, landOf, resumeRun } from "../launch.ts";
+import { LAND_HELP, landOf } from "../landing.ts";
+import { type Launch, resumeRun } from "../launch.ts";
 import { chooseRun } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
 import { checkedModel, told } from "./run.ts";
@@ -16,7 +17,7 @@ export const verb: Verb = {
       value: "HOW",
       help: "perform or drop calls that have no result yet (after a revert: drop)",
     },
-    land: { type: "string", value: "HOW", help: "ask, auto or never" },
+    land: { type: "string", value: "HOW", help: LAND_HELP },
   },
   details:
     "What a crash left in doubt is settled first: what can be taken back is done again, what cannot is asked about.",
@@ -32,13 +33,13 @@ export const verb: Verb = {
     if (open !== undefined && open !== "perform" && open !== "drop") throw new Exit(2, "--open takes perform or drop.");
     const named = text(flags, "model");
     const model = named && checkedModel(context, named);
-    const launch: Launch = { store, out, signal, several: false };
-    const land = landOf(text(flags, "land"), out.terminal && process.stdin.isTTY ? "ask" : "never");
+    const land = await landOf(context, text(flags, "land"), { workspace: run.workspace, count: 1 });
+    const launch: Launch = { store, out, signal, several: false, land };
     const outcome = await resumeRun(launch, run.name, {
       ...(words[0] !== undefined && { instruction: words[0] }),
       ...(open && { open }),
       ...(model && { model }),
     });
-    return told(launch, [outcome], land);
+    return told(launch, [outcome]);
   },
 };

@@ -1,28 +1,43 @@
 /** `shepherd revert`: conversation and files back at a step. */
 
+import { hasLanded, type Landed, landRun } from "../../run/land.ts";
+import { landsLive } from "../../run/lifecycle.ts";
 import { OwnerError } from "../../run/socket.ts";
-import type { Json } from "../../trace/ports.ts";
+import { type ScopeRef, workspacePath } from "../../scope/registry.ts";
+import { readLog } from "../../scope/view.ts";
+import { quotePath } from "../../world/paths.ts";
+import { askYesNo, confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
+import { landedObject } from "../landing.ts";
 import { operate } from "../operate.ts";
 import { chooseStep } from "../select.ts";
-import type { Verb } from "../verb.ts";
+import { type Context, text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "conversation and files back at a step",
   usage: "[RUN] STEP [--acknowledge]",
   options: {
+    land: {
+      type: "string",
+      value: "HOW",
+      help: "for a run that has landed: ask, auto or never set your directory back too",
+    },
     acknowledge: { type: "boolean", help: "go on although effects are passed that cannot be taken back" },
     "dry-run": { type: "boolean", help: "only say what would be done" },
   },
   details:
     "Adds a step whose state is that of STEP: every file of the run's scope, byte for byte, and the conversation. What came since stays in " +
-    "the log; `shepherd undo` goes back to it. Your own directory is not touched.",
+    "the log; `shepherd undo` goes back to it. Where the run has landed, the difference can be landed too: on a terminal you are asked, a run " +
+    "that lands live does so. What you changed since stays, and is told where it is in the way.",
   examples: ["shepherd revert 6", "shepherd revert fix-login 6", "shepherd undo"],
   run: async (context, flags, args) => {
     const { out } = context;
     const store = await context.store();
     const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP", { destructive: true });
     const { n } = revision.step;
+    const how = text(flags, "land");
+    if (how !== undefined && how !== "ask" && how !== "auto" && how !== "never")
+      throw new Exit(2, `--land takes ask, auto or never, not ${JSON.stringify(how)}.`);
     if (flags["dry-run"]) {
       out.object({ scope: run.name, to: n, commit: revision.sealed.id, dryRun: true });
       out.line(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
@@ -38,13 +53,38 @@ export const verb: Verb = {
       if (error instanceof OwnerError && error.type === "Unacknowledged") throw new Exit(3, error.message);
       throw error;
     }
-    out.object({ scope: run.name, ...(done as unknown as { [key: string]: Json }), to: n });
+    const landed = await landBack(context, run, n, how);
+    const { outside } = done;
+    out.object({ scope: run.name, n: done.n, op: done.op, outside, to: n, landed: landed && landedObject(landed) });
     out.line(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
-    for (const effect of done.outside)
+    for (const effect of outside)
       out.line(
         `  step ${effect.n} (${effect.tier}) ${effect.tier === "compensable" ? "was taken back" : "stands: it cannot be taken back"}`,
       );
-    out.line(`\`shepherd resume ${run.name}\` goes on from there; \`shepherd undo\` takes the revert back.`);
-    return undefined;
+    if (landed) {
+      const { length } = landed.changes;
+      const what = length === 0 ? "Nothing" : length === 1 ? "1 path" : `${length} paths`;
+      out.line(`${what} in ${landed.directory} ${length > 1 ? "were" : "was"} set back too.`);
+      for (const { path, why } of landed.conflicts) out.line(`  left as you have it: ${quotePath(path)} (${why})`);
+      for (const { path, why } of landed.held) out.line(`  not set back: ${quotePath(path)} (${why})`);
+    }
+    const back = landed?.op ? "takes back first that in your directory, then the revert" : "takes the revert back";
+    out.line(`\`shepherd resume ${run.name}\` goes on from there; \`shepherd undo\` ${back}.`);
+    return landed && landed.conflicts.length > 0 ? 3 : undefined;
   },
 };
+
+/** Lands a run that is back at a step, if it had landed before and that is wanted; null if not. */
+async function landBack(context: Context, run: ScopeRef, n: number, how: string | undefined): Promise<Landed | null> {
+  const { out, signal } = context;
+  const store = await context.store();
+  const view = await readLog(store, run.log, run);
+  const live = landsLive(view);
+  // Its owner lands what it is set back to by itself.
+  if (how === "never" || (live && (await store.leases.holder(`log/${run.log}`)))) return null;
+  const directory = await workspacePath(store, run.log);
+  if (!(await hasLanded(store, directory, view))) return null;
+  const question = `${run.name} has landed in ${directory}. Set that back to step ${n} too?`;
+  if (how !== "auto" && !(live && how === undefined) && !(await askYesNo(question))) return null;
+  return landRun(store, run.name, { signal, partly: true, confirm: confirmOnTerminal(out) });
+}

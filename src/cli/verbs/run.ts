@@ -17,8 +17,10 @@ import {
 } from "../../scope/registry.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
+import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
-import { type Land, type Launch, landOf, type Outcome, resumeRun, startRun, tellEnd } from "../launch.ts";
+import { LAND_HELP, landOf } from "../landing.ts";
+import { type Launch, type Outcome, resumeRun, startRun } from "../launch.ts";
 import { operate } from "../operate.ts";
 import { chooseStep, findWorkspace } from "../select.ts";
 import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
@@ -32,7 +34,7 @@ export const verb: Verb = {
     model: { type: "string", short: "m", value: "MODEL", help: "the agent's model: script:FILE" },
     count: { type: "string", short: "k", value: "K", help: "K runs side by side" },
     from: { type: "string", value: "STEP", help: "go on from this step, in a fork of its run" },
-    land: { type: "string", value: "HOW", help: "ask, auto or never: what comes into your directory at the end" },
+    land: { type: "string", value: "HOW", help: LAND_HELP },
     scope: { type: "string", value: "NAME", help: "name of the run" },
     "read-only": {
       type: "string",
@@ -44,7 +46,8 @@ export const verb: Verb = {
   },
   details:
     "The run works on files of its own, seen at the same path; yours are not touched. Each model call, tool call and edit becomes a step. " +
-    "At the end, on a terminal, you are asked whether to land what changed; through a pipe it stays in the run (`shepherd merge` lands it).",
+    "At the end, on a terminal, you are asked whether to land what changed; through a pipe, beside another run, with -k and where CI is set it " +
+    "stays in the run (`shepherd merge` lands it). --land live lands each step as it is done, and brings in before each call what you change.",
   examples: [
     'shepherd run --model script:turns.jsonl "fix the login bug"',
     "shepherd run -- npm test",
@@ -57,13 +60,13 @@ export const verb: Verb = {
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
     const k = count(flags, "count", 1) ?? 1;
     const task = taskOf(context, flags, args);
-    const launch: Launch = { store, out, signal, several: k > 1 };
-    const land = landOf(text(flags, "land"), k === 1 && out.terminal && process.stdin.isTTY ? "ask" : "never");
-    if (land === "live") throw new Exit(2, "--land live is for interactive runs: use ask, auto or never.");
+    const { id } = await findWorkspace(store, context.cwd);
+    const land = await landOf(context, text(flags, "land"), { workspace: id, count: k });
+    const launch: Launch = { store, out, signal, several: k > 1, land };
     const outcomes = text(flags, "from")
       ? await fromStep(context, launch, flags, task, k)
       : await fresh(context, launch, flags, task, k);
-    return told(launch, outcomes, land);
+    return told(launch, outcomes);
   },
 };
 
@@ -169,10 +172,10 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
   return all(made.map((ref) => resumeRun(launch, ref.name, options)));
 }
 
-export async function told(launch: Launch, outcomes: Outcome[], land: Land): Promise<ExitCode> {
+export async function told(launch: Launch, outcomes: Outcome[]): Promise<ExitCode> {
   let worst: ExitCode = 0;
   for (const outcome of outcomes) {
-    const code = await tellEnd(launch, outcome, land);
+    const code = await tellEnd(launch, outcome);
     if (code > worst) worst = code;
   }
   return worst;

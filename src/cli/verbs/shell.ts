@@ -2,24 +2,38 @@
 import { createInterface } from "node:readline";
 import { withDriven } from "../../run/driven.ts";
 import { openShell } from "../../run/shell.ts";
+import { Exit } from "../errors.ts";
+import { followLive, landOf } from "../landing.ts";
 import { settleAll } from "../operate.ts";
 import { chooseRun } from "../select.ts";
-import type { Verb } from "../verb.ts";
+import { text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "a shell in a scope, each command a step",
   usage: "[RUN]",
   goesOn: true,
   most: 1,
+  options: {
+    land: {
+      type: "string",
+      value: "HOW",
+      help: "never, or live: what a command changes lands in your directory at once",
+    },
+  },
   details:
     "Reads commands line by line; each becomes a step with what it changed. Directory, exported variables, functions and options are kept " +
     "from one to the next. End with `exit` or Ctrl-D. Ctrl-C stops the command that runs.",
-  run: async (context, _flags, args) => {
+  run: async (context, flags, args) => {
     const { out } = context;
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
+    const word = text(flags, "land") ?? "never";
+    if (word !== "never" && word !== "live")
+      throw new Exit(2, `--land takes never or live here, not ${JSON.stringify(word)}.`);
+    const land = await landOf(context, word, { workspace: run.workspace, count: 1 });
     const onForgotten = (text: string): void => out.warn(`shepherd: ${text}`);
     return withDriven(store, run.name, { signal: context.signal, settle: settleAll, onForgotten }, async (scope) => {
+      const live = await followLive({ store, out, land }, scope);
       const shell = await openShell(scope);
       const interactive = process.stdin.isTTY === true;
       const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: interactive });
@@ -55,6 +69,7 @@ export const verb: Verb = {
         prompt();
       }
       lines.close();
+      await live.end();
       return last === 0 && !context.signal.aborted ? 0 : 1;
     });
   },

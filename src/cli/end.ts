@@ -1,0 +1,87 @@
+/** What stands behind a run that has ended: its landing, and two lines about it. */
+import { type Landed, landRun } from "../run/land.ts";
+import { countChanges } from "../scope/changes.ts";
+import { workspacePath } from "../scope/registry.ts";
+import { findStep, readScope } from "../scope/view.ts";
+import { target } from "../trace/bytes.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { quotePath } from "../world/paths.ts";
+import { askYesNo, confirmOnTerminal } from "./ask.ts";
+import type { ExitCode } from "./errors.ts";
+import type { Launch, Outcome } from "./launch.ts";
+import { plain } from "./output.ts";
+
+/** Two lines behind a run: what changed, that the user's files are untouched, and what to type next. */
+export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCode> {
+  const { store, out } = launch;
+  const { name, ending, land } = outcome;
+  const view = await readScope(store, name);
+  const directory = await workspacePath(store, view.log);
+  const head = view.fold.head();
+  const base = await baseOf(store, name);
+  const changes = await countChanges(store, base, head.state ? target(head.state.roots.workspace) : base);
+  const what =
+    changes.files === 0
+      ? "changed no files"
+      : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (+${changes.added} -${changes.removed})`;
+  const how = { done: "is done", failed: "failed", aborted: "was stopped", error: "stopped on an error" }[ending];
+  if (outcome.error) out.warn(`shepherd: ${plain(outcome.error)}`);
+  const asked = `${name} ${what}. Land that in ${directory}?`;
+  const landed = changes.files === 0 && land !== "live" ? null : await landAtEnd(launch, outcome, asked);
+  out.object({
+    scope: name,
+    ending,
+    error: outcome.error,
+    changes,
+    landed: landed && {
+      status: landed.status,
+      op: landed.op,
+      held: landed.held.length,
+      conflicts: landed.conflicts.length,
+    },
+    head: head.id,
+    n: head.n,
+  });
+  if (landed?.status === "done") {
+    out.line(`${name} ${how} and ${what}, landed in ${directory}${land === "live" ? " as it went" : ""}.`);
+    for (const { path, why } of landed.held) out.line(`  not landed: ${quotePath(path)} (${why})`);
+    const back = land === "live" ? `revert ${name} N\` sets both back to step N` : "undo` takes the landing back";
+    out.line(`Next: \`shepherd log ${name}\`; \`shepherd ${back}.`);
+  } else if (landed?.status === "conflict") {
+    out.line(`${name} ${how} and ${what}; you changed the same places, so nothing of those was landed.`);
+    out.line(`Next: \`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it.`);
+  } else {
+    out.line(`${name} ${how} and ${what}; your own files in ${directory} are untouched.`);
+    const next =
+      ending === "done"
+        ? changes.files > 0
+          ? `\`shepherd diff ${name}\`, then \`shepherd merge ${name}\``
+          : `\`shepherd log ${name}\``
+        : `\`shepherd log ${name}\`, \`shepherd resume ${name}\``;
+    out.line(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
+  }
+  if (landed && landed.conflicts.length > 0) return 3;
+  return ending === "done" ? 0 : outcome.unfit ? 4 : 1;
+}
+
+/** What lands at the end of a run; null if nothing is to. */
+async function landAtEnd(
+  { store, out, signal }: Launch,
+  { name, ending, land }: Outcome,
+  question: string,
+): Promise<Landed | null> {
+  if (land === "live") {
+    // What is left are files that run code later. After a Ctrl-C nobody is asked about them.
+    const rest = await landRun(store, name, signal.aborted ? {} : { signal, confirm: confirmOnTerminal(out) });
+    return rest.status === "nothing" ? { ...rest, status: "done" } : rest;
+  }
+  if (signal.aborted || land === "never") return null;
+  if (land === "ask" && !(ending === "done" && (await askYesNo(question)))) return null;
+  return landRun(store, name, { signal, confirm: confirmOnTerminal(out) });
+}
+
+/** The files that a run started from. */
+async function baseOf(store: EmbeddedStore, name: string): Promise<string | null> {
+  const start = await findStep(store, await readScope(store, name), 0);
+  return start?.step.sealed ? target(start.step.sealed.state.roots.workspace) : null;
+}

@@ -1,0 +1,159 @@
+/** `--land live`: what a run changes comes into the user's directory as it goes, and what the user changes into the run. */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { bash, newUser, type Running, type Turn, type User, until } from "../support/user.ts";
+
+const users: User[] = [];
+afterEach(() => {
+  for (const user of users.splice(0)) user.end();
+});
+
+const LINES = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
+
+/** A call that tells that it was begun, and ends once the user lets it. */
+const wait = (gate: string, name: string) =>
+  bash(`touch ${gate}/${name}.begun; until [ -e ${gate}/${name} ]; do sleep 0.01; done`);
+
+interface Session {
+  user: User;
+  run: Running;
+  begun(name: string): Promise<void>;
+  go(name: string): void;
+}
+
+async function live(turns: (gate: string) => Turn[], files = { "a.txt": LINES }): Promise<Session> {
+  const user = await newUser(files);
+  users.push(user);
+  const gate = join(user.directory, "gate");
+  fs.mkdirSync(gate);
+  const script = user.script(turns(gate));
+  const run = user.start(["run", "--land", "live", "--scope", "fix", "--write", gate, "--model", script, "go"]);
+  return {
+    user,
+    run,
+    begun: (name) =>
+      until(
+        () => fs.existsSync(join(gate, `${name}.begun`)),
+        () => run.out + run.err,
+      ),
+    go: (name) => fs.writeFileSync(join(gate, name), ""),
+  };
+}
+
+const kinds = async (user: User): Promise<string[]> =>
+  (await user.does(["log", "fix", "--json"]))
+    .objects<{ n: number; kind: string; status: string }>()
+    .map(({ n, kind, status }) => `${n} ${kind}${status === "done" ? "" : ` (${status})`}`);
+
+test("each step lands as it is done, and what the user changed is there before the next call", async () => {
+  const { user, run, begun, go } = await live((gate) => [
+    { call: [bash("sed -i s/2/TWO/ a.txt; mkdir -p sub; echo n > sub/new.txt"), wait(gate, "one")] },
+    { call: [bash("cat a.txt mine.txt; sed -i s/4/FOUR/ a.txt"), wait(gate, "two")] },
+    { say: "the end" },
+  ]);
+  await begun("one");
+  await until(() => fs.existsSync(join(user.project, "sub/new.txt")));
+  expect(user.read("a.txt")).toBe(LINES.replace("2", "TWO"));
+  user.write({ "a.txt": LINES.replace("2", "TWO").replace("9", "NINE"), "mine.txt": "mine\n" });
+  go("one");
+  await begun("two");
+  await until(() => user.read("a.txt").includes("FOUR"));
+  const both = LINES.replace("2", "TWO").replace("4", "FOUR").replace("9", "NINE");
+  expect(user.read("a.txt")).toBe(both);
+  go("two");
+  const { code, out, err } = await run.ended;
+  expect([code, err]).toEqual([0, ""]);
+  expect(out).toContain(`landed in ${user.project} as it went.`);
+  expect((await kinds(user)).filter((row) => row.includes("sync"))).toHaveLength(1);
+  expect((await user.does(["cat", "fix@", "a.txt"])).out).toBe(both);
+  expect((await user.does(["merge", "fix"])).out).toContain("has all of fix already");
+  // Both are set back, but for what the user touched in between.
+  const reverted = await user.does(["revert", "fix", "0"], 3);
+  expect(reverted.out).toContain(`in ${user.project} were set back too.\n  left as you have it: a.txt (content)\n`);
+  expect(user.files()).toEqual({ "a.txt": both, "mine.txt": "mine\n" });
+  await user.does(["undo"]);
+  expect(fs.existsSync(join(user.project, "sub/new.txt"))).toBe(true);
+  expect((await user.does(["fsck"])).out).toContain("The store is sound");
+});
+
+test("a file that runs code later waits for the end", async () => {
+  const { user, run, begun, go } = await live((gate) => [
+    { call: [bash("mkdir .vscode; echo '{}' > .vscode/tasks.json; echo x > x.txt"), wait(gate, "one")] },
+    { call: [bash("echo y > y.txt")] },
+    { say: "the end" },
+  ]);
+  await begun("one");
+  await until(() => fs.existsSync(join(user.project, "x.txt")));
+  expect(fs.existsSync(join(user.project, ".vscode"))).toBe(false);
+  go("one");
+  const { code, out } = await run.ended;
+  expect(code).toBe(0);
+  expect(out).toContain("not landed: .vscode/tasks.json");
+  expect(Object.keys(user.files())).toEqual(["a.txt", "x.txt", "y.txt"]);
+  await user.does(["merge", "fix", "--yes"]);
+  expect(user.read(".vscode/tasks.json")).toBe("{}\n");
+});
+
+test("where both changed a place the user's stays, the agent is told, and nothing lands by itself any more", async () => {
+  const { user, run, begun, go } = await live((gate) => [
+    { call: [bash(`touch ${gate}/one.begun; until [ -e ${gate}/one ]; do sleep 0.01; done; sed -i s/2/TWO/ a.txt`)] },
+    { call: [bash("echo more > more.txt")] },
+    { say: "the end" },
+  ]);
+  await begun("one");
+  user.write({ "a.txt": LINES.replace("2", "zwei") });
+  go("one");
+  const { code, err } = await run.ended;
+  expect(code).toBe(0);
+  expect(err).toContain("shepherd: you and fix changed the same places in a.txt; yours stay");
+  expect(user.files()).toEqual({ "a.txt": LINES.replace("2", "zwei") });
+  const rows = (await user.does(["log", "fix", "--json"])).objects<{ kind: string; summary: string }>();
+  expect(rows.find(({ kind }) => kind === "inject")?.summary).toContain(
+    "The user changed the same places as you in a.txt",
+  );
+  expect((await user.does(["merge", "fix", "--take", "theirs"])).out).toContain("Landed fix: 2 paths");
+});
+
+test("a revert of a run that goes on sets the directory back with it", async () => {
+  const { user, run, begun, go } = await live((gate) => [
+    { call: [bash("echo 1 > one.txt")] },
+    { call: [bash(`[ -e ${gate}/again ] || echo 2 > two.txt`), wait(gate, "one")] },
+    { say: "the end" },
+  ]);
+  await begun("one");
+  await until(() => fs.existsSync(join(user.project, "two.txt")));
+  go("again");
+  await user.does(["revert", "fix", "2"]);
+  await until(() => !fs.existsSync(join(user.project, "two.txt")));
+  go("one");
+  expect((await run.ended).code).toBe(0);
+  expect(Object.keys(user.files())).toEqual(["a.txt", "one.txt"]);
+});
+
+test("a run that has landed at its end sets the directory back when it is told to, and not by itself", async () => {
+  const user = await newUser({ "a.txt": LINES });
+  users.push(user);
+  const script = user.script([{ call: [bash("sed -i s/2/TWO/ a.txt; echo n > new.txt")] }, { say: "the end" }]);
+  await user.does(["run", "--land", "auto", "--scope", "fix", "--model", script, "go"]);
+  const both = LINES.replace("2", "TWO").replace("9", "NINE");
+  user.write({ "a.txt": both });
+  await user.does(["revert", "fix", "0"]);
+  expect(user.files()).toEqual({ "a.txt": both, "new.txt": "n\n" });
+  await user.does(["undo"]);
+  const back = await user.does(["revert", "fix", "0", "--land", "auto"]);
+  expect(back.out).toContain(`2 paths in ${user.project} were set back too.`);
+  expect(user.files()).toEqual({ "a.txt": LINES.replace("9", "NINE") });
+  await user.does(["undo"]);
+  expect(user.files()).toEqual({ "a.txt": both, "new.txt": "n\n" });
+});
+
+test("--land live is for a run that has the directory for itself; without a terminal nothing lands unasked", async () => {
+  const { user, run, begun } = await live((gate) => [{ call: [wait(gate, "one")] }]);
+  await begun("one");
+  const refused = await user.does(["run", "--land", "live", "--", "true"], 2);
+  expect(refused.err).toContain("not beside fix: use ask, auto or never.");
+  await user.does(["run", "-k", "2", "--land", "live", "--", "true"], 2);
+  run.process.kill("SIGINT");
+  await run.ended;
+});
