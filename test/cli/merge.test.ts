@@ -135,7 +135,7 @@ test("runs merge into runs: adopted by one that has not moved, by three ways int
 
 test("sync brings the user's newer files into a run, and its conversation stays", async () => {
   const user = await ran("sed -i s/2/TWO/ a.txt; echo n > new.txt");
-  expect((await user.does(["sync"])).out).toContain("has all of your files already");
+  expect((await user.does(["sync"])).out).toContain("has taken in all that you changed already");
   user.write({ "a.txt": LINES.replace("9", "NINE"), "mine.txt": "mine\n" });
   expect((await user.does(["sync", "--dry-run"])).out).toContain("Would merge");
   expect((await user.does(["sync"])).out).toContain("Synced your files into fix as step 2");

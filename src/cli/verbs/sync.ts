@@ -45,7 +45,7 @@ export const verb: Verb = {
       conflicts: Array<{ path: string; why: string }>;
     };
     out.object({ scope: run.name, ...synced });
-    if (synced.status === "nothing") out.line(`${run.name} has all of your files already.`);
+    if (synced.status === "nothing") out.line(`${run.name} has taken in all that you changed already.`);
     if (synced.status === "done") out.line(`Synced your files into ${run.name} as step ${synced.n}.`);
     if (synced.status !== "conflict") return undefined;
     out.line(`You and ${run.name} changed the same places; its files are left as they were (step ${synced.n}):`);
