@@ -206,8 +206,10 @@ export function driverConformance(name: string, make: (directory: string) => Pro
         const shell = spawn("/bin/sh", [], { cwd: world.paths.files, stdio: ["pipe", "pipe", "inherit"] });
         try {
           const says = async (command: string): Promise<string> => {
-            shell.stdin.write(`${command}; echo\n`);
-            return ((await once(shell.stdout, "data")) as [Buffer])[0].toString().trim();
+            let said = "";
+            shell.stdin.write(`${command}; echo .\n`);
+            while (!said.endsWith(".\n")) said += ((await once(shell.stdout, "data")) as [Buffer])[0].toString();
+            return said.slice(0, -2).trim();
           };
           fs.writeFileSync(path("f"), "two");
           fs.rmdirSync(path("d"));
