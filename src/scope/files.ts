@@ -38,6 +38,8 @@ export interface Files {
 
 export interface FilesOptions {
   log: string;
+  /** Log of the scope that it was forked from, whose files may be much the same. */
+  parent?: string | undefined;
   /** Path of the user's directory. */
   workspace: string;
   grants: Grants;
@@ -147,10 +149,10 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         tmp: carry.tmp && { tree: target(carry.tmp) },
       };
       const { signal } = options;
-      const how = { seeds: { workspace: seed }, signal, onProgress: progress("preparing the scope's files") };
+      const how = { seeds: seed && { workspace: seed }, signal, onProgress: progress("preparing the scope's files") };
       if (world) await world.restore(state, how);
       else {
-        opening = driver.open({ id: options.log, roots: ROOTS, state, ...how });
+        opening = driver.open({ id: options.log, roots: ROOTS, state, like: options.parent, ...how });
         world = await opening;
       }
       for (const { root, path, id } of world.missing) {

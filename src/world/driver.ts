@@ -29,6 +29,8 @@ export interface WorldSpec<Root extends string> extends RestoreOptions<Root> {
   /** Its directories: always the same for one id. */
   roots: { readonly [name in Root]: RootSpec };
   state: WorldState<Root>;
+  /** A world that may hold much of the same, as that of a fork's parent: a hint where to share blocks. */
+  like?: string | undefined;
 }
 
 /** A directory of a world, named by lower-case letters. */

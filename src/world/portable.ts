@@ -1,6 +1,6 @@
 /**
- * The driver that works everywhere: each root of a world is a directory of its own, filled with clones of the files of a seed where the file
- * system can share blocks, with copies from the store otherwise.
+ * The driver that works everywhere: each root of a world is a directory of its own, filled with clones of the files of a seed, or of a world
+ * that is like it, where the file system can share blocks; with copies from the store otherwise.
  *
  *     <id>/<root>/         the files
  *     <id>/<root>.stat     what is known of them, see statcache.ts
@@ -12,6 +12,7 @@ import { type Directory, openDirectory } from "./directory.ts";
 import { bytesOf } from "./dirs.ts";
 import type { Captured, Driver, Lack, RestoreOptions, World, WorldSpec, WorldState } from "./driver.ts";
 import { discard } from "./remove.ts";
+import { loadCache } from "./statcache.ts";
 
 export interface PortableOptions {
   /** Where it keeps its worlds; it must exist. */
@@ -33,11 +34,12 @@ export function portableDriver({ directory, objects, generation }: PortableOptio
     name: "portable",
     open: async (spec) => {
       const home = homeOf(spec.id);
-      fs.mkdirSync(home, { recursive: true, mode: 0o700 });
+      const isNew = fs.mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined;
       touch(home);
       const world = openWorld(home, spec, objects, generation);
       try {
-        await world.restore(spec.state, spec);
+        const seeds = isNew && spec.like ? { ...sources(homeOf(spec.like), spec), ...spec.seeds } : spec.seeds;
+        await world.restore(spec.state, { ...spec, seeds });
       } catch (error) {
         await world.close();
         throw error;
@@ -56,6 +58,12 @@ export function portableDriver({ directory, objects, generation }: PortableOptio
     },
   };
 }
+
+/** The roots of another world. It may be in use: what it is known to hold is looked at again before it is taken. */
+const sources = <Root extends string>(home: string, { roots }: WorldSpec<Root>): RestoreOptions<Root>["seeds"] =>
+  Object.fromEntries(
+    Object.keys(roots).map((name) => [name, { path: join(home, name), cache: loadCache(join(home, `${name}.stat`)) }]),
+  ) as RestoreOptions<Root>["seeds"];
 
 function openWorld<Root extends string>(
   home: string,

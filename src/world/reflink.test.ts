@@ -52,7 +52,16 @@ describe.each(["btrfs", "xfs"] as const)("on %s the portable driver", (kind) => 
       fs.copyFileSync(`${world.paths.files}/7`, `${at}/user/7`);
       const other = await open("b");
       expect(restorable(look(other.paths.files))).toEqual(same);
-      for (const each of [world, other]) await each.close();
+      // A fork shares with its parent, as far as it is known what that holds.
+      await settle();
+      const captured = await world.capture();
+      const wanted = restorable(look(world.paths.files));
+      await world.close();
+      const taken = usedBytes(at);
+      const fork = await driver.open({ id: "fork", roots: { files: {} }, state: captured, like: "a" });
+      expect(usedBytes(at) - taken).toBeLessThan(SIZE / 10);
+      expect(restorable(look(fork.paths.files))).toEqual(wanted);
+      for (const each of [other, fork]) await each.close();
     });
   });
 

@@ -149,12 +149,12 @@ export function driverConformance(name: string, make: (directory: string) => Pro
             // What the parent does behind its capture is not the child's.
             run(a!.paths.files, two);
             const later = seen(a!.paths.files);
-            const fork = await open("fork", captured);
+            const fork = await open("fork", captured, { like: "a.1" });
             expect(seen(fork.paths.files)).toEqual(ofA);
             run(fork.paths.files, one);
             expect(seen(a!.paths.files)).toEqual(later);
             await a!.close();
-            const late = await open("late", captured);
+            const late = await open("late", captured, { like: "gone" });
             expect(seen(late.paths.files)).toEqual(ofA);
             expect(seen(path)).toEqual(before);
             for (const world of [b!, fork, late]) await world.close();
@@ -247,7 +247,7 @@ export function driverConformance(name: string, make: (directory: string) => Pro
           for (let i = 0; i < 6; i++) {
             captures.push(await world.capture());
             // From the last state, while the parent is being written to.
-            forks.push(await open(`fork-${i}`, captures[i]));
+            forks.push(await open(`fork-${i}`, captures[i], { like: "w" }));
             await sleep(20);
           }
         } finally {
