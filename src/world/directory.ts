@@ -34,11 +34,13 @@ export function openDirectory(
   }
   const file = `${path}.stat`;
   const cache = loadCache(file);
+  let { generation: saved } = cache;
   const known = { cache, generation, exclude: exclude.map((name) => Buffer.from(`${path}/${name}`)) };
   let unsaved = { files: 0, bytes: 0 };
   const save = (): void => {
-    if (unsaved.files > 0) keepCache(file, cache);
+    if (unsaved.files > 0 || cache.generation !== saved) keepCache(file, cache);
     unsaved = { files: 0, bytes: 0 };
+    saved = cache.generation;
   };
   const keep = async <T extends Capture | Materialised>(work: Promise<T>): Promise<T> => {
     try {

@@ -26,7 +26,7 @@ export interface Driver {
 export interface WorldSpec<Root extends string> extends RestoreOptions<Root> {
   /** Letters, digits, `.`, `_` and `-`; at most 128, not starting with a dot. */
   id: string;
-  /** Its directories: always the same for one id. */
+  /** Its directories. */
   roots: { readonly [name in Root]: RootSpec };
   state: WorldState<Root>;
   /** A world that may hold much of the same, as that of a fork's parent: a hint where to share blocks. */

@@ -50,7 +50,7 @@ export function portableDriver({ directory, objects, generation }: PortableOptio
       fs
         .readdirSync(all)
         .filter(isId)
-        .map((id) => ({ id, used: fs.statSync(join(all, id)).mtimeMs })),
+        .map((id) => ({ id, used: fs.statSync(join(all, id), { throwIfNoEntry: false })?.mtimeMs ?? 0 })),
     dispose: async (id) => {
       const home = homeOf(id);
       if (!(await discard(bytesOf(all), id)))
