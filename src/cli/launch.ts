@@ -14,7 +14,7 @@ import { type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { openFiles } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
-import type { LiveScope } from "../scope/scope.ts";
+import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import { readScope } from "../scope/view.ts";
 import type { Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -35,9 +35,10 @@ export interface Launch {
 /** Opens the files of a scope that is to be driven. */
 const filesFor =
   ({ store, signal, out }: Launch, progress: Progress) =>
-  async ({ ref, grants }: { ref: { log: string }; grants: LiveScope["grants"] }) =>
+  async ({ ref, parent, grants }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
     openFiles(store, {
       log: ref.log,
+      parent,
       workspace: await workspacePath(store, ref.log),
       grants,
       signal,

@@ -25,8 +25,8 @@ export async function withDriven<T>(
   work: (scope: LiveScope) => Promise<T>,
 ): Promise<T> {
   const scope = await attach(store, name, {
-    files: async ({ ref, grants }) =>
-      openFiles(store, { log: ref.log, workspace: await workspacePath(store, ref.log), grants, ...options }),
+    files: async ({ ref, parent, grants }) =>
+      openFiles(store, { log: ref.log, parent, workspace: await workspacePath(store, ref.log), grants, ...options }),
   });
   try {
     await noteStarted(scope.writer, "user");

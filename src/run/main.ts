@@ -2,7 +2,6 @@
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { keepCache } from "../scope/files.ts";
 import { mainLog, workspaceOf } from "../scope/registry.ts";
 import { record, treeLink } from "../scope/scope.ts";
 import { readLog } from "../scope/view.ts";
@@ -14,7 +13,7 @@ import { openWriter, type Writer } from "../trace/writer.ts";
 import { storeGeneration } from "../trace/writers.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import type { Source } from "../world/materialise.ts";
-import { loadCache } from "../world/statcache.ts";
+import { keepCache, loadCache } from "../world/statcache.ts";
 import { STAGING_PREFIX } from "./landing/plan.ts";
 
 export interface Workspace {

@@ -1,5 +1,5 @@
 /** What retention takes: operations and discarded scopes after their time, and work directories that are only caches. */
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { driverOf } from "../scope/driver.ts";
 import { listScopes } from "../scope/registry.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
@@ -43,14 +43,14 @@ export async function expire(
     if (dryRun || (await store.refs.cas(`scope/${scope.name}`, scope.version, null))) expired.scopes.push(scope.name);
   }
   const scopes = new Map((await listScopes(store)).map((scope) => [scope.log, scope]));
-  const base = store.cache("work");
-  for (const log of readdirSync(base)) {
-    if (await store.leases.holder(`log/${log}`)) continue;
-    const scope = scopes.get(log);
-    const idle = now - statSync(`${base}/${log}`).mtimeMs > IDLE;
+  const driver = driverOf(store);
+  for (const { id, used } of await driver.list()) {
+    if (await store.leases.holder(`log/${id}`)) continue;
+    const scope = scopes.get(id);
+    const idle = now - used > IDLE;
     if (scope && scope.discarded === null && !idle && !options.allWork) continue;
-    if (!dryRun) rmSync(`${base}/${log}`, { recursive: true, force: true });
-    expired.work.push(log);
+    if (!dryRun) await driver.dispose(id);
+    expired.work.push(id);
   }
   return expired;
 }

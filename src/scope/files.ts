@@ -2,20 +2,18 @@
  * The files and processes of a scope that is being driven: a directory of its own that commands see at the path of the user's, a /tmp of
  * its own, and the sandbox they run in. All of it is a cache: the store is the truth.
  */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { link, target } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { storeGeneration } from "../trace/writers.ts";
-import { bringFiles } from "../world/bring.ts";
-import { type Capture, capture } from "../world/capture.ts";
-import { type FileState, materialise, type Source } from "../world/materialise.ts";
+import type { RootSpec, World, WorldState } from "../world/driver.ts";
+import type { Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { quotePath } from "../world/paths.ts";
-import { loadCache, type StatCache, saveCache } from "../world/statcache.ts";
+import { driverOf } from "./driver.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
 import type { Grants } from "./registry.ts";
@@ -42,6 +40,8 @@ export interface Files {
 
 export interface FilesOptions {
   log: string;
+  /** Log of the scope that it was forked from, whose files may be much the same. */
+  parent?: string | undefined;
   /** Path of the user's directory. */
   workspace: string;
   grants: Grants;
@@ -60,18 +60,6 @@ export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]
     Object.entries(env).filter((each): each is [string, string] => each[1] !== undefined && !WITHHELD.test(each[0])),
   );
 
-/** Where the files of a log's scope are while it is driven, and as a cache at rest. */
-export const workDirectory = (store: EmbeddedStore, log: string): string => `${store.cache("work")}/${log}`;
-
-/** Saves a stat cache if the disk takes it: without it the next capture only reads more. */
-export function keepCache(file: string, cache: StatCache): void {
-  try {
-    saveCache(file, cache);
-  } catch {
-    // As if it had not been kept.
-  }
-}
-
 /** Whether what lacks was destroyed on request, and is not lost by damage. */
 export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
   store.objects.get(id).then(
@@ -79,71 +67,45 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
     (error: unknown) => error instanceof Forgotten,
   );
 
+/** What a scope has besides the workspace that is its state: a /tmp, but for the caches of the sandbox in it. */
+const ROOTS = { workspace: {}, tmp: { mode: 0o1777, exclude: [SCRATCH_DIR] } } satisfies { [name: string]: RootSpec };
+type Root = keyof typeof ROOTS;
+
+/** The files of a scope that this process drives. They are opened by the first `restore`: what is asked for before throws. */
 export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
-  const base = workDirectory(store, options.log);
-  const host = `${base}/ws`;
-  const tmp = `${base}/tmp`;
-  mkdirSync(host, { recursive: true, mode: 0o700 });
-  const cacheFile = `${base}/ws.stat`;
-  const cache = loadCache(cacheFile);
-  const tmpCache = loadCache(`${base}/tmp.stat`);
-  const scratch = [Buffer.from(`${tmp}/${SCRATCH_DIR}`)];
+  const driver = driverOf(store);
+  let opening: Promise<World<Root>> | null = null;
+  let world: World<Root> | null = null;
   let sandbox: Promise<Sandbox> | null = null;
   let samePath = true;
   let last: Hash | null = null;
   // Whether a process was there at the last capture that may have written since, also if it has ended by now.
   let mayWrite = false;
-  // This process is registered as a writer: until it ends nothing is collected that its caches name.
-  const generation = storeGeneration(store);
-  const pace = (what: string) => ({
-    signal: options.signal,
-    onProgress:
-      options.onProgress && (({ files }: { files: number }) => options.onProgress!(`${what}: ${files} files`)),
-  });
+  const progress =
+    (what: string) =>
+    ({ files }: { files: number }): void =>
+      options.onProgress?.(`${what}: ${files} files`);
 
-  const place = async (workspace: Link, carry: Carry, seed?: Source): Promise<void> => {
-    const state: FileState = {
-      tree: target(workspace),
-      mtimes: carry.mtimes ? target(carry.mtimes) : null,
-      vcs: carry.vcs ? target(carry.vcs) : null,
-      vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
-    };
-    const { missing } = await materialise(host, state, store.objects, {
-      cache,
-      generation,
-      from: seed,
-      partial: true,
-      ...pace("preparing the scope's files"),
-    });
-    for (const { path, id } of missing) {
-      if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
-      options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
-    }
-    last = state.tree;
-    keepCache(cacheFile, cache);
+  const opened = (): World<Root> => {
+    if (!world) throw new Error("The scope is at no state yet, so it has no files.");
+    return world;
   };
 
   const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
-    const captured: Capture = await capture(host, store.objects, {
-      cache,
-      ...pace("reading the scope's files"),
-      signal: undefined,
-    });
-    last = captured.tree;
-    const carry: Carry = { mtimes: link("mtimes", captured.mtimes) };
-    if (captured.vcs) carry.vcs = link("tree", captured.vcs);
-    if (captured.vcsMtimes) carry.vcsMtimes = link("mtimes", captured.vcsMtimes);
-    if (existsSync(tmp)) {
-      const inTmp = await capture(tmp, store.objects, { cache: tmpCache, generation, exclude: scratch });
-      carry.tmp = link("tree", inTmp.tree);
-    }
+    // Not to be stopped: what a step has done is captured also when its run is.
+    const { workspace, tmp } = await opened().capture({ onProgress: progress("reading the scope's files") });
+    last = workspace.tree;
+    const carry: Carry = { mtimes: link("mtimes", workspace.mtimes), tmp: link("tree", tmp.tree) };
+    if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
+    if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
     mayWrite = sandbox !== null && (await (await sandbox).processes()).length > 0;
-    return { workspace: link("tree", captured.tree), carry };
+    return { workspace: link("tree", workspace.tree), carry };
   };
 
   const open = async (): Promise<Sandbox> => {
     const path = options.workspace;
-    const opened = await openSandbox({
+    const { workspace: host, tmp } = opened().paths;
+    const sandbox = await openSandbox({
       binds: [{ from: host, to: path, mode: "rw" }],
       readOnly: options.grants.readOnly
         .map((each) => resolve(path, each))
@@ -154,8 +116,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       env: scopeEnv(),
       network: "host",
     });
-    samePath = opened.abilities.samePath;
-    return opened;
+    samePath = sandbox.abilities.samePath;
+    return sandbox;
   };
 
   return {
@@ -163,10 +125,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       return samePath;
     },
     get path() {
-      return samePath ? options.workspace : host;
+      return samePath ? options.workspace : opened().paths.workspace;
     },
-    host,
-    sandbox: () => {
+    get host() {
+      return opened().paths.workspace;
+    },
+    sandbox: async () => {
+      opened();
       sandbox ??= open();
       return sandbox;
     },
@@ -181,24 +146,38 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     restore: async (workspace, carry, seed) => {
       if (sandbox) await (await sandbox).killAll();
       mayWrite = false;
-      await place(workspace, carry, seed);
-      if (carry.tmp)
-        await materialise(tmp, { tree: target(carry.tmp) }, store.objects, {
-          cache: tmpCache,
-          generation,
-          exclude: scratch,
-          partial: true,
-        });
+      const state: WorldState<Root> = {
+        workspace: {
+          tree: target(workspace),
+          mtimes: carry.mtimes ? target(carry.mtimes) : null,
+          vcs: carry.vcs ? target(carry.vcs) : null,
+          vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
+        },
+        tmp: carry.tmp && { tree: target(carry.tmp) },
+      };
+      const { signal } = options;
+      const how = { seeds: seed && { workspace: seed }, signal, onProgress: progress("preparing the scope's files") };
+      if (world) await world.restore(state, how);
+      else {
+        opening = driver.open({ id: options.log, roots: ROOTS, state, like: options.parent, ...how });
+        world = await opening;
+      }
+      for (const { root, path, id } of world.missing) {
+        if (root !== "workspace") continue;
+        if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
+        options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
+      }
+      last = target(workspace);
     },
     bring: async (workspace) => {
       const tree = target(workspace);
-      await bringFiles(host, last!, tree, store.objects);
+      await opened().bring("workspace", last!, tree);
       last = tree;
     },
     close: async () => {
       await (await sandbox?.catch(() => null))?.dispose();
-      keepCache(cacheFile, cache);
-      keepCache(`${base}/tmp.stat`, tmpCache);
+      // One that is still opening is waited for.
+      await (await opening?.catch(() => null))?.close();
     },
   };
 }

@@ -59,8 +59,8 @@ export const idempotencyKey = (log: string, n: number, intent: string): string =
 
 export interface AttachOptions {
   handlers?: Handler[];
-  /** Gives the files of the scope at a state; called once the lease is held. */
-  files?: (scope: { ref: ScopeRef; head: Head; grants: Grants }) => Promise<Files>;
+  /** Gives the files of the scope; called once the lease is held. `parent`: the log that it was forked from. */
+  files?: (scope: { ref: ScopeRef; parent: string | undefined; grants: Grants }) => Promise<Files>;
 }
 
 /** Becomes the one driver of a scope. Throws `Busy` while another lives. The caller closes it. */
@@ -74,7 +74,8 @@ export async function attach(store: EmbeddedStore, name: string, options: Attach
   try {
     const writer = await openWriter(store, ref.log, epoch, known ? { ...known.snapshot, ...known.cursor } : undefined);
     const grants = await grantsOf(store, ref.log);
-    const files = options.files ? await options.files({ ref, head: writer.fold.head(), grants }) : null;
+    const parent = writer.fold.header.origin?.log;
+    const files = options.files ? await options.files({ ref, parent, grants }) : null;
     return live(store, ref, writer, grants, files, options.handlers ?? []);
   } catch (error) {
     await store.leases.release(key, epoch);

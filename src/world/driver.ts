@@ -1,45 +1,80 @@
-/** How a scope gets its files: the port that drivers implement. A driver keeps caches only; the store has the truth. */
-import type { Capture, CaptureOptions } from "./capture.ts";
-import type { FileState, Materialised, MaterialiseOptions, Source } from "./materialise.ts";
+/**
+ * How a scope gets its files: the port that drivers implement. All that a driver keeps is a cache, and may be gone at the next open: the
+ * store has the truth.
+ *
+ * There is no call for a fork. A child is a world of its own, opened at a state that its parent captured; a driver that can share files finds
+ * them by that state. So the parent is not asked: it may be in use, at rest, or gone.
+ */
+import type { Hash } from "../trace/ports.ts";
+import type { Capture } from "./capture.ts";
+import type { FileState, Source } from "./materialise.ts";
 import type { PaceOptions } from "./pace.ts";
 
 export interface Driver {
   readonly name: string;
-  /** Whether the scope's commands see its files at the path of the user's own directory. */
-  readonly samePath: boolean;
   /**
    * Opens the world `id`, which one process at a time may have open. What an earlier owner left under this id, killed or not, is used
-   * as far as it is right.
+   * as far as it is right. Stopped or failed halfway nothing is open, and the same call goes on from there.
    */
-  open(spec: WorldSpec): Promise<World>;
+  open<Root extends string>(spec: WorldSpec<Root>): Promise<World<Root>>;
+  /** The worlds that it keeps something of, with the time each was opened or closed last (ms since 1970). */
+  list(): Promise<{ id: string; used: number }[]>;
+  /** Removes all that it keeps of a world that nobody has open. */
+  dispose(id: string): Promise<void>;
 }
 
-export interface WorldSpec extends PaceOptions {
+export interface WorldSpec<Root extends string> extends RestoreOptions<Root> {
   /** Letters, digits, `.`, `_` and `-`; at most 128, not starting with a dot. */
   id: string;
-  /** What it is to hold. Left out: what it was left with, or nothing if it is new. */
-  state?: FileState | undefined;
-  /** A directory that may still hold the same files, such as the user's own. */
-  from?: Source | undefined;
-  /** Opens without what the store lacks instead of throwing `Missing`. */
-  partial?: boolean | undefined;
+  /** Its directories. */
+  roots: { readonly [name in Root]: RootSpec };
+  state: WorldState<Root>;
+  /** A world that may hold much of the same, as that of a fork's parent: a hint where to share blocks. */
+  like?: string | undefined;
+}
+
+/** A directory of a world, named by lower-case letters. */
+export interface RootSpec {
+  /** The mode of a new one; 0700 without. */
+  mode?: number;
+  /** Names at its top that are in no state, and stay as they are. */
+  exclude?: readonly string[];
+}
+
+/** What the roots are to hold. One that is left out stays as it was left; a new one is empty. */
+export type WorldState<Root extends string> = { readonly [name in Root]?: FileState | undefined };
+
+export interface RestoreOptions<Root extends string> extends PaceOptions {
+  /** Directories that may still hold the same files, such as the user's own, to share blocks with. They are only read. */
+  seeds?: { readonly [name in Root]?: Source | undefined } | undefined;
 }
 
 /** The files of one scope. Its operations run one after the other. */
-export interface World {
-  /** Where the workspace lies on the host, absolute. The same until it is disposed of. */
-  path(): string;
-  /** What `open` had to do; null if it was to do nothing. */
-  readonly opened: Materialised | null;
-  /** The files as they are now. Processes may go on writing meanwhile. */
-  capture(options?: Pick<CaptureOptions, "signal" | "onProgress">): Promise<Capture>;
-  /** Sets the files to a state. No process may write to them meanwhile. */
-  restore(
-    state: FileState,
-    options?: Pick<MaterialiseOptions, "signal" | "onProgress" | "partial" | "from">,
-  ): Promise<Materialised>;
-  /** Lets go of the world; its files stay as they are for the next `open`. */
+export interface World<Root extends string> {
+  /** Where the roots lie, absolute: what a sandbox binds. The same as long as the world is open. */
+  readonly paths: { readonly [name in Root]: string };
+  /** What the store lacked of the state that the world was set to last. It is without that. */
+  readonly missing: readonly Lack<Root>[];
+  /** The files as they are now: what changed since the last capture is read. Processes may go on writing meanwhile. */
+  capture(options?: PaceOptions): Promise<{ readonly [name in Root]: Captured }>;
+  /**
+   * Sets the files to a state, in place: whoever has a root bound, or stands in it, sees them. No process may write meanwhile. Stopped or
+   * failed halfway, the next restore goes on from there.
+   */
+  restore(state: WorldState<Root>, options?: RestoreOptions<Root>): Promise<void>;
+  /**
+   * Changes a root from the tree of its last capture to another one while processes go on: only what the two differ in is touched, each file
+   * at once. Directories named `.git` stay as they are.
+   */
+  bring(root: Root, from: Hash, to: Hash): Promise<void>;
+  /** Lets go of the world. Its files are kept for the next open. */
   close(): Promise<void>;
-  /** Lets go of the world and removes its files. */
-  dispose(): Promise<void>;
+}
+
+export type Captured = Omit<Capture, "stats">;
+
+export interface Lack<Root extends string> {
+  root: Root;
+  path: Buffer;
+  id: Hash;
 }

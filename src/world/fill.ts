@@ -145,8 +145,15 @@ const fetch = ({ objects }: Make, { key }: Here, { name, id }: Target): Promise<
 /** Smaller files have nothing that is worth sharing. */
 const WORTH = 4096;
 
+/**
+ * A store through a shared mapping leaves no stamp while its page waits to be written out, which takes up to 35 s. So a file that was written
+ * to more lately (ms) may have other bytes than those that its stamps were seen with.
+ */
+const QUIET = 60_000;
+
 /** The file of the source at the same path, sharing its blocks; null if it is not known to be the same, or cannot be shared. */
-function clone(make: Make, here: Here, { target, replace }: Job): Row | null {
+async function clone(make: Make, here: Here, job: Job): Promise<Row | null> {
+  const { target, replace } = job;
   const { name, type, id, mode, ns } = target;
   const known = make.source?.dirs.get(here.key);
   if (!here.from || !known || type === "l") return null;
@@ -168,6 +175,11 @@ function clone(make: Make, here: Here, { target, replace }: Job): Row | null {
     const stat = placeClone(here.dir, name, fd, unchanged, { mode, ns }, replace);
     if (stat === "unable") make.source = null;
     if (stat === "unable" || !stat) return null;
+    // Cloning wrote such pages out, so what the clone has now is what it keeps.
+    if (row.ctimeMs > Date.now() - QUIET && (await idOf(make, here.dir, target, row.size)) !== id) {
+      job.replace = true;
+      return null;
+    }
     make.written(true, stat.size);
     return rowOf(stat, target);
   } finally {

@@ -1,94 +1,131 @@
 /**
- * The driver that works everywhere: a scope's files are a directory of their own, filled with clones of the user's files where the file
- * system can share blocks, with copies from the store otherwise.
+ * The driver that works everywhere: each root of a world is a directory of its own, filled with clones of the files of a seed, or of a world
+ * that is like it, where the file system can share blocks; with copies from the store otherwise.
  *
- *     <store>/work/<id>/workspace/     the files
- *     <store>/work/<id>/stat           what is known of them, see statcache.ts
+ *     <id>/<root>/         the files
+ *     <id>/<root>.stat     what is known of them, see statcache.ts
  */
 import * as fs from "node:fs";
 import { join, resolve } from "node:path";
 import type { Objects } from "../trace/ports.ts";
-import { type Capture, capture } from "./capture.ts";
+import { bringFiles } from "./bring.ts";
+import { type Directory, openDirectory } from "./directory.ts";
 import { bytesOf } from "./dirs.ts";
-import type { Driver, World } from "./driver.ts";
-import { type Materialised, materialise } from "./materialise.ts";
+import type { Captured, Driver, Lack, RestoreOptions, World, WorldSpec, WorldState } from "./driver.ts";
 import { discard } from "./remove.ts";
-import { loadCache, saveCache } from "./statcache.ts";
+import { loadCache } from "./statcache.ts";
 
 export interface PortableOptions {
-  /** The directory of the store. */
-  store: string;
+  /** Where it keeps its worlds; it must exist. */
+  directory: string;
   objects: Objects;
   /** Names the span in which the store collects no objects, see `capture`. */
-  generation?: (() => string | undefined) | undefined;
+  generation?: string | undefined;
 }
 
-/** The cache is written once this many files or bytes would have to be read again without it, and at the end. */
-const FILES = 1000;
-const BYTES = 64 << 20;
+const isId = (id: string): boolean => /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/.test(id);
 
-export function portableDriver({ store, objects, generation = () => undefined }: PortableOptions): Driver {
-  const all = join(resolve(store), "work");
+export function portableDriver({ directory, objects, generation }: PortableOptions): Driver {
+  const all = resolve(directory);
+  const homeOf = (id: string): string => {
+    if (!isId(id)) throw new Error(`${JSON.stringify(id)} is not the id of a world.`);
+    return join(all, id);
+  };
   return {
     name: "portable",
-    samePath: false,
-    open: async ({ id, state, from, partial, signal, onProgress }) => {
-      if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/.test(id))
-        throw new Error(`${JSON.stringify(id)} is not the id of a world.`);
-      const home = join(all, id);
-      const path = join(home, "workspace");
-      const stat = join(home, "stat");
-      fs.mkdirSync(home, { recursive: true, mode: 0o700 });
-      if (!state) fs.mkdirSync(path, { recursive: true });
-      const cache = loadCache(stat);
-      let unsaved = { files: 0, bytes: 0 };
-      const save = (): void => {
-        if (unsaved.files === 0) return;
-        unsaved = { files: 0, bytes: 0 };
-        try {
-          saveCache(stat, cache);
-        } catch {
-          // A full disk, say: without the cache everything is read again, and nothing is wrong.
-        }
-      };
-      const did = <T extends Capture | Materialised>(result: T): T => {
-        unsaved.files += result.stats.read;
-        unsaved.bytes += result.stats.bytes;
-        if (unsaved.files > FILES || unsaved.bytes > BYTES) save();
-        return result;
-      };
-      const restore: World["restore"] = async (state, options) =>
-        did(await materialise(path, state, objects, { ...options, cache, generation: generation() }));
-      const opened = state ? await restore(state, { from, partial, signal, onProgress }) : null;
-
-      let turn: Promise<unknown> = Promise.resolve();
-      let open = true;
-      const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-        const mine = turn.then(() => {
-          if (!open) throw new Error(`The world ${id} is closed: open it again.`);
-          return work();
-        });
-        turn = mine.catch(() => {});
-        return mine;
-      };
-      return {
-        opened,
-        path: () => path,
-        capture: (options) =>
-          inTurn(async () => did(await capture(path, objects, { ...options, cache, generation: generation() }))),
-        restore: (state, options) => inTurn(() => restore(state, options)),
-        close: () =>
-          inTurn(async () => {
-            open = false;
-            save();
-          }),
-        dispose: () =>
-          inTurn(async () => {
-            open = false;
-            if (!(await discard(bytesOf(all), id)))
-              throw new Error(`Something is mounted below ${home}: unmount it, then remove the directory.`);
-          }),
-      };
+    open: async (spec) => {
+      const home = homeOf(spec.id);
+      const isNew = fs.mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined;
+      touch(home);
+      const world = openWorld(home, spec, objects, generation);
+      try {
+        const seeds = isNew && spec.like ? { ...sources(homeOf(spec.like), spec), ...spec.seeds } : spec.seeds;
+        await world.restore(spec.state, { ...spec, seeds });
+      } catch (error) {
+        await world.close();
+        throw error;
+      }
+      return world;
+    },
+    list: async () =>
+      fs
+        .readdirSync(all)
+        .filter(isId)
+        .map((id) => ({ id, used: fs.statSync(join(all, id), { throwIfNoEntry: false })?.mtimeMs ?? 0 })),
+    dispose: async (id) => {
+      const home = homeOf(id);
+      if (!(await discard(bytesOf(all), id)))
+        throw new Error(`Something is mounted below ${home}: unmount it, then remove the directory.`);
     },
   };
+}
+
+/** The roots of another world. It may be in use: what it is known to hold is looked at again before it is taken. */
+const sources = <Root extends string>(home: string, { roots }: WorldSpec<Root>): RestoreOptions<Root>["seeds"] =>
+  Object.fromEntries(
+    Object.keys(roots).map((name) => [name, { path: join(home, name), cache: loadCache(join(home, `${name}.stat`)) }]),
+  ) as RestoreOptions<Root>["seeds"];
+
+function openWorld<Root extends string>(
+  home: string,
+  spec: WorldSpec<Root>,
+  objects: Objects,
+  generation: string | undefined,
+): World<Root> {
+  const names = Object.keys(spec.roots) as Root[];
+  const each = async <T>(work: (root: Directory, name: Root) => T): Promise<{ [name in Root]: Awaited<T> }> => {
+    const done = {} as { [name in Root]: Awaited<T> };
+    for (const name of names) done[name] = await work(roots[name], name);
+    return done;
+  };
+  const roots = Object.fromEntries(
+    names.map((name) => [name, openDirectory(join(home, name), spec.roots[name], objects, generation)]),
+  ) as { [name in Root]: Directory };
+
+  let missing: Lack<Root>[] = [];
+  let open = true;
+  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = turn.then(() => {
+      if (!open) throw new Error(`The world ${spec.id} is closed: open it again.`);
+      return work();
+    });
+    turn = mine.catch(() => {});
+    return mine;
+  };
+  return {
+    paths: Object.fromEntries(names.map((name) => [name, roots[name].path])) as { [name in Root]: string },
+    get missing() {
+      return missing;
+    },
+    capture: (options) => inTurn(() => each((root): Promise<Captured> => root.capture(options))),
+    restore: (state: WorldState<Root>, { seeds, signal, onProgress }: RestoreOptions<Root> = {}) =>
+      inTurn(async () => {
+        const lacks: Lack<Root>[] = [];
+        await each(async (directory, root) => {
+          const wanted = state[root];
+          if (!wanted) return;
+          const done = await directory.restore(wanted, { from: seeds?.[root], signal, onProgress });
+          lacks.push(...done.missing.map((lack) => ({ root, ...lack })));
+        });
+        missing = lacks;
+      }),
+    bring: (root, from, to) => inTurn(() => bringFiles(roots[root].path, from, to, objects)),
+    close: () =>
+      inTurn(async () => {
+        open = false;
+        await each((root) => root.save());
+        touch(home);
+      }),
+  };
+}
+
+/** Its time is that of the last use. */
+function touch(home: string): void {
+  const now = Date.now() / 1000;
+  try {
+    fs.utimesSync(home, now, now);
+  } catch {
+    // Gone, or on a disk that takes nothing: at worst it is removed early, and made anew.
+  }
 }

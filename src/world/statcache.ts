@@ -180,6 +180,15 @@ export function saveCache(file: string, cache: StatCache): void {
   }
 }
 
+/** Saves the cache if the disk takes it: without it the next walk only reads more. */
+export function keepCache(file: string, cache: StatCache): void {
+  try {
+    saveCache(file, cache);
+  } catch {
+    // As if it had not been kept.
+  }
+}
+
 export function encodeCache({ dirs, nextSerial, generation }: StatCache): Buffer {
   const head = Buffer.from(
     JSON.stringify({ boot: bootId(), saved: Date.now(), nextSerial, generation, count: dirs.size }),

@@ -254,7 +254,7 @@ test("a live run is forked, reverted and synced through its owner, and goes on b
   user.write({ "mine.txt": "mine\n" });
   const synced = user.start(["sync", "fix"]);
   const work = join(user.store, "cache/work");
-  for (const log of fs.readdirSync(work)) fs.writeFileSync(join(work, log, "ws/go"), "");
+  for (const log of fs.readdirSync(work)) fs.writeFileSync(join(work, log, "workspace/go"), "");
   expect((await synced.ended).code).toBe(0);
   expect((await run.ended).code).toBe(0);
   expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\nmine.txt\ntwo.txt\n");

@@ -58,7 +58,7 @@ test("a sync stops no process, and takes nothing away that it has written", asyn
   await user.does(["sync", "fix"]);
   expect((await rows(user)).slice(0, 3)).toEqual(["3 model (intent)", "5 sync", "4 work"]);
   const [log] = fs.readdirSync(join(user.store, "cache/work"));
-  const files = join(user.store, "cache/work", log!, "ws");
+  const files = join(user.store, "cache/work", log!, "workspace");
   expect(fs.readdirSync(files).sort()).toEqual(["a.txt", "db", "new.txt"]);
   expect(fs.readFileSync(join(files, "a.txt"), "utf8")).toBe("two\n");
   run.process.kill("SIGINT");

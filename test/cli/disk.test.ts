@@ -46,7 +46,7 @@ function waiting(): string | undefined {
   if (!fs.existsSync(work)) return undefined;
   return fs
     .readdirSync(work)
-    .map((log) => join(work, log, "ws/wait"))
+    .map((log) => join(work, log, "workspace/wait"))
     .find((file) => fs.existsSync(file));
 }
 

@@ -198,10 +198,10 @@ test("--land auto keeps what the user wrote while the run worked, and ends with 
   const run = user.start(["run", "--land", "auto", "--scope", "fix", "--", "sh", "-c", waits]);
   const work = join(user.store, "cache/work");
   await until(
-    () => fs.existsSync(work) && fs.readdirSync(work).some((log) => fs.existsSync(join(work, log, "ws/a.txt"))),
+    () => fs.existsSync(work) && fs.readdirSync(work).some((log) => fs.existsSync(join(work, log, "workspace/a.txt"))),
   );
   user.write({ "a.txt": "mine\n" });
-  for (const log of fs.readdirSync(work)) fs.writeFileSync(join(work, log, "ws/go"), "");
+  for (const log of fs.readdirSync(work)) fs.writeFileSync(join(work, log, "workspace/go"), "");
   const { code, out } = await run.ended;
   expect(code).toBe(3);
   expect(out).toContain("you changed the same places");

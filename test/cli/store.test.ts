@@ -128,7 +128,9 @@ test("gc beside a live run leaves it alone", async () => {
   ]);
   const work = join(user.store, "cache/work");
   const there = (): string | undefined =>
-    fs.existsSync(work) ? fs.readdirSync(work).find((log) => fs.existsSync(join(work, log, "ws/b.txt"))) : undefined;
+    fs.existsSync(work)
+      ? fs.readdirSync(work).find((log) => fs.existsSync(join(work, log, "workspace/b.txt")))
+      : undefined;
   while (!there()) await new Promise((resolve) => setTimeout(resolve, 20));
   await user.does(["gc", "--work"]);
   await user.does(["fsck"]);
@@ -139,7 +141,7 @@ test("gc beside a live run leaves it alone", async () => {
     ["resume", "fix"],
   ])
     expect((await user.does(verb, 3)).err).toMatch(/Another process \(pid \d+\) is driving fix/);
-  fs.writeFileSync(join(work, there()!, "ws/go"), "");
+  fs.writeFileSync(join(work, there()!, "workspace/go"), "");
   expect((await run.ended).code).toBe(0);
   expect((await user.does(["cat", "fix@", "b.txt"])).out).toBe("b\n");
 });

@@ -136,7 +136,8 @@ test("Ctrl-C once stops the run and leaves it sound: it is resumed to its end", 
   const run = user.start(["run", "--scope", "fix", "--model", model, "x"]);
   const work = join(user.store, "cache/work");
   await until(
-    () => fs.existsSync(work) && fs.readdirSync(work).some((log) => fs.existsSync(join(work, log, "ws/begun.txt"))),
+    () =>
+      fs.existsSync(work) && fs.readdirSync(work).some((log) => fs.existsSync(join(work, log, "workspace/begun.txt"))),
   );
   run.process.kill("SIGINT");
   const { code, out, err } = await run.ended;

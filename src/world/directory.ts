@@ -1,0 +1,65 @@
+/** A directory that is captured and restored again and again, with what is known of it kept in a file beside it. */
+import * as fs from "node:fs";
+import type { Objects } from "../trace/ports.ts";
+import { type Capture, capture } from "./capture.ts";
+import type { RootSpec } from "./driver.ts";
+import { type FileState, type Materialised, materialise, type Source } from "./materialise.ts";
+import type { PaceOptions } from "./pace.ts";
+import { keepCache, loadCache } from "./statcache.ts";
+
+export interface Directory {
+  readonly path: string;
+  capture(options?: PaceOptions): Promise<Capture>;
+  /** Leaves out what the store lacks. */
+  restore(state: FileState, options: PaceOptions & { from?: Source | undefined }): Promise<Materialised>;
+  /** Keeps what is known, if anything has become known since. */
+  save(): void;
+}
+
+/** What is known is kept once so many files or bytes would have to be read again without it, and at the end. */
+const FILES = 1000;
+const BYTES = 64 << 20;
+
+/** Opens `path`, and makes it if there is none. What is known of it lies in `path`.stat. */
+export function openDirectory(
+  path: string,
+  { mode = 0o700, exclude = [] }: RootSpec,
+  objects: Objects,
+  generation: string | undefined,
+): Directory {
+  if (!fs.existsSync(path)) {
+    fs.mkdirSync(path, mode);
+    // mkdir heeds the umask.
+    fs.chmodSync(path, mode);
+  }
+  const file = `${path}.stat`;
+  const cache = loadCache(file);
+  let { generation: saved } = cache;
+  const known = { cache, generation, exclude: exclude.map((name) => Buffer.from(`${path}/${name}`)) };
+  let unsaved = { files: 0, bytes: 0 };
+  const save = (): void => {
+    if (unsaved.files > 0 || cache.generation !== saved) keepCache(file, cache);
+    unsaved = { files: 0, bytes: 0 };
+    saved = cache.generation;
+  };
+  const keep = async <T extends Capture | Materialised>(work: Promise<T>): Promise<T> => {
+    try {
+      const done = await work;
+      unsaved.files += done.stats.read;
+      unsaved.bytes += done.stats.bytes;
+      if (unsaved.files > FILES || unsaved.bytes > BYTES) save();
+      return done;
+    } catch (error) {
+      // How far it came is known, but not how much that was.
+      unsaved.files++;
+      save();
+      throw error;
+    }
+  };
+  return {
+    path,
+    capture: (options) => keep(capture(path, objects, { ...options, ...known })),
+    restore: (state, options) => keep(materialise(path, state, objects, { ...options, ...known, partial: true })),
+    save,
+  };
+}

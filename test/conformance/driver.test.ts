@@ -1,0 +1,7 @@
+import { portableDriver } from "../../src/world/portable.ts";
+import { driverConformance } from "./driver.ts";
+
+driverConformance("the portable driver", async (directory) => ({
+  driver: (objects) => portableDriver({ directory, objects, generation: "one" }),
+  end: async () => {},
+}));
