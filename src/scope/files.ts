@@ -12,6 +12,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { storeGeneration } from "../trace/writers.ts";
 import { bringFiles } from "../world/bring.ts";
 import { type Capture, capture } from "../world/capture.ts";
+import { keepLacking } from "../world/lacking.ts";
 import { type FileState, materialise, type Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { quotePath } from "../world/paths.ts";
@@ -91,6 +92,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   let sandbox: Promise<Sandbox> | null = null;
   let samePath = true;
   let last: Hash | null = null;
+  // What the state that the files were set to lacks.
+  let lacking: { was: Hash; paths: Buffer[] } | null = null;
   // Whether a process was there at the last capture that may have written since, also if it has ended by now.
   let mayWrite = false;
   // This process is registered as a writer: until it ends nothing is collected that its caches name.
@@ -119,6 +122,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
       options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
     }
+    lacking = missing.length > 0 ? { was: state.tree, paths: missing.map(({ path }) => path) } : null;
     last = state.tree;
     keepCache(cacheFile, cache);
   };
@@ -129,7 +133,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       ...pace("reading the scope's files"),
       signal: undefined,
     });
-    last = captured.tree;
+    const tree = lacking ? await keepLacking(store.objects, captured.tree, lacking.was, lacking.paths) : captured.tree;
+    last = tree;
     const carry: Carry = { mtimes: link("mtimes", captured.mtimes) };
     if (captured.vcs) carry.vcs = link("tree", captured.vcs);
     if (captured.vcsMtimes) carry.vcsMtimes = link("mtimes", captured.vcsMtimes);
@@ -138,7 +143,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       carry.tmp = link("tree", inTmp.tree);
     }
     mayWrite = sandbox !== null && (await (await sandbox).processes()).length > 0;
-    return { workspace: link("tree", captured.tree), carry };
+    return { workspace: link("tree", tree), carry };
   };
 
   const open = async (): Promise<Sandbox> => {
@@ -194,6 +199,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       const tree = target(workspace);
       await bringFiles(host, last!, tree, store.objects);
       last = tree;
+      if (lacking) lacking.was = tree;
     },
     close: async () => {
       await (await sandbox?.catch(() => null))?.dispose();

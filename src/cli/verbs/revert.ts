@@ -4,6 +4,7 @@ import { OwnerError } from "../../run/socket.ts";
 import type { Json } from "../../trace/ports.ts";
 import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
+import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseStep } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -12,6 +13,7 @@ export const verb: Verb = {
   usage: "[RUN] STEP [--acknowledge]",
   options: {
     acknowledge: { type: "boolean", help: "go on although effects are passed that cannot be taken back" },
+    ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be done" },
   },
   details:
@@ -45,6 +47,6 @@ export const verb: Verb = {
         `  step ${effect.n} (${effect.tier}) ${effect.tier === "compensable" ? "was taken back" : "stands: it cannot be taken back"}`,
       );
     out.line(`\`shepherd resume ${run.name}\` goes on from there; \`shepherd undo\` takes the revert back.`);
-    return undefined;
+    return tellForgotten(context, flags, revision.sealed.state);
   },
 };
