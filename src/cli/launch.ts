@@ -25,7 +25,7 @@ import { askYesNo, confirmOnTerminal } from "./ask.ts";
 import { Exit, type ExitCode, explain } from "./errors.ts";
 import type { Output, Progress } from "./output.ts";
 import { plain } from "./output.ts";
-import { formatRow, rowOf } from "./rows.ts";
+import { formatRow, linesOf, rowOf } from "./rows.ts";
 
 export type Land = "ask" | "auto" | "live" | "never";
 
@@ -277,7 +277,7 @@ export async function tellEnd(launch: Launch, outcome: Outcome, land: Land): Pro
   const what =
     changes.files === 0
       ? "changed no files"
-      : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (+${changes.added} -${changes.removed})`;
+      : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (${linesOf(changes)})`;
   const how = { done: "is done", failed: "failed", aborted: "was stopped", error: "stopped on an error" }[ending];
   if (outcome.error) out.warn(`shepherd: ${plain(outcome.error)}`);
   let landed: Landed | null = null;

@@ -1,5 +1,6 @@
 /** Rows of a log: a step as a person sees it. */
 
+import { MOST_FILES } from "../scope/changes.ts";
 import { getBytes, getItem } from "../scope/thread.ts";
 import { parseLink } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
@@ -126,6 +127,10 @@ const MARKS: { [status: string]: [string, Parameters<Output["style"]>[0]] } = {
   intent: ["… running", "cyan"],
 };
 
+/** Lines that changed; they are not counted beyond some files. */
+export const linesOf = ({ files, added, removed }: NonNullable<Row["changes"]>): string =>
+  `+${added} -${removed}${files > MOST_FILES ? ` in ${MOST_FILES} of them` : ""}`;
+
 /** One line for a terminal of `width` columns; through a pipe nothing is cut. */
 export function formatRow(row: Row, out: Output, graph = "*"): string {
   const n = String(row.n).padStart(3);
@@ -134,9 +139,7 @@ export function formatRow(row: Row, out: Output, graph = "*"): string {
   const [mark, style] = MARKS[row.status] ?? [row.status, "yellow"];
   const { changes } = row;
   const delta =
-    changes && changes.files > 0
-      ? `  ${changes.files === 1 ? "" : `${changes.files} files `}+${changes.added} -${changes.removed}`
-      : "";
+    changes && changes.files > 0 ? `  ${changes.files === 1 ? "" : `${changes.files} files `}${linesOf(changes)}` : "";
   if (!out.terminal) return `${graph} ${n}  ${id}  ${kind} · ${row.summary}${delta}${mark ? `  ${mark}` : ""}`;
   const fixed = graph.length + 1 + n.length + 2 + 7 + 2 + kind.length + 3 + delta.length + (mark ? mark.length + 2 : 0);
   const summary = clip(row.summary, Math.max(10, out.width - fixed));
