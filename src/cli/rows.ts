@@ -34,14 +34,16 @@ export interface Row {
 /** @param live whether somebody drives the scope: if not, what has no outcome is in doubt. */
 export async function rowOf(store: EmbeddedStore, scope: string, step: Step, live: boolean): Promise<Row> {
   const changes = step.outcomeWitness.changes as Row["changes"] | undefined;
+  // A call that nobody performed: rows know it as one that was stopped before it began.
+  const notRun = step.outcome?.status === "not-run";
   return {
     frame: step.frame,
     n: step.n,
     id: step.sealed?.id ?? null,
     kind: step.intent.kind,
-    status: step.outcome?.status ?? (live ? "intent" : "in-doubt"),
+    status: notRun ? "aborted" : (step.outcome?.status ?? (live ? "intent" : "in-doubt")),
     tier: tierOf(step),
-    summary: masked(await summaryOf(store, step)),
+    summary: `${masked(await summaryOf(store, step))}${notRun ? " (not run)" : ""}`,
     scope,
     parents: step.sealed?.parents ?? [],
     at: new Date(step.at).toISOString(),
@@ -122,7 +124,6 @@ const MARKS: { [status: string]: [string, Parameters<Output["style"]>[0]] } = {
   aborted: ["✗ aborted", "yellow"],
   cut: ["✂ cut", "yellow"],
   conflict: ["✗ conflict", "red"],
-  "not-run": ["· not run", "dim"],
   "in-doubt": ["? in doubt", "yellow"],
   intent: ["… running", "cyan"],
 };
