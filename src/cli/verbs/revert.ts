@@ -1,8 +1,6 @@
 /** `shepherd revert`: conversation and files back at a step. */
 
-import { OwnerError } from "../../run/socket.ts";
 import type { Json } from "../../trace/ports.ts";
-import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseStep } from "../select.ts";
@@ -30,16 +28,10 @@ export const verb: Verb = {
       out.line(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
       return undefined;
     }
-    let done: { n: number; op: number; outside: Array<{ n: number; tier: string; compensated: boolean }> };
-    try {
-      done = (await operate(store, run.name, "revert", {
-        n,
-        acknowledge: flags.acknowledge === true,
-      })) as unknown as typeof done;
-    } catch (error) {
-      if (error instanceof OwnerError && error.type === "Unacknowledged") throw new Exit(3, error.message);
-      throw error;
-    }
+    const done = (await operate(store, run.name, "revert", {
+      n,
+      acknowledge: flags.acknowledge === true,
+    })) as unknown as { n: number; op: number; outside: Array<{ n: number; tier: string; compensated: boolean }> };
     out.object({ scope: run.name, ...(done as unknown as { [key: string]: Json }), to: n });
     out.line(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
     for (const effect of done.outside)
