@@ -1,13 +1,25 @@
-/** Questions to the person at the terminal. Through a pipe the answer is no. */
+/** Questions to the person at the terminal. Through a pipe the answer is no, also at Ctrl-D and at Ctrl-C, which stops the work besides. */
 import { createInterface } from "node:readline/promises";
 import type { Output } from "./output.ts";
 
 export async function askYesNo(question: string, otherwise = false): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return otherwise;
   const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const gone = new AbortController();
+  lines.on("close", () => gone.abort());
+  lines.on("SIGINT", () => {
+    // The terminal gives it to who reads, not to the process.
+    process.emit("SIGINT", "SIGINT");
+    gone.abort();
+  });
   try {
-    const answer = (await lines.question(`${question} [${otherwise ? "Y/n" : "y/N"}] `)).trim().toLowerCase();
+    const asked = `${question} [${otherwise ? "Y/n" : "y/N"}] `;
+    const answer = (await lines.question(asked, { signal: gone.signal })).trim().toLowerCase();
     return answer === "" ? otherwise : answer.startsWith("y");
+  } catch (error) {
+    if ((error as Error).name !== "AbortError") throw error;
+    process.stderr.write("\n");
+    return false;
   } finally {
     lines.close();
   }

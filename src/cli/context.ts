@@ -1,5 +1,5 @@
 /** What a verb gets: the store, opened at first use and closed at the end. */
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { followers } from "../scope/followers.ts";
 import { isReadOnly } from "../trace/disk.ts";
@@ -12,8 +12,9 @@ import type { Context } from "./verb.ts";
 /** Where the store is: `SHEPHERD_DIR`, or `shepherd` in `XDG_DATA_HOME`. */
 export function storeDirectory(env: NodeJS.ProcessEnv = process.env): string {
   if (env.SHEPHERD_DIR) return resolve(env.SHEPHERD_DIR);
-  const data =
-    env.XDG_DATA_HOME && isAbsolute(env.XDG_DATA_HOME) ? env.XDG_DATA_HOME : join(homedir(), ".local", "share");
+  // With an empty HOME it must not be the present directory.
+  const home = homedir() || userInfo().homedir;
+  const data = env.XDG_DATA_HOME && isAbsolute(env.XDG_DATA_HOME) ? env.XDG_DATA_HOME : join(home, ".local", "share");
   return join(data, "shepherd");
 }
 

@@ -10,6 +10,7 @@ import { askYesNo, confirmOnTerminal } from "./ask.ts";
 import type { ExitCode } from "./errors.ts";
 import type { Launch, Outcome } from "./launch.ts";
 import { plain } from "./output.ts";
+import { linesOf } from "./rows.ts";
 
 /** Two lines behind a run: what changed, that the user's files are untouched, and what to type next. */
 export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCode> {
@@ -23,7 +24,7 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
   const what =
     changes.files === 0
       ? "changed no files"
-      : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (+${changes.added} -${changes.removed})`;
+      : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (${linesOf(changes)})`;
   const how = { done: "is done", failed: "failed", aborted: "was stopped", error: "stopped on an error" }[ending];
   if (outcome.error) out.warn(`shepherd: ${plain(outcome.error)}`);
   const asked = `${name} ${what}. Land that in ${directory}?`;

@@ -47,6 +47,9 @@ export function explain(error: unknown): { code: ExitCode; message: string; hint
   if (error.constructor.name === "DiskError") return { code: 4, message: error.message };
   const system = SYSTEM[(error as NodeJS.ErrnoException).code ?? ""];
   if (system) return { code: 4, message: `${system} (${error.message})` };
-  const code = CODES[error.constructor.name];
+  // An owner's refusal has the name of what it threw.
+  const name =
+    error.constructor.name === "OwnerError" ? (error as Error & { type: string }).type : error.constructor.name;
+  const code = CODES[name];
   return { code: code ?? 1, message: error.message };
 }

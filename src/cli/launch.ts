@@ -223,6 +223,8 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): 
     const quiet = out.json || launch.several;
     const worker = commandWorker(task.argv ?? [], {
       interactive: !quiet && out.terminal && process.stdin.isTTY === true,
+      // Through a pipe it is the command's; several cannot share it.
+      ownStdin: !launch.several && process.stdin.isTTY !== true,
       onOutput: (chunk, stream) => {
         if (!quiet) process[stream].write(chunk);
       },

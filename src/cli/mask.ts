@@ -22,3 +22,23 @@ export function masked(text: string): string {
   for (const pattern of PATTERNS) out = out.replace(pattern, (_all, head: string) => `${head}[masked]`);
   return out;
 }
+
+/** All texts of a value. */
+export function maskedIn<T>(value: T): T {
+  if (typeof value === "string") return masked(value) as T;
+  if (Array.isArray(value)) return value.map(maskedIn) as T;
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, of]) => [masked(key), maskedIn(of)])) as T;
+}
+
+/** Lines of one text, each masked, and so are all of a private key, which has many. */
+export function maskedLines(lines: readonly string[]): string[] {
+  let inKey = false;
+  return lines.map((line) => {
+    const ends = /-----END [A-Z ]*PRIVATE KEY-----/.test(line);
+    const within = inKey && !ends;
+    if (ends) inKey = false;
+    else if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(line)) inKey = true;
+    return within ? "[masked]" : masked(line);
+  });
+}

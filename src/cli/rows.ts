@@ -1,5 +1,6 @@
 /** Rows of a log: a step as a person sees it. */
 
+import { MOST_FILES } from "../scope/changes.ts";
 import { getBytes, getItem } from "../scope/thread.ts";
 import { parseLink } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
@@ -33,14 +34,16 @@ export interface Row {
 /** @param live whether somebody drives the scope: if not, what has no outcome is in doubt. */
 export async function rowOf(store: EmbeddedStore, scope: string, step: Step, live: boolean): Promise<Row> {
   const changes = step.outcomeWitness.changes as Row["changes"] | undefined;
+  // A call that nobody performed: rows know it as one that was stopped before it began.
+  const notRun = step.outcome?.status === "not-run";
   return {
     frame: step.frame,
     n: step.n,
     id: step.sealed?.id ?? null,
     kind: step.intent.kind,
-    status: step.outcome?.status ?? (live ? "intent" : "in-doubt"),
+    status: notRun ? "aborted" : (step.outcome?.status ?? (live ? "intent" : "in-doubt")),
     tier: tierOf(step),
-    summary: masked(await summaryOf(store, step)),
+    summary: `${masked(await summaryOf(store, step))}${notRun ? " (not run)" : ""}`,
     scope,
     parents: step.sealed?.parents ?? [],
     at: new Date(step.at).toISOString(),
@@ -122,10 +125,13 @@ const MARKS: { [status: string]: [string, Parameters<Output["style"]>[0]] } = {
   aborted: ["✗ aborted", "yellow"],
   cut: ["✂ cut", "yellow"],
   conflict: ["✗ conflict", "red"],
-  "not-run": ["· not run", "dim"],
   "in-doubt": ["? in doubt", "yellow"],
   intent: ["… running", "cyan"],
 };
+
+/** Lines that changed; they are not counted beyond some files. */
+export const linesOf = ({ files, added, removed }: NonNullable<Row["changes"]>): string =>
+  `+${added} -${removed}${files > MOST_FILES ? ` in ${MOST_FILES} of them` : ""}`;
 
 /** One line for a terminal of `width` columns; through a pipe nothing is cut. */
 export function formatRow(row: Row, out: Output, graph = "*"): string {
@@ -135,9 +141,7 @@ export function formatRow(row: Row, out: Output, graph = "*"): string {
   const [mark, style] = MARKS[row.status] ?? [row.status, "yellow"];
   const { changes } = row;
   const delta =
-    changes && changes.files > 0
-      ? `  ${changes.files === 1 ? "" : `${changes.files} files `}+${changes.added} -${changes.removed}`
-      : "";
+    changes && changes.files > 0 ? `  ${changes.files === 1 ? "" : `${changes.files} files `}${linesOf(changes)}` : "";
   if (!out.terminal) return `${graph} ${n}  ${id}  ${kind} · ${row.summary}${delta}${mark ? `  ${mark}` : ""}`;
   const fixed = graph.length + 1 + n.length + 2 + 7 + 2 + kind.length + 3 + delta.length + (mark ? mark.length + 2 : 0);
   const summary = clip(row.summary, Math.max(10, out.width - fixed));

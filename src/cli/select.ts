@@ -17,7 +17,9 @@ export async function findWorkspace(
     throw new Exit(2, `${here.path} is in the store itself: change to your project.`);
   for (let at = here; ; at = workspaceOf(dirname(at.path))) {
     if (await store.refs.get(`main/${at.id}`)) return { ...at, known: true };
-    if (dirname(at.path) === at.path) return { ...here, known: false };
+    if (dirname(at.path) !== at.path) continue;
+    if (here.path === at.path) throw new Exit(2, `${here.path} is the whole machine: change to your project.`);
+    return { ...here, known: false };
   }
 }
 
@@ -68,9 +70,20 @@ export async function chooseStep(
   const needsRun = isStepNumber(word) || word.startsWith("@") || named !== undefined;
   if (!needsRun) {
     const workspace = await findWorkspace(store, context.cwd);
-    const revision = await resolveRevision(store, word, (await newestRun(store, workspace.id))?.name ?? null);
+    const newest = await newestRun(store, workspace.id);
+    const revision = tellShared(context, word, await resolveRevision(store, word, newest?.name ?? null, true));
     return { run: await chooseRun(context, revision.view.ref!.name, options), revision };
   }
   const run = await chooseRun(context, named, options);
-  return { run, revision: await resolveRevision(store, word, run.name) };
+  return { run, revision: tellShared(context, word, await resolveRevision(store, word, run.name)) };
+}
+
+/** Says which step a commit id means, where several have it. */
+function tellShared({ out }: Context, word: string, revision: Revision): Revision {
+  const { shares = [], view, step } = revision;
+  if (shares.length === 0 || out.json) return revision;
+  const others =
+    shares.length > 3 ? `${shares.slice(0, 3).join(", ")} and ${shares.length - 3} more` : shares.join(", ");
+  out.warn(out.style("dim", `(${word} is ${view.ref!.name}@${step.n} here; ${others} has the same commit)`));
+  return revision;
 }

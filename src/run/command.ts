@@ -10,7 +10,8 @@ export interface CommandOptions {
   /** On the terminal of this process, unrecorded; else its output is recorded and passed to `onOutput`. */
   interactive?: boolean;
   onOutput?: (chunk: Buffer, stream: "stdout" | "stderr") => void;
-  stdin?: string | Uint8Array;
+  /** Whether it reads the standard input of this process. */
+  ownStdin?: boolean;
 }
 
 export interface CommandResult {
@@ -58,7 +59,7 @@ export async function performCommand(
           argv,
           signal,
           separate: true,
-          ...(options.stdin !== undefined && { stdin: options.stdin }),
+          ...(options.ownStdin && { ownStdin: true }),
           ...(options.onOutput && { onOutput: options.onOutput }),
         });
         code = done.code;

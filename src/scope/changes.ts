@@ -18,7 +18,7 @@ export interface ChangeCount {
 }
 
 /** Beyond these, lines are not counted: a row must not cost more than the step. */
-const MOST_FILES = 200;
+export const MOST_FILES = 200;
 const LARGEST = 512 << 10;
 
 const isFile = (entry: Entry | undefined): boolean => entry !== undefined && entry.type !== "d";

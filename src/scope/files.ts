@@ -10,6 +10,7 @@ import { Forgotten } from "../trace/objects.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { RootSpec, World, WorldState } from "../world/driver.ts";
+import { keepLacking } from "../world/lacking.ts";
 import type { Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { quotePath } from "../world/paths.ts";
@@ -79,6 +80,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   let sandbox: Promise<Sandbox> | null = null;
   let samePath = true;
   let last: Hash | null = null;
+  // What the state that the files were set to lacks.
+  let lacking: { was: Hash; paths: Buffer[] } | null = null;
   // Whether a process was there at the last capture that may have written since, also if it has ended by now.
   let mayWrite = false;
   const progress =
@@ -94,12 +97,15 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
     // Not to be stopped: what a step has done is captured also when its run is.
     const { workspace, tmp } = await opened().capture({ onProgress: progress("reading the scope's files") });
-    last = workspace.tree;
+    const tree = lacking
+      ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
+      : workspace.tree;
+    last = tree;
     const carry: Carry = { mtimes: link("mtimes", workspace.mtimes), tmp: link("tree", tmp.tree) };
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
     mayWrite = sandbox !== null && (await (await sandbox).processes()).length > 0;
-    return { workspace: link("tree", workspace.tree), carry };
+    return { workspace: link("tree", tree), carry };
   };
 
   const open = async (): Promise<Sandbox> => {
@@ -162,17 +168,19 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         opening = driver.open({ id: options.log, roots: ROOTS, state, like: options.parent, ...how });
         world = await opening;
       }
-      for (const { root, path, id } of world.missing) {
-        if (root !== "workspace") continue;
+      const missing = world.missing.filter(({ root }) => root === "workspace");
+      for (const { path, id } of missing) {
         if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
         options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
       }
+      lacking = missing.length > 0 ? { was: target(workspace), paths: missing.map(({ path }) => path) } : null;
       last = target(workspace);
     },
     bring: async (workspace) => {
       const tree = target(workspace);
       await opened().bring("workspace", last!, tree);
       last = tree;
+      if (lacking) lacking.was = tree;
     },
     close: async () => {
       await (await sandbox?.catch(() => null))?.dispose();

@@ -18,6 +18,9 @@ export class Unacknowledged extends Error {
   }
 }
 
+/** Thrown where an effect is to be taken back, and how is not known. */
+export class Refused extends Error {}
+
 /** Takes an effect back. Called with the same key for every try, so that the outside can tell a second try. */
 export type Compensate = (effect: { step: Step; key: string; log: string }) => Promise<void>;
 
@@ -39,6 +42,8 @@ export async function revertScope(
   const outside = await ownedSince(store, view, order);
   const lost = outside.filter(({ step, compensated }) => tierOf(step) === "irreversible" && !compensated);
   if (lost.length > 0 && !options.acknowledge) throw new Unacknowledged(lost);
+  // Before anything is planned: a revert that is begun must be gone on with by whoever comes next.
+  if (!options.compensate) mustKnowUndo(outside);
 
   const operation = await planOperation(store, {
     kind: "revert",
@@ -82,12 +87,9 @@ export async function compensateAll(
   outside: readonly Outside[],
   compensate?: Compensate,
 ): Promise<void> {
+  if (!compensate) return mustKnowUndo(outside);
   for (const { log, step, compensated } of outside) {
     if (compensated || tierOf(step) !== "compensable") continue;
-    if (!compensate)
-      throw new Error(
-        `Step ${step.n} has an effect that must be compensated, and its undo is not known here: run this from the program that declared it.`,
-      );
     const of = log === scope.ref.log ? String(step.n) : `${log}/${step.n}`;
     const tell = (what: "compensating" | "compensated"): Promise<void> =>
       by === null ? scope.writer.note(null, { note: what, of }) : scope.writer.part(by, { part: what, of });
@@ -97,4 +99,13 @@ export async function compensateAll(
     await tell("compensated");
     await scope.writer.sync();
   }
+}
+
+/** Throws a sentence where something is to be compensated. */
+function mustKnowUndo(outside: readonly Outside[]): void {
+  const due = outside.find(({ step, compensated }) => !compensated && tierOf(step) === "compensable");
+  if (due)
+    throw new Refused(
+      `Step ${due.step.n} has an effect that must be compensated, and its undo is not known here: run this from the program that declared it.`,
+    );
 }

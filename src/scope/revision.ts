@@ -2,7 +2,7 @@
 import type { EmbeddedStore } from "../trace/store.ts";
 import { listScopes, type ScopeRef } from "./registry.ts";
 import type { Found } from "./view.ts";
-import { findCommit, readScope, sealedStep, type View } from "./view.ts";
+import { allSteps, findCommit, readScope, sealedStep, type View } from "./view.ts";
 
 /** Thrown for a name of a step that names none, or several. */
 export class RevisionError extends Error {}
@@ -10,6 +10,8 @@ export class RevisionError extends Error {}
 export interface Revision extends Found {
   view: View;
   sealed: NonNullable<Found["step"]["sealed"]>;
+  /** Found by an id that these steps have too, as `RUN@N`. */
+  shares?: string[];
 }
 
 /** Whether a word can name a step without a scope in front of it. */
@@ -23,8 +25,16 @@ export async function newestRun(store: EmbeddedStore, workspace: string): Promis
   return runs.sort((a, b) => a.created - b.created || a.version - b.version).at(-1) ?? null;
 }
 
-/** Finds the step that `text` names; `run` is the scope that it means where it names none. */
-export async function resolveRevision(store: EmbeddedStore, text: string, run: string | null): Promise<Revision> {
+/**
+ * Finds the step that `text` names; `run` is the scope that it means where it names none.
+ * @param guessed whether nobody named `run`: then a commit id may be that of another run.
+ */
+export async function resolveRevision(
+  store: EmbeddedStore,
+  text: string,
+  run: string | null,
+  guessed = false,
+): Promise<Revision> {
   const at = text.indexOf("@");
   const named = at > 0 ? text.slice(0, at) : null;
   const rest = at >= 0 ? text.slice(at + 1) : text;
@@ -47,7 +57,8 @@ export async function resolveRevision(store: EmbeddedStore, text: string, run: s
     if (n < 0) throw new RevisionError(`${scope()} has not that many steps of its own.`);
     return { view, ...(await sealedStep(store, view, n)) };
   }
-  if (/^[0-9a-f]{4,64}$/.test(rest)) return byCommit(store, rest, named ?? run);
+  if (/^[0-9a-f]{4,64}$/.test(rest))
+    return byCommit(store, rest, named ?? run, named !== null || (run !== null && !guessed));
   if (at < 0) {
     const scopes = await listScopes(store);
     if (scopes.some(({ name }) => name === text)) return resolveRevision(store, `${text}@`, run);
@@ -57,14 +68,35 @@ export async function resolveRevision(store: EmbeddedStore, text: string, run: s
   );
 }
 
-async function byCommit(store: EmbeddedStore, prefix: string, prefer: string | null): Promise<Revision> {
-  const hits = await findCommit(store, prefix);
-  const ids = new Set(hits.map(({ id }) => id));
-  if (ids.size === 0) throw new RevisionError(`No commit starts with ${prefix}.`);
+async function byCommit(store: EmbeddedStore, prefix: string, name: string | null, strict: boolean): Promise<Revision> {
+  const view = name ? await readScope(store, name) : null;
+  const hits: Found[] = view
+    ? (await allSteps(store, view)).filter(({ step }) => step.sealed?.id.startsWith(prefix))
+    : [];
+  const elsewhere = (await findCommit(store, prefix)).filter(({ step }) =>
+    hits.every((hit) => hit.step.frame !== step.frame),
+  );
+  const ids = new Set([...hits, ...(strict ? [] : elsewhere)].map(({ step }) => step.sealed!.id));
+  if (ids.size === 0) throw new RevisionError(`No commit${strict ? ` of ${name}` : ""} starts with ${prefix}.`);
   if (ids.size > 1) throw new RevisionError(`${ids.size} commits start with ${prefix}: write more of it.`);
+  const [id] = ids;
+  const others = elsewhere.filter(({ step }) => step.sealed!.id === id);
+  const also = (steps: Found[], at: string): string[] => steps.map(({ step }) => `${at}@${step.n}`);
   // An id that several steps share means the newest in the run.
-  const inRun = hits.filter(({ ref }) => ref.name === prefer);
-  const { ref, step } = (inRun.length > 0 ? inRun : hits).at(-1)!;
-  const view = await readScope(store, ref.name);
-  return { view, log: view.log, step: view.fold.steps.get(step.n)!, sealed: view.fold.steps.get(step.n)!.sealed! };
+  const own = hits.at(-1);
+  if (own && view)
+    return {
+      view,
+      ...own,
+      sealed: own.step.sealed!,
+      shares: [...also(hits.slice(0, -1), name!), ...others.flatMap((other) => also([other], other.ref.name))],
+    };
+  const { ref, log, step } = others.at(-1)!;
+  return {
+    view: await readScope(store, ref.name),
+    log,
+    step,
+    sealed: step.sealed!,
+    shares: others.slice(0, -1).flatMap((other) => also([other], other.ref.name)),
+  };
 }

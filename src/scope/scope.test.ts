@@ -205,6 +205,9 @@ test("an irreversible effect bars a revert until it is acknowledged; a compensab
   await effect("irreversible");
   await effect("compensable");
   const undone: number[] = [];
+  const head = fix.head();
+  await expect(revertScope(fix, 0, { acknowledge: true })).rejects.toThrow("its undo is not known here");
+  expect([fix.head(), fix.writer.fold.pending(), await listOperations(store, "w")]).toEqual([head, [], []]);
   const compensate = async ({ step }: { step: { n: number } }) => void undone.push(step.n);
   await expect(revertScope(fix, 0, { compensate })).rejects.toThrow(Unacknowledged);
   expect(undone).toEqual([]);

@@ -1,5 +1,4 @@
 /** A scope as it can be read, whoever drives it: its steps, and those of the scopes it was forked from. */
-import type { Hash, State } from "../trace/ports.ts";
 import type { Fold, Head, Sealed, Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { loadFold } from "./index.ts";
@@ -76,16 +75,12 @@ export function headAt(step: Step): Head {
   return { id, n: step.n, state, carry, top };
 }
 
-/** The newest step of a run, or of any scope, that has a commit id starting with `prefix`. */
-export async function findCommit(
-  store: EmbeddedStore,
-  prefix: string,
-): Promise<Array<{ ref: ScopeRef; step: Step; state: State; id: Hash }>> {
-  const found: Array<{ ref: ScopeRef; step: Step; state: State; id: Hash }> = [];
+/** The steps of all runs that have a commit id starting with `prefix`. */
+export async function findCommit(store: EmbeddedStore, prefix: string): Promise<Array<Found & { ref: ScopeRef }>> {
+  const found: Array<Found & { ref: ScopeRef }> = [];
   for (const ref of await listScopes(store)) {
     const { fold } = await readLog(store, ref.log, ref);
-    for (const step of fold.sealed)
-      if (step.sealed!.id.startsWith(prefix)) found.push({ ref, step, state: step.sealed!.state, id: step.sealed!.id });
+    for (const step of fold.sealed) if (step.sealed!.id.startsWith(prefix)) found.push({ ref, log: ref.log, step });
   }
   return found;
 }

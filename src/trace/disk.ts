@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, resolve } from "node:path";
+import { makeDirectories } from "./directories.ts";
 import { diskError, isReadOnly } from "./diskerror.ts";
 
 /** Every operation throws `DiskError`, or what else `node:fs` says, where the disk does not do it. */
@@ -60,7 +61,7 @@ const LARGEST = 256 << 20;
 export const realDisk: Disk = {
   mkdir: (path) =>
     attempt(path, () => {
-      const first = makeDirectory(path);
+      const first = makeDirectories(path, 0o700);
       if (!fs.lstatSync(path).isDirectory()) throw fault("ENOTDIR");
       // The names of what was made stand in the directories above.
       const above = first ? dirname(resolve(first)) : null;
@@ -139,15 +140,6 @@ export const realDisk: Disk = {
     }
   },
 };
-
-function makeDirectory(path: string): string | undefined {
-  try {
-    return fs.mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    // Only a link that leads nowhere is neither there nor to be made.
-    throw isMissing(error) ? fault("ELOOP") : error;
-  }
-}
 
 function openPlain(path: string, flags: number): number {
   const fd = fs.openSync(path, flags | PLAIN);

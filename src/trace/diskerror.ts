@@ -12,7 +12,8 @@ export class DiskError extends Error {
 }
 
 /** The sentence for an error of `node:fs`; other errors as they are. */
-export function diskError(error: unknown, path: string): unknown {
+export function diskError(error: unknown, at: string): unknown {
+  const path = at.replace(/\/\.$/, "");
   const code = (error as NodeJS.ErrnoException)?.code;
   const say = (sentence: string): DiskError => new DiskError(sentence, code!, error);
   switch (code) {
@@ -33,7 +34,9 @@ export function diskError(error: unknown, path: string): unknown {
     case "EEXIST":
       return say(`${path} is not what a store has there: run \`shepherd fsck\`.`);
     case "ENOENT":
-      return say(`There is no directory for ${path} any more: see whether the store was moved or removed.`);
+      return say(
+        `There is no directory for ${path}, and none can be made: see whether the store was moved or removed.`,
+      );
     case "EMFILE":
     case "ENFILE":
       return say(`Too many files are open to open ${path} too: raise the limit (\`ulimit -n\`).`);

@@ -1,5 +1,6 @@
 /** Makes a directory equal to a captured state, touching only what differs. */
 import * as fs from "node:fs";
+import { makeDirectories } from "../trace/directories.ts";
 import type { Hash, Objects } from "../trace/ports.ts";
 import { horizon, settled } from "./clock.ts";
 import { absolute, arg, changeMode, closeDir, type Dir, denied, gone, namesIn, openDir, openRoot } from "./dirs.ts";
@@ -84,7 +85,7 @@ export async function materialise(
   const cache = options.cache ?? emptyCache();
   const steps = pace(options);
   const root = absolute(path);
-  fs.mkdirSync(arg(root), { recursive: true });
+  makeDirectories(arg(root));
   const dir = openRoot(root);
   let from: Dir | null = null;
   try {

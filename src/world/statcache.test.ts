@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -191,5 +192,12 @@ describe("the stat cache", () => {
       }
       expect(look(dir).size).toBe(2);
     });
+  });
+});
+
+it("reads no cache from what is no file, and does not wait for a pipe", async () => {
+  await inTemporary(async (dir) => {
+    execFileSync("mkfifo", [`${dir}/pipe`]);
+    for (const name of ["pipe", "", "none"]) expect(loadCache(`${dir}/${name}`).dirs.size).toBe(0);
   });
 });

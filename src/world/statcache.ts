@@ -161,10 +161,15 @@ const UNFLUSHED = 60_000;
 
 /** The cache in `file`, or an empty one. */
 export function loadCache(file: string): StatCache {
+  let fd: number | null = null;
   try {
-    return decodeCache(fs.readFileSync(file));
+    // A pipe in its place must not hold us.
+    fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    return fs.fstatSync(fd).isFile() ? decodeCache(fs.readFileSync(fd)) : emptyCache();
   } catch {
     return emptyCache();
+  } finally {
+    if (fd !== null) fs.closeSync(fd);
   }
 }
 

@@ -71,6 +71,12 @@ export function decodeTree(bytes: Uint8Array): Tree | { mode: number; parts: Has
   return { mode, parts };
 }
 
+/** Whether an object reads as a directory, or as the list of parts of one. */
+export const isTree = (bytes: Uint8Array): boolean => {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return starts(head, ONE) || starts(head, SPLIT);
+};
+
 /** Reads a directory, whole. Throws `Missing` where the store lacks an object of it. */
 export async function readTree(objects: Objects, id: Hash): Promise<Tree> {
   const tree = decodeTree((await objects.get(id)) ?? missing(id, "tree"));

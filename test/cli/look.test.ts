@@ -110,6 +110,28 @@ test("views mask what looks like a secret; the state has it", async () => {
   expect((await user.does(["show", "fix", "5"])).out).toContain("token=[masked]");
 });
 
+test("a commit that several steps have is the newest in the run, and that is said; a run has no commits of others", async () => {
+  const other = await newUser({ "a.txt": "one\n" });
+  try {
+    const model = other.script([{ call: [put("b.txt", "b\n")] }, { say: "the end" }]);
+    for (const name of ["one", "two"]) await other.does(["run", "--scope", name, "--model", model, "x"]);
+    await other.does(["exec", "two", "--", "touch", "c.txt"]);
+    const idOf = async (step: string): Promise<string> =>
+      (await other.does(["show", step, "--json"])).objects<Row>()[0]!.id!;
+    const [shared, own] = [(await idOf("one@2")).slice(0, 12), await idOf("two@")];
+    expect(await idOf("two@2")).toContain(shared);
+    const { out, err } = await other.does(["show", shared]);
+    expect(out).toContain("step       2 of two\n");
+    expect(err).toContain(`(${shared} is two@2 here; one@2 has the same commit)\n`);
+    expect((await other.does(["show", "one", shared])).out).toContain("step       2 of one\n");
+    expect((await other.does(["revert", "one", own], 2)).err).toContain("No commit of one starts with");
+    await other.does(["fork", "two", "2"]);
+    expect((await other.does(["show", `two.1@${shared}`])).out).toContain("step       2 of two.1\n");
+  } finally {
+    other.end();
+  }
+});
+
 test("a step that does not exist is bad usage", async () => {
   for (const step of ["99", "fix@99", "fix@--------", "abcdef012345", "nonsense"])
     expect((await user.does(["show", "fix", step], 2)).err).toMatch(/^shepherd: .+\n$/);
@@ -161,6 +183,8 @@ test("checkout restores bytes, modes, links, empty directories and times", async
   expect(fs.statSync(join(early, "a.txt"), { bigint: true }).mtimeNs).toBe(1_000_000_000_250_000_000n);
   expect((await user.does(["checkout", "fix@0", early], 2)).err).toContain("not empty");
   expect((await user.does(["checkout", "fix@0", join(early, "a.txt")], 2)).err).toContain("not empty");
+  for (const nowhere of [join(early, "a.txt", "below"), ...(process.platform === "linux" ? ["/proc/none"] : [])])
+    expect((await user.does(["checkout", "fix@0", nowhere], 2)).err).toContain(`${nowhere} cannot be made`);
 });
 
 test("replay computes all commits anew, and makes no call", async () => {

@@ -39,6 +39,16 @@ test("a command that fails, cannot start or is killed makes exit code 1, and wha
   expect((await user.does(["cat", "r0@", "kept.txt"])).out).toBe("x\n");
 });
 
+test("through a pipe the standard input is the command's", async () => {
+  for (const args of [
+    ["run", "--scope", "fix", "--", "cat"],
+    ["exec", "fix", "--", "cat"],
+    ["resume", "fix"],
+  ])
+    expect((await user.does(args, 0, { input: "typed\n" })).out, args[0]).toMatch(/^typed$/m);
+  expect((await user.does(["exec", "fix", "--", "cat"])).out).toBe("");
+});
+
 test("run -- CMD --json tells steps and end as objects, and nothing else", async () => {
   const objects = (
     await user.does(["run", "--json", "-k", "2", "--scope", "k", ...sh("echo noise; echo b > b.txt")])

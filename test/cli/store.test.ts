@@ -172,7 +172,6 @@ test("forget destroys bytes for good: no file of the store has them, steps and i
   expect((await user.does(["forget", "--containing", "top-secret"], 3)).err).toContain("add --yes");
   expect(has()).toContain("objects/");
   await user.does(["forget", "--containing", "top-secret", "--yes", "--reason", "leaked"]);
-  await user.does(["gc", "--work"]);
   expect(has()).toBe("");
   expect((await user.does(["log", "fix", "--json"])).out).toBe(before);
   expect((await user.does(["show", "fix", "3"])).out).toContain("[forgotten]");
@@ -183,15 +182,33 @@ test("forget destroys bytes for good: no file of the store has them, steps and i
   await user.does(["checkout", "fix@2", join(user.directory, "out2"), "--partial"]);
   expect((await user.does(["replay", "fix", "--json"])).objects()).toMatchObject([{ wrong: [] }]);
   expect((await user.does(["fsck", "--full"])).out).toContain("The store is sound");
+  for (const verb of ["revert", "fork"]) {
+    const told = await user.does([verb, "fix", "3"], 3);
+    expect(told.err).toContain("secret.env was forgotten");
+    await user.does([verb, "fix", "3", "--partial"]);
+  }
   // A run that had it goes on without it, and says so.
   const gone = await user.does(["exec", "fix", "--", "ls"]);
   expect(gone.out).toBe("a.txt\nb.txt\nc.txt\n");
   expect(gone.err).toContain("secret.env was forgotten");
+  // That is no deletion that the run made: the user's own file stays.
+  expect((await user.does(["log", "fix", "-n", "1", "--json"])).objects()).toMatchObject([{ changes: { files: 0 } }]);
+  await user.does(["merge", "fix"]);
   // The user's own file is the user's.
   expect(user.read("secret.env")).toBe("KEY=top-secret-value\n");
   expect((await user.does(["forget", "--containing", "no such text"])).out).toContain(
     "Nothing in the store contains that",
   );
+});
+
+test("forget leaves directories that have the text in a name, and tells of them", async () => {
+  await runFix();
+  await user.does(["exec", "fix", "--", "sh", "-c", "echo x > named-like-this"]);
+  const { err } = await user.does(["forget", "--containing", "named-like-this", "--yes"], 3);
+  const [, id] = /The name of a file has it.*shepherd forget ([0-9a-f]{64})\n/.exec(err)!;
+  await user.does(["cat", "fix@", "named-like-this"]);
+  await user.does(["forget", id!, "--yes"]);
+  await user.does(["cat", "fix@", "named-like-this"], 3);
 });
 
 test("forget takes one file of one step, or an object", async () => {
@@ -303,6 +320,10 @@ test("directories that are not there, or no place to work in, are said to be so"
   expect((await user.does(["run", "--", "true"], 2, { cwd: join(user.store, "objects") })).err).toContain(
     "in the store",
   );
+  expect((await user.does(["run", "--", "true"], 2, { cwd: "/" })).err).toContain("is the whole machine");
+  const files = user.files();
+  await user.shepherd(["status"], { env: { SHEPHERD_DIR: "", XDG_DATA_HOME: "", HOME: "" } });
+  expect(user.files()).toEqual(files);
   const gone = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"';
   const { status, stderr } = spawnSync("bash", ["-c", gone, "-", process.execPath, user.command, "status"], {
     cwd: user.home,

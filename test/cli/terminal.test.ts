@@ -89,6 +89,21 @@ test("on a terminal a run asks at its end whether to land; through a pipe it doe
   expect(Object.keys(user.files())).toEqual(["a.txt"]);
 });
 
+test("Ctrl-C and Ctrl-D at a question mean no", async () => {
+  if (!hasTmux) return console.log("skipped: tmux is not installed");
+  const model = user.script([{ call: [put("new.txt", "x\n")] }, { say: "the end" }]);
+  for (const key of ["C-c", "C-d"]) {
+    const asks = 'until tmux capture-pane -p -t "$TMUX_PANE" | grep -q "y/N"; do sleep 0.05; done';
+    const shown = await onTerminal(
+      `{ ${asks}; tmux send-keys -t "$TMUX_PANE" ${key}; } & $SHEPHERD run --model ${model} x; echo "ended $?"; wait`,
+      100,
+    );
+    expect(shown.join("\n"), key).toMatch(/your own files in .* are/);
+    expect(shown, key).toContain("ended 0");
+    expect(Object.keys(user.files())).toEqual(["a.txt"]);
+  }
+});
+
 test("a reader that has seen enough is no error", async () => {
   const model = user.script([
     ...Array.from({ length: 5 }, () => ({ say: LONG.repeat(30), call: [bash("true")] })),

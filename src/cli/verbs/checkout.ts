@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { isForgotten } from "../../scope/files.ts";
 import { target } from "../../trace/bytes.ts";
+import { makeDirectories } from "../../trace/directories.ts";
 import { materialise } from "../../world/materialise.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
@@ -30,6 +31,12 @@ export const verb: Verb = {
       throw new Exit(2, `${directory} is not empty: name a new directory.`);
     const store = await context.store();
     const { run, revision } = await chooseStep(context, args.slice(0, -1), "shepherd checkout [RUN] STEP DIR");
+    try {
+      makeDirectories(directory);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new Exit(2, `${directory} cannot be made (${code}): name another directory.`);
+    }
     const { state, carry } = revision.sealed;
     const progress = out.progress();
     const done = await materialise(

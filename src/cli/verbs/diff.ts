@@ -9,7 +9,7 @@ import { diffTrees } from "../../world/diff.ts";
 import { hunks } from "../../world/hunks.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
-import { masked } from "../mask.ts";
+import { maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
 import { chooseRun, chooseStep } from "../select.ts";
 import type { Context, Verb } from "../verb.ts";
@@ -56,8 +56,9 @@ export const verb: Verb = {
       }
       for (const hunk of hunks(texts.before, texts.after)) {
         out.line(out.style("cyan", `@@ -${hunk.oldStart},${hunk.oldLines} +${hunk.newStart},${hunk.newLines} @@`));
-        for (const { sign, bytes } of hunk.lines) {
-          const line = plain(masked(bytes.toString().replace(/\r?\n$/, "")));
+        const shown = maskedLines(hunk.lines.map(({ bytes }) => bytes.toString().replace(/\r?\n$/, "")));
+        for (const [at, { sign }] of hunk.lines.entries()) {
+          const line = plain(shown[at]!);
           out.line(
             sign === "+" ? out.style("green", `+${line}`) : sign === "-" ? out.style("red", `-${line}`) : ` ${line}`,
           );

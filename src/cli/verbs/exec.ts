@@ -33,6 +33,7 @@ export const verb: Verb = {
       async (scope) => {
         progress.done();
         const done = await performCommand(scope, rest, signal, {
+          ownStdin: process.stdin.isTTY !== true,
           onOutput: (chunk, stream) => {
             if (!out.json) process[stream].write(chunk);
           },

@@ -1,14 +1,16 @@
 /** `shepherd forget`: destroy bytes for good. */
 
+import { forgetAll } from "../../run/forget.ts";
 import { followers } from "../../scope/followers.ts";
 import { target } from "../../trace/bytes.ts";
 import { findContaining } from "../../trace/containing.ts";
-import { forget } from "../../trace/forget.ts";
 import type { Hash } from "../../trace/ports.ts";
+import type { EmbeddedStore } from "../../trace/store.ts";
 import { readContentIds } from "../../world/content-ids.ts";
 import { lookup } from "../../world/lookup.ts";
+import { isTree } from "../../world/tree.ts";
 import { askYesNo } from "../ask.ts";
-import { Exit } from "../errors.ts";
+import { Exit, type ExitCode } from "../errors.ts";
 import { chooseStep } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
 
@@ -31,6 +33,7 @@ export const verb: Verb = {
     const ids = new Set<Hash>();
     const needle = text(flags, "containing");
     const progress = out.progress();
+    let named: ExitCode | undefined;
     if (needle !== undefined) {
       if (needle.length < 4)
         throw new Exit(2, "--containing takes at least 4 characters, or it would match nearly everything.");
@@ -42,6 +45,12 @@ export const verb: Verb = {
         onProgress: ({ done, total }) => progress.at(`searching: ${done} of ${total}`),
       }))
         ids.add(id);
+      for (const id of await takeDirectories(store, ids)) {
+        named = 3;
+        out.warn(
+          `shepherd: The name of a file has it. That stays, unless you destroy its directory with all in it: shepherd forget ${id}`,
+        );
+      }
     } else if (args.length > 0 && args.every((word) => /^[0-9a-f]{64}$/.test(word))) for (const id of args) ids.add(id);
     else {
       if (args.length < 2)
@@ -62,20 +71,34 @@ export const verb: Verb = {
     progress.done();
     if (ids.size === 0) {
       out.line("Nothing in the store contains that.");
-      return undefined;
+      return named;
     }
     for (const id of ids) out.object({ id, dryRun: flags["dry-run"] === true });
+    const what = `${ids.size} object${ids.size === 1 ? "" : "s"}`;
     if (flags["dry-run"]) {
-      out.line(`Would destroy ${ids.size} object${ids.size === 1 ? "" : "s"}.`);
-      return undefined;
+      out.line(`Would destroy ${what}.`);
+      return named;
     }
-    if (!flags.yes && !(await askYesNo(`Destroy ${ids.size} object${ids.size === 1 ? "" : "s"} for good?`)))
+    if (!flags.yes && !(await askYesNo(`Destroy ${what} for good?`)))
       throw new Exit(3, "Nothing was destroyed: add --yes to go on without being asked.");
-    const report = await forget(store, [...ids], { reason: text(flags, "reason") ?? "", signal });
-    out.object({ forgotten: report.forgotten, records: report.records, bytes: report.bytes });
-    out.line(
-      `Destroyed ${ids.size} object${ids.size === 1 ? "" : "s"} (${report.records} records, ${report.bytes} bytes).`,
-    );
-    return undefined;
+    const report = await forgetAll(store, [...ids], { reason: text(flags, "reason") ?? "", signal });
+    const { forgotten, records, bytes, driven } = report;
+    out.object({ forgotten, records, bytes, driven });
+    out.line(`Destroyed ${what} (${records} records, ${bytes} bytes).`);
+    if (driven.length > 0)
+      out.warn(
+        `shepherd: ${driven.join(", ")} may have it in the files that are worked on: stop it, and forget once more.`,
+      );
+    return named;
   },
 };
+
+/** Takes out the directories. A text can stand in the name of a file, and with its directory the way to all the files in it would go. */
+async function takeDirectories(store: EmbeddedStore, ids: Set<Hash>): Promise<Hash[]> {
+  const directories: Hash[] = [];
+  for (const id of ids) {
+    const bytes = await store.objects.get(id).catch(() => null);
+    if (bytes && isTree(bytes) && ids.delete(id)) directories.push(id);
+  }
+  return directories;
+}

@@ -2,8 +2,10 @@
 
 import { forkScope } from "../../scope/fork.ts";
 import { isStepNumber } from "../../scope/revision.ts";
+import type { State } from "../../trace/ports.ts";
 import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
+import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseRun, chooseStep } from "../select.ts";
 import { count, text, type Verb } from "../verb.ts";
 
@@ -14,6 +16,7 @@ export const verb: Verb = {
     count: { type: "string", short: "k", value: "K", help: "how many (1)" },
     intent: { type: "boolean", help: "before the step instead of after it: its call is open in the new scope" },
     scope: { type: "string", value: "NAME", help: "name of the new scope" },
+    ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be done" },
   },
   details:
@@ -28,6 +31,7 @@ export const verb: Verb = {
     const store = await context.store();
     let run: string;
     let n: number;
+    let state: State | null = null;
     if (flags.intent) {
       const word = args.at(-1);
       if (!word || !isStepNumber(word))
@@ -38,6 +42,7 @@ export const verb: Verb = {
       const chosen = await chooseStep(context, args, "shepherd fork [RUN] STEP");
       run = chosen.run.name;
       n = chosen.revision.step.n;
+      state = chosen.revision.sealed.state;
     }
     if (flags["dry-run"]) {
       out.object({ fork: run, n, count: k, dryRun: true });
@@ -56,6 +61,6 @@ export const verb: Verb = {
       out.object({ scope: ref.name, parent: run, n });
       out.line(`${ref.name}  from step ${n} of ${run}`);
     }
-    return undefined;
+    return state ? tellForgotten(context, flags, state) : undefined;
   },
 };

@@ -2,7 +2,6 @@
 
 import { hasLanded, type Landed, landRun } from "../../run/land.ts";
 import { landsLive } from "../../run/lifecycle.ts";
-import { OwnerError } from "../../run/socket.ts";
 import { type ScopeRef, workspacePath } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { quotePath } from "../../world/paths.ts";
@@ -10,6 +9,7 @@ import { askYesNo, confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { landedObject } from "../landing.ts";
 import { operate } from "../operate.ts";
+import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseStep } from "../select.ts";
 import { type Context, text, type Verb } from "../verb.ts";
 
@@ -23,6 +23,7 @@ export const verb: Verb = {
       help: "for a run that has landed: ask, auto or never set your directory back too",
     },
     acknowledge: { type: "boolean", help: "go on although effects are passed that cannot be taken back" },
+    ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be done" },
   },
   details:
@@ -43,16 +44,10 @@ export const verb: Verb = {
       out.line(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
       return undefined;
     }
-    let done: { n: number; op: number; outside: Array<{ n: number; tier: string; compensated: boolean }> };
-    try {
-      done = (await operate(store, run.name, "revert", {
-        n,
-        acknowledge: flags.acknowledge === true,
-      })) as unknown as typeof done;
-    } catch (error) {
-      if (error instanceof OwnerError && error.type === "Unacknowledged") throw new Exit(3, error.message);
-      throw error;
-    }
+    const done = (await operate(store, run.name, "revert", {
+      n,
+      acknowledge: flags.acknowledge === true,
+    })) as unknown as { n: number; op: number; outside: Array<{ n: number; tier: string; compensated: boolean }> };
     const landed = await landBack(context, run, n, how);
     const { outside } = done;
     out.object({ scope: run.name, n: done.n, op: done.op, outside, to: n, landed: landed && landedObject(landed) });
@@ -70,7 +65,8 @@ export const verb: Verb = {
     }
     const back = landed?.op ? "takes back first that in your directory, then the revert" : "takes the revert back";
     out.line(`\`shepherd resume ${run.name}\` goes on from there; \`shepherd undo\` ${back}.`);
-    return landed && landed.conflicts.length > 0 ? 3 : undefined;
+    const lacks = await tellForgotten(context, flags, revision.sealed.state);
+    return landed && landed.conflicts.length > 0 ? 3 : lacks;
   },
 };
 

@@ -53,10 +53,14 @@ export const verb: Verb = {
       };
       context.signal.addEventListener("abort", stop, { once: true });
       let last = 0;
+      let left = false;
       prompt();
       for await (const line of lines) {
         if (context.signal.aborted) break;
-        if (/^\s*exit\s*$/.test(line)) break;
+        if (/^\s*exit\s*$/.test(line)) {
+          left = true;
+          break;
+        }
         if (line.trim() !== "") {
           current = new AbortController();
           const done = await shell.run(line, current.signal, (chunk) => {
@@ -70,6 +74,8 @@ export const verb: Verb = {
       }
       lines.close();
       await live.end();
+      // Behind the prompt at which Ctrl-D was typed.
+      if (interactive && !left) process.stderr.write("\n");
       return last === 0 && !context.signal.aborted ? 0 : 1;
     });
   },

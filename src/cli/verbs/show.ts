@@ -5,7 +5,7 @@ import { parseLink } from "../../trace/bytes.ts";
 import { Forgotten } from "../../trace/objects.ts";
 import type { Link } from "../../trace/ports.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
-import { masked } from "../mask.ts";
+import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
 import { rowOf } from "../rows.ts";
 import { chooseStep } from "../select.ts";
@@ -33,9 +33,12 @@ export const verb: Verb = {
       carry: sealed.carry,
       witness: { ...step.witness, ...step.outcomeWitness },
       input: input && masked(input),
-      items: JSON.parse(masked(JSON.stringify(items))),
+      items: maskedIn(items),
     });
     const field = (name: string, value: string): void => out.line(`${out.style("dim", name.padEnd(10))} ${value}`);
+    const tell = (text: string): void => {
+      for (const line of maskedLines(text.split("\n"))) out.line(`  ${plain(line)}`);
+    };
     field("step", `${row.n} of ${run.name}`);
     field("commit", row.id ?? "");
     for (const parent of row.parents) field("parent", parent);
@@ -50,15 +53,11 @@ export const verb: Verb = {
       out.line();
       out.line(out.style("bold", item.role));
       for (const block of item.content)
-        for (const line of (block.type === "text"
-          ? (block.text ?? "")
-          : `${block.name}(${JSON.stringify(block.input)})`
-        ).split("\n"))
-          out.line(`  ${plain(masked(line))}`);
+        tell(block.type === "text" ? (block.text ?? "") : `${block.name}(${JSON.stringify(maskedIn(block.input))})`);
     }
     if (items.length === 0 && step.outcome?.result) {
       out.line();
-      for (const line of (await readable(store, step.outcome.result)).split("\n")) out.line(`  ${plain(masked(line))}`);
+      tell(await readable(store, step.outcome.result));
     }
     return undefined;
   },

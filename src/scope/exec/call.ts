@@ -12,6 +12,8 @@ export const GRACE_MS = 2000;
 
 export interface CallOptions {
   stdin?: string | Uint8Array;
+  /** That of this process instead; not a terminal's, of which only one session can read. */
+  ownStdin?: boolean;
   /** Ends the command after this many milliseconds: SIGTERM to its whole session, SIGKILL to what is left after `graceMs`. */
   timeoutMs?: number;
   /** Ends the command in the same way. */
@@ -97,7 +99,8 @@ export async function startCall(program: Program, options: CallOptions): Promise
     const report = unnamedFile("", true);
     files.push(report);
     const [out, err] = [pipes[0]!.write, pipes.at(-1)!.write];
-    const stdio: StdioOptions = [options.stdin === undefined ? "ignore" : files[1]!, out, err, files[0]!, report];
+    const input = options.ownStdin ? 0 : options.stdin === undefined ? "ignore" : files[1]!;
+    const stdio: StdioOptions = [input, out, err, files[0]!, report];
     const started = performance.now();
     const [file, ...words] = program.argv();
     const child = spawn(file!, words, { stdio, env: program.env, cwd: "/", detached: true });
