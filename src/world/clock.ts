@@ -25,31 +25,37 @@ const REMOTE = new Set([
  * machine's clock, with a margin.
  */
 export function horizon(dir: Dir): () => number {
-  let margin = 0;
-  try {
-    return probe(dir);
-  } catch {
-    margin = COARSE;
+  let ask = asking;
+  const now = (): number => {
     try {
-      if (REMOTE.has(fs.statfsSync(arg(dir.at)).type >>> 0)) margin = SKEW;
+      return ask(dir);
     } catch {
-      margin = SKEW;
-    }
-  }
-  return () => Date.now() - margin;
-}
-
-function probe(dir: Dir): () => number {
-  const ask = (): number => {
-    const fd = openNameless(dir);
-    try {
-      return fs.fstatSync(fd).ctimeMs - TICK;
-    } finally {
-      fs.closeSync(fd);
+      // It stays so: the margin must not come and go.
+      ask = guessing(dir);
+      return ask(dir);
     }
   };
-  ask();
-  return ask;
+  now();
+  return now;
+}
+
+function asking(dir: Dir): number {
+  const fd = openNameless(dir);
+  try {
+    return fs.fstatSync(fd).ctimeMs - TICK;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function guessing(dir: Dir): () => number {
+  let margin = COARSE;
+  try {
+    if (REMOTE.has(fs.statfsSync(arg(dir.at)).type >>> 0)) margin = SKEW;
+  } catch {
+    margin = SKEW;
+  }
+  return () => Date.now() - margin;
 }
 
 /** Whether an entry with these stamps, read after the clock said `horizon`, cannot have been written since without showing it. */

@@ -332,6 +332,28 @@ describe("materialise", () => {
     },
   );
 
+  it.skipIf(!isRoot)("sets back a root that its owner has shut, and shuts one that the state has shut", async () => {
+    await inTemporary(async (dir) => {
+      const objects = memoryObjects();
+      const state = await stateOf(dir, objects, ["f"]);
+      fs.mkdirSync(`${dir}/from`, { recursive: true });
+      fs.chmodSync(`${dir}/from`, 0o500);
+      const shut = await capture(`${dir}/from`, objects);
+      fs.chmodSync(dir, 0o755);
+      const cache = emptyCache();
+      await as(65534, dir, async () => {
+        for (const mode of [0o000, 0o300, 0o444, 0o555]) {
+          await materialise(`${dir}/work`, state, objects, { cache });
+          fs.chmodSync(`${dir}/work`, mode);
+          await materialise(`${dir}/work`, state, objects, { cache });
+          expect(await capture(`${dir}/work`, objects)).toMatchObject({ tree: state.tree });
+          await materialise(`${dir}/work`, shut, objects, { cache });
+          expect(await capture(`${dir}/work`, objects, { cache })).toMatchObject({ tree: shut.tree });
+        }
+      });
+    });
+  });
+
   it.skipIf(!isRoot)("does not reach into what is mounted below it", async (test) => {
     await inTemporary(async (dir) => {
       const objects = memoryObjects();

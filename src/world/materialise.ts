@@ -86,7 +86,7 @@ export async function materialise(
   const steps = pace(options);
   const root = absolute(path);
   makeDirectories(arg(root));
-  const dir = openRoot(root);
+  const dir = enterRoot(root);
   let from: Dir | null = null;
   try {
     if (options.from) from = openSource(options.from);
@@ -359,6 +359,21 @@ function enter(parent: Dir, name: string): Dir {
     if (!denied(error)) throw error;
     changeMode(parent, name, 0o700);
     return openDir(parent, name);
+  }
+}
+
+/** Opens the root to be restored, also where its owner may not look into it. */
+function enterRoot(path: string): Dir {
+  try {
+    return openRoot(path);
+  } catch (error) {
+    if (!denied(error)) throw error;
+    try {
+      fs.chmodSync(arg(path), 0o700);
+    } catch {
+      throw error;
+    }
+    return openRoot(path);
   }
 }
 
