@@ -1,6 +1,6 @@
 /** A guided sequence of commands, done to the model and to the runtime, and compared after each. */
 import { lookAtMain } from "../../../src/run/main.ts";
-import { openReal, perform, performed } from "../adapter.ts";
+import { perform, performed } from "../adapter.ts";
 import { type Dice, dice } from "../dice.ts";
 import { pick } from "../guided.ts";
 import { mayLock } from "../lock.ts";
@@ -9,7 +9,8 @@ import { isCall, isContainer, isDiscarded, pending, traceOf } from "../query.ts"
 import { initial, step } from "../step.ts";
 import type { Command, Reply, System, Workspace } from "../types.ts";
 import { same } from "../value.ts";
-import { compare, nothingMatched, rebuilt } from "./abstraction.ts";
+import { compare, nothingKnown, rebuilt } from "./abstraction.ts";
+import { openReal } from "./real.ts";
 import { leftOut, oneSided } from "./within.ts";
 
 export interface Trial {
@@ -51,7 +52,11 @@ const said = (reply: Reply): string => ("ok" in reply ? reply.ok : `! ${reply.re
 
 /** What of two replies is compared. */
 function unlike(model: Reply, real: Reply): string | undefined {
-  if ("refused" in model && model.refused === "expired" && "refused" in real && real.refused === "nothing") return;
+  // What has expired is not known any more: not that it was there, nor that it was undone.
+  if ("refused" in model && "refused" in real) {
+    if (model.refused === "expired" && real.refused === "nothing") return;
+    if (model.refused === "undone" && real.refused === "expired") return;
+  }
   if (said(model) !== said(real)) return `the model replies ${said(model)}, the runtime ${said(real)}`;
   if (!("ok" in model) || !("ok" in real)) return;
   if (real.n !== undefined && model.n !== real.n) return `the model replies step ${model.n}, the runtime ${real.n}`;
@@ -64,7 +69,7 @@ function unlike(model: Reply, real: Reply): string | undefined {
 async function travel(source: Source): Promise<Trial> {
   const commands: Command[] = [];
   const hits: string[] = [];
-  const matched = nothingMatched();
+  const known = nothingKnown();
   let sys = initial(user);
   const real = await openReal(user);
   try {
@@ -81,13 +86,13 @@ async function travel(source: Source): Promise<Trial> {
       let difference: string | undefined;
       try {
         const got = await soon(perform(real, command, { before, after, reply }));
-        difference = (got && unlike(reply, got)) ?? (await compare(real, after, matched, forced(after) === undefined));
+        difference = (got && unlike(reply, got)) ?? (await compare(real, after, known, forced(after) === undefined));
       } catch (error) {
         difference = (error as Error).stack ?? String(error);
       }
       if (difference) return { commands, hits, difference: `${JSON.stringify(command)}: ${difference}` };
     }
-    return { commands, hits, difference: await rebuilt(real, sys) };
+    return { commands, hits, difference: await rebuilt(real, sys, known) };
   } finally {
     await real.end();
   }
@@ -119,14 +124,19 @@ export function trial(seed: number, length: number): Promise<Trial> {
 
 const again = (commands: readonly Command[]): Promise<Trial> => travel((_, i) => commands[i]);
 
-/** The commands of a trial that shows a difference, without those that it does not take. */
+/**
+ * The commands of a trial that shows a difference, without those that it does not take: none of them can be left out. What the model does not
+ * take in its place, or the runtime has not, is passed over as in any trial, so that no other difference comes from leaving something out.
+ */
 export async function shortest(found: Trial): Promise<Trial> {
   let best = found;
-  for (let part = Math.ceil(best.commands.length / 2); part >= 1; part = part === 1 ? 0 : Math.ceil(part / 2)) {
-    for (let at = best.commands.length - part; at >= 0; at -= part) {
-      const without = await again(best.commands.toSpliced(at, part));
-      if (without.difference) best = without;
-      if (at > best.commands.length) at = best.commands.length;
+  for (let part = best.commands.length; part > 1; ) {
+    part = Math.ceil(part / 2);
+    for (let at = best.commands.length - part; at > -part; at -= part) {
+      const without = await again(best.commands.toSpliced(Math.max(at, 0), part + Math.min(at, 0)));
+      if (!without.difference || without.commands.length >= best.commands.length) continue;
+      best = without;
+      at = Math.min(at, best.commands.length);
     }
   }
   return best;

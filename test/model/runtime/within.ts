@@ -84,12 +84,15 @@ const rules: { readonly [K in Does]?: Rule<Of<K>> } = {
     unless(!tell, "tell") ??
     unless("ok" in reply || same(sys.user, traceOf(sys, "main").roots), "a look comes first") ??
     unless(nothingRuns(sys, traceOf(sys, scope).header.parent as Name), "something runs"),
-  resolve: (sys, { scope, n }) => {
+  resolve: (sys, command) => {
+    const { scope, n, choices } = command;
     const s = stepAt(traceOf(sys, scope), n) as Step;
     const { facts, links } = s.intent;
     if (facts.with === undefined) return "of an undo";
-    if (scope === "main" && !same(sys.user, traceOf(sys, "main").roots)) return "main has moved";
+    if (!["ours" as const, "theirs" as const].some((side) => same(oneSided(sys, command, side).choices, choices)))
+      return "a choice for each path";
     const from = links.child?.scope ?? (traceOf(sys, scope).header.parent as Name);
+    if ([scope, from].includes("main") && !same(sys.user, traceOf(sys, "main").roots)) return "main has moved";
     if (!sys.scopes[from] || traceOf(sys, from).head !== facts.with) return "what it merges has moved";
     return unless(
       nothingRuns(sys, scope) && nothingRuns(sys, from) && !isDiscarded(traceOf(sys, from)),
