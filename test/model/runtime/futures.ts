@@ -3,7 +3,7 @@ import { discardRun } from "../../../src/run/discard.ts";
 import { freshMain, undoLanding } from "../../../src/run/land.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../../src/run/start.ts";
 import { forkScope } from "../../../src/scope/fork.ts";
-import type { Operation } from "../../../src/scope/operations.ts";
+import { discards, type Operation } from "../../../src/scope/operations.ts";
 import { NameError, NO_GRANTS, workspaceOf } from "../../../src/scope/registry.ts";
 import { revertScope, Unacknowledged } from "../../../src/scope/revert.ts";
 import { discardScope, undoDiscard, undoInScope } from "../../../src/scope/undo.ts";
@@ -88,7 +88,12 @@ export const futures: Handlers = {
     const operation = await operationAt(real, before, scope, op);
     if ("refused" in operation || "ok" in operation) return operation;
     const workspace = workspaceOf(real.user);
-    if (operation.kind === "discard") {
+    const gaveUp = discards(operation);
+    if (gaveUp === false) {
+      await giveUp(real, scope, before, operation);
+      return done("ok");
+    }
+    if (gaveUp) {
       await undoDiscard(real.store, operation);
       const driven = await real.take(scope);
       await begin(driven);
@@ -116,11 +121,16 @@ export const futures: Handlers = {
       }
       throw new Unlike(`${scope} was discarded twice`);
     }
-    const driven = drivenOf(real, scope);
-    await stop(driven, before);
-    await real.release(driven);
-    real.driven.delete(scope);
-    await discardRun(real.store, scope, compensator(real));
+    await giveUp(real, scope, before);
     return done("ok");
   },
 };
+
+/** @param undoes the undo of an earlier discard, if this takes that back */
+async function giveUp(real: Real, name: Name, sys: System, undoes?: Operation): Promise<void> {
+  const driven = drivenOf(real, name);
+  await stop(driven, sys);
+  await real.release(driven);
+  real.driven.delete(name);
+  await discardRun(real.store, name, compensator(real), undoes);
+}

@@ -9,13 +9,12 @@
  * - compensable calls in doubt: the runtime takes them back, ends them, and asks by its gate when the open call is performed anew; and calls
  *   that were observed above their tier, in doubt: the runtime writes that tier with the outcome;
  * - `resolve` with a choice for each path (the runtime merges again with one side taken), and of an undo;
- * - to undo the undo of a discard or of a landing;
  * - states in which something was forgotten: nothing restores them `partial`ly yet;
  * - syncs that have to wait: they do wait;
  * - to begin a call while one before it in its turn is in doubt: the runtime does not go on with such a run.
  */
 import { propose } from "../graph.ts";
-import { current, isAllowed, isDiscarded, operations, pending, rank, tierOf, traceOf, unsealed } from "../query.ts";
+import { current, isAllowed, isDiscarded, pending, rank, tierOf, traceOf, unsealed } from "../query.ts";
 import { type Step, stepAt } from "../seal.ts";
 import { step } from "../step.ts";
 import type { Command, Does, Grant, Name, Of, Refusal, Reply, System, Workspace } from "../types.ts";
@@ -100,13 +99,6 @@ const rules: { readonly [K in Does]?: Rule<Of<K>> } = {
     );
   },
   sync: (sys, _, reply) => unless("ok" in reply || same(sys.user, traceOf(sys, "main").roots), "a look comes first"),
-  undo: (sys, { scope, op }, reply) => {
-    const which = op === undefined ? undefined : operations(traceOf(sys, scope))[op];
-    return unless(
-      "refused" in reply || which?.undoes === undefined || (which.n !== null && scope !== "main"),
-      "to undo the undo of a discard or a landing",
-    );
-  },
   forget: (sys, { content }) => {
     const now = [
       sys.user,
