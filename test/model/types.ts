@@ -50,7 +50,7 @@ export interface Commit {
   readonly kind: Kind;
   readonly tier: Tier;
   readonly intent: Intent;
-  readonly outcome: Omit<Outcome, "state" | "workspace" | "append">;
+  readonly outcome: Omit<Outcome, "state" | "workspace" | "append"> & { readonly captured?: true };
   readonly state: State;
 }
 
