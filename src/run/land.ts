@@ -53,6 +53,8 @@ export async function landRun(
   const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
   const nothing: Landed = { status: "nothing", op: null, directory, changes: [], conflicts: [], held: [] };
   if (bases.includes(head.id)) return nothing;
+  // What main names as merged must not be lost before that.
+  await store.logs.sync(view.log);
   const { tree, conflicts } = await mergeTaking(
     store,
     base,

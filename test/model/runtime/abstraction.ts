@@ -39,7 +39,7 @@ async function compareScope(
   const scope = sys.scopes[name] as Scope;
   const t = traceOf(sys, name);
   const read = await readingOf(real, sys, name, readings);
-  const size = sizeOf(real, read.log);
+  const size = await sizeOf(real, read.log);
   const as = alike.get(name);
   // Its log says nothing new on either side; what others did may still count for it.
   const told =

@@ -48,6 +48,8 @@ export const futures: Handlers = {
     const n = await beginRun(driven.live, task);
     await placeRun(driven.live, n, main, task);
     await settleFiles(driven);
+    // As its first request does.
+    await driven.live.writer.sync();
     real.driven.set(scope, driven);
     return done("ok", { n });
   },
@@ -57,7 +59,10 @@ export const futures: Handlers = {
       const made = await forkScope(real.store, scope, n, {
         count: k,
         atIntent: at === "intent",
-        note: (facts) => live.writer.note(null, { ...facts }),
+        note: async (facts) => {
+          await live.writer.note(null, { ...facts });
+          await live.writer.sync();
+        },
       });
       for (const { name } of made) {
         const driven = await real.take(name);

@@ -1,5 +1,4 @@
 /** What the store says of a scope, read again only where its files have changed. */
-import { statSync } from "node:fs";
 import { loadFold } from "../../../src/scope/index.ts";
 import { findScope, type ScopeRef } from "../../../src/scope/registry.ts";
 import type { Fold } from "../../../src/trace/seal.ts";
@@ -14,7 +13,7 @@ export interface Read {
 /** What was read, and how long the log was. */
 export type Readings = Map<Name, Read & { readonly size: number }>;
 
-export const sizeOf = (real: Real, log: string): number => statSync(`${real.store.directory}/logs/${log}.log`).size;
+export const sizeOf = async (real: Real, log: string): Promise<number> => (await real.store.logs.end(log)).offset;
 
 /** As its owner has it; for who has none, as the log gives it. */
 export async function readingOf(real: Real, sys: System, name: Name, readings: Readings): Promise<Read> {
@@ -24,7 +23,7 @@ export async function readingOf(real: Real, sys: System, name: Name, readings: R
   const log = ref?.log ?? (await logOfMain(real));
   if (driven) return { ref, log, fold: driven.live.writer.fold };
   const known = readings.get(name);
-  const size = sizeOf(real, log);
+  const size = await sizeOf(real, log);
   if (known && known.log === log && known.size === size) return { ...known, ref };
   const read = { ref, log, fold: await loadFold(real.store, log), size };
   readings.set(name, read);

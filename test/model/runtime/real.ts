@@ -12,6 +12,7 @@ import { thisOwner } from "../../../src/trace/owner.ts";
 import type { Owner } from "../../../src/trace/ports.ts";
 import { type EmbeddedStore, openStore } from "../../../src/trace/store.ts";
 import { fastDisk } from "../../support/fast-disk.ts";
+import type { Random, SimDisk } from "../../support/simdisk.ts";
 import type { Edit, Name, Workspace } from "../types.ts";
 import { type Calls, callsOf } from "./calls.ts";
 import { bytesOf } from "./contents.ts";
@@ -51,21 +52,29 @@ export interface Real {
   kill(driven: Driven): void;
   /** Every process is gone; a new one opens the store, without its caches if these are lost. */
   reopen(lost: boolean): Promise<void>;
+  /** The power fails: of what was not synced any part may be gone. Only on a disk that can. */
+  losePower(luck: Random): Promise<void>;
   save(edit: Edit): void;
   /** Milliseconds since 1970, as the runtime is told. */
   clock: number;
   end(): Promise<void>;
 }
 
-export async function openReal(user: Workspace, disk: Disk = fastDisk): Promise<Real> {
+/** Caches are directories that are there, whatever becomes of the disk. */
+const withCaches = (disk: Disk): Disk => ({ ...disk, mkdir: fastDisk.mkdir });
+
+/** @param sim the disk under the store, if it is to lose power */
+export async function openReal(user: Workspace, sim?: SimDisk): Promise<Real> {
   const directory = mkdtempSync(`${tmpdir()}/shepherd-model-`);
   const path = `${directory}/user`;
   const living = new Set<number>();
   const stores: EmbeddedStore[] = [];
   let pids = 0;
-  const newOwner = (): Owner => ({ ...thisOwner(), pid: 1_000_000_000 + ++pids, start: "0" });
+  let boots = 0;
+  let disk: Disk = sim ? withCaches(sim) : fastDisk;
+  const newOwner = (): Owner => ({ ...thisOwner(), boot: `boot ${boots}`, pid: 1_000_000_000 + ++pids, start: "0" });
   // Who asks for a lease: the process that works for a scope, or one of no scope.
-  const nobody = newOwner();
+  let nobody = newOwner();
   living.add(nobody.pid);
   let actor = nobody;
   const open = async (): Promise<EmbeddedStore> => {
@@ -115,6 +124,17 @@ export async function openReal(user: Workspace, disk: Disk = fastDisk): Promise<
       living.add(nobody.pid);
       for (const store of stores.splice(0)) await store.close();
       if (lost) rmSync(`${directory}/store/cache`, { recursive: true, force: true });
+      real.store = await open();
+    },
+    losePower: async (luck) => {
+      const kept = sim!.crash(luck);
+      living.clear();
+      boots++;
+      nobody = newOwner();
+      living.add(nobody.pid);
+      actor = nobody;
+      disk = withCaches(kept);
+      for (const store of stores.splice(0)) await store.close().catch(() => {});
       real.store = await open();
     },
     save: ([name, content]) => {

@@ -1,5 +1,6 @@
 /** A guided sequence of commands, done to the model and to the runtime, and compared after each. */
 import { lookAtMain } from "../../../src/run/main.ts";
+import { randomFrom, simDisk } from "../../support/simdisk.ts";
 import { perform, performed } from "../adapter.ts";
 import { type Dice, dice } from "../dice.ts";
 import { pick } from "../guided.ts";
@@ -9,16 +10,20 @@ import { isCall, isContainer, isDiscarded, pending, traceOf } from "../query.ts"
 import { initial, step } from "../step.ts";
 import type { Command, Reply, System, Workspace } from "../types.ts";
 import { same } from "../value.ts";
-import { compare, nothingKnown, rebuilt } from "./abstraction.ts";
-import { openReal } from "./real.ts";
+import { compare, type Known, nothingKnown, rebuilt } from "./abstraction.ts";
+import { metBy } from "./coverage.ts";
+import { losePower } from "./power.ts";
+import { openReal, type Real } from "./real.ts";
 import { leftOut, oneSided } from "./within.ts";
 
 export interface Trial {
   readonly commands: readonly Command[];
-  /** `COMMAND REPLY` of each that was compared. */
-  readonly hits: readonly string[];
+  /** What they met, of what coverage.ts lists. */
+  readonly met: ReadonlySet<string>;
   /** The first difference, and the command after which it was seen. */
   readonly difference: string | undefined;
+  /** With which luck the power failed at the end, if it did. */
+  readonly power: number | undefined;
 }
 type Source = (sys: System, i: number) => Command | undefined;
 
@@ -39,7 +44,7 @@ function forced(sys: System): Command | undefined {
 }
 
 /** What waits for something that never comes is told, so that it can be made shorter. */
-const PATIENCE = Number(process.env.PATIENCE ?? 20_000);
+const PATIENCE = 20_000;
 function soon<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<T>((_, reject) => {
@@ -66,12 +71,12 @@ function unlike(model: Reply, real: Reply): string | undefined {
   return;
 }
 
-async function travel(source: Source): Promise<Trial> {
+async function travel(source: Source, power: number | undefined): Promise<Trial> {
   const commands: Command[] = [];
-  const hits: string[] = [];
+  const met = new Set<string>();
   const known = nothingKnown();
   let sys = initial(user);
-  const real = await openReal(user);
+  const real = await openReal(user, power === undefined ? undefined : simDisk());
   try {
     await lookAtMain(real.store, real.user);
     for (let i = 0; ; ) {
@@ -80,8 +85,8 @@ async function travel(source: Source): Promise<Trial> {
       const [after, reply] = step(sys, command);
       if (!performed(command.do) || leftOut(sys, command, reply)) continue;
       commands.push(command);
-      hits.push(`${command.do} ${said(reply)}`);
       const before = sys;
+      for (const what of metBy({ before, command, reply, after })) met.add(what);
       sys = after;
       let difference: string | undefined;
       try {
@@ -90,11 +95,20 @@ async function travel(source: Source): Promise<Trial> {
       } catch (error) {
         difference = (error as Error).stack ?? String(error);
       }
-      if (difference) return { commands, hits, difference: `${JSON.stringify(command)}: ${difference}` };
+      if (difference) return { commands, met, power, difference: `${JSON.stringify(command)}: ${difference}` };
     }
-    return { commands, hits, difference: await rebuilt(real, sys, known) };
+    return { commands, met, power, difference: await atTheEnd(real, sys, known, power) };
   } finally {
     await real.end();
+  }
+}
+
+async function atTheEnd(real: Real, sys: System, known: Known, power: number | undefined): Promise<string | undefined> {
+  try {
+    const told = await rebuilt(real, sys, known);
+    return told ?? (power === undefined ? undefined : await losePower(real, sys, known, randomFrom(power)));
+  } catch (error) {
+    return `at the end: ${(error as Error).stack}`;
   }
 }
 
@@ -115,25 +129,36 @@ function next(sys: System, d: Dice): Command {
   return { do: "status" };
 }
 
-/** `length` commands from a seed, after the prelude that the seed chooses. */
-export function trial(seed: number, length: number): Promise<Trial> {
+/** `length` commands from a seed, after the beginning that the seed chooses; at their end the power may fail. */
+export function trial(seed: number, length: number, end?: "power fails"): Promise<Trial> {
   const d = dice(seed);
   const prelude = preludes[seed % preludes.length] ?? [];
-  return travel((sys, i) => (i < prelude.length + length ? (prelude[i] ?? next(sys, d)) : undefined));
+  const source: Source = (sys, i) => (i < prelude.length + length ? (prelude[i] ?? next(sys, d)) : undefined);
+  return travel(source, end && seed);
 }
 
-const again = (commands: readonly Command[]): Promise<Trial> => travel((_, i) => commands[i]);
+const sourceOf =
+  (commands: readonly Command[]): Source =>
+  (_, i) =>
+    commands[i];
+
+/** For so long a trial is made shorter, in ms. */
+const SHORTENING = 120_000;
 
 /**
- * The commands of a trial that shows a difference, without those that it does not take: none of them can be left out. What the model does not
- * take in its place, or the runtime has not, is passed over as in any trial, so that no other difference comes from leaving something out.
+ * The commands of a trial that shows a difference, without those that it does not take. Where leaving one out makes the model refuse a later
+ * one, or the runtime has no such command there, that is passed over, as in any trial; so only what differs is told.
  */
 export async function shortest(found: Trial): Promise<Trial> {
+  const end = performance.now() + SHORTENING;
   let best = found;
   for (let part = best.commands.length; part > 1; ) {
     part = Math.ceil(part / 2);
-    for (let at = best.commands.length - part; at > -part; at -= part) {
-      const without = await again(best.commands.toSpliced(Math.max(at, 0), part + Math.min(at, 0)));
+    for (let at = best.commands.length - part; at > -part && performance.now() < end; at -= part) {
+      const without = await travel(
+        sourceOf(best.commands.toSpliced(Math.max(at, 0), part + Math.min(at, 0))),
+        found.power,
+      );
       if (!without.difference || without.commands.length >= best.commands.length) continue;
       best = without;
       at = Math.min(at, best.commands.length);
