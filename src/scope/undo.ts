@@ -70,6 +70,8 @@ export async function discardScope(store: EmbeddedStore, name: string, undoes?: 
 export async function undoDiscard(store: EmbeddedStore, operation: Operation): Promise<Undone> {
   const scope = await findScope(store, operation.scope);
   if (!scope) throw new NameError(`${operation.scope} is gone: retention has taken it.`);
+  if (scope.discarded === null)
+    throw new NameError(`${scope.name} is not discarded, so there is nothing to bring back.`);
   const { op } = await mark(store, scope, false, operation);
   return { op, n: null, status: "done", conflicts: [], threads: [] };
 }

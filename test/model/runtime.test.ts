@@ -5,8 +5,9 @@ import { allSituations, pairs } from "./runtime/coverage.ts";
 import { shortest, type Trial, trial } from "./runtime/trial.ts";
 
 const lots = [
-  { count: runs(900, 50), length: 25 },
-  { count: runs(60, 4), length: 60 },
+  { count: runs(800, 50), length: 25, end: undefined },
+  { count: runs(80, 4), length: 60, end: undefined },
+  { count: runs(200, 15), length: 25, end: "power fails" as const },
 ];
 /** Met by less than one sequence in ten. */
 const rare: ReadonlySet<string> = new Set();
@@ -21,10 +22,10 @@ describe(`the runtime beside the model, from seed ${seed}`, () => {
   const met = new Map<string, number>();
 
   it.each(lots)(
-    "replies as the model does, and comes to the same commits, files, conversations, locks, operations and effects: $count sequences of $length commands",
-    async ({ count, length }) => {
+    "replies as the model does, and comes to the same commits, files, conversations, locks, operations and effects: $count sequences of $length commands, $end",
+    async ({ count, length, end }) => {
       for (let at = seed; at < seed + count; at++) {
-        const found = await trial(at, length);
+        const found = await trial(at, length, end);
         for (const what of found.met) met.set(what, (met.get(what) ?? 0) + 1);
         if (found.difference) expect.fail(await told(at, found));
       }

@@ -99,7 +99,12 @@ export const futures: Handlers = {
       return done("ok");
     }
     if (gaveUp) {
-      await undoDiscard(real.store, operation);
+      try {
+        await undoDiscard(real.store, operation);
+      } catch (error) {
+        if (error instanceof NameError) return refused("nothing");
+        throw error;
+      }
       const driven = await real.take(scope);
       await begin(driven);
       await settleFiles(driven);

@@ -5,12 +5,12 @@ import { perform, performed } from "../adapter.ts";
 import { type Dice, dice } from "../dice.ts";
 import { pick } from "../guided.ts";
 import { mayLock } from "../lock.ts";
-import { preludes } from "../preludes.ts";
-import { isCall, isContainer, isDiscarded, pending, traceOf } from "../query.ts";
+import { isCall, isContainer, isDiscarded, operations, pending, traceOf } from "../query.ts";
 import { initial, step } from "../step.ts";
 import type { Command, Reply, System, Workspace } from "../types.ts";
 import { same } from "../value.ts";
 import { compare, type Known, nothingKnown, rebuilt } from "./abstraction.ts";
+import { beginnings } from "./beginnings.ts";
 import { metBy } from "./coverage.ts";
 import { losePower } from "./power.ts";
 import { openReal, type Real } from "./real.ts";
@@ -112,10 +112,23 @@ async function atTheEnd(real: Real, sys: System, known: Known, power: number | u
   }
 }
 
+/** What chance alone would seldom come to. */
+function seldom(sys: System): Command[] {
+  return Object.keys(sys.scopes).flatMap((scope): Command[] => {
+    const t = traceOf(sys, scope);
+    const undos = operations(t).flatMap(({ undoes }, op) =>
+      undoes === undefined ? [] : [{ do: "undo" as const, scope, op }],
+    );
+    const open = pending(t).filter(isCall);
+    return [...undos, ...open.map(({ n }) => ({ do: "fork" as const, scope, n, at: "intent" as const, k: 1 }))];
+  });
+}
+
 /** The next command, as one that the runtime has, if one is found soon. */
 function next(sys: System, d: Dice): Command {
   for (let tries = 0; tries < 40; tries++) {
-    const picked = pick(sys, d);
+    const rare = d.chance(5) ? seldom(sys) : [];
+    const picked = rare.length > 0 ? d.of(rare) : pick(sys, d);
     const command =
       picked.do === "resolve"
         ? oneSided(sys, picked, d.chance(50) ? "ours" : "theirs")
@@ -132,7 +145,7 @@ function next(sys: System, d: Dice): Command {
 /** `length` commands from a seed, after the beginning that the seed chooses; at their end the power may fail. */
 export function trial(seed: number, length: number, end?: "power fails"): Promise<Trial> {
   const d = dice(seed);
-  const prelude = preludes[seed % preludes.length] ?? [];
+  const prelude = beginnings[seed % beginnings.length] ?? [];
   const source: Source = (sys, i) => (i < prelude.length + length ? (prelude[i] ?? next(sys, d)) : undefined);
   return travel(source, end && seed);
 }
