@@ -58,6 +58,8 @@ export async function landRun(store: EmbeddedStore, name: string, options: LandO
   const merged = await mergeIntoMain(store, main, { id: head.id, state: head.state }, options.take);
   if (!merged) return nothing;
   const { tree, conflicts } = merged;
+  // What main names as merged must not be lost before that.
+  await store.logs.sync(view.log);
   const conflict = conflicts.length > 0 ? await putConflicts(store, conflicts) : null;
   if (conflict && !options.partly) {
     const told = conflicts.map(({ path, why }) => ({ path, why }));

@@ -1,6 +1,6 @@
 /** Steps in doubt: an intent without an outcome whose owner is gone. What becomes of one is a matter of its tier. */
 
-import { listOperations, markUndone, orphans, updateOperation } from "../scope/operations.ts";
+import { discards, listOperations, markUndone, orphans, updateOperation } from "../scope/operations.ts";
 import { ownedSince } from "../scope/owned.ts";
 import { findScope } from "../scope/registry.ts";
 import { type Compensate, performRevert } from "../scope/revert.ts";
@@ -53,13 +53,14 @@ export async function finishReverts(scope: LiveScope, compensate?: Compensate): 
 export async function settleOperations(store: EmbeddedStore, workspace: string): Promise<void> {
   for (const operation of await orphans(store, workspace)) {
     if (operation.plan) continue;
-    const { op, kind, log, undoes } = operation;
+    const { op, log, undoes } = operation;
     const undone = (await listOperations(store, workspace)).find((each) => each.op === undoes);
     let acted: boolean;
     let n: number | null = null;
-    if (kind === "discard" || undone?.kind === "discard") {
+    const givesUp = discards(operation);
+    if (givesUp !== null) {
       const scope = await findScope(store, operation.scope);
-      acted = scope !== null && (kind === "discard") === (scope.discarded !== null);
+      acted = scope !== null && givesUp === (scope.discarded !== null);
     } else {
       const { fold } = await readLog(store, log);
       const step = [...fold.steps.values()].find(({ witness }) => witness.op === op);

@@ -1,7 +1,7 @@
 /** Forks: new scopes that share a prefix. A fork is a ref to a commit and a note; it touches neither the parent's steps nor its files. */
 
 import type { Origin } from "../trace/ports.ts";
-import type { Head, Step } from "../trace/seal.ts";
+import { type Fold, type Head, isContainer, type Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import {
   attenuate,
@@ -14,7 +14,7 @@ import {
   type ScopeRef,
   workspacePath,
 } from "./registry.ts";
-import { before, findStep, headAt, readLog, readScope, StepError, sealedStep, type View } from "./view.ts";
+import { findStep, headAt, readLog, readScope, StepError, sealedStep, type View } from "./view.ts";
 
 export interface ForkOptions {
   /** How many; named `PARENT.1`, `PARENT.2`, … */
@@ -41,23 +41,28 @@ async function forkPoint(
   const found = await findStep(store, view, n);
   if (!found) throw new StepError(`${view.ref?.name ?? "main"} has no step ${n}.`);
   const { fold } = found.log === view.log ? view : await readLog(store, found.log);
-  const waits = unsealedBefore(fold.pending(), found.step);
+  const waits = unsealedBefore(fold, found.step);
   if (waits)
     throw new StepError(`The intent of step ${n} waits for step ${waits.n}, which is not finished: wait for it.`);
-  const start = before(fold, found.step);
-  if (!start.state || !start.id) throw new StepError(`Nothing is before step ${n}: fork at a later one.`);
-  // Where the step before stands in another log, that one is the origin.
-  const own = fold.steps.get(start.n);
-  if (own?.sealed) return { log: found.log, head: start, seq: own.sealed.seq };
+  const start = lastBefore(fold, found.step);
+  if (start) return { log: found.log, head: headAt(start), seq: start.sealed!.seq };
+  // Then the step before stands in another log.
   const { origin } = fold.header;
-  return { log: origin!.log, head: start, seq: origin!.seq };
+  if (!origin) throw new StepError(`Nothing is before step ${n}: fork at a later one.`);
+  const { n: last, commit: id, state, carry, top, seq } = origin;
+  return { log: origin.log, head: { n: last, id, state, carry, top }, seq };
 }
 
-function unsealedBefore(pending: readonly Step[], step: Step): Step | undefined {
-  const { turn } = step.links;
-  return pending.find(
-    (other) => other.n < step.n && turn !== undefined && (other.n === turn || other.links.turn === turn),
-  );
+/** The newest step that was there at the intent of `step`: what other conversations have done since, and what is inside a container, is not. */
+const lastBefore = ({ sealed }: Fold, step: Step): Step | undefined =>
+  sealed.slice(0, step.sealed?.order).findLast(({ n }) => n < step.n);
+
+/** A step before `step` that has no commit yet. Messages that are still coming and containers hold back nobody but their own calls. */
+function unsealedBefore(fold: Fold, step: Step): Step | undefined {
+  if (step.sealed) return undefined;
+  const holds = ({ n, intent, outcome }: Step): boolean =>
+    n < step.n && !isContainer(intent) && (intent.kind !== "model" || outcome !== null || n === step.links.turn);
+  return fold.pending().find(holds);
 }
 
 /** Makes `count` scopes that start at step `n` of `parent`. Synced at return. */
@@ -81,10 +86,12 @@ export async function forkScope(
   // What the new scopes start from must not be lost before they are.
   await store.logs.sync(point.log);
   const grants = attenuate(await grantsOf(store, view.log), options.grants ?? {});
+  // Its log is kept as long as this one: it answers for what it merges from it.
+  const meta = { parent: view.log };
   const workspace = { path: await workspacePath(store, view.log), id: view.ref!.workspace };
   const made: ScopeRef[] = [];
   for (let k = 0; k < (options.count ?? 1); k++) {
-    const ref = await createNumbered(store, parent, options.name, { workspace, parent, origin, grants });
+    const ref = await createNumbered(store, parent, options.name, { workspace, parent, origin, grants, meta });
     await options.note?.({ note: "forked", scope: ref.name, n });
     made.push(ref);
   }

@@ -85,6 +85,8 @@ export async function mergeScope(parent: LiveScope, child: View, take?: Take): P
   if (!theirs.state || !theirs.id || theirs.id === ours.id) return NOTHING;
   const { tree: base, bases } = await baseTree(store, ours.id, theirs.id);
   if (bases.includes(theirs.id)) return NOTHING;
+  // What a step names as merged must not be lost before it.
+  await store.logs.sync(child.log);
   const adopted = bases.length === 1 && bases[0] === ours.id;
   const theirTree = target(theirs.state.roots.workspace);
   const merged = adopted
@@ -121,6 +123,7 @@ export async function syncScope(
     if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
     const { tree: base, bases } = await baseTree(store, ours.id, from.id);
     if (bases.includes(from.id)) return NOTHING;
+    await store.logs.sync(from.log);
     const { tree, conflicts } = await mergeTaking(store, base, target(ours.state.roots.workspace), from.tree, take);
     return await takeIn(scope, {
       kind: "sync",

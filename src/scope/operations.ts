@@ -98,6 +98,12 @@ export async function orphans(store: EmbeddedStore, workspace: string): Promise<
   );
 }
 
+/** Whether a scope is given up by this operation (a discard, or what takes its undo back) or comes back by it; null if it is about something else. */
+export function discards({ kind, details }: Pick<Operation, "kind" | "details">): boolean | null {
+  if (kind === "discard") return true;
+  return typeof details.discards === "boolean" ? details.discards : null;
+}
+
 /** The newest operation that is neither undone nor an undo. */
 export async function newestUndoable(store: EmbeddedStore, workspace: string): Promise<Operation | null> {
   const operations = await listOperations(store, workspace);

@@ -25,6 +25,10 @@ export async function ownedSince(store: EmbeddedStore, view: View, order: number
   if ((await within(store, folds, view.log, order + 1, Number.POSITIVE_INFINITY)).length === 0) return [];
   // Who else may have merged them, and taken them back.
   for (const { log } of await listScopes(store)) await fold(store, folds, log);
+  // A scope whose name retention has taken still answers for what it merged from those that were forked from it.
+  for (const { header } of folds.values())
+    for (const log of [header.meta.parent, header.origin?.log])
+      if (typeof log === "string" && (await store.logs.header(log))) await fold(store, folds, log);
   const owned: Outside[][] = [];
   for (const [log, { steps }] of folds) {
     const here: Outside[] = [];

@@ -37,10 +37,14 @@ export const attenuate = (parent: Grants, asked: Partial<Grants>): Grants => ({
 
 const NAME = /^[a-z0-9][a-z0-9_-]{0,47}(\.[0-9]{1,6}){0,16}$/;
 
+/** By this name operations and rows know the user's working directory, so no scope has it. */
+const MAIN = "main";
+
 /** Thrown for a name that is taken, unknown or malformed. */
 export class NameError extends Error {}
 
 export function checkName(name: string): string {
+  if (name === MAIN) throw new NameError(`${MAIN} is the name of your working directory: choose another one.`);
   if (!NAME.test(name))
     throw new NameError(
       `${JSON.stringify(name)} is no name for a scope: use lower-case letters, digits, - and _, at most 48.`,
@@ -190,6 +194,6 @@ export function nameFor(task: string): string {
 export async function freeName(store: EmbeddedStore, name: string): Promise<string> {
   for (let k = 1; ; k++) {
     const candidate = k === 1 ? name : `${name}-${k}`;
-    if (!(await store.refs.get(`scope/${candidate}`))) return candidate;
+    if (candidate !== MAIN && !(await store.refs.get(`scope/${candidate}`))) return candidate;
   }
 }

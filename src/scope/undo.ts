@@ -2,7 +2,7 @@
 import type { EmbeddedStore } from "../trace/store.ts";
 import { invert, putConflicts } from "./merge.ts";
 import { markUndone, type Operation, planOperation, updateOperation } from "./operations.ts";
-import { findScope, NameError, setDiscarded } from "./registry.ts";
+import { findScope, NameError, type ScopeRef, setDiscarded } from "./registry.ts";
 import type { LiveScope } from "./scope.ts";
 import { before, StepError } from "./view.ts";
 
@@ -55,34 +55,36 @@ export async function undoInScope(scope: LiveScope, operation: Operation): Promi
   return { op: undo.op, n, status: inverse.state ? "done" : "conflict", conflicts, threads };
 }
 
-/** Discards a scope: its name stands for nothing that is worked on, until it is brought back or retention takes it. Synced at return. */
-export async function discardScope(store: EmbeddedStore, name: string): Promise<Operation> {
+/**
+ * Discards a scope: its name stands for nothing that is worked on, until it is brought back or retention takes it. Synced at return.
+ * @param undoes the undo that had brought it back, if this takes that back
+ */
+export async function discardScope(store: EmbeddedStore, name: string, undoes?: Operation): Promise<Operation> {
   const scope = await findScope(store, name);
   if (!scope) throw new NameError(`There is no scope ${name}: \`shepherd status\` lists them.`);
   if (scope.discarded !== null) throw new NameError(`${name} is discarded already; \`shepherd undo\` brings it back.`);
-  const operation = await planOperation(store, {
-    kind: "discard",
-    workspace: scope.workspace,
-    scope: name,
-    log: scope.log,
-  });
-  await setDiscarded(store, scope, Date.now());
-  return (await updateOperation(store, operation, { state: "done" })) ?? operation;
+  return mark(store, scope, true, undoes);
 }
 
 /** Brings a discarded scope back. Synced at return. */
 export async function undoDiscard(store: EmbeddedStore, operation: Operation): Promise<Undone> {
   const scope = await findScope(store, operation.scope);
   if (!scope) throw new NameError(`${operation.scope} is gone: retention has taken it.`);
-  const undo = await planOperation(store, {
-    kind: "undo",
-    workspace: operation.workspace,
-    scope: operation.scope,
-    log: operation.log,
-    undoes: operation.op,
+  if (scope.discarded === null)
+    throw new NameError(`${scope.name} is not discarded, so there is nothing to bring back.`);
+  const { op } = await mark(store, scope, false, operation);
+  return { op, n: null, status: "done", conflicts: [], threads: [] };
+}
+
+async function mark(store: EmbeddedStore, scope: ScopeRef, discards: boolean, undoes?: Operation): Promise<Operation> {
+  const operation = await planOperation(store, {
+    kind: undoes ? "undo" : "discard",
+    workspace: scope.workspace,
+    scope: scope.name,
+    log: scope.log,
+    ...(undoes && { undoes: undoes.op, details: { discards } }),
   });
-  await setDiscarded(store, scope, null);
-  await markUndone(store, operation.workspace, operation.op);
-  await updateOperation(store, undo, { state: "done" });
-  return { op: undo.op, n: null, status: "done", conflicts: [], threads: [] };
+  await setDiscarded(store, scope, discards ? Date.now() : null);
+  if (undoes) await markUndone(store, scope.workspace, undoes.op);
+  return (await updateOperation(store, operation, { state: "done" })) ?? operation;
 }

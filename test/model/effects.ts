@@ -29,7 +29,7 @@ export interface Effect {
 }
 
 const isEffect = (s: Step): boolean =>
-  isCall(s) && rank(tierOf(s)) >= rank("compensable") && (heldLock(s) || s.outcome?.facts.happened === true);
+  isCall(s) && rank(tierOf(s)) >= rank("compensable") && (heldLock(s) || s.outcome?.facts.happened !== undefined);
 
 export const effectOf = (t: Trace, s: Step): Effect => ({
   scope: t.header.scope,

@@ -28,6 +28,7 @@ import {
   isDiscarded,
   isUndone,
   newest,
+  type Operation,
   operations,
   positionIn,
   topOf,
@@ -142,7 +143,7 @@ export function undo(tx: Tx, { scope, op, race, partial }: Of<"undo">): Reply {
   need(which, op === undefined ? "nothing" : "no-op");
   need(!isUndone(ops, target), "undone");
   need(which.time >= tx.sys.horizon, "expired");
-  if (which.n === null) return unmark(tx, scope, target, which.kind === "discard");
+  if (which.n === null) return unmark(tx, scope, target, givesUp(ops, target));
   look(tx);
   const t = alive(tx, scope);
   // "compensations are not undone but named"
@@ -158,9 +159,15 @@ export function undo(tx: Tx, { scope, op, race, partial }: Of<"undo">): Reply {
     ...named(past),
   };
 }
+/** Whether an operation without a step gave its scope up, or brought it back. */
+const givesUp = (ops: readonly Operation[], at: number): boolean => {
+  const undoes = ops[at]?.undoes;
+  return undoes === undefined || !givesUp(ops, undoes);
+};
 /** "discarded scopes can come back until retention takes them"; to take that back is to discard again. */
 function unmark(tx: Tx, name: Name, target: number, wasDiscard: boolean): Reply {
   const scope = tx.sys.scopes[name];
+  if (wasDiscard) need(isDiscarded(tr(tx, name)), "nothing");
   if (!wasDiscard) {
     worker(tx, name);
     stop(tx, name);

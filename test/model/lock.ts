@@ -20,7 +20,8 @@ export const passedGate = (t: Trace, s: Step): boolean => s.intent.facts.tier !=
 function came(t: Trace, live: Live, waiting: readonly Step[], s: Step): number | null {
   if (live.asked.includes(s.n) || !passedGate(t, s)) return null;
   const again = s.parts.filter((p) => attempt(s) > 1 && "attempt" in p.facts);
-  const word = t.frames.filter((f) => f.phase === "note" && f.n === s.n && f.facts.note === "allowed");
+  const gated = s.intent.facts.tier === "irreversible";
+  const word = t.frames.filter((f) => gated && f.phase === "note" && f.n === s.n && f.facts.note === "allowed");
   const own = Math.max(s.intent.seq, ...[...again, ...word].map((f) => f.seq));
   const earlier = waiting.filter((o) => inTurnBefore(o, s)).map((o) => came(t, live, waiting, o));
   return earlier.includes(null) ? null : Math.max(own, ...(earlier as number[]));

@@ -2,7 +2,7 @@
 import type { Call, Command, Edit, Name } from "./types.ts";
 
 /** One turn of a scope with one call: asked for, begun with the lock, edited, ended. `n` is the number of the model step. */
-const turn = (scope: Name, n: number, call: Call, edits: readonly Edit[], act = false): Command[] => [
+export const turn = (scope: Name, n: number, call: Call, edits: readonly Edit[], act = false): Command[] => [
   { do: "ask", scope, thread: "main" },
   { do: "block", scope, thread: "main", block: { call } },
   { do: "answer", scope, thread: "main" },
@@ -13,16 +13,16 @@ const turn = (scope: Name, n: number, call: Call, edits: readonly Edit[], act = 
   ...(act ? [{ do: "act", scope, n: n + 1, tier: call.tier } as const] : []),
   { do: "end", scope, n: n + 1, status: "done", output: 0 },
 ];
-const shell: Call = { tool: "sh", mode: "exclusive", tier: "reversible" };
-const payment: Call = { tool: "pay", mode: "exclusive", tier: "compensable" };
-const email: Call = { tool: "mail", mode: "exclusive", tier: "irreversible" };
-const reader: Call = { tool: "ls", mode: "shared", tier: "reversible" };
+export const shell: Call = { tool: "sh", mode: "exclusive", tier: "reversible" };
+export const payment: Call = { tool: "pay", mode: "exclusive", tier: "compensable" };
+export const email: Call = { tool: "mail", mode: "exclusive", tier: "irreversible" };
+export const reader: Call = { tool: "ls", mode: "shared", tier: "reversible" };
 const agent: Call = { tool: "agent", mode: "container", tier: "reversible" };
-const begin: Command = { do: "run", scope: "amber", task: 0, grants: ["ask", "write", "act"] };
-const say = (call: Call, thread = "main"): Command => ({ do: "block", scope: "amber", thread, block: { call } });
-const ask = (thread = "main"): Command => ({ do: "ask", scope: "amber", thread });
-const call = (of: number, thread = "main"): Command => ({ do: "call", scope: "amber", thread, of });
-const two: Command = { do: "fork", scope: "amber", n: 0, at: "step", k: 2 };
+export const begin: Command = { do: "run", scope: "amber", task: 0, grants: ["ask", "write", "act"] };
+export const say = (call: Call, thread = "main"): Command => ({ do: "block", scope: "amber", thread, block: { call } });
+export const ask = (thread = "main"): Command => ({ do: "ask", scope: "amber", thread });
+export const call = (of: number, thread = "main"): Command => ({ do: "call", scope: "amber", thread, of });
+export const two: Command = { do: "fork", scope: "amber", n: 0, at: "step", k: 2 };
 
 export const preludes: ReadonlyArray<readonly Command[]> = [
   [],

@@ -133,7 +133,8 @@ function commitOf(t: Trace, s: Step, outcome: Outcome): Commit {
     kind: facts.kind,
     tier: outcome.tier,
     intent: facts,
-    outcome: rest,
+    // Whether it captured the files is part of what came of it, also where it found them as they were.
+    outcome: { ...rest, ...(workspace && modeOf(s) === "exclusive" && { captured: true as const }) },
     state: stateAfter(t.state, outcome),
   };
 }

@@ -239,7 +239,8 @@ export function decide(tx: Tx, { scope, n, as }: Of<"decide">): Reply {
   if (as === "happened") {
     need(!isCompensated(tx.sys, effectOf(t, s)), "compensated");
     outcome(tx, scope, n, result(s, { status: "done", result: "happened", happened: true }));
-  } else if (as === "drop") outcome(tx, scope, n, result(s, { status: "aborted", result: "dropped" }));
+  } else if (as === "drop")
+    outcome(tx, scope, n, result(s, { status: "aborted", result: "dropped", happened: "perhaps" }));
   else part(tx, scope, n, { attempt: attempt(s) + 1 });
   setLive(tx, scope, { asked: live.asked.filter((a) => a !== n) });
   rest(tx, scope);

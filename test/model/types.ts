@@ -50,7 +50,7 @@ export interface Commit {
   readonly kind: Kind;
   readonly tier: Tier;
   readonly intent: Intent;
-  readonly outcome: Omit<Outcome, "state" | "workspace" | "append">;
+  readonly outcome: Omit<Outcome, "state" | "workspace" | "append"> & { readonly captured?: true };
   readonly state: State;
 }
 
@@ -81,8 +81,8 @@ export interface Outcome {
   readonly state?: State;
   readonly conflict?: Conflict;
   readonly summary?: string;
-  /** The user's word that an action in doubt did happen. */
-  readonly happened?: true;
+  /** The user's word on an action in doubt: that it did happen, or that it is left at that, so that it may have. */
+  readonly happened?: true | "perhaps";
 }
 export type Part =
   | { readonly block: Block }

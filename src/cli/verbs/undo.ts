@@ -1,11 +1,11 @@
 /** `shepherd undo`: take back an operation. */
 
-import { recoverLandings, undoLanding } from "../../run/land.ts";
+import { recoverLandings } from "../../run/land.ts";
 import { settleOperations } from "../../run/recover.ts";
+import { undoOperation } from "../../run/undo.ts";
 import { listOperations, newestUndoable, type Operation } from "../../scope/operations.ts";
-import { undoDiscard } from "../../scope/undo.ts";
 import { Exit } from "../errors.ts";
-import { operate } from "../operate.ts";
+import { settleAll } from "../operate.ts";
 import { findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -16,6 +16,7 @@ const WORDS: { [kind: string]: string } = {
   resolve: "the resolution in",
   discard: "the discard of",
   landing: "the landing of",
+  undo: "the undo in",
 };
 
 export const verb: Verb = {
@@ -55,16 +56,8 @@ export const verb: Verb = {
       out.line(`Would take back ${what}.`);
       return undefined;
     }
-    const done =
-      operation.kind === "discard"
-        ? await undoDiscard(store, operation)
-        : operation.kind === "landing"
-          ? await undoLanding(store, workspace, operation, { signal: context.signal })
-          : ((await operate(store, operation.scope, "undo", { op: operation.op })) as unknown as UndoneJson);
-    const conflicts = done.conflicts.map(({ path, why }) => ({
-      path: Buffer.isBuffer(path) ? path.toString() : path,
-      why,
-    }));
+    const done = await undoOperation(store, workspace, operation, { signal: context.signal, settle: settleAll });
+    const conflicts = done.conflicts.map(({ path, why }) => ({ path: path.toString(), why }));
     out.object({
       op: done.op,
       undoes: operation.op,
@@ -84,13 +77,6 @@ export const verb: Verb = {
     return undefined;
   },
 };
-
-interface UndoneJson {
-  op: number;
-  status: "done" | "conflict";
-  conflicts: Array<{ path: string | Buffer; why: string }>;
-  threads: string[];
-}
 
 function find(operations: Operation[], word: string): Operation {
   const operation = operations.find(({ op }) => String(op) === word);

@@ -3,12 +3,16 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, unlinkSync, writ
 import { tmpdir } from "node:os";
 import { noteStarted } from "../../../src/run/lifecycle.ts";
 import { followers } from "../../../src/scope/followers.ts";
+import { listOperations, type Operation } from "../../../src/scope/operations.ts";
+import { workspaceOf } from "../../../src/scope/registry.ts";
 import { attach, type LiveScope } from "../../../src/scope/scope.ts";
+import { readLog, readScope, type View } from "../../../src/scope/view.ts";
 import type { Disk } from "../../../src/trace/disk.ts";
 import { thisOwner } from "../../../src/trace/owner.ts";
 import type { Owner } from "../../../src/trace/ports.ts";
 import { type EmbeddedStore, openStore } from "../../../src/trace/store.ts";
 import { fastDisk } from "../../support/fast-disk.ts";
+import type { Random, SimDisk } from "../../support/simdisk.ts";
 import type { Edit, Name, Workspace } from "../types.ts";
 import { type Calls, callsOf } from "./calls.ts";
 import { bytesOf } from "./contents.ts";
@@ -48,21 +52,29 @@ export interface Real {
   kill(driven: Driven): void;
   /** Every process is gone; a new one opens the store, without its caches if these are lost. */
   reopen(lost: boolean): Promise<void>;
+  /** The power fails: of what was not synced any part may be gone. Only on a disk that can. */
+  losePower(luck: Random): Promise<void>;
   save(edit: Edit): void;
   /** Milliseconds since 1970, as the runtime is told. */
   clock: number;
   end(): Promise<void>;
 }
 
-export async function openReal(user: Workspace, disk: Disk = fastDisk): Promise<Real> {
+/** Caches are directories that are there, whatever becomes of the disk. */
+const withCaches = (disk: Disk): Disk => ({ ...disk, mkdir: fastDisk.mkdir });
+
+/** @param sim the disk under the store, if it is to lose power */
+export async function openReal(user: Workspace, sim?: SimDisk): Promise<Real> {
   const directory = mkdtempSync(`${tmpdir()}/shepherd-model-`);
   const path = `${directory}/user`;
   const living = new Set<number>();
   const stores: EmbeddedStore[] = [];
   let pids = 0;
-  const newOwner = (): Owner => ({ ...thisOwner(), pid: 1_000_000_000 + ++pids, start: "0" });
+  let boots = 0;
+  let disk: Disk = sim ? withCaches(sim) : fastDisk;
+  const newOwner = (): Owner => ({ ...thisOwner(), boot: `boot ${boots}`, pid: 1_000_000_000 + ++pids, start: "0" });
   // Who asks for a lease: the process that works for a scope, or one of no scope.
-  const nobody = newOwner();
+  let nobody = newOwner();
   living.add(nobody.pid);
   let actor = nobody;
   const open = async (): Promise<EmbeddedStore> => {
@@ -114,6 +126,17 @@ export async function openReal(user: Workspace, disk: Disk = fastDisk): Promise<
       if (lost) rmSync(`${directory}/store/cache`, { recursive: true, force: true });
       real.store = await open();
     },
+    losePower: async (luck) => {
+      const kept = sim!.crash(luck);
+      living.clear();
+      boots++;
+      nobody = newOwner();
+      living.add(nobody.pid);
+      actor = nobody;
+      disk = withCaches(kept);
+      for (const store of stores.splice(0)) await store.close().catch(() => {});
+      real.store = await open();
+    },
     save: ([name, content]) => {
       const file = `${path}/${name}`;
       if (content !== null) writeFileSync(file, bytesOf(content), { mode: 0o644 });
@@ -140,4 +163,23 @@ export const begin = ({ live }: Driven): Promise<void> => noteStarted(live.write
 export async function settleFiles({ live, files }: Driven): Promise<void> {
   const { state, carry } = live.head();
   if (state) await files.restore(state.roots.workspace, carry);
+}
+
+/** Operations of a scope that took place and have not expired, oldest first. */
+export async function operationsIn(real: Real, name: Name): Promise<Operation[]> {
+  const { id } = workspaceOf(real.user);
+  return (await listOperations(real.store, id)).filter(
+    ({ scope, state }) => scope === name && (state === "done" || state === "undone"),
+  );
+}
+
+/** Reads what a scope was or is, whoever drives it. */
+export async function viewOf(real: Real, name: Name): Promise<View> {
+  if (name !== "main") return readScope(real.store, name);
+  return readLog(real.store, await logOfMain(real));
+}
+
+export async function logOfMain(real: Real): Promise<string> {
+  const ref = await real.store.refs.get(`main/${workspaceOf(real.user).id}`);
+  return (JSON.parse(ref!.value) as { log: string }).log;
 }

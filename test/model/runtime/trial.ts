@@ -1,23 +1,29 @@
 /** A guided sequence of commands, done to the model and to the runtime, and compared after each. */
 import { lookAtMain } from "../../../src/run/main.ts";
-import { openReal, perform, performed } from "../adapter.ts";
+import { randomFrom, simDisk } from "../../support/simdisk.ts";
+import { perform, performed } from "../adapter.ts";
 import { type Dice, dice } from "../dice.ts";
 import { pick } from "../guided.ts";
 import { mayLock } from "../lock.ts";
-import { preludes } from "../preludes.ts";
-import { isCall, isContainer, isDiscarded, pending, traceOf } from "../query.ts";
+import { isCall, isContainer, isDiscarded, operations, pending, traceOf } from "../query.ts";
 import { initial, step } from "../step.ts";
 import type { Command, Reply, System, Workspace } from "../types.ts";
 import { same } from "../value.ts";
-import { compare, nothingMatched, rebuilt } from "./abstraction.ts";
+import { compare, type Known, nothingKnown, rebuilt } from "./abstraction.ts";
+import { beginnings } from "./beginnings.ts";
+import { metBy } from "./coverage.ts";
+import { losePower } from "./power.ts";
+import { openReal, type Real } from "./real.ts";
 import { leftOut, oneSided } from "./within.ts";
 
 export interface Trial {
   readonly commands: readonly Command[];
-  /** `COMMAND REPLY` of each that was compared. */
-  readonly hits: readonly string[];
+  /** What they met, of what coverage.ts lists. */
+  readonly met: ReadonlySet<string>;
   /** The first difference, and the command after which it was seen. */
   readonly difference: string | undefined;
+  /** With which luck the power failed at the end, if it did. */
+  readonly power: number | undefined;
 }
 type Source = (sys: System, i: number) => Command | undefined;
 
@@ -38,7 +44,7 @@ function forced(sys: System): Command | undefined {
 }
 
 /** What waits for something that never comes is told, so that it can be made shorter. */
-const PATIENCE = Number(process.env.PATIENCE ?? 20_000);
+const PATIENCE = 20_000;
 function soon<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<T>((_, reject) => {
@@ -51,7 +57,11 @@ const said = (reply: Reply): string => ("ok" in reply ? reply.ok : `! ${reply.re
 
 /** What of two replies is compared. */
 function unlike(model: Reply, real: Reply): string | undefined {
-  if ("refused" in model && model.refused === "expired" && "refused" in real && real.refused === "nothing") return;
+  // What has expired is not known any more: not that it was there, nor that it was undone.
+  if ("refused" in model && "refused" in real) {
+    if (model.refused === "expired" && real.refused === "nothing") return;
+    if (model.refused === "undone" && real.refused === "expired") return;
+  }
   if (said(model) !== said(real)) return `the model replies ${said(model)}, the runtime ${said(real)}`;
   if (!("ok" in model) || !("ok" in real)) return;
   if (real.n !== undefined && model.n !== real.n) return `the model replies step ${model.n}, the runtime ${real.n}`;
@@ -61,12 +71,12 @@ function unlike(model: Reply, real: Reply): string | undefined {
   return;
 }
 
-async function travel(source: Source): Promise<Trial> {
+async function travel(source: Source, power: number | undefined): Promise<Trial> {
   const commands: Command[] = [];
-  const hits: string[] = [];
-  const matched = nothingMatched();
+  const met = new Set<string>();
+  const known = nothingKnown();
   let sys = initial(user);
-  const real = await openReal(user);
+  const real = await openReal(user, power === undefined ? undefined : simDisk());
   try {
     await lookAtMain(real.store, real.user);
     for (let i = 0; ; ) {
@@ -75,28 +85,50 @@ async function travel(source: Source): Promise<Trial> {
       const [after, reply] = step(sys, command);
       if (!performed(command.do) || leftOut(sys, command, reply)) continue;
       commands.push(command);
-      hits.push(`${command.do} ${said(reply)}`);
       const before = sys;
+      for (const what of metBy({ before, command, reply, after })) met.add(what);
       sys = after;
       let difference: string | undefined;
       try {
         const got = await soon(perform(real, command, { before, after, reply }));
-        difference = (got && unlike(reply, got)) ?? (await compare(real, after, matched, forced(after) === undefined));
+        difference = (got && unlike(reply, got)) ?? (await compare(real, after, known, forced(after) === undefined));
       } catch (error) {
         difference = (error as Error).stack ?? String(error);
       }
-      if (difference) return { commands, hits, difference: `${JSON.stringify(command)}: ${difference}` };
+      if (difference) return { commands, met, power, difference: `${JSON.stringify(command)}: ${difference}` };
     }
-    return { commands, hits, difference: await rebuilt(real, sys) };
+    return { commands, met, power, difference: await atTheEnd(real, sys, known, power) };
   } finally {
     await real.end();
   }
 }
 
+async function atTheEnd(real: Real, sys: System, known: Known, power: number | undefined): Promise<string | undefined> {
+  try {
+    const told = await rebuilt(real, sys, known);
+    return told ?? (power === undefined ? undefined : await losePower(real, sys, known, randomFrom(power)));
+  } catch (error) {
+    return `at the end: ${(error as Error).stack}`;
+  }
+}
+
+/** What chance alone would seldom come to. */
+function seldom(sys: System): Command[] {
+  return Object.keys(sys.scopes).flatMap((scope): Command[] => {
+    const t = traceOf(sys, scope);
+    const undos = operations(t).flatMap(({ undoes }, op) =>
+      undoes === undefined ? [] : [{ do: "undo" as const, scope, op }],
+    );
+    const open = pending(t).filter(isCall);
+    return [...undos, ...open.map(({ n }) => ({ do: "fork" as const, scope, n, at: "intent" as const, k: 1 }))];
+  });
+}
+
 /** The next command, as one that the runtime has, if one is found soon. */
 function next(sys: System, d: Dice): Command {
   for (let tries = 0; tries < 40; tries++) {
-    const picked = pick(sys, d);
+    const rare = d.chance(5) ? seldom(sys) : [];
+    const picked = rare.length > 0 ? d.of(rare) : pick(sys, d);
     const command =
       picked.do === "resolve"
         ? oneSided(sys, picked, d.chance(50) ? "ours" : "theirs")
@@ -110,23 +142,39 @@ function next(sys: System, d: Dice): Command {
   return { do: "status" };
 }
 
-/** `length` commands from a seed, after the prelude that the seed chooses. */
-export function trial(seed: number, length: number): Promise<Trial> {
+/** `length` commands from a seed, after the beginning that the seed chooses; at their end the power may fail. */
+export function trial(seed: number, length: number, end?: "power fails"): Promise<Trial> {
   const d = dice(seed);
-  const prelude = preludes[seed % preludes.length] ?? [];
-  return travel((sys, i) => (i < prelude.length + length ? (prelude[i] ?? next(sys, d)) : undefined));
+  const prelude = beginnings[seed % beginnings.length] ?? [];
+  const source: Source = (sys, i) => (i < prelude.length + length ? (prelude[i] ?? next(sys, d)) : undefined);
+  return travel(source, end && seed);
 }
 
-const again = (commands: readonly Command[]): Promise<Trial> => travel((_, i) => commands[i]);
+const sourceOf =
+  (commands: readonly Command[]): Source =>
+  (_, i) =>
+    commands[i];
 
-/** The commands of a trial that shows a difference, without those that it does not take. */
+/** For so long a trial is made shorter, in ms. */
+const SHORTENING = 120_000;
+
+/**
+ * The commands of a trial that shows a difference, without those that it does not take. Where leaving one out makes the model refuse a later
+ * one, or the runtime has no such command there, that is passed over, as in any trial; so only what differs is told.
+ */
 export async function shortest(found: Trial): Promise<Trial> {
+  const end = performance.now() + SHORTENING;
   let best = found;
-  for (let part = Math.ceil(best.commands.length / 2); part >= 1; part = part === 1 ? 0 : Math.ceil(part / 2)) {
-    for (let at = best.commands.length - part; at >= 0; at -= part) {
-      const without = await again(best.commands.toSpliced(at, part));
-      if (without.difference) best = without;
-      if (at > best.commands.length) at = best.commands.length;
+  for (let part = best.commands.length; part > 1; ) {
+    part = Math.ceil(part / 2);
+    for (let at = best.commands.length - part; at > -part && performance.now() < end; at -= part) {
+      const without = await travel(
+        sourceOf(best.commands.toSpliced(Math.max(at, 0), part + Math.min(at, 0))),
+        found.power,
+      );
+      if (!without.difference || without.commands.length >= best.commands.length) continue;
+      best = without;
+      at = Math.min(at, best.commands.length);
     }
   }
   return best;

@@ -8,14 +8,26 @@
  * - operations on a scope that is down: the runtime takes it over as part of the operation, the model asks for `recover` first;
  * - compensable calls in doubt: the runtime takes them back, ends them, and asks by its gate when the open call is performed anew; and calls
  *   that were observed above their tier, in doubt: the runtime writes that tier with the outcome;
+ * - the user's word that a call in doubt did happen, while another that had the lock has no commit: today's runtime has no such word, so nothing
+ *   says which of the two is sealed first;
  * - `resolve` with a choice for each path (the runtime merges again with one side taken), and of an undo;
- * - to undo the undo of a discard or of a landing;
  * - states in which something was forgotten: nothing restores them `partial`ly yet;
  * - syncs that have to wait: they do wait;
  * - to begin a call while one before it in its turn is in doubt: the runtime does not go on with such a run.
  */
 import { propose } from "../graph.ts";
-import { current, isAllowed, isDiscarded, operations, pending, rank, tierOf, traceOf, unsealed } from "../query.ts";
+import {
+  current,
+  heldLock,
+  isAllowed,
+  isCall,
+  isDiscarded,
+  pending,
+  rank,
+  tierOf,
+  traceOf,
+  unsealed,
+} from "../query.ts";
 import { type Step, stepAt } from "../seal.ts";
 import { step } from "../step.ts";
 import type { Command, Does, Grant, Name, Of, Refusal, Reply, System, Workspace } from "../types.ts";
@@ -67,6 +79,11 @@ const rules: { readonly [K in Does]?: Rule<Of<K>> } = {
   run: (sys, { scope, grants }, reply) =>
     unless(grants.length === all.length, "grants") ??
     unless("ok" in reply || sys.scopes[scope] !== undefined, "its name is gone"),
+  decide: (sys, { scope, as }) =>
+    unless(
+      as !== "happened" || !unsealed(traceOf(sys, scope)).some((s) => isCall(s) && heldLock(s)),
+      "what the user says of it has no place in the order of the lock",
+    ),
   fork: (sys, { scope, grants }) =>
     unless(grants === undefined || grants.length === all.length, "grants") ??
     unless(
@@ -84,12 +101,15 @@ const rules: { readonly [K in Does]?: Rule<Of<K>> } = {
     unless(!tell, "tell") ??
     unless("ok" in reply || same(sys.user, traceOf(sys, "main").roots), "a look comes first") ??
     unless(nothingRuns(sys, traceOf(sys, scope).header.parent as Name), "something runs"),
-  resolve: (sys, { scope, n }) => {
+  resolve: (sys, command) => {
+    const { scope, n, choices } = command;
     const s = stepAt(traceOf(sys, scope), n) as Step;
     const { facts, links } = s.intent;
     if (facts.with === undefined) return "of an undo";
-    if (scope === "main" && !same(sys.user, traceOf(sys, "main").roots)) return "main has moved";
+    if (!["ours" as const, "theirs" as const].some((side) => same(oneSided(sys, command, side).choices, choices)))
+      return "a choice for each path";
     const from = links.child?.scope ?? (traceOf(sys, scope).header.parent as Name);
+    if ([scope, from].includes("main") && !same(sys.user, traceOf(sys, "main").roots)) return "main has moved";
     if (!sys.scopes[from] || traceOf(sys, from).head !== facts.with) return "what it merges has moved";
     return unless(
       nothingRuns(sys, scope) && nothingRuns(sys, from) && !isDiscarded(traceOf(sys, from)),
@@ -97,13 +117,6 @@ const rules: { readonly [K in Does]?: Rule<Of<K>> } = {
     );
   },
   sync: (sys, _, reply) => unless("ok" in reply || same(sys.user, traceOf(sys, "main").roots), "a look comes first"),
-  undo: (sys, { scope, op }, reply) => {
-    const which = op === undefined ? undefined : operations(traceOf(sys, scope))[op];
-    return unless(
-      "refused" in reply || which?.undoes === undefined || (which.n !== null && scope !== "main"),
-      "to undo the undo of a discard or a landing",
-    );
-  },
   forget: (sys, { content }) => {
     const now = [
       sys.user,

@@ -1,0 +1,35 @@
+/** Undo of any operation, whoever drives what it changed. */
+
+import { discards, type Operation } from "../scope/operations.ts";
+import type { Compensate } from "../scope/revert.ts";
+import { type Undone, undoDiscard } from "../scope/undo.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { discardRun } from "./discard.ts";
+import { type LandOptions, undoLanding } from "./land.ts";
+import type { Workspace } from "./main.ts";
+import { operate, type Settle } from "./operate.ts";
+
+/** Takes an operation back: one of main by another landing, a discard by its name, any other by a step of its scope. Synced at return. */
+export async function undoOperation(
+  store: EmbeddedStore,
+  workspace: Workspace,
+  operation: Operation,
+  options: LandOptions & { compensate?: Compensate; settle?: Settle } = {},
+): Promise<Undone> {
+  const { scope, op } = operation;
+  if (scope === "main") return undoLanding(store, workspace, operation, options);
+  const gaveUp = discards(operation);
+  if (gaveUp === true) return undoDiscard(store, operation);
+  if (gaveUp === false) {
+    const again = await discardRun(store, scope, options.compensate, operation);
+    return { op: again.op, n: null, status: "done", conflicts: [], threads: [] };
+  }
+  const undone = (await operate(store, scope, "undo", { op }, options.settle)) as unknown as Crossed;
+  return {
+    ...undone,
+    conflicts: undone.conflicts.map(({ path, why }) => ({ path: Buffer.from(path, "latin1"), why })),
+  };
+}
+
+/** As it comes through a socket. */
+type Crossed = Omit<Undone, "conflicts"> & { conflicts: Array<{ path: string; why: string }> };

@@ -1,0 +1,31 @@
+/** What the store says of a scope, read again only where its files have changed. */
+import { loadFold } from "../../../src/scope/index.ts";
+import { findScope, type ScopeRef } from "../../../src/scope/registry.ts";
+import type { Fold } from "../../../src/trace/seal.ts";
+import type { Name, System } from "../types.ts";
+import { logOfMain, type Real } from "./real.ts";
+
+export interface Read {
+  readonly ref: ScopeRef | null;
+  readonly log: string;
+  readonly fold: Fold;
+}
+/** What was read, and how long the log was. */
+export type Readings = Map<Name, Read & { readonly size: number }>;
+
+export const sizeOf = async (real: Real, log: string): Promise<number> => (await real.store.logs.end(log)).offset;
+
+/** As its owner has it; for who has none, as the log gives it. */
+export async function readingOf(real: Real, sys: System, name: Name, readings: Readings): Promise<Read> {
+  const driven = sys.scopes[name]?.live ? real.driven.get(name) : undefined;
+  const ref = name === "main" ? null : await findScope(real.store, name);
+  if (name !== "main" && !ref) throw new Error(`There is no scope ${name}.`);
+  const log = ref?.log ?? (await logOfMain(real));
+  if (driven) return { ref, log, fold: driven.live.writer.fold };
+  const known = readings.get(name);
+  const size = await sizeOf(real, log);
+  if (known && known.log === log && known.size === size) return { ...known, ref };
+  const read = { ref, log, fold: await loadFold(real.store, log), size };
+  readings.set(name, read);
+  return read;
+}
