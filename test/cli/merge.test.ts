@@ -59,6 +59,24 @@ test("a run that went on after its landing was undone lands whole, not only what
   expect(Object.keys(user.files())).toEqual(["a.txt", "one.txt", "two.txt"]);
 });
 
+test("an edit of the user's that a run took in and went back behind is not taken from the user", async () => {
+  const user = await ran("echo one > one.txt");
+  user.write({ "a.txt": LINES.replace("9", "NINE"), "mine.txt": "mine\n" });
+  await user.does(["sync"]);
+  await user.does(["revert", "0"]);
+  await user.does(["exec", "--", "sh", "-c", "echo two > two.txt"]);
+  const refused = await user.does(["merge"], 3);
+  expect(refused.out).toContain("a.txt: content\n  mine.txt: modify/delete\n");
+  expect((await user.does(["diff", "--stat"])).err).toContain("a.txt: you and fix changed the same place");
+  await user.does(["merge", "--take", "ours"]);
+  expect(user.files()).toEqual({ "a.txt": LINES.replace("9", "NINE"), "mine.txt": "mine\n", "two.txt": "two\n" });
+  await user.does(["undo"]);
+  await user.does(["merge", "--take", "theirs"]);
+  expect(user.files()).toEqual({ "a.txt": LINES, "two.txt": "two\n" });
+  await user.does(["undo"]);
+  expect(user.files()).toEqual({ "a.txt": LINES.replace("9", "NINE"), "mine.txt": "mine\n" });
+});
+
 test("what the user changed meanwhile is kept: other files, other lines, deleted and new ones", async () => {
   const user = await ran("sed -i s/2/TWO/ a.txt; echo n > new.txt", { "a.txt": LINES, "b.txt": "b\n", "c.txt": "c\n" });
   user.write({ "a.txt": LINES.replace("9", "NINE"), "mine.txt": "mine\n", "b.txt": "B\n" });

@@ -2,7 +2,7 @@
 import { operations, traceOf, unsealed } from "./query.ts";
 import { empty } from "./seal.ts";
 import type { Commit, Conflict, Intent, Links, Name, State, System, Threads, Turns, Workspace } from "./types.ts";
-import { edited, pick, same, threeWay } from "./value.ts";
+import { changed, edited, pick, same, threeWay } from "./value.ts";
 
 /** All commits that the logs give. Siblings with the same content share them. */
 export function commits(sys: System): Map<string, Commit> {
@@ -60,6 +60,43 @@ export function baseOf(all: Commits, a: string, b: string): Workspace {
       Object.keys(conflict).map((p) => [p, torn]),
     );
   }, workspaceOf(first));
+}
+
+/**
+ * Paths of the user's own edits (steps `external` of main) that a commit came from and has nothing of any more, since a revert went back behind
+ * them: of a revert what counts is where it went, of the undo of one also what stood before it.
+ */
+export function leftBehind(all: Commits, head: string): Set<string> {
+  const undone = takenBack(all, head);
+  const before = (id: string): string | undefined => all.get(id)?.parents[0];
+  const held = new Set([head]);
+  for (const id of held) {
+    const { kind, intent, parents } = all.get(id) ?? { parents: [] };
+    const of = intent?.what as string;
+    for (const next of kind === "revert" ? [of] : parents) held.add(next);
+    if (kind === "undo" && all.get(of)?.kind === "revert" && !undone.has(id)) held.add(before(of) as string);
+  }
+  const left = [...ancestors(all, head)].filter((id) => !held.has(id) && all.get(id)?.kind === "external");
+  const files = (id: string | undefined): Workspace =>
+    (id === undefined ? undefined : all.get(id)?.state.workspace) ?? {};
+  return new Set(left.flatMap((id) => changed(files(before(id)), files(id))));
+}
+
+/** A landing takes no edit of the user's away: where it would, main keeps what it has, and the path is in conflict. */
+function keepEdits(
+  merged: ReturnType<typeof threeWay>,
+  ours: Workspace,
+  edits: ReadonlySet<string>,
+): ReturnType<typeof threeWay> {
+  const kept = changed(ours, merged.workspace).filter((p) => edits.has(p));
+  const sides = kept.map((p) => [p, { base: null, ours: ours[p] ?? null, theirs: merged.workspace[p] ?? null }]);
+  return {
+    workspace: edited(
+      merged.workspace,
+      kept.map((p) => [p, ours[p]]),
+    ),
+    conflict: { ...merged.conflict, ...Object.fromEntries(sides) },
+  };
 }
 
 /** What a step would set: its state, where its threads come from, and what is in conflict. */
@@ -129,7 +166,8 @@ export function propose(sys: System, name: Name, n: number, facts: Intent, links
   const all = commits(sys);
   const theirs = all.get(facts.with)?.state ?? empty;
   const base = t.head === null ? {} : baseOf(all, t.head, facts.with);
-  const merged = threeWay(base, t.state.workspace, theirs.workspace);
+  const plain = threeWay(base, t.state.workspace, theirs.workspace);
+  const merged = name === "main" ? keepEdits(plain, t.state.workspace, leftBehind(all, facts.with)) : plain;
   const { workspace, conflict } = choose(merged.workspace, merged.conflict, choices);
   // "A parent that has not moved adopts the child's threads." What it has pending counts as moved; a sync brings files only; main has no threads.
   const idle = unsealed(t).every((s) => s.n === n);

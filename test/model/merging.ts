@@ -1,6 +1,6 @@
 /** The rules of DESIGN.md section 3 on undo, merge, sync and main, as predicates over one transition. */
 import { effects, owner } from "./effects.ts";
-import { baseOf, commits, nearest } from "./graph.ts";
+import { baseOf, commits, leftBehind, nearest } from "./graph.ts";
 import { accepted, acting, first, type Law, names, pairs, stateBefore, type Transition, type Verdict } from "./laws.ts";
 import { newest, operations, pending, traceOf, unanswered, unsealed } from "./query.ts";
 import type { Sealed } from "./seal.ts";
@@ -100,7 +100,12 @@ const merges: Law = (t) => {
   const all = commits(t.after);
   const theirs = all.get(theirHead)?.state;
   if (!theirs || !all.has(head)) return "a merge of what is not there";
-  const { wanted, torn } = pointwise(baseOf(all, head, theirHead), prior.workspace, theirs.workspace);
+  const sides = pointwise(baseOf(all, head, theirHead), prior.workspace, theirs.workspace);
+  // An edit of the user's that the other side had and went back behind stays where it is, and is told.
+  const edits = into === "main" ? leftBehind(all, theirHead) : new Set<string>();
+  const kept = sides.wanted.filter(([p, value]) => edits.has(p) && value !== prior.workspace[p]).map(([p]) => p);
+  const torn = [...sides.torn, ...kept].sort();
+  const wanted = sides.wanted.filter(([p]) => !kept.includes(p));
   const raced = c.do === "merge" && into === "main" && c.race ? c.race[0] : undefined;
   if (reply.ok === "conflict") {
     const listed = Object.keys(step.commit.outcome.conflict ?? {});
