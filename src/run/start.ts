@@ -7,6 +7,7 @@ import { encodeJson, link } from "../trace/bytes.ts";
 import { itemNode } from "../trace/commit.ts";
 import type { Json, Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { writeTree } from "../world/tree.ts";
 import type { Main, Workspace } from "./main.ts";
 
 export interface Task {
@@ -66,6 +67,10 @@ export async function firstSession(scope: LiveScope, task: Task): Promise<Sessio
   return { items: node.id, shell: null };
 }
 
+/** A run starts with nothing in its `/tmp`. */
+const emptyTmp = async ({ objects }: EmbeddedStore): Promise<Link> =>
+  link("tree", await writeTree(objects, { mode: 0o1777, entries: [] }));
+
 /** Writes the outcome of step 0: it stands on main's commit, with the task as first message. */
 export async function placeRun(scope: LiveScope, n: number, main: Main, task: Task): Promise<void> {
   await scope.writer.outcome(
@@ -76,6 +81,6 @@ export async function placeRun(scope: LiveScope, n: number, main: Main, task: Ta
       workspace: treeLink(main.tree),
       ...(task.worker === "agent" && { threads: { main: { append: [await firstMessage(scope, task)] } } }),
     },
-    { carry: main.carry, witness: { at: Date.now() } },
+    { carry: { ...main.carry, tmp: await emptyTmp(scope.store) }, witness: { at: Date.now() } },
   );
 }

@@ -102,6 +102,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       : workspace.tree;
     last = tree;
     const carry: Carry = { mtimes: link("mtimes", workspace.mtimes), tmp: link("tree", tmp.tree) };
+    if (tmp.vcs) carry.tmpVcs = link("tree", tmp.vcs);
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
     mayWrite = sandbox !== null && (await (await sandbox).processes()).length > 0;
@@ -159,7 +160,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
           vcs: carry.vcs ? target(carry.vcs) : null,
           vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
         },
-        tmp: carry.tmp && { tree: target(carry.tmp) },
+        tmp: carry.tmp && { tree: target(carry.tmp), vcs: carry.tmpVcs ? target(carry.tmpVcs) : null },
       };
       const { signal } = options;
       const how = { seeds: seed && { workspace: seed }, signal, onProgress: progress("preparing the scope's files") };

@@ -135,8 +135,9 @@ export interface Carry {
   mtimes?: Link;
   /** Modification times of the entries of `vcs`. */
   vcsMtimes?: Link;
-  /** Tree of the scope's `/tmp`. */
+  /** Tree of the scope's `/tmp`, and of the directories named `.git` in it. */
   tmp?: Link;
+  tmpVcs?: Link;
   /** Tree of the agent's configuration directory. */
   config?: Link;
   /** Anything a plugin wants back (a native transcript), as an object. */

@@ -123,6 +123,43 @@ test("the user switches branches between the run and its merge: the changes land
   expect(user.read("a.txt")).toBe("1\nTWO\n3\n4\n5\n6\n7\n8\n9\n");
 });
 
+test("/tmp goes back with a step, repositories in it too, and to nothing at step 0", async () => {
+  const user = await newUser();
+  users.push(user);
+  await user.does([
+    "run",
+    "--scope",
+    "tmp",
+    "--",
+    "sh",
+    "-c",
+    "cd /tmp && git init -q r && cd r && touch f && git add f && git commit -qm one",
+  ]);
+  await user.does([
+    "exec",
+    "tmp",
+    "--",
+    "sh",
+    "-c",
+    "cd /tmp/r && git commit -qm two --allow-empty; rm -rf .git/refs; touch /tmp/g",
+  ]);
+  await user.does(["revert", "tmp", "1"]);
+  expect(
+    (
+      await user.does([
+        "exec",
+        "tmp",
+        "--",
+        "sh",
+        "-c",
+        "cd /tmp/r && git log --format=%s; ls /tmp | grep -v shepherd-user",
+      ])
+    ).out,
+  ).toBe("one\nr\n");
+  await user.does(["revert", "tmp", "0"]);
+  expect((await user.does(["exec", "tmp", "--", "sh", "-c", "ls /tmp | grep -vc shepherd-user || :"])).out).toBe("0\n");
+});
+
 test("a worktree: neither its link nor the repository's git is changed by what a run does", async () => {
   const user = await repository();
   const tree = join(user.directory, "tree");
