@@ -1,4 +1,5 @@
 /** Commands in a scope: run -- CMD, exec, shell, and what they may touch. */
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -37,6 +38,12 @@ test("a command that fails, cannot start or is killed makes exit code 1, and wha
     expect((await user.does(["log", `r${i}`, "-n", "1"])).out).toContain("✗ failed");
   }
   expect((await user.does(["cat", "r0@", "kept.txt"])).out).toBe("x\n");
+});
+
+test("what a run is without is named", async () => {
+  spawnSync("mkfifo", [join(user.project, "pipe")]);
+  const { err } = await user.does(["run", "--scope", "fix", "--", "ls"]);
+  expect(err).toContain("Left out: pipe (fifo).\n");
 });
 
 test("through a pipe the standard input is the command's", async () => {

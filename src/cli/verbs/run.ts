@@ -17,11 +17,14 @@ import {
 } from "../../scope/registry.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
+import { quotePath } from "../../world/paths.ts";
+import type { Skipped } from "../../world/walk.ts";
 import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun } from "../launch.ts";
 import { operate } from "../operate.ts";
+import type { Output } from "../output.ts";
 import { chooseStep, findWorkspace } from "../select.ts";
 import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
 
@@ -121,11 +124,22 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
   const main = freshMain(launch.store, workspace.path, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
     progress.done(),
   );
-  main.catch(() => {});
+  main.then(
+    ({ capture }) => tellLeftOut(out, capture.skipped),
+    () => {},
+  );
   const names: string[] = [];
   for (let i = 1; i <= k; i++)
     names.push((await createRun(launch.store, { task, workspace, grants, ...(name && { name: given(i)! }) })).name);
   return all(names.map((each) => startRun(launch, each, task, main)));
+}
+
+/** Names what the run is without. */
+function tellLeftOut(out: Output, skipped: readonly Skipped[]): void {
+  const told = skipped.filter(({ why }) => why !== "excluded").map(({ path, why }) => `${quotePath(path)} (${why})`);
+  if (told.length === 0) return;
+  const more = told.length > 3 ? ` and ${told.length - 3} more (\`shepherd init\` lists them)` : "";
+  out.warn(`shepherd: Left out: ${told.slice(0, 3).join(", ")}${more}.`);
 }
 
 /** Throws before anything is made, if a name is taken or malformed. */
