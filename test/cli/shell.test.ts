@@ -172,6 +172,7 @@ test("without namespaces everything works at a path of its own, and what cannot 
   const done = await user.does(["run", "--scope", "fix", ...sh("pwd; echo b > b.txt; rm -r locked")], 0, typed);
   expect(done.out).toContain(join(user.store, "cache/work"));
   expect(Object.keys(user.files())).toEqual(["a.txt", "locked/in.txt"]);
+  expect((await user.does(["show", "0"])).out).toContain("paths      moved\n");
   expect((await user.does(["shell"], 0, { ...typed, input: "cat b.txt\necho c > c.txt" })).out).toBe("b\n");
   await user.does(["revert", "1"], 0, typed);
   expect((await user.does(["exec", ...sh("ls")], 0, typed)).out).toBe("a.txt\nb.txt\n");
