@@ -16,6 +16,8 @@ export interface Task {
   /** What it is to do: the first user message, or the command's words. */
   text: string;
   argv?: string[];
+  /** Where the command starts, relative to the workspace; its root without it. */
+  at?: string;
   model?: string;
 }
 

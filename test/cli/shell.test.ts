@@ -40,6 +40,16 @@ test("a command that fails, cannot start or is killed makes exit code 1, and wha
   expect((await user.does(["cat", "r0@", "kept.txt"])).out).toBe("x\n");
 });
 
+test("a command starts where it was typed, if that is there", async () => {
+  await user.does(["init"]);
+  const below = { cwd: join(user.project, "locked") };
+  expect((await user.does(["run", "--scope", "fix", "--", "ls"], 0, below)).out).toContain("\nin.txt\n");
+  expect((await user.does(["exec", "fix", "--", "ls"], 0, below)).out).toBe("in.txt\n");
+  expect((await user.does(["resume", "fix"])).out).toContain("in.txt\n");
+  await user.does(["exec", "fix", ...sh("rm -r ../locked")], 0, below);
+  expect((await user.does(["exec", "fix", "--", "ls"], 0, below)).out).toBe("a.txt\n");
+});
+
 test("what a run is without is named", async () => {
   spawnSync("mkfifo", [join(user.project, "pipe")]);
   const { err } = await user.does(["run", "--scope", "fix", "--", "ls"]);

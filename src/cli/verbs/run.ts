@@ -25,7 +25,7 @@ import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun } from "../launch.ts";
 import { operate } from "../operate.ts";
 import type { Output } from "../output.ts";
-import { chooseStep, findWorkspace } from "../select.ts";
+import { below, chooseStep, findWorkspace } from "../select.ts";
 import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -117,6 +117,8 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
   const { out, signal, cwd } = context;
   const workspace = await findWorkspace(launch.store, cwd);
   const grants = await grantsOf(context, flags, workspace.path);
+  const at = below(workspace.path, cwd);
+  if (at && task.worker === "command") task.at = at;
   const name = text(flags, "scope");
   const given = (i: number): string | undefined => (name && i > 1 ? `${name}-${i}` : name);
   await checkFree(launch.store, name ? Array.from({ length: k }, (_, i) => given(i + 1)!) : []);
