@@ -222,6 +222,7 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): 
   if (task.worker === "command") {
     const quiet = out.json || launch.several;
     const worker = commandWorker(task.argv ?? [], {
+      at: task.at,
       interactive: !quiet && out.terminal && process.stdin.isTTY === true,
       // Through a pipe it is the command's; several cannot share it.
       ownStdin: !launch.several && process.stdin.isTTY !== true,

@@ -87,3 +87,9 @@ function tellShared({ out }: Context, word: string, revision: Revision): Revisio
   out.warn(out.style("dim", `(${word} is ${view.ref!.name}@${step.n} here; ${others} has the same commit)`));
   return revision;
 }
+
+/** Where a directory stands in a workspace, as a relative path; "" for its root, and for what is not in it. */
+export function below(workspace: string, directory: string): string {
+  const { path } = workspaceOf(directory);
+  return path.startsWith(`${workspace}/`) ? path.slice(workspace.length + 1) : "";
+}

@@ -1,5 +1,7 @@
 /** A plain command as a worker: one container step, its files captured at its end. */
 
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import type { LiveScope } from "../scope/scope.ts";
 import { putBytes } from "../scope/thread.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
@@ -10,6 +12,8 @@ export interface CommandOptions {
   /** On the terminal of this process, unrecorded; else its output is recorded and passed to `onOutput`. */
   interactive?: boolean;
   onOutput?: (chunk: Buffer, stream: "stdout" | "stderr") => void;
+  /** Where it starts, relative to the workspace; at its root if there is no such directory (any more). */
+  at?: string | undefined;
   /** Whether it reads the standard input of this process. */
   ownStdin?: boolean;
 }
@@ -34,7 +38,12 @@ export async function performCommand(
   const text = argv
     .map((word) => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
     .join(" ");
-  const what = link("json", await store.objects.put(encodeJson({ type: "command", v: 1, argv: [...argv], text })));
+  const what = link(
+    "json",
+    await store.objects.put(
+      encodeJson({ type: "command", v: 1, argv: [...argv], text, ...(options.at && { at: options.at }) }),
+    ),
+  );
   let code: number | null = null;
   let ended: string | null = null;
   const pending = await scope.begin(
@@ -46,8 +55,12 @@ export async function performCommand(
       captureAtEnd: true,
       run: async () => {
         const sandbox = await files.sandbox();
+        const { at = "" } = options;
+        const cwd = statSync(join(files.host, at), { throwIfNoEntry: false })?.isDirectory()
+          ? join(files.path, at)
+          : files.path;
         if (options.interactive) {
-          const done = await sandbox.interactive({ argv });
+          const done = await sandbox.interactive({ argv, cwd });
           code = done.code;
           ended = done.signal;
           return {
@@ -57,6 +70,7 @@ export async function performCommand(
         }
         const done = await sandbox.exec({
           argv,
+          cwd,
           signal,
           separate: true,
           ...(options.ownStdin && { ownStdin: true }),

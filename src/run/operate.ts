@@ -13,6 +13,7 @@ import { undoInScope } from "../scope/undo.ts";
 import { readScope } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { quotePath } from "../world/paths.ts";
 import { settlePending } from "./recover.ts";
 import { ask, NoOwner, socketPath } from "./socket.ts";
 
@@ -30,7 +31,7 @@ export const OPERATIONS: { [name: string]: Operate } = {
   merge: async (scope, { from, take }) => {
     await standStill(scope);
     const merged = await mergeScope(scope, await readScope(scope.store, from as string), takeOf(take));
-    return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
+    return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
   },
   sync: async (scope, { id, tree, name, log, take }) => {
     const merged = await syncScope(
@@ -38,14 +39,14 @@ export const OPERATIONS: { [name: string]: Operate } = {
       { id: id as string, tree: tree as string, name: name as string, log: log as string },
       takeOf(take),
     );
-    return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
+    return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
   },
   undo: async (scope, { op }) => {
     const operation = (await listOperations(scope.store, scope.ref.workspace)).find((each) => each.op === op);
     if (!operation) throw new Error(`There is no operation ${op}.`);
     await standStill(scope);
     const undone = await undoInScope(scope, operation);
-    return { ...undone, conflicts: undone.conflicts.map(({ path, why }) => ({ path: path.toString("latin1"), why })) };
+    return { ...undone, conflicts: undone.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
   },
   note: async (scope, { n, facts }) => {
     await scope.writer.note(n as number | null, facts as { note: string });

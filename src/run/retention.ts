@@ -45,11 +45,18 @@ export async function expire(
   const scopes = new Map((await listScopes(store)).map((scope) => [scope.log, scope]));
   const driver = driverOf(store);
   for (const { id, used } of await driver.list()) {
-    if (await store.leases.holder(`log/${id}`)) continue;
+    const key = `log/${id}`;
+    if (await store.leases.holder(key)) continue;
     const scope = scopes.get(id);
     const idle = now - used > IDLE;
     if (scope && scope.discarded === null && !idle && !options.allWork) continue;
-    if (!dryRun) await driver.dispose(id);
+    if (!dryRun) {
+      // Who drives it must not begin in between.
+      const floor = scope ? (await store.logs.end(id)).epoch : 0;
+      const epoch = await store.leases.acquire(key, floor);
+      if (epoch === null) continue;
+      await driver.dispose(id).finally(() => store.leases.release(key, epoch));
+    }
     expired.work.push(id);
   }
   return expired;

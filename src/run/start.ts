@@ -1,5 +1,6 @@
 /** Starting a run: a scope whose step 0 is the task, on the files of main as they are now. */
 
+import { detect } from "../scope/exec/abilities.ts";
 import { createScope, freeName, type Grants, NameError, nameFor, type ScopeRef } from "../scope/registry.ts";
 import { type LiveScope, treeLink } from "../scope/scope.ts";
 import { putItem } from "../scope/thread.ts";
@@ -16,6 +17,8 @@ export interface Task {
   /** What it is to do: the first user message, or the command's words. */
   text: string;
   argv?: string[];
+  /** Where the command starts, relative to the workspace; its root without it. */
+  at?: string;
   model?: string;
 }
 
@@ -71,8 +74,12 @@ export async function firstSession(scope: LiveScope, task: Task): Promise<Sessio
 const emptyTmp = async ({ objects }: EmbeddedStore): Promise<Link> =>
   link("tree", await writeTree(objects, { mode: 0o1777, entries: [] }));
 
-/** Writes the outcome of step 0: it stands on main's commit, with the task as first message. */
+/**
+ * Writes the outcome of step 0: it stands on main's commit, with the task as first message. Where commands see the files at another path, it
+ * says so: what is promised of the bytes of requests then holds but for that path.
+ */
 export async function placeRun(scope: LiveScope, n: number, main: Main, task: Task): Promise<void> {
+  const { samePath } = await detect();
   await scope.writer.outcome(
     n,
     {
@@ -81,6 +88,9 @@ export async function placeRun(scope: LiveScope, n: number, main: Main, task: Ta
       workspace: treeLink(main.tree),
       ...(task.worker === "agent" && { threads: { main: { append: [await firstMessage(scope, task)] } } }),
     },
-    { carry: { ...main.carry, tmp: await emptyTmp(scope.store) }, witness: { at: Date.now() } },
+    {
+      carry: { ...main.carry, tmp: await emptyTmp(scope.store) },
+      witness: { at: Date.now(), ...(!samePath && { paths: "moved" }) },
+    },
   );
 }

@@ -4,6 +4,7 @@ import { discards, type Operation } from "../scope/operations.ts";
 import type { Compensate } from "../scope/revert.ts";
 import { type Undone, undoDiscard } from "../scope/undo.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { unquotePath } from "../world/paths.ts";
 import { discardRun } from "./discard.ts";
 import { type LandOptions, undoLanding } from "./land.ts";
 import type { Workspace } from "./main.ts";
@@ -27,7 +28,7 @@ export async function undoOperation(
   const undone = (await operate(store, scope, "undo", { op }, options.settle)) as unknown as Crossed;
   return {
     ...undone,
-    conflicts: undone.conflicts.map(({ path, why }) => ({ path: Buffer.from(path, "latin1"), why })),
+    conflicts: undone.conflicts.map(({ path, why }) => ({ path: unquotePath(path), why })),
   };
 }
 

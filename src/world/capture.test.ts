@@ -6,14 +6,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
 import { runs } from "../../test/support/runs.ts";
-import { as, inTemporary, isRoot, run, settle } from "../../test/support/trees.ts";
+import { as, inTemporary, isRoot, look, restorable, run, settle } from "../../test/support/trees.ts";
 import { sha256 } from "../trace/bytes.ts";
 import type { Objects } from "../trace/ports.ts";
 import { capture } from "./capture.ts";
 import { lookup } from "./lookup.ts";
 import { materialise } from "./materialise.ts";
 import { emptyCache } from "./statcache.ts";
-import { readTree } from "./tree.ts";
+import { readTree, writeTree } from "./tree.ts";
 
 const names = async (objects: Objects, tree: string): Promise<string[]> =>
   (await readTree(objects, tree)).entries.map(({ name }) => name.toString("latin1"));
@@ -112,6 +112,38 @@ describe("capture", () => {
       if (name) expect(why.get(name)).toBe("mounted");
     }
   });
+
+  it.skipIf(!isRoot)(
+    "takes in a directory of ours also what its owner may not read, and a restore is as exact",
+    async () => {
+      await inTemporary(async (dir) => {
+        const objects = memoryObjects();
+        for (const path of ["work/shut/inner", "work/listed/inner", "work/secret", "work/open"]) put(dir, path);
+        const modes = { "shut/inner": 0o000, shut: 0o000, listed: 0o444, secret: 0o200 };
+        for (const [path, mode] of Object.entries(modes)) fs.chmodSync(`${dir}/work/${path}`, mode);
+        const before = restorable(look(`${dir}/work`));
+        await as(65534, dir, async () => {
+          const cache = emptyCache();
+          const own = { own: true, cache };
+          const state = await capture(`${dir}/work`, objects, own);
+          expect([state.skipped, await names(objects, state.tree)]).toEqual([[], ["listed", "open", "secret", "shut"]]);
+          const empty = await writeTree(objects, { mode: 0o755, entries: [] });
+          expect((await materialise(`${dir}/work`, { tree: empty }, objects, own)).kept).toEqual([]);
+          expect(fs.readdirSync(`${dir}/work`)).toEqual([]);
+          await materialise(`${dir}/work`, state, objects, own);
+          expect((await capture(`${dir}/work`, objects, own)).tree).toBe(state.tree);
+          fs.chmodSync(`${dir}/work`, 0o200);
+          const shut = await capture(`${dir}/work`, objects, own);
+          expect([(await readTree(objects, shut.tree)).mode, fs.statSync(`${dir}/work`).mode & 0o7777]).toEqual([
+            0o200, 0o200,
+          ]);
+          fs.chmodSync(`${dir}/work`, 0o755);
+          await materialise(`${dir}/work`, state, objects, own);
+        });
+        expect(restorable(look(`${dir}/work`))).toEqual(before);
+      });
+    },
+  );
 
   it.skipIf(!isRoot)("leaves out and reports what may not be read", async () => {
     await inTemporary(async (dir) => {

@@ -9,6 +9,7 @@ import { sameInState, store, table, unnamed } from "./named.ts";
 import { type PaceOptions, pace, type Stats } from "./pace.ts";
 import { type DirRecord, emptyCache, type Ids, isHit, placesIn, rowAt, type StatCache, sameIds } from "./statcache.ts";
 import { settlePuts, take } from "./take.ts";
+import { unlockRoot } from "./unlock.ts";
 import { type Here, lookAt, type Skipped, type Slot, skip, type Walk } from "./walk.ts";
 
 export { absolute } from "./dirs.ts";
@@ -32,6 +33,8 @@ export interface CaptureOptions extends PaceOptions {
    * taken to be in the store; otherwise the store is asked, and what it lacks is read again.
    */
   generation?: string | undefined;
+  /** Whether nobody but us and our processes uses the directory: then files that their owner may not read are captured too. */
+  own?: boolean | undefined;
 }
 
 /**
@@ -43,15 +46,18 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
   const cache = options.cache ?? emptyCache();
   const steps = pace(options);
   const root = absolute(path);
+  const locked = options.own ? unlockRoot(root) : null;
   const dir = openRoot(root);
   try {
     const now = horizon(dir);
     const stat = fs.fstatSync(dir.fd, { bigint: true });
+    if (locked !== null) stat.mode = BigInt(locked);
     const walk: Walk = {
       objects,
       cache,
       device: stat.dev,
       trusting: options.generation !== undefined && options.generation === cache.generation,
+      own: options.own ?? false,
       leftOuts: leftOuts(root, options.exclude),
       seen: new Set(),
       skipped: [],
@@ -72,6 +78,7 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
     const { skipped, unsteady, stats } = walk;
     return { ...record.ids!, skipped, unsteady, stats };
   } finally {
+    if (locked !== null) fs.fchmodSync(dir.fd, locked);
     closeDir(dir);
   }
 }

@@ -35,7 +35,7 @@ export function openDirectory(
   const file = `${path}.stat`;
   const cache = loadCache(file);
   let { generation: saved } = cache;
-  const known = { cache, generation, exclude: exclude.map((name) => Buffer.from(`${path}/${name}`)) };
+  const known = { own: true, cache, generation, exclude: exclude.map((name) => Buffer.from(`${path}/${name}`)) };
   let unsaved = { files: 0, bytes: 0 };
   const save = (): void => {
     if (unsaved.files > 0 || cache.generation !== saved) keepCache(file, cache);

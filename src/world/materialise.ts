@@ -54,6 +54,8 @@ export interface MaterialiseOptions extends PaceOptions {
   exclude?: readonly Buffer[] | undefined;
   /** As for `capture`. */
   generation?: string | undefined;
+  /** As for `capture`: then nothing stays since it cannot be read. */
+  own?: boolean | undefined;
 }
 
 export interface Materialised {
@@ -113,6 +115,7 @@ export async function materialise(
       device: fs.fstatSync(dir.fd, { bigint: true }).dev,
       leftOuts: leftOuts(root, options.exclude),
       sparesGit: state.vcs === undefined,
+      own: options.own ?? false,
       kept: (path, why) => report.kept.push({ path: Buffer.from(path, "latin1"), why }),
       removed: () => report.removed++,
       written: (cloned, bytes) => {

@@ -19,6 +19,8 @@ export interface Remover extends Pace {
   sparesGit: boolean;
   /** Whether nothing needs to be brought back: then only mounts stay. */
   forgets?: boolean;
+  /** Whether a capture keeps also what its owner may not read. */
+  own?: boolean;
   /** Called for each entry that is kept, with its path in the tree. */
   kept: (path: string, why: Keep) => void;
   /** Called for each entry that is gone. */
@@ -73,7 +75,8 @@ export async function remove(remover: Remover, place: Place, name: string): Prom
 async function empty(remover: Remover, place: Place, name: string, mode: number): Promise<boolean> {
   let dir: Dir;
   try {
-    if (remover.forgets && (mode & 0o700) !== 0o700 && process.geteuid?.() !== 0) changeMode(place.dir, name, 0o700);
+    if ((remover.forgets || remover.own) && (mode & 0o700) !== 0o700 && process.geteuid?.() !== 0)
+      changeMode(place.dir, name, 0o700);
     dir = openDir(place.dir, name);
   } catch (error) {
     if (!denied(error)) throw error;
@@ -100,7 +103,7 @@ function reasonToKeep(remover: Remover, place: Place, name: string, stat: fs.Big
   }
   if (!stat.isFile() || remover.forgets) return null;
   if (stat.size > MAX_FILE) return "too large";
-  if (process.geteuid?.() === 0) return null;
+  if (remover.own || process.geteuid?.() === 0) return null;
   try {
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
     fs.closeSync(fs.openSync(arg(place.dir.at + name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));

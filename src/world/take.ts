@@ -6,6 +6,7 @@ import { takeFile } from "./content.ts";
 import { arg, closeDir, codeOf, type Dir, denied, gone, namesIn, openDir } from "./dirs.ts";
 import { inside } from "./paths.ts";
 import { msOf, type Row } from "./statcache.ts";
+import { isLocked, LOOK, READ, unlocked } from "./unlock.ts";
 import { type Here, lookAt, type Slot, skip, type Walk, type Why } from "./walk.ts";
 
 /** Looks into one entry; null if there is nothing to keep. `old` is its row, whose stamps are others. */
@@ -23,7 +24,7 @@ export async function take(
     if (stat === "denied") return skip(walk, here, name, "unreadable");
     let slot: Slot | Why | "gone";
     if (stat.isFile()) slot = await takeRegular(walk, here, name, old);
-    else if (stat.isDirectory()) slot = await takeDir(walk, here, name);
+    else if (stat.isDirectory()) slot = await takeDir(walk, here, name, stat);
     else if (stat.isSymbolicLink()) slot = takeLink(walk, here, name, old);
     else slot = stat.isSocket() ? "socket" : stat.isFIFO() ? "fifo" : "device";
     if (typeof slot === "object") return slot;
@@ -33,7 +34,14 @@ export async function take(
 }
 
 async function takeRegular(walk: Walk, here: Here, name: string, old: Row | null): Promise<Slot | Why | "gone"> {
-  const taken = await takeFile(here.dir, name, walk.objects.put, walk);
+  const read = () => takeFile(here.dir, name, walk.objects.put, walk);
+  let taken = await read();
+  if (taken === "denied" && walk.own)
+    taken = await unlocked(here.dir, name, READ, async (mode) => {
+      const file = await read();
+      if (typeof file === "object") file.stat.mode = mode;
+      return file;
+    });
   if (taken === "denied") return "unreadable";
   if (taken === "large") return "too large";
   if (taken === "gone") return taken;
@@ -66,7 +74,14 @@ function takeLink(walk: Walk, here: Here, name: string, old: Row | null): Slot |
   }
 }
 
-async function takeDir(walk: Walk, here: Here, name: string): Promise<Slot | Why | "gone"> {
+async function takeDir(walk: Walk, here: Here, name: string, first: fs.Stats): Promise<Slot | Why | "gone"> {
+  if (!walk.own || !isLocked(first.mode, LOOK)) return lookInto(walk, here, name);
+  const slot = await unlocked(here.dir, name, LOOK, (mode) => lookInto(walk, here, name, mode));
+  return slot === "denied" ? "unreadable" : slot;
+}
+
+/** @param mode the one that it has otherwise. */
+async function lookInto(walk: Walk, here: Here, name: string, mode?: bigint): Promise<Slot | Why | "gone"> {
   let dir: Dir | undefined;
   try {
     let names: string[];
@@ -74,6 +89,7 @@ async function takeDir(walk: Walk, here: Here, name: string): Promise<Slot | Why
     try {
       dir = openDir(here.dir, name);
       stat = fs.fstatSync(dir.fd, { bigint: true });
+      if (mode !== undefined) stat.mode = mode;
       if (stat.dev !== walk.device) return "mounted";
       names = namesIn(dir);
     } catch (error) {

@@ -21,6 +21,8 @@ export interface Walk extends Pace {
   cache: StatCache;
   device: bigint;
   trusting: boolean;
+  /** Whether the files are ours alone: then what keeps its owner out is read all the same. */
+  own: boolean;
   leftOuts: LeftOuts;
   seen: Set<string>;
   skipped: Skipped[];

@@ -91,6 +91,21 @@ test("what the user changed meanwhile is kept: other files, other lines, deleted
   expect(user.files()).toEqual({ ...merged, "a.txt": LINES.replace("9", "NINE").replace("5", "FIVE") });
 });
 
+test("names of any sort are told alike, whoever met the conflict", async () => {
+  const user = await ran("echo theirs > 'ü\nx'", { "ü\nx": "base\n" });
+  user.write({ "ü\nx": "mine\n" });
+  const name = '"ü\\nx"';
+  expect((await user.does(["diff", "fix"])).err).toContain(name);
+  for (const args of [
+    ["merge", "fix"],
+    ["sync", "fix"],
+  ]) {
+    expect((await user.does(args, 3)).out).toContain(`  ${name}: content\n`);
+    const [object] = (await user.does([...args, "--json"], 3)).objects<{ conflicts: unknown }>();
+    expect(object!.conflicts).toEqual([{ path: name, why: "content" }]);
+  }
+});
+
 test("undo leaves what the user changed since the landing, and says so", async () => {
   const user = await ran("sed -i s/2/TWO/ a.txt; echo n > new.txt");
   await user.does(["merge"]);

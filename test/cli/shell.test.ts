@@ -1,4 +1,5 @@
 /** Commands in a scope: run -- CMD, exec, shell, and what they may touch. */
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -37,6 +38,22 @@ test("a command that fails, cannot start or is killed makes exit code 1, and wha
     expect((await user.does(["log", `r${i}`, "-n", "1"])).out).toContain("✗ failed");
   }
   expect((await user.does(["cat", "r0@", "kept.txt"])).out).toBe("x\n");
+});
+
+test("a command starts where it was typed, if that is there", async () => {
+  await user.does(["init"]);
+  const below = { cwd: join(user.project, "locked") };
+  expect((await user.does(["run", "--scope", "fix", "--", "ls"], 0, below)).out).toContain("\nin.txt\n");
+  expect((await user.does(["exec", "fix", "--", "ls"], 0, below)).out).toBe("in.txt\n");
+  expect((await user.does(["resume", "fix"])).out).toContain("in.txt\n");
+  await user.does(["exec", "fix", ...sh("rm -r ../locked")], 0, below);
+  expect((await user.does(["exec", "fix", "--", "ls"], 0, below)).out).toBe("a.txt\n");
+});
+
+test("what a run is without is named", async () => {
+  spawnSync("mkfifo", [join(user.project, "pipe")]);
+  const { err } = await user.does(["run", "--scope", "fix", "--", "ls"]);
+  expect(err).toContain("Left out: pipe (fifo).\n");
 });
 
 test("through a pipe the standard input is the command's", async () => {
@@ -165,6 +182,7 @@ test("without namespaces everything works at a path of its own, and what cannot 
   const done = await user.does(["run", "--scope", "fix", ...sh("pwd; echo b > b.txt; rm -r locked")], 0, typed);
   expect(done.out).toContain(join(user.store, "cache/work"));
   expect(Object.keys(user.files())).toEqual(["a.txt", "locked/in.txt"]);
+  expect((await user.does(["show", "0"])).out).toContain("paths      moved\n");
   expect((await user.does(["shell"], 0, { ...typed, input: "cat b.txt\necho c > c.txt" })).out).toBe("b\n");
   await user.does(["revert", "1"], 0, typed);
   expect((await user.does(["exec", ...sh("ls")], 0, typed)).out).toBe("a.txt\nb.txt\n");

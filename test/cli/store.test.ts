@@ -321,6 +321,7 @@ test("directories that are not there, or no place to work in, are said to be so"
     "in the store",
   );
   expect((await user.does(["run", "--", "true"], 2, { cwd: "/" })).err).toContain("is the whole machine");
+  await user.does(["init"], 2, { cwd: "/" });
   const files = user.files();
   await user.shepherd(["status"], { env: { SHEPHERD_DIR: "", XDG_DATA_HOME: "", HOME: "" } });
   expect(user.files()).toEqual(files);

@@ -1,9 +1,10 @@
 /** `shepherd exec`: one command in a scope, as a step. */
 import { performCommand } from "../../run/command.ts";
 import { withDriven } from "../../run/driven.ts";
+import { workspacePath } from "../../scope/registry.ts";
 import { Exit } from "../errors.ts";
 import { settleAll } from "../operate.ts";
-import { chooseRun } from "../select.ts";
+import { below, chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -33,6 +34,7 @@ export const verb: Verb = {
       async (scope) => {
         progress.done();
         const done = await performCommand(scope, rest, signal, {
+          at: below(await workspacePath(store, run.log), context.cwd),
           ownStdin: process.stdin.isTTY !== true,
           onOutput: (chunk, stream) => {
             if (!out.json) process[stream].write(chunk);

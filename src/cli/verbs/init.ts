@@ -1,6 +1,7 @@
 /** `shepherd init`: make a directory known. */
 import { freshMain } from "../../run/land.ts";
 import { quotePath } from "../../world/paths.ts";
+import { findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -11,6 +12,7 @@ export const verb: Verb = {
     "The first `run` does this by itself. Nothing is written into the directory; the store is elsewhere (`shepherd doctor` says where).",
   run: async ({ out, cwd, signal, store: open }) => {
     const store = await open();
+    await findWorkspace(store, cwd);
     const progress = out.progress();
     const main = await freshMain(store, cwd, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
       progress.done(),

@@ -57,7 +57,7 @@ export const verb: Verb = {
         );
       if (merged.status !== "conflict") return undefined;
       out.line(`${run.name} and ${into} changed the same places; ${into} is left as it was (step ${merged.n}):`);
-      for (const { path, why } of merged.conflicts) out.line(`  ${quotePath(Buffer.from(path, "latin1"))}: ${why}`);
+      for (const { path, why } of merged.conflicts) out.line(`  ${path}: ${why}`);
       out.line(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps those of ${into}.`);
       return 3;
     }

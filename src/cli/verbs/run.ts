@@ -17,12 +17,15 @@ import {
 } from "../../scope/registry.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
+import { quotePath } from "../../world/paths.ts";
+import type { Skipped } from "../../world/walk.ts";
 import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun } from "../launch.ts";
 import { operate } from "../operate.ts";
-import { chooseStep, findWorkspace } from "../select.ts";
+import type { Output } from "../output.ts";
+import { below, chooseStep, findWorkspace } from "../select.ts";
 import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -114,6 +117,8 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
   const { out, signal, cwd } = context;
   const workspace = await findWorkspace(launch.store, cwd);
   const grants = await grantsOf(context, flags, workspace.path);
+  const at = below(workspace.path, cwd);
+  if (at && task.worker === "command") task.at = at;
   const name = text(flags, "scope");
   const given = (i: number): string | undefined => (name && i > 1 ? `${name}-${i}` : name);
   await checkFree(launch.store, name ? Array.from({ length: k }, (_, i) => given(i + 1)!) : []);
@@ -121,11 +126,22 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
   const main = freshMain(launch.store, workspace.path, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
     progress.done(),
   );
-  main.catch(() => {});
+  main.then(
+    ({ capture }) => tellLeftOut(out, capture.skipped),
+    () => {},
+  );
   const names: string[] = [];
   for (let i = 1; i <= k; i++)
     names.push((await createRun(launch.store, { task, workspace, grants, ...(name && { name: given(i)! }) })).name);
   return all(names.map((each) => startRun(launch, each, task, main)));
+}
+
+/** Names what the run is without. */
+function tellLeftOut(out: Output, skipped: readonly Skipped[]): void {
+  const told = skipped.filter(({ why }) => why !== "excluded").map(({ path, why }) => `${quotePath(path)} (${why})`);
+  if (told.length === 0) return;
+  const more = told.length > 3 ? ` and ${told.length - 3} more (\`shepherd init\` lists them)` : "";
+  out.warn(`shepherd: Left out: ${told.slice(0, 3).join(", ")}${more}.`);
 }
 
 /** Throws before anything is made, if a name is taken or malformed. */

@@ -45,6 +45,7 @@ export const verb: Verb = {
     field("kind", `${row.kind} (${row.tier})`);
     field("status", row.status);
     field("at", row.at);
+    if (typeof step.outcomeWitness.paths === "string") field("paths", step.outcomeWitness.paths);
     field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
     for (const item of items as Array<{
       role: string;

@@ -2,7 +2,6 @@
 
 import { freshMain } from "../../run/land.ts";
 import { workspacePath } from "../../scope/registry.ts";
-import { quotePath } from "../../world/paths.ts";
 import { operate } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
@@ -49,7 +48,7 @@ export const verb: Verb = {
     if (synced.status === "done") out.line(`Synced your files into ${run.name} as step ${synced.n}.`);
     if (synced.status !== "conflict") return undefined;
     out.line(`You and ${run.name} changed the same places; its files are left as they were (step ${synced.n}):`);
-    for (const { path, why } of synced.conflicts) out.line(`  ${quotePath(Buffer.from(path, "latin1"))}: ${why}`);
+    for (const { path, why } of synced.conflicts) out.line(`  ${path}: ${why}`);
     out.line(`\`--take theirs\` takes yours, \`--take ours\` keeps those of ${run.name}.`);
     return 3;
   },

@@ -4,6 +4,7 @@ import { recoverLandings } from "../../run/land.ts";
 import { settleOperations } from "../../run/recover.ts";
 import { undoOperation } from "../../run/undo.ts";
 import { listOperations, newestUndoable, type Operation } from "../../scope/operations.ts";
+import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
 import { settleAll } from "../operate.ts";
 import { findWorkspace } from "../select.ts";
@@ -57,7 +58,7 @@ export const verb: Verb = {
       return undefined;
     }
     const done = await undoOperation(store, workspace, operation, { signal: context.signal, settle: settleAll });
-    const conflicts = done.conflicts.map(({ path, why }) => ({ path: path.toString(), why }));
+    const conflicts = done.conflicts.map(({ path, why }) => ({ path: quotePath(path), why }));
     out.object({
       op: done.op,
       undoes: operation.op,
@@ -68,7 +69,12 @@ export const verb: Verb = {
       threads: done.threads,
     });
     if (done.status === "conflict") {
-      out.line(`Cannot take back ${what}: things changed since, and are left as they are.`);
+      // A landing goes back path by path, all else as a whole or not at all.
+      out.line(
+        operation.kind === "landing"
+          ? `Took back ${what}, but for what changed since:`
+          : `Cannot take back ${what}: things changed since, and are left as they are.`,
+      );
       for (const { path, why } of conflicts) out.line(`  ${path}: ${why}`);
       for (const thread of done.threads) out.line(`  the conversation ${thread} has gone on since`);
       return 3;
