@@ -13,8 +13,8 @@ import { captureSource, type Main } from "../run/main.ts";
 import { type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { countChanges } from "../scope/changes.ts";
-import { openFiles } from "../scope/files.ts";
-import { workspacePath } from "../scope/registry.ts";
+import { openFilesOf } from "../scope/files.ts";
+import { type ScopeRef, workspacePath } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { readScope } from "../scope/view.ts";
 import { target } from "../trace/bytes.ts";
@@ -49,10 +49,8 @@ export interface Launch {
 /** Opens the files of a scope that is to be driven. */
 const filesFor =
   ({ store, signal, out }: Launch, progress: Progress) =>
-  async ({ ref, grants }: { ref: { log: string }; grants: LiveScope["grants"] }) =>
-    openFiles(store, {
-      log: ref.log,
-      workspace: await workspacePath(store, ref.log),
+  ({ ref, grants }: { ref: ScopeRef; grants: LiveScope["grants"] }) =>
+    openFilesOf(store, ref, {
       grants,
       signal,
       onProgress: (text) => progress.at(text),

@@ -1,7 +1,6 @@
 /** Driving a scope for a moment: for one command, or a shell. */
 
-import { openFiles } from "../scope/files.ts";
-import { workspacePath } from "../scope/registry.ts";
+import { openFilesOf } from "../scope/files.ts";
 import { attach, type LiveScope } from "../scope/scope.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { noteEnded, noteStarted } from "./lifecycle.ts";
@@ -24,8 +23,7 @@ export async function withDriven<T>(
   work: (scope: LiveScope) => Promise<T>,
 ): Promise<T> {
   const scope = await attach(store, name, {
-    files: async ({ ref, grants }) =>
-      openFiles(store, { log: ref.log, workspace: await workspacePath(store, ref.log), grants, ...options }),
+    files: ({ ref, grants }) => openFilesOf(store, ref, { grants, ...options }),
   });
   try {
     await noteStarted(scope.writer, "user");

@@ -17,7 +17,8 @@ import { quotePath } from "../world/paths.ts";
 import { loadCache, type StatCache, saveCache } from "../world/statcache.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
-import type { Grants } from "./registry.ts";
+import { markAtRest, markInUse, takeOver, workDirectory } from "./pool.ts";
+import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
 
 export interface Files {
   /** Whether commands see the workspace at its original path. Known once the sandbox is open. */
@@ -57,9 +58,6 @@ export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]
     Object.entries(env).filter((each): each is [string, string] => each[1] !== undefined && !WITHHELD.test(each[0])),
   );
 
-/** Where the files of a log's scope are while it is driven, and as a cache at rest. */
-export const workDirectory = (store: EmbeddedStore, log: string): string => `${store.cache("work")}/${log}`;
-
 /** Saves a stat cache if the disk takes it: without it the next capture only reads more. */
 export function keepCache(file: string, cache: StatCache): void {
   try {
@@ -76,11 +74,22 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
     (error: unknown) => error instanceof Forgotten,
   );
 
+/** The files of a scope whose lease the caller holds. What is in them is told by the next `restore`. */
+export async function openFilesOf(
+  store: EmbeddedStore,
+  ref: ScopeRef,
+  options: Omit<FilesOptions, "log" | "workspace">,
+): Promise<Files> {
+  await takeOver(store, ref);
+  return openFiles(store, { log: ref.log, workspace: await workspacePath(store, ref.log), ...options });
+}
+
 export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const base = workDirectory(store, options.log);
   const host = `${base}/ws`;
   const tmp = `${base}/tmp`;
   mkdirSync(host, { recursive: true, mode: 0o700 });
+  markInUse(base);
   const cacheFile = `${base}/ws.stat`;
   const cache = loadCache(cacheFile);
   const tmpCache = loadCache(`${base}/tmp.stat`);
@@ -99,6 +108,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
     const captured: Capture = await capture(host, store.objects, {
       cache,
+      generation,
       ...pace("reading the scope's files"),
       signal: undefined,
     });
@@ -182,6 +192,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       await (await sandbox?.catch(() => null))?.dispose();
       keepCache(cacheFile, cache);
       keepCache(`${base}/tmp.stat`, tmpCache);
+      // Without namespaces a process can outlive the sandbox, and its files must stay where they are.
+      if (!sandbox || samePath) markAtRest(base);
     },
   };
 }
