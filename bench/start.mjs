@@ -23,7 +23,8 @@ table(
     ["`node -e 0`", ms(node), "1.0", ""],
     ...Object.entries(words).map(([name, args]) => {
       const took = median(times[name]);
-      return [`\`shepherd ${args.join(" ")}\``, ms(took), (took / node).toFixed(2), goal("<= 2 x", took <= 2 * node)];
+      const target = name === "helpOf" ? "told: loads all that a run needs" : goal("<= 2 x", took <= 2 * node);
+      return [`\`shepherd ${args.join(" ")}\``, ms(took), (took / node).toFixed(2), target];
     }),
   ],
 );
