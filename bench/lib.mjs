@@ -1,20 +1,48 @@
-// What the benches share: medians, tables, and where the tables go.
+// What the benches share: medians, tables, where the tables go, and a place for their data that is removed at the end.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpus, release, tmpdir, totalmem } from "node:os";
+import { basename, join, resolve } from "node:path";
 
-export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+/** A small run, which only shows that the bench works: its figures say nothing, and are never written down. */
+export const quick = process.argv.includes("--quick");
+
+/** The compiled package that is measured. */
+const dist = resolve(process.env.SHEPHERD_DIST ?? "dist");
+if (!existsSync(join(dist, "cli/main.js"))) {
+  console.error(`${dist} is not there: \`npm run build\` makes it.`);
+  process.exit(2);
+}
+export const cli = join(dist, "cli/main.js");
+/** A module of the compiled package. */
+export const use = (path) => import(join(dist, path));
+
+/** A directory for the data of this bench, removed when it ends, however it ends. SHEPHERD_BENCH_DIR says on which disk. */
+export const home = mkdtempSync(join(process.env.SHEPHERD_BENCH_DIR ?? tmpdir(), "shepherd-bench-"));
+const atEnd = [() => rmSync(home, { recursive: true, force: true })];
+/** Called at the end, the last one first. */
+export const finallyDo = (work) => atEnd.push(work);
+process.on("exit", () => {
+  for (const work of atEnd.reverse()) work();
+});
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
+
+export const median = (values) => quantile(values, 0.5);
 export const quantile = (values, q) =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))];
 export const ms = (value) => (value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0));
+export const s = (value) => (value / 1000).toFixed(value < 9950 ? 2 : 1);
 export const mb = (bytes) => (bytes / 1e6).toFixed(1);
+export const count = (value) => value.toLocaleString("en-US");
+/** A goal and whether a figure meets it. */
+export const goal = (text, met) => `${text}: ${met ? "met" : "**missed**"}`;
 
 /** Wall time of a command in ms; throws if it fails. */
 export function timed(command, args, options = {}) {
   const start = performance.now();
   const done = spawnSync(command, args, { stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 30, ...options });
   const took = performance.now() - start;
-  if (done.status !== 0) throw new Error(`${command} ${args.join(" ")}: ${done.stderr}`);
+  if (done.status !== 0) throw new Error(`${command} ${args.join(" ")}: ${done.error ?? done.stderr}`);
   return { ms: took, stdout: done.stdout.toString() };
 }
 
@@ -30,14 +58,32 @@ export async function interleaved(rounds, functions) {
   return times;
 }
 
+/** Bytes and number of the files below a path: `bytes` is what they hold, `disk` what the file system has allocated. */
+export function size(path) {
+  const stat = statSync(path);
+  if (!stat.isDirectory()) return { bytes: stat.size, disk: stat.blocks * 512, files: 1 };
+  return readdirSync(path)
+    .map((name) => size(join(path, name)))
+    .reduce((a, b) => ({ bytes: a.bytes + b.bytes, disk: a.disk + b.disk, files: a.files + b.files }), {
+      bytes: 0,
+      disk: 0,
+      files: 0,
+    });
+}
+
 const FILE = "docs/performance.md";
 
-/** Prints a table and puts it into docs/performance.md, in place of the one of the same name. */
-export function table(name, title, head, rows, notes = "") {
-  const machine = `${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.versions.node}`;
+/**
+ * Prints a table, and with --write puts it into docs/performance.md, in place of the one of the same name.
+ * @param about one line: what was done.
+ */
+export function table(name, title, about, head, rows, notes = "") {
+  const bench = basename(process.argv[1]);
+  const machine = `${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release().split("-")[0]}, Node ${process.versions.node}`;
   const lines = [
     `## ${title}`,
-    `\`node bench/${name}.mjs\`, ${new Date().toISOString().slice(0, 10)}, ${machine}.`,
+    `${about}  `,
+    `\`node bench/${bench}\`, ${new Date().toISOString().slice(0, 10)}, ${machine}.`,
     "",
     `| ${head.join(" | ")} |`,
     `|${head.map(() => "---").join("|")}|`,
@@ -45,13 +91,11 @@ export function table(name, title, head, rows, notes = "") {
     ...(notes ? ["", notes] : []),
   ];
   console.log(`\n${lines.join("\n")}`);
-  if (!process.argv.includes("--write")) return;
+  if (quick || !process.argv.includes("--write")) return;
   const start = `<!-- ${name} -->`;
   const end = `<!-- /${name} -->`;
   const block = `${start}\n${lines.join("\n")}\n${end}`;
-  const text = existsSync(FILE)
-    ? readFileSync(FILE, "utf8")
-    : "# Figures\nMedians; compared side by side in one run. Each table is written by the command named in it, with `--write`.\n";
+  const text = readFileSync(FILE, "utf8");
   const from = text.indexOf(start);
   const to = text.indexOf(end);
   writeFileSync(

@@ -12,7 +12,7 @@ import type { Ending } from "../run/lifecycle.ts";
 import { captureSource, type Main } from "../run/main.ts";
 import { type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
-import { openFiles } from "../scope/files.ts";
+import { openFilesOf } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import { readScope } from "../scope/view.ts";
@@ -35,11 +35,9 @@ export interface Launch {
 /** Opens the files of a scope that is to be driven. */
 const filesFor =
   ({ store, signal, out }: Launch, progress: Progress) =>
-  async ({ ref, parent, grants }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
-    openFiles(store, {
-      log: ref.log,
+  ({ ref, parent, grants }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
+    openFilesOf(store, ref, {
       parent,
-      workspace: await workspacePath(store, ref.log),
       grants,
       signal,
       onProgress: (text) => progress.at(text),

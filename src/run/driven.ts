@@ -1,8 +1,7 @@
 /** Driving a scope for a moment: for one command, or a shell. */
 
 import { recordBackground } from "../scope/background.ts";
-import { openFiles } from "../scope/files.ts";
-import { workspacePath } from "../scope/registry.ts";
+import { openFilesOf } from "../scope/files.ts";
 import { attach, type LiveScope } from "../scope/scope.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { noteEnded, noteStarted } from "./lifecycle.ts";
@@ -25,8 +24,7 @@ export async function withDriven<T>(
   work: (scope: LiveScope) => Promise<T>,
 ): Promise<T> {
   const scope = await attach(store, name, {
-    files: async ({ ref, parent, grants }) =>
-      openFiles(store, { log: ref.log, parent, workspace: await workspacePath(store, ref.log), grants, ...options }),
+    files: ({ ref, parent, grants }) => openFilesOf(store, ref, { parent, grants, ...options }),
   });
   try {
     await noteStarted(scope.writer, "user");

@@ -17,7 +17,8 @@ import { quotePath } from "../world/paths.ts";
 import { driverOf } from "./driver.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
-import type { Grants } from "./registry.ts";
+import { takeOver } from "./pool.ts";
+import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
 
 export interface Files {
   /** Whether commands see the workspace at its original path. Known once the sandbox is open. */
@@ -71,6 +72,16 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
 /** What a scope has besides the workspace that is its state: a /tmp, but for the caches of the sandbox in it. */
 const ROOTS = { workspace: {}, tmp: { mode: 0o1777, exclude: [SCRATCH_DIR] } } satisfies { [name: string]: RootSpec };
 type Root = keyof typeof ROOTS;
+
+/** The files of a scope whose lease the caller holds. */
+export async function openFilesOf(
+  store: EmbeddedStore,
+  ref: ScopeRef,
+  options: Omit<FilesOptions, "log" | "workspace">,
+): Promise<Files> {
+  await takeOver(store, driverOf(store), ref);
+  return openFiles(store, { log: ref.log, workspace: await workspacePath(store, ref.log), ...options });
+}
 
 /** The files of a scope that this process drives. They are opened by the first `restore`: what is asked for before throws. */
 export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
@@ -186,7 +197,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     close: async () => {
       await (await sandbox?.catch(() => null))?.dispose();
       // One that is still opening is waited for.
-      await (await opening?.catch(() => null))?.close();
+      // Without namespaces a process can outlive the sandbox, and its files must stay where they are.
+      await (await opening?.catch(() => null))?.close({ inUse: sandbox !== null && !samePath });
     },
   };
 }

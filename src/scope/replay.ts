@@ -1,8 +1,10 @@
 /** Replay: all commits of a log computed anew from its frames and objects. A fold: no model is asked, no tool runs. */
 import { linksIn, parseLink } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
-import type { Link } from "../trace/ports.ts";
-import { type Step, startFold } from "../trace/seal.ts";
+import type { Hash, Link } from "../trace/ports.ts";
+import { readAhead } from "../trace/readahead.ts";
+import type { Damage } from "../trace/record.ts";
+import { type Head, type Step, startFold } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { followers } from "./followers.ts";
 
@@ -14,6 +16,7 @@ export interface Replay {
   wrong: string[];
   /** Commits in the order of sealing. */
   sealed: readonly Step[];
+  head: Head;
 }
 
 /** Recomputes every commit of a log, and reads every object that its frames name, checking each against its hash. */
@@ -27,6 +30,8 @@ export async function replayLog(
   const wrong: string[] = [];
   const seen = new Set<Link>();
   const fold = startFold(header);
+  const objects = readAhead(store.objects);
+  const derived = readAhead(store.derived);
 
   const check = async (first: Link, of: string): Promise<void> => {
     const stack = [first];
@@ -37,7 +42,7 @@ export async function replayLog(
       // Conversations follow from the frames: they are computed here, not read.
       if (kind === "items") continue;
       try {
-        const bytes = await store.objects.get(id);
+        const bytes = await objects.get(id);
         if (!bytes) wrong.push(`${of} names the object ${id.slice(0, 12)}, which is missing or damaged.`);
         else if (kind !== "blob") stack.push(...followers[kind](bytes));
       } catch (error) {
@@ -47,19 +52,26 @@ export async function replayLog(
     }
   };
 
+  const damage: Damage[] = [];
+  let strays = 0;
   let frames = 0;
-  for await (const { frame, hash } of store.logs.readFrom(log, null)) {
+  const told = { damaged: (each: Damage) => damage.push(each), stray: () => strays++ };
+  for await (const { frame, hash } of store.logs.readFrom(log, null, told)) {
     if (frames++ % 256 === 0) options.signal?.throwIfAborted();
     for (const step of fold.push(frame, hash)) {
-      const kept = await store.derived.get(step.sealed!.id).catch(() => null);
+      const { id } = step.sealed!;
       // The cache may lack it; what it holds verifies itself by its hash.
-      if (kept === null && (await store.derived.has([step.sealed!.id]))[0])
+      if (isKept(store, id) && !(await derived.get(id).catch(() => null)))
         wrong.push(`The cached commit of step ${step.n} is damaged.`);
     }
     for (const link of linksIn([frame.facts, frame.carry ?? null])) await check(link, `Frame ${frame.seq}`);
   }
-  const { damage, stray } = await store.logs.inspect(log);
   for (const each of damage) wrong.push(`Bytes ${each.offset} to ${each.end} of the log form no frame.`);
-  if (stray.length > 0 && damage.length > 0) wrong.push(`${stray.length} frames behind the damage do not count.`);
-  return { steps: fold.steps.size, commits: fold.sealed.length, objects: seen.size, wrong, sealed: fold.sealed };
+  if (strays > 0 && damage.length > 0) wrong.push(`${strays} frames behind the damage do not count.`);
+  const { sealed } = fold;
+  return { steps: fold.steps.size, commits: sealed.length, objects: seen.size, wrong, sealed, head: fold.head() };
 }
+
+/** Whether the cache holds a commit, as far as this process has looked. */
+const isKept = (store: EmbeddedStore, id: Hash): boolean =>
+  store.derived.packs().some((pack) => pack.find(id) !== null);

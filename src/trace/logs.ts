@@ -1,6 +1,6 @@
 /** The logs of a store: one append-only file of frames each. */
 import { encodeJson, sha256 } from "./bytes.ts";
-import { type Cursor, counted, encodeFrame, frameHash, isLogId, parseFrame } from "./chain.ts";
+import { type Cursor, counted, encodeFrame, frameHash, isLogId, parseFrame, type Strays } from "./chain.ts";
 import type { Disk } from "./disk.ts";
 import { isReadOnly } from "./diskerror.ts";
 import type { Frame } from "./frame.ts";
@@ -12,8 +12,12 @@ import { createSegment, recordsLength } from "./segment.ts";
 export { type Cursor, encodeFrame, frameHash, headerHash } from "./chain.ts";
 
 export interface FileLogs extends Logs {
-  /** As `read`, from a cursor on; each frame with the cursor behind it and its own hash. */
-  readFrom(log: string, cursor: Cursor | null): AsyncIterable<{ frame: Frame; hash: Hash; cursor: Cursor }>;
+  /** As `read`, from a cursor on; each frame with the cursor behind it and its own hash. `strays` is told what does not count. */
+  readFrom(
+    log: string,
+    cursor: Cursor | null,
+    strays?: Strays,
+  ): AsyncIterable<{ frame: Frame; hash: Hash; cursor: Cursor }>;
   /**
    * Takes `cursor` for a place before which this process need not look, if the record at `last` is the frame that it stands behind. False,
    * and nothing taken, if it is not. Who keeps a cursor longer than the power may last must have synced the log before.
@@ -148,9 +152,9 @@ export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLo
     read: async function* (log, from = 0) {
       for (const { frame } of framesFrom(await must(log), from)) yield frame;
     },
-    readFrom: async function* (log, start) {
+    readFrom: async function* (log, start, strays) {
       const opened = await must(log);
-      for (const { frame, cursor } of counted(opened.segment, start ?? opened.first))
+      for (const { frame, cursor } of counted(opened.segment, start ?? opened.first, strays))
         yield { frame, hash: cursor.prev, cursor };
     },
     tail: async function* (log, from, { signal }) {

@@ -106,9 +106,9 @@ export function openPack(disk: Disk, path: string, number: number): Pack | null 
 function packed(id: Hash, bytes: Uint8Array): Buffer {
   let codec = RAW;
   let body = bytes;
-  if (bytes.length >= 512) {
-    const deflated = deflateRawSync(bytes, { level: 1, memLevel: 9 });
-    if (deflated.length < bytes.length * 0.9) {
+  if (bytes.length >= 512 && mayDeflate(bytes)) {
+    const deflated = deflate(bytes);
+    if (deflated.length < bytes.length * PAYS) {
       codec = DEFLATED;
       body = deflated;
     }
@@ -120,6 +120,16 @@ function packed(id: Hash, bytes: Uint8Array): Buffer {
     const masked = framed(id, codec | MASKED, [mask, exclusiveOr(body, mask)]);
     if (!masked.includes(MAGIC, KEY)) return masked;
   }
+}
+
+const deflate = (bytes: Uint8Array): Buffer => deflateRawSync(bytes, { level: 1, memLevel: 9 });
+const PAYS = 0.9;
+const SAMPLE = 8 << 10;
+
+/** Whether one of two samples of large bytes deflates: archives, pictures and packs do not, and would take the longest. */
+function mayDeflate(bytes: Uint8Array): boolean {
+  if (bytes.length < 8 * SAMPLE) return true;
+  return [0, bytes.length >>> 1].some((at) => deflate(bytes.subarray(at, at + SAMPLE)).length < SAMPLE * PAYS);
 }
 
 const framed = (id: Hash, codec: number, body: Uint8Array[]): Buffer =>

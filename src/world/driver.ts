@@ -17,10 +17,23 @@ export interface Driver {
    * as far as it is right. Stopped or failed halfway nothing is open, and the same call goes on from there.
    */
   open<Root extends string>(spec: WorldSpec<Root>): Promise<World<Root>>;
-  /** The worlds that it keeps something of, with the time each was opened or closed last (ms since 1970). */
-  list(): Promise<{ id: string; used: number }[]>;
+  /** The worlds that it keeps something of. */
+  list(): Promise<Kept[]>;
+  /**
+   * Gives the world `to`, of which it keeps nothing, a root that it keeps of `from`, and tells whether it did. Nobody has either open. The next
+   * open of `to` then changes files instead of making them, that of `from` makes them anew.
+   */
+  handOver(root: string, from: string, to: string): Promise<boolean>;
   /** Removes all that it keeps of a world that nobody has open. */
   dispose(id: string): Promise<void>;
+}
+
+export interface Kept {
+  id: string;
+  /** When it was opened or closed last (ms since 1970). */
+  used: number;
+  /** Whether handing it over spares much work, and no process can still write to it. */
+  spare: boolean;
 }
 
 export interface WorldSpec<Root extends string> extends RestoreOptions<Root> {
@@ -67,8 +80,8 @@ export interface World<Root extends string> {
    * at once. Directories named `.git` stay as they are.
    */
   bring(root: Root, from: Hash, to: Hash): Promise<void>;
-  /** Lets go of the world. Its files are kept for the next open. */
-  close(): Promise<void>;
+  /** Lets go of the world. Its files are kept for the next open. `inUse`: a process may go on writing to them. */
+  close(options?: { inUse?: boolean }): Promise<void>;
 }
 
 export type Captured = Omit<Capture, "stats">;

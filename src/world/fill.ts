@@ -10,14 +10,16 @@ import { inside } from "./paths.ts";
 import { placeClone, placeFile, placeLink, setTime } from "./place.ts";
 import { located, type Target, wrong } from "./plan.ts";
 import type { Place, Remover } from "./remove.ts";
-import { type DirRecord, isHit, msOf, placesIn, type Row, rowAt, type StatCache } from "./statcache.ts";
+import { type DirRecord, idAt, isHit, msOf, placesIn, type Row, rowAt, type StatCache } from "./statcache.ts";
 
 /** One restore. */
 export interface Make extends Remover {
   objects: Objects;
   cache: StatCache;
-  /** What is known of the source; null once it is known that its files cannot share blocks with ours. */
-  source: StatCache | null;
+  /** What is known of the source. */
+  source: StatCache;
+  /** False once it is known that files of the source cannot share blocks with ours. */
+  shares: boolean;
   /** Rows written by this restore. */
   made: Buffer[];
   seen: Set<string>;
@@ -93,7 +95,14 @@ async function idOf(make: Make, dir: Dir, { name, type }: Target, size: number):
 /** Writes files and links; gives their rows, null for what the store lacks. */
 export async function write(make: Make, here: Here, jobs: readonly Job[]): Promise<(Row | null)[]> {
   const rows: (Row | null)[] = [];
-  for (const job of jobs) rows.push(await located(() => clone(make, here, job), here.key, job.target.name));
+  for (const job of jobs)
+    rows.push(
+      await located(
+        async () => (await clone(make, here, job)) ?? (await copy(make, here, job)),
+        here.key,
+        job.target.name,
+      ),
+    );
   // Together, so that a store that is far away is waited for once.
   const contents = await Promise.allSettled(
     jobs.map(({ target }, i) => (rows[i] || target.type === "F" ? null : fetch(make, here, target))),
@@ -151,29 +160,61 @@ const WORTH = 4096;
  */
 const QUIET = 60_000;
 
-/** The file of the source at the same path, sharing its blocks; null if it is not known to be the same, or cannot be shared. */
-async function clone(make: Make, here: Here, job: Job): Promise<Row | null> {
-  const { target, replace } = job;
-  const { name, type, id, mode, ns } = target;
-  const known = make.source?.dirs.get(here.key);
-  if (!here.from || !known || type === "l") return null;
-  const at = placesIn(known).get(name);
-  if (at === undefined) return null;
-  const row = rowAt(known.rows, at);
-  if (row.id !== id || row.size < WORTH) return null;
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-  let fd: number;
+/** Whether the source is known to have had a target's content at its path: its place in the record, or -1. */
+function placeInSource(make: Make, here: Here, { name, type, id }: Target): number {
+  const known = here.from && make.source.dirs.get(here.key);
+  if (!known || type === "l") return -1;
+  const at = placesIn(known).get(name) ?? -1;
+  return at >= 0 && idAt(known.rows, at) === id ? at : -1;
+}
+
+/** The file of the source at the same path, copied; null if it has not the content that is wanted. That takes less than to read an object and inflate it. */
+async function copy(make: Make, here: Here, job: Job): Promise<Row | null> {
+  const { name, type, id } = job.target;
+  const at = type === "f" ? placeInSource(make, here, job.target) : -1;
+  const fd = at < 0 ? null : openSourceFile(here.from!, name);
+  if (fd === null) return null;
+  let bytes: Buffer;
   try {
-    fd = fs.openSync(arg(here.from.at + name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    bytes = Buffer.allocUnsafe(rowAt(make.source.dirs.get(here.key)!.rows, at).size);
+    let got = 0;
+    for (let n = -1; n !== 0 && got < bytes.length; got += n) n = fs.readSync(fd, bytes, got, bytes.length - got, got);
+    bytes = bytes.subarray(0, got);
+  } catch (error) {
+    if (denied(error) || codeOf(error) === "EISDIR") return null;
+    throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
+  return sha256(bytes) === id ? writeOne(make, here, job, bytes) : null;
+}
+
+function openSourceFile(from: Dir, name: string): number | null {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  try {
+    return fs.openSync(arg(from.at + name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
     if (gone(error) || denied(error)) return null;
     throw error;
   }
+}
+
+/** The file of the source at the same path, sharing its blocks; null if it is not known to be the same, or cannot be shared. */
+async function clone(make: Make, here: Here, job: Job): Promise<Row | null> {
+  const { target, replace } = job;
+  const { name, id, mode, ns } = target;
+  const at = make.shares ? placeInSource(make, here, target) : -1;
+  if (at < 0) return null;
+  const known = make.source.dirs.get(here.key)!;
+  const row = rowAt(known.rows, at);
+  if (row.size < WORTH) return null;
+  const fd = openSourceFile(here.from!, name);
+  if (fd === null) return null;
   try {
     const unchanged = (): boolean => isHit(known.rows, at, fs.fstatSync(fd));
     if (!unchanged()) return null;
     const stat = placeClone(here.dir, name, fd, unchanged, { mode, ns }, replace);
-    if (stat === "unable") make.source = null;
+    if (stat === "unable") make.shares = false;
     if (stat === "unable" || !stat) return null;
     // Cloning wrote such pages out, so what the clone has now is what it keeps.
     if (row.ctimeMs > Date.now() - QUIET && (await idOf(make, here.dir, target, row.size)) !== id) {

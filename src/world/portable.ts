@@ -4,6 +4,7 @@
  *
  *     <id>/<root>/         the files
  *     <id>/<root>.stat     what is known of them, see statcache.ts
+ *     <id>/rest            there while no process can reach the files any more
  */
 import * as fs from "node:fs";
 import { join, resolve } from "node:path";
@@ -21,11 +22,22 @@ export interface PortableOptions {
   objects: Objects;
   /** Names the span in which the store collects no objects, see `capture`. */
   generation?: string | undefined;
+  /** Worlds with smaller stat caches (bytes, about 100 a file) are not worth handing over: they are filled at once. */
+  worth?: number;
+}
+
+const restMark = (home: string): string => join(home, "rest");
+
+function isSpare(home: string, worth: number): boolean {
+  if (!fs.existsSync(restMark(home))) return false;
+  let known = 0;
+  for (const name of fs.readdirSync(home)) if (name.endsWith(".stat")) known += fs.statSync(join(home, name)).size;
+  return known >= worth;
 }
 
 const isId = (id: string): boolean => /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/.test(id);
 
-export function portableDriver({ directory, objects, generation }: PortableOptions): Driver {
+export function portableDriver({ directory, objects, generation, worth = 256 << 10 }: PortableOptions): Driver {
   const all = resolve(directory);
   const homeOf = (id: string): string => {
     if (!isId(id)) throw new Error(`${JSON.stringify(id)} is not the id of a world.`);
@@ -36,6 +48,7 @@ export function portableDriver({ directory, objects, generation }: PortableOptio
     open: async (spec) => {
       const home = homeOf(spec.id);
       const isNew = fs.mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined;
+      fs.rmSync(restMark(home), { force: true });
       touch(home);
       const world = openWorld(home, spec, objects, generation);
       try {
@@ -51,7 +64,20 @@ export function portableDriver({ directory, objects, generation }: PortableOptio
       fs
         .readdirSync(all)
         .filter(isId)
-        .map((id) => ({ id, used: fs.statSync(join(all, id), { throwIfNoEntry: false })?.mtimeMs ?? 0 })),
+        .map((id) => ({
+          id,
+          used: fs.statSync(join(all, id), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+          spare: isSpare(homeOf(id), worth),
+        })),
+    handOver: async (root, from, to) => {
+      const [old, home] = [homeOf(from), homeOf(to)];
+      if (!isSpare(old, worth) || fs.existsSync(home)) return false;
+      // Killed in between, one has files without a stat cache, or a stat cache without files: neither is believed.
+      fs.rmSync(restMark(old), { force: true });
+      fs.mkdirSync(home, { mode: 0o700 });
+      for (const name of [root, `${root}.stat`]) fs.renameSync(join(old, name), join(home, name));
+      return true;
+    },
     dispose: async (id) => {
       const home = homeOf(id);
       if (!(await discard(bytesOf(all), id)))
@@ -111,13 +137,23 @@ function openWorld<Root extends string>(
         missing = lacks;
       }),
     bring: (root, from, to) => inTurn(() => bringFiles(roots[root].path, from, to, objects)),
-    close: () =>
+    close: ({ inUse = false } = {}) =>
       inTurn(async () => {
         open = false;
         await each((root) => root.save());
+        if (!inUse) rest(home);
         touch(home);
       }),
   };
+}
+
+/** From now on another world may get the files. */
+function rest(home: string): void {
+  try {
+    fs.writeFileSync(restMark(home), "", { mode: 0o600 });
+  } catch {
+    // A full disk: nobody gets them, that is all.
+  }
 }
 
 /** Its time is that of the last use. */

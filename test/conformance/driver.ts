@@ -449,6 +449,30 @@ export function driverConformance(name: string, make: (directory: string) => Pro
       });
     });
 
+    test("a root that is handed over is the other world's from then on, and nothing else of it", async () => {
+      await withDriver(async ({ dir, objects, garage, open }) => {
+        const { path, state } = await user(dir, objects, makeEverything);
+        fs.writeFileSync(`${path}/more`, "more");
+        const other = await capture(path, objects);
+        const world = await open("old", { files: state });
+        const first = seen(world.paths.files);
+        fs.writeFileSync(`${world.paths.tmp}/mine`, "mine");
+        const driver = garage.driver(objects);
+        await world.close({ inUse: true });
+        expect(await driver.handOver("files", "old", "new")).toBe(false);
+        await (await open("old", { files: state })).close();
+        // Where it spares nothing a driver may keep its own; both worlds are exact all the same.
+        await driver.handOver("files", "old", "new");
+        const taken = await open("new", { files: other });
+        expect(seen(taken.paths.files)).toEqual(seen(path));
+        expect(fs.readdirSync(taken.paths.tmp)).toEqual([]);
+        await taken.close();
+        const again = await open("old", { files: state });
+        expect(seen(again.paths.files)).toEqual(first);
+        expect(fs.readdirSync(again.paths.tmp)).toEqual(["mine"]);
+      });
+    });
+
     test("one thing is done at a time", async () => {
       await withDriver(async ({ open }) => {
         const world = await open("w");

@@ -1,6 +1,6 @@
 /** `shepherd replay`: compute all commits of a run anew. */
+import { loadSnapshot } from "../../scope/index.ts";
 import { replayLog } from "../../scope/replay.ts";
-import { readLog } from "../../scope/view.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -15,12 +15,12 @@ export const verb: Verb = {
     const store = await context.store();
     const run = await chooseRun(context, args[0]);
     const done = await replayLog(store, run.log, { signal: context.signal });
-    const { fold } = await readLog(store, run.log);
-    for (const [i, step] of fold.sealed.entries())
-      if (done.sealed[i]?.sealed?.id !== step.sealed?.id)
+    const indexed = await loadSnapshot(store, run.log);
+    for (const [i, step] of indexed?.snapshot.steps.entries() ?? [])
+      if (step.sealed && done.sealed[i]?.sealed?.id !== step.sealed.id)
         done.wrong.push(`Step ${step.n} was indexed with another commit; delete the store's folder \`cache\`.`);
     const { steps, commits, objects, wrong } = done;
-    out.object({ scope: run.name, steps, commits, objects, calls: 0, head: fold.head().id, wrong });
+    out.object({ scope: run.name, steps, commits, objects, calls: 0, head: done.head.id, wrong });
     out.line(`${run.name}: ${steps} steps, ${commits} commits computed anew, ${objects} objects checked, 0 calls.`);
     for (const sentence of wrong) out.line(`  ${sentence}`);
     if (wrong.length > 0) out.line("`shepherd fsck` tells more.");

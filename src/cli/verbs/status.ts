@@ -1,7 +1,7 @@
 /** `shepherd status`: the runs of a directory. */
 
-import { recoverLandings } from "../../run/land.ts";
 import { stateOf } from "../../run/lifecycle.ts";
+import { orphans } from "../../scope/operations.ts";
 import { listScopes } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { isReadOnly } from "../../trace/disk.ts";
@@ -25,11 +25,14 @@ export const verb: Verb = {
   run: async ({ out, cwd, store: open }, flags) => {
     const store = await open();
     const workspace = await findWorkspace(store, cwd);
-    if (workspace.known)
+    if (workspace.known && (await orphans(store, workspace.id)).length > 0) {
+      // Nearly never, and much to load.
+      const { recoverLandings } = await import("../../run/land.ts");
       await recoverLandings(store, workspace.path).catch((error: unknown) => {
         // Whoever can write ends them.
         if (!isReadOnly(error)) throw error;
       });
+    }
     const scopes = (await listScopes(store, flags.all ? undefined : workspace.id))
       .filter((scope) => flags.all || scope.discarded === null)
       .sort((a, b) => b.created - a.created);
