@@ -178,7 +178,7 @@ const OPERATIONS: Operation[] = [
     name: "gc",
     before: async (user) => {
       await user.does(["forget", "fix@", "secret.txt", "--yes"]);
-      await user.does(["fork", "fix@2"]);
+      await user.does(["fork", "fix@2", "--partial"]);
     },
     args: ["gc", "--work"],
     either: () => {},

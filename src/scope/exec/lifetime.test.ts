@@ -204,7 +204,7 @@ if (sandbox.abilities.samePath) {
   const first = await runShell(sandbox, "mkdir d; cd d; export X=$'\\\\xff\\\\n'; f() { echo f; }; exit 3", null);
   const second = await runShell(sandbox, 'pwd; printf %s "$X" | od -An -tx1; f', decodeShell(encodeShell(first.state)));
   told.shell = [first.result.code, second.result.output.toString().replaceAll(base, "ROOM")];
-  const limited = await sandbox.exec({ argv: ["bash", "-c", "trap '' TERM; while :; do sleep 0.05; done"], timeoutMs: 50, graceMs: 50 });
+  const limited = await sandbox.exec({ argv: ["bash", "-c", "trap '' TERM; while :; do sleep 0.05; done"], timeoutMs: 2000, graceMs: 50 });
   told.limited = [limited.timedOut, limited.signal];
   await sh("setsid sleep 1000 & (trap '' TERM; while :; do echo >> witness; sleep 0.01; done) & sleep 0.05");
   told.left = (await sandbox.processes()).length >= 2;
