@@ -27,6 +27,7 @@ const CODES: { [name: string]: ExitCode } = {
   NewerFormat: 4,
   Missing: 4,
   StoreFull: 4,
+  Unfit: 4,
 };
 
 const SYSTEM: { [code: string]: string } = {

@@ -2,6 +2,7 @@
 import { settleModel } from "../agent/settle.ts";
 import { operate as operateOn, type Params } from "../run/operate.ts";
 import { settlePending } from "../run/recover.ts";
+import { findScope } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -13,5 +14,20 @@ export async function settleAll(scope: LiveScope): Promise<void> {
   await settlePending(scope);
 }
 
-export const operate = (store: EmbeddedStore, name: string, operation: string, params: Params): Promise<Json> =>
-  operateOn(store, name, operation, params, settleAll);
+/** A run that is at work takes its time before it lets others change it: so long without a word, in ms. */
+const SILENT = 1000;
+
+/** Does an operation; says so where it waits for the process that drives the run. */
+export async function operate(store: EmbeddedStore, name: string, operation: string, params: Params): Promise<Json> {
+  const timer = setTimeout(async () => {
+    const scope = await findScope(store, name).catch(() => null);
+    const owner = scope && (await store.leases.holder(`log/${scope.log}`).catch(() => null));
+    if (owner && owner.pid !== process.pid)
+      process.stderr.write(`shepherd: Waiting for ${name}, which is at work (pid ${owner.pid}).\n`);
+  }, SILENT);
+  try {
+    return await operateOn(store, name, operation, params, settleAll);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -9,3 +9,6 @@ export function sizeText(bytes: number): string {
   }
   return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
 }
+
+/** A number of things. */
+export const counted = (n: number, what: string, several = `${what}s`): string => `${n} ${n === 1 ? what : several}`;

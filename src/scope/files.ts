@@ -69,9 +69,22 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
     (error: unknown) => error instanceof Forgotten,
   );
 
-/** What a scope has besides the workspace that is its state: a /tmp, but for the caches of the sandbox in it. */
-const ROOTS = { workspace: {}, tmp: { mode: 0o1777, exclude: [SCRATCH_DIR] } } satisfies { [name: string]: RootSpec };
-type Root = keyof typeof ROOTS;
+type Root = "workspace" | "tmp";
+
+/**
+ * What a scope has besides the workspace that is its state: a /tmp, but for the caches of the sandbox in it, and the places at which the
+ * sandbox mounts something: who removes one takes the mount away.
+ */
+const rootsOf = ({ workspace, grants }: FilesOptions): { [name in Root]: RootSpec } => ({
+  workspace: {},
+  tmp: {
+    mode: 0o1777,
+    exclude: [
+      SCRATCH_DIR,
+      ...[workspace, ...grants.writable].flatMap((path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? []),
+    ],
+  },
+});
 
 /** The files of a scope whose lease the caller holds. */
 export async function openFilesOf(
@@ -177,7 +190,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       const how = { seeds: seed && { workspace: seed }, signal, onProgress: progress("preparing the scope's files") };
       if (world) await world.restore(state, how);
       else {
-        opening = driver.open({ id: options.log, roots: ROOTS, state, like: options.parent, ...how });
+        opening = driver.open({ id: options.log, roots: rootsOf(options), state, like: options.parent, ...how });
         world = await opening;
       }
       const missing = world.missing.filter(({ root }) => root === "workspace");

@@ -253,6 +253,7 @@ test("a live run is forked, reverted and synced through its owner, and goes on b
   ]);
   user.write({ "mine.txt": "mine\n" });
   const synced = user.start(["sync", "fix"]);
+  await until(() => synced.err.includes("Waiting for fix, which is at work"));
   const work = join(user.store, "cache/work");
   for (const log of fs.readdirSync(work)) fs.writeFileSync(join(work, log, "workspace/go"), "");
   expect((await synced.ended).code).toBe(0);

@@ -1,4 +1,5 @@
 /** A run's files into the user's directory and into other runs: merge, sync, undo, and what is held back. */
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -89,6 +90,25 @@ test("what the user changed meanwhile is kept: other files, other lines, deleted
   user.write({ "a.txt": merged["a.txt"].replace("5", "FIVE") });
   await user.does(["undo"]);
   expect(user.files()).toEqual({ ...merged, "a.txt": LINES.replace("9", "NINE").replace("5", "FIVE") });
+});
+
+test("a directory that takes nothing is unfit, and stays as it is", async () => {
+  const user = await ran("echo b > b.txt");
+  const nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+  if (process.getuid?.() === 0) {
+    if (spawnSync("setpriv", [...nobody, "true"]).status !== 0) return console.log("skipped: this needs another user");
+    spawnSync("chown", ["-R", "65534", user.directory]);
+  }
+  fs.chmodSync(user.project, 0o555);
+  const [command, ...args] = process.getuid?.() === 0 ? ["setpriv", ...nobody, process.execPath] : [process.execPath];
+  const { status, stderr } = spawnSync(command!, [...args, user.command, "merge", "fix"], {
+    cwd: user.project,
+    env: user.env,
+    encoding: "utf8",
+  });
+  fs.chmodSync(user.project, 0o755);
+  expect([status, stderr]).toEqual([4, expect.stringContaining("Nothing was landed and nothing has changed")]);
+  expect(user.files()).toEqual({ "a.txt": LINES });
 });
 
 test("names of any sort are told alike, whoever met the conflict", async () => {

@@ -8,6 +8,7 @@ import { materialise } from "../../world/materialise.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
 import { chooseStep } from "../select.ts";
+import { counted } from "../size.ts";
 import type { Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -65,7 +66,7 @@ export const verb: Verb = {
       files: done.written,
       missing,
     });
-    out.line(`Step ${revision.step.n} of ${run.name}: ${done.written} files in ${directory}.`);
+    out.line(`Step ${revision.step.n} of ${run.name}: ${counted(done.written, "file")} in ${directory}.`);
     for (const { path, forgotten } of missing)
       out.line(
         `  left out: ${path} (${forgotten ? "its bytes were forgotten" : "its bytes are lost: `shepherd fsck`"})`,

@@ -12,6 +12,7 @@ import { isTree } from "../../world/tree.ts";
 import { askYesNo } from "../ask.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { chooseStep } from "../select.ts";
+import { counted } from "../size.ts";
 import { text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -74,7 +75,7 @@ export const verb: Verb = {
       return named;
     }
     for (const id of ids) out.object({ id, dryRun: flags["dry-run"] === true });
-    const what = `${ids.size} object${ids.size === 1 ? "" : "s"}`;
+    const what = counted(ids.size, "object");
     if (flags["dry-run"]) {
       out.line(`Would destroy ${what}.`);
       return named;
@@ -84,7 +85,7 @@ export const verb: Verb = {
     const report = await forgetAll(store, [...ids], { reason: text(flags, "reason") ?? "", signal });
     const { forgotten, records, bytes, driven } = report;
     out.object({ forgotten, records, bytes, driven });
-    out.line(`Destroyed ${what} (${records} records, ${bytes} bytes).`);
+    out.line(`Destroyed ${what} (${counted(records, "record")}, ${counted(bytes, "byte")}).`);
     if (driven.length > 0)
       out.warn(
         `shepherd: ${driven.join(", ")} may have it in the files that are worked on: stop it, and forget once more.`,

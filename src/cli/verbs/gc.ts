@@ -3,7 +3,7 @@
 import { expire } from "../../run/retention.ts";
 import { followers } from "../../scope/followers.ts";
 import { gc } from "../../trace/gc.ts";
-import { sizeText } from "../size.ts";
+import { counted, sizeText } from "../size.ts";
 import { count, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -45,7 +45,7 @@ export const verb: Verb = {
     });
     const verb = dryRun ? "Would free" : "Freed";
     out.line(
-      `${verb} ${sizeText(freed)}; ${logs.removed.length} logs, ${expired.operations} operations and ${expired.work.length} work directories ${dryRun ? "would go" : "went"}.`,
+      `${verb} ${sizeText(freed)}; ${counted(logs.removed.length, "log")}, ${counted(expired.operations, "operation")} and ${counted(expired.work.length, "work directory", "work directories")} ${dryRun ? "would go" : "went"}.`,
     );
     if (left > 0) out.line(`${sizeText(left)} more are not worth copying yet.`);
     if (stopped) out.line(stopped);

@@ -2,6 +2,7 @@
 import { freshMain } from "../../run/land.ts";
 import { quotePath } from "../../world/paths.ts";
 import { findWorkspace } from "../select.ts";
+import { counted } from "../size.ts";
 import type { Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -26,7 +27,7 @@ export const verb: Verb = {
       files: stats.files,
       skipped: skipped.map(({ path, why }) => ({ path: quotePath(path), why })),
     });
-    out.line(`${main.workspace.path}: ${stats.files} files, commit ${main.head.id.slice(0, 7)}.`);
+    out.line(`${main.workspace.path}: ${counted(stats.files, "file")}, commit ${main.head.id.slice(0, 7)}.`);
     for (const { path, why } of skipped.slice(0, 20)) out.line(`  left out: ${quotePath(path)} (${why})`);
     if (skipped.length > 20) out.line(`  … and ${skipped.length - 20} more`);
     return undefined;

@@ -110,6 +110,9 @@ export function close(work: Work): void {
   work.files.closeDir(work.root);
 }
 
+/** Thrown where the workspace takes nothing: it is as it was. */
+export class Unfit extends Error {}
+
 /** Stages what has no outcome yet, and lands it. */
 export async function begin(work: Work, options: LandOptions): Promise<Landing> {
   try {
@@ -121,7 +124,7 @@ export async function begin(work: Work, options: LandOptions): Promise<Landing> 
   } catch (error) {
     if (work.stage !== work.root) removeStaging(work, new Set());
     if (!isSystemError(error)) throw error;
-    throw new Error(`Nothing was landed and nothing has changed: what is to come ${explain(error)}.`, { cause: error });
+    throw new Unfit(`Nothing was landed and nothing has changed: what is to come ${explain(error)}.`, { cause: error });
   }
   return carryOn(work, options);
 }
