@@ -2,7 +2,7 @@
 import { performed } from "../adapter.ts";
 import type { Dice } from "../dice.ts";
 import { pick } from "../guided.ts";
-import { isCall, operations, pending, traceOf } from "../query.ts";
+import { isCall, isDiscarded, operations, pending, traceOf } from "../query.ts";
 import { step } from "../step.ts";
 import type { Command, Does, System } from "../types.ts";
 import { leftOut, oneSided } from "./within.ts";
@@ -21,6 +21,7 @@ function seldom(sys: System): Command[] {
       undoes === undefined ? [] : [{ do: "undo" as const, scope, op }],
     );
     const open = pending(t).filter(isCall);
+    if (isDiscarded(t)) return [...undos, { do: "discard", scope }];
     return [...undos, ...open.map(({ n }) => ({ do: "fork" as const, scope, n, at: "intent" as const, k: 1 }))];
   });
 }
