@@ -11,6 +11,7 @@ import { same } from "../value.ts";
 import { compare, type Known, nothingKnown, rebuilt } from "./abstraction.ts";
 import { beginnings } from "./beginnings.ts";
 import { metBy } from "./coverage.ts";
+import { operateOwnerless } from "./ownerless.ts";
 import { picker } from "./picking.ts";
 import { losePower } from "./power.ts";
 import { openReal, type Real } from "./real.ts";
@@ -106,7 +107,8 @@ async function travel(source: Source, power: number | undefined): Promise<Trial>
 async function atTheEnd(real: Real, sys: System, known: Known, power: number | undefined): Promise<string | undefined> {
   try {
     const told = await rebuilt(real, sys, known);
-    return told ?? (power === undefined ? undefined : await losePower(real, sys, known, randomFrom(power)));
+    if (told) return told;
+    return await (power === undefined ? operateOwnerless(real, sys) : losePower(real, sys, known, randomFrom(power)));
   } catch (error) {
     return `at the end: ${(error as Error).stack}`;
   }
