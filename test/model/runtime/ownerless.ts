@@ -9,7 +9,8 @@ import { isDiscarded, traceOf } from "../query.ts";
 import type { Name, System } from "../types.ts";
 import { type Difference, differ } from "./difference.ts";
 import { isGone } from "./gone.ts";
-import { type Real, viewOf } from "./real.ts";
+import { viewOf } from "./reading.ts";
+import type { Real } from "./real.ts";
 
 export async function operateOwnerless(real: Real, sys: System): Promise<Difference> {
   for (const each of [real.driven, real.seized, real.stale]) each.clear();
