@@ -66,6 +66,25 @@ test("the undo of a landing can be taken back, and that again", async () => {
   expect(await operations()).toEqual(["landing undone", "undo done", "undo undone", "undo done"]);
 });
 
+test("what two undos have taken back is so until none of them stands", async () => {
+  const { op } = await landRun(store, "fix");
+  const first = await undo(op!);
+  const back = await undo(first.op);
+  await undo(op!);
+  expect(file()).toBe("old");
+  const forth = await undo(back.op);
+  expect(await operations()).toEqual(["landing undone", "undo done", "undo undone", "undo done", "undo done"]);
+  await undo(forth.op);
+  expect(await operations()).toEqual([
+    "landing undone",
+    "undo undone",
+    "undo done",
+    "undo done",
+    "undo undone",
+    "undo done",
+  ]);
+});
+
 test("the undo of a discard can be taken back, and that again; what was taken back outside is so once", async () => {
   let compensated = 0;
   const compensate = async (): Promise<void> => void compensated++;
@@ -79,6 +98,18 @@ test("the undo of a discard can be taken back, and that again; what was taken ba
   expect(await isDiscarded()).toBe(false);
   expect(await operations()).toEqual(["discard undone", "undo done", "undo undone", "undo done"]);
   expect(compensated).toBe(1);
+});
+
+test("a scope that was discarded again since comes back by the undo of that only", async () => {
+  const none = async (): Promise<void> => {};
+  const { op } = await discardRun(store, "fix", none);
+  const again = await undo((await undo(op)).op);
+  await undo(op);
+  await expect(undo(again.op)).rejects.toThrow("is not discarded");
+  const last = await discardRun(store, "fix", none);
+  await expect(undo(again.op)).rejects.toThrow("was discarded again since");
+  await undo(last.op);
+  expect(await isDiscarded()).toBe(false);
 });
 
 test("one that was cut short after it had given the scope up again counts", async () => {

@@ -76,19 +76,25 @@ export async function updateOperation(
   return { ...next, version: version + 1 };
 }
 
-/**
- * Writes down that an operation was taken back. If it is an undo itself, what that took back stands again, and so on. Done twice, it is the
- * same. Synced at return.
- */
+/** How operations stand once `op` is taken back: if it is an undo itself, what that took back stands again, unless another undo of it stands; and so on. */
+export function withUndone(operations: readonly Operation[], op: number): Operation[] {
+  const after = new Map(operations.map((each) => [each.op, each]));
+  let undone = true;
+  for (let at: number | null = op; at !== null; ) {
+    const operation = after.get(at);
+    if (!operation) break;
+    after.set(at, { ...operation, state: undone ? "undone" : "done" });
+    at = operation.undoes;
+    undone = [...after.values()].some((each) => each.undoes === at && each.state === "done");
+  }
+  return [...after.values()];
+}
+
+/** Writes down that an operation was taken back, and what follows from that for others. Done twice, it is the same. Synced at return. */
 export async function markUndone(store: EmbeddedStore, workspace: string, op: number): Promise<void> {
   const operations = await listOperations(store, workspace);
-  let stands = false;
-  for (let at: number | null = op; at !== null; stands = !stands) {
-    const operation = operations.find((each) => each.op === at);
-    if (!operation) return;
-    await updateOperation(store, operation, { state: stands ? "done" : "undone" });
-    at = operation.undoes;
-  }
+  for (const [at, { state }] of withUndone(operations, op).entries())
+    if (operations[at]!.state !== state) await updateOperation(store, operations[at]!, { state });
 }
 
 /** Operations that were planned by a process that is gone. */

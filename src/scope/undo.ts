@@ -1,7 +1,14 @@
 /** Undo: appends the inverse of an operation. */
 import type { EmbeddedStore } from "../trace/store.ts";
 import { invert, putConflicts } from "./merge.ts";
-import { markUndone, type Operation, planOperation, updateOperation } from "./operations.ts";
+import {
+  listOperations,
+  markUndone,
+  type Operation,
+  planOperation,
+  updateOperation,
+  withUndone,
+} from "./operations.ts";
 import { findScope, NameError, type ScopeRef, setDiscarded } from "./registry.ts";
 import type { LiveScope } from "./scope.ts";
 import { before, StepError } from "./view.ts";
@@ -72,6 +79,9 @@ export async function undoDiscard(store: EmbeddedStore, operation: Operation): P
   if (!scope) throw new NameError(`${operation.scope} is gone: retention has taken it.`);
   if (scope.discarded === null)
     throw new NameError(`${scope.name} is not discarded, so there is nothing to bring back.`);
+  const after = withUndone(await listOperations(store, operation.workspace), operation.op);
+  if (after.some(({ kind, log, state }) => kind === "discard" && log === operation.log && state === "done"))
+    throw new NameError(`${scope.name} was discarded again since: take that back.`);
   const { op } = await mark(store, scope, false, operation);
   return { op, n: null, status: "done", conflicts: [], threads: [] };
 }

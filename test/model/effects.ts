@@ -29,7 +29,9 @@ export interface Effect {
 }
 
 const isEffect = (s: Step): boolean =>
-  isCall(s) && rank(tierOf(s)) >= rank("compensable") && (heldLock(s) || s.outcome?.facts.happened !== undefined);
+  isCall(s) &&
+  rank(tierOf(s)) >= rank("compensable") &&
+  (heldLock(s) || [s.outcome?.facts.happened, s.outcome?.facts.stopped].some((x) => x !== undefined));
 
 export const effectOf = (t: Trace, s: Step): Effect => ({
   scope: t.header.scope,

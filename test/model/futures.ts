@@ -31,6 +31,7 @@ import {
   type Operation,
   operations,
   positionIn,
+  standsDiscarded,
   topOf,
 } from "./query.ts";
 import { stepAt } from "./seal.ts";
@@ -167,7 +168,10 @@ const givesUp = (ops: readonly Operation[], at: number): boolean => {
 /** "discarded scopes can come back until retention takes them"; to take that back is to discard again. */
 function unmark(tx: Tx, name: Name, target: number, wasDiscard: boolean): Reply {
   const scope = tx.sys.scopes[name];
-  if (wasDiscard) need(isDiscarded(tr(tx, name)), "nothing");
+  // It comes back if nothing else has given it up since.
+  const ops = operations(tr(tx, name));
+  const after = [...ops, { kind: "undo", n: null, time: tx.sys.time, undoes: target } as const];
+  if (wasDiscard) need(isDiscarded(tr(tx, name)) && !standsDiscarded(after), "nothing");
   if (!wasDiscard) {
     worker(tx, name);
     stop(tx, name);

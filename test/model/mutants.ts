@@ -165,8 +165,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     "the capture misses the call's own writes",
     "turn.ts",
-    "held ? { ...facts, workspace } : facts",
-    "held ? { ...facts, workspace: tr(tx, name).roots } : facts",
+    "held ? { workspace } : {}",
+    "held ? { workspace: tr(tx, name).roots } : {}",
     2,
   ),
   mutant("a message leaves calls open", "turn.ts", 'drop(tx, scope, "main");', "", 17),

@@ -191,7 +191,6 @@ export const isUndone = (ops: readonly Operation[], i: number): boolean =>
 export const newest = (ops: readonly Operation[]): number =>
   ops.findLastIndex((o, i) => o.undoes === undefined && !isUndone(ops, i));
 
-export const isDiscarded = (t: Trace): boolean => {
-  const ops = operations(t);
-  return ops.some((o, i) => o.kind === "discard" && !isUndone(ops, i));
-};
+export const standsDiscarded = (ops: readonly Operation[]): boolean =>
+  ops.some((o, i) => o.kind === "discard" && !isUndone(ops, i));
+export const isDiscarded = (t: Trace): boolean => standsDiscarded(operations(t));

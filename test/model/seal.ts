@@ -122,7 +122,7 @@ function stateAfter(before: State, facts: Outcome): State {
 
 /** "Commit id = hash over type, version, parents, kind, tier, intent, outcome or status, state." Never number, scope, clock, keys. */
 function commitOf(t: Trace, s: Step, outcome: Outcome): Commit {
-  const { state, workspace, append, ...rest } = outcome;
+  const { state, workspace, append, stopped, ...rest } = outcome;
   const { facts } = s.intent;
   // A conflict has merged nothing yet: it names theirs in its value, not as a parent, so that a later merge still sees what it lacks.
   const merged = facts.with !== undefined && outcome.status === "done" ? [facts.with] : [];

@@ -34,7 +34,7 @@ import {
   unanswered,
   unsealed,
 } from "./query.ts";
-import { type Step, stepAt, type Trace } from "./seal.ts";
+import { modeOf, type Step, stepAt, type Trace } from "./seal.ts";
 import type { Links, Name, Of, Outcome, Reply, Threads } from "./types.ts";
 import { digest } from "./value.ts";
 
@@ -205,7 +205,10 @@ export function doAct(tx: Tx, { scope, n, tier }: Of<"act">): Reply {
 function settle(tx: Tx, name: Name, s: Step, facts: Omit<Outcome, "tier" | "append">): void {
   const { holders, workspace } = liveOf(tx, name);
   const held = holders.includes(s.n);
-  outcome(tx, name, s.n, result(s, held ? { ...facts, workspace } : facts));
+  // One that only reads, and is stopped, has nothing of the files: it has no place in the order of the lock.
+  const stopped = held && modeOf(s) === "shared" && facts.status === "aborted";
+  const more = stopped ? { stopped: true as const } : held ? { workspace } : {};
+  outcome(tx, name, s.n, result(s, { ...facts, ...more }));
   if (held) setLive(tx, name, { holders: holders.filter((h) => h !== s.n) });
 }
 

@@ -50,7 +50,7 @@ export interface Commit {
   readonly kind: Kind;
   readonly tier: Tier;
   readonly intent: Intent;
-  readonly outcome: Omit<Outcome, "state" | "workspace" | "append"> & { readonly captured?: true };
+  readonly outcome: Omit<Outcome, "state" | "workspace" | "append" | "stopped"> & { readonly captured?: true };
   readonly state: State;
 }
 
@@ -74,7 +74,7 @@ export interface Outcome {
   /** Final: the higher of declared and observed. */
   readonly tier: Tier;
   readonly result?: Output;
-  /** The workspace as captured; present exactly if the call held the lock. */
+  /** The workspace as captured; present exactly if the call held the lock, and was not stopped while it only read. */
   readonly workspace?: Workspace;
   readonly append?: Threads;
   /** The whole state, where the step sets it. */
@@ -83,6 +83,8 @@ export interface Outcome {
   readonly summary?: string;
   /** The user's word on an action in doubt: that it did happen, or that it is left at that, so that it may have. */
   readonly happened?: true | "perhaps";
+  /** It had the lock when it was stopped, and captured nothing. */
+  readonly stopped?: true;
 }
 export type Part =
   | { readonly block: Block }

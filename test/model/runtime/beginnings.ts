@@ -1,5 +1,5 @@
 /** Where sequences start: as those of the model alone do, and from what chance would seldom come to. */
-import { ask, begin, call, email, preludes, reader, say, shell, turn, two } from "../preludes.ts";
+import { ask, begin, call, email, payment, preludes, reader, say, shell, turn, two } from "../preludes.ts";
 import type { Command, Edit, Name } from "../types.ts";
 
 const wrote = (scope: Name, n: number, ...edits: Edit[]): Command[] => turn(scope, n, shell, edits);
@@ -51,6 +51,8 @@ const own: ReadonlyArray<readonly Command[]> = [
     { do: "undo", scope: "amber.1" },
     { do: "undo", scope: "amber.1", op: 1 },
   ],
+  // A payment of a child, taken back by who has merged it.
+  [begin, two, ...turn("amber.1", 1, payment, [], true), merge("amber.1"), { do: "revert", scope: "amber", n: 0 }],
   // Calls that read together, and one that waits for them.
   [
     begin,

@@ -6,8 +6,8 @@ import { isUndone, operations, traceOf } from "../query.ts";
 import { stepAt, type Trace } from "../seal.ts";
 import type { Action, Name, System } from "../types.ts";
 import { type Difference, differ } from "./difference.ts";
-import type { Read } from "./reading.ts";
-import { operationsIn, type Real } from "./real.ts";
+import { operationsIn, type Read } from "./reading.ts";
+import type { Real } from "./real.ts";
 
 const sorted = (numbers: Iterable<number>): number[] => [...numbers].sort((a, b) => a - b);
 

@@ -10,7 +10,8 @@ import { discardScope, undoDiscard, undoInScope } from "../../../src/scope/undo.
 import { operations, traceOf } from "../query.ts";
 import type { Name, Reply, System } from "../types.ts";
 import { compensator } from "./outside.ts";
-import { begin, operationsIn, type Real, settleFiles } from "./real.ts";
+import { operationsIn } from "./reading.ts";
+import { begin, type Real, settleFiles } from "./real.ts";
 import { done, drivenOf, type Handlers, refused, stepError, Unlike } from "./reply.ts";
 import { confirm, racing } from "./together.ts";
 import { stop } from "./worker.ts";

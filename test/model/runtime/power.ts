@@ -13,8 +13,8 @@ import type { Known } from "./abstraction.ts";
 import type { Difference } from "./difference.ts";
 import { isGone } from "./gone.ts";
 import { compensator } from "./outside.ts";
-import { readingOf } from "./reading.ts";
-import { type Real, viewOf } from "./real.ts";
+import { readingOf, viewOf } from "./reading.ts";
+import type { Real } from "./real.ts";
 
 const ids = ({ sealed }: Fold): string[] => sealed.map((step) => step.sealed!.id);
 

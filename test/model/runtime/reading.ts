@@ -1,9 +1,11 @@
 /** What the store says of a scope, read again only where its files have changed. */
 import { loadFold } from "../../../src/scope/index.ts";
-import { findScope, type ScopeRef } from "../../../src/scope/registry.ts";
+import { listOperations, type Operation } from "../../../src/scope/operations.ts";
+import { findScope, type ScopeRef, workspaceOf } from "../../../src/scope/registry.ts";
+import { readLog, readScope, type View } from "../../../src/scope/view.ts";
 import type { Fold } from "../../../src/trace/seal.ts";
 import type { Name, System } from "../types.ts";
-import { logOfMain, type Real } from "./real.ts";
+import type { Real } from "./real.ts";
 
 export interface Read {
   readonly ref: ScopeRef | null;
@@ -28,4 +30,23 @@ export async function readingOf(real: Real, sys: System, name: Name, readings: R
   const read = { ref, log, fold: await loadFold(real.store, log), size };
   readings.set(name, read);
   return read;
+}
+
+/** Operations of a scope that took place and have not expired, oldest first. */
+export async function operationsIn(real: Real, name: Name): Promise<Operation[]> {
+  const { id } = workspaceOf(real.user);
+  return (await listOperations(real.store, id)).filter(
+    ({ scope, state }) => scope === name && (state === "done" || state === "undone"),
+  );
+}
+
+/** Reads what a scope was or is, whoever drives it. */
+export async function viewOf(real: Real, name: Name): Promise<View> {
+  if (name !== "main") return readScope(real.store, name);
+  return readLog(real.store, await logOfMain(real));
+}
+
+export async function logOfMain(real: Real): Promise<string> {
+  const ref = await real.store.refs.get(`main/${workspaceOf(real.user).id}`);
+  return (JSON.parse(ref!.value) as { log: string }).log;
 }

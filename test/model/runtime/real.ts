@@ -3,10 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, unlinkSync, writ
 import { tmpdir } from "node:os";
 import { noteStarted } from "../../../src/run/lifecycle.ts";
 import { followers } from "../../../src/scope/followers.ts";
-import { listOperations, type Operation } from "../../../src/scope/operations.ts";
-import { workspaceOf } from "../../../src/scope/registry.ts";
 import { attach, type LiveScope } from "../../../src/scope/scope.ts";
-import { readLog, readScope, type View } from "../../../src/scope/view.ts";
 import type { Disk } from "../../../src/trace/disk.ts";
 import { thisOwner } from "../../../src/trace/owner.ts";
 import type { Owner } from "../../../src/trace/ports.ts";
@@ -163,23 +160,4 @@ export const begin = ({ live }: Driven): Promise<void> => noteStarted(live.write
 export async function settleFiles({ live, files }: Driven): Promise<void> {
   const { state, carry } = live.head();
   if (state) await files.restore(state.roots.workspace, carry);
-}
-
-/** Operations of a scope that took place and have not expired, oldest first. */
-export async function operationsIn(real: Real, name: Name): Promise<Operation[]> {
-  const { id } = workspaceOf(real.user);
-  return (await listOperations(real.store, id)).filter(
-    ({ scope, state }) => scope === name && (state === "done" || state === "undone"),
-  );
-}
-
-/** Reads what a scope was or is, whoever drives it. */
-export async function viewOf(real: Real, name: Name): Promise<View> {
-  if (name !== "main") return readScope(real.store, name);
-  return readLog(real.store, await logOfMain(real));
-}
-
-export async function logOfMain(real: Real): Promise<string> {
-  const ref = await real.store.refs.get(`main/${workspaceOf(real.user).id}`);
-  return (JSON.parse(ref!.value) as { log: string }).log;
 }

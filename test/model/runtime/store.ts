@@ -9,7 +9,7 @@ import { forget } from "../../../src/trace/forget.ts";
 import { gc } from "../../../src/trace/gc.ts";
 import { same } from "../value.ts";
 import { contentId, treeOf } from "./contents.ts";
-import { viewOf } from "./real.ts";
+import { viewOf } from "./reading.ts";
 import { done, drivenOf, type Handlers, refused, stepError, Unlike } from "./reply.ts";
 
 export const store: Handlers = {

@@ -2,19 +2,20 @@
 import { lookAtMain } from "../../../src/run/main.ts";
 import { randomFrom, simDisk } from "../../support/simdisk.ts";
 import { perform, performed } from "../adapter.ts";
-import { type Dice, dice } from "../dice.ts";
-import { pick } from "../guided.ts";
+import { dice } from "../dice.ts";
 import { mayLock } from "../lock.ts";
-import { isCall, isContainer, isDiscarded, operations, pending, traceOf } from "../query.ts";
+import { isCall, isContainer, isDiscarded, pending, traceOf } from "../query.ts";
 import { initial, step } from "../step.ts";
 import type { Command, Reply, System, Workspace } from "../types.ts";
 import { same } from "../value.ts";
 import { compare, type Known, nothingKnown, rebuilt } from "./abstraction.ts";
 import { beginnings } from "./beginnings.ts";
 import { metBy } from "./coverage.ts";
+import { operateOwnerless } from "./ownerless.ts";
+import { picker } from "./picking.ts";
 import { losePower } from "./power.ts";
 import { openReal, type Real } from "./real.ts";
-import { leftOut, oneSided } from "./within.ts";
+import { leftOut } from "./within.ts";
 
 export interface Trial {
   readonly commands: readonly Command[];
@@ -106,47 +107,18 @@ async function travel(source: Source, power: number | undefined): Promise<Trial>
 async function atTheEnd(real: Real, sys: System, known: Known, power: number | undefined): Promise<string | undefined> {
   try {
     const told = await rebuilt(real, sys, known);
-    return told ?? (power === undefined ? undefined : await losePower(real, sys, known, randomFrom(power)));
+    if (told) return told;
+    return await (power === undefined ? operateOwnerless(real, sys) : losePower(real, sys, known, randomFrom(power)));
   } catch (error) {
     return `at the end: ${(error as Error).stack}`;
   }
 }
 
-/** What chance alone would seldom come to. */
-function seldom(sys: System): Command[] {
-  return Object.keys(sys.scopes).flatMap((scope): Command[] => {
-    const t = traceOf(sys, scope);
-    const undos = operations(t).flatMap(({ undoes }, op) =>
-      undoes === undefined ? [] : [{ do: "undo" as const, scope, op }],
-    );
-    const open = pending(t).filter(isCall);
-    return [...undos, ...open.map(({ n }) => ({ do: "fork" as const, scope, n, at: "intent" as const, k: 1 }))];
-  });
-}
-
-/** The next command, as one that the runtime has, if one is found soon. */
-function next(sys: System, d: Dice): Command {
-  for (let tries = 0; tries < 40; tries++) {
-    const rare = d.chance(5) ? seldom(sys) : [];
-    const picked = rare.length > 0 ? d.of(rare) : pick(sys, d);
-    const command =
-      picked.do === "resolve"
-        ? oneSided(sys, picked, d.chance(50) ? "ours" : "theirs")
-        : picked.do === "merge" && picked.tell
-          ? { ...picked, tell: false }
-          : picked.do === "crash"
-            ? ({ do: "crash", power: false, keep: picked.keep } as const)
-            : picked;
-    if (performed(command.do) && !leftOut(sys, command, step(sys, command)[1])) return command;
-  }
-  return { do: "status" };
-}
-
 /** `length` commands from a seed, after the beginning that the seed chooses; at their end the power may fail. */
 export function trial(seed: number, length: number, end?: "power fails"): Promise<Trial> {
-  const d = dice(seed);
-  const prelude = beginnings[seed % beginnings.length] ?? [];
-  const source: Source = (sys, i) => (i < prelude.length + length ? (prelude[i] ?? next(sys, d)) : undefined);
+  const next = picker(dice(seed));
+  const start = beginnings[seed % beginnings.length] ?? [];
+  const source: Source = (sys, i) => (i < start.length + length ? (start[i] ?? next(sys)) : undefined);
   return travel(source, end && seed);
 }
 

@@ -2,7 +2,10 @@
  * Which of the model's commands the runtime has today. What is left out, and why:
  *
  * - grants on asks, writes and acts (`shrink`; `run` and `fork` with fewer grants): the runtime grants paths;
- * - power loss: of what was not synced any part may survive, see the tests of the trace;
+ * - power loss in the midst: of what was not synced any part may survive, which is not for the model to know; at the end of sequences it is
+ *   tried (power.ts);
+ * - a crash in the midst of a command: the runtime ends a merge, sync or undo that was cut short as aborted, the model goes on with it; the
+ *   tests of crashes kill each operation everywhere;
  * - what the worker, its plugin or the command line refuses before a scope hears of it;
  * - `tell` at a merge, and a merge into a scope in which something runs: its owner stops the worker first;
  * - operations on a scope that is down: the runtime takes it over as part of the operation, the model asks for `recover` first;
