@@ -1,5 +1,5 @@
 /** Observation does not perturb: what a worker does is the same, whoever looks at it. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -12,9 +12,14 @@ import { bash, newUser, put, type User, until } from "../support/user.ts";
 
 let user: User;
 let store: EmbeddedStore;
+/** Beside the project, and the same in each run, since it stands in the requests. */
+let gates: string;
 beforeAll(async () => {
   user = await newUser();
-  await user.does(["init"]);
+  gates = join(user.directory, "gates");
+  mkdirSync(gates);
+  // All start from one step: how long main takes to be read, beside the first request, is no matter of the worker either.
+  await user.does(["run", "--scope", "base", "--write", gates, "--model", user.script([{ say: "ready" }]), "do it"]);
   store = await openStore(user.store);
 });
 afterAll(async () => {
@@ -29,7 +34,7 @@ const waitFor = (gate: string) => bash(`until [ -e ${gate} ]; do sleep 0.01; don
  * Calls run while their message still streams, so that whether a result or the rest of the message comes first is a matter of time.
  * A deterministic worker takes time out of it: the first call of each turn waits until the message is whole.
  */
-const turns = (gates: string) => [
+const makeTurns = () => [
   ...Array.from({ length: 6 }, (_, i) => ({
     say: `turn ${i}`,
     delay: 20,
@@ -43,7 +48,7 @@ const turns = (gates: string) => [
 ];
 
 /** Opens the gate of each turn once its message is whole. Ends with `signal`. */
-async function openGates(log: string, gates: string, signal: AbortSignal): Promise<void> {
+async function openGates(log: string, signal: AbortSignal): Promise<void> {
   const models = new Map<number, number>();
   for await (const { phase, n, facts } of store.logs.tail(log, 0, { signal })) {
     if (phase === "intent" && facts.kind === "model") models.set(n, models.size);
@@ -76,23 +81,28 @@ function essence({ phase, n, facts, links, carry }: Frame): unknown {
 }
 
 async function run(name: string, observers: number): Promise<{ worker: unknown[]; requests: unknown[] }> {
-  // The same path in each run, since it stands in the requests.
-  const gates = join(user.directory, "gates");
-  rmSync(gates, { recursive: true, force: true });
-  mkdirSync(gates);
-  const script = user.script(turns(gates));
-  const running = user.start(["run", "--scope", name, "--write", gates, "--model", script, "do it"]);
+  for (const gate of readdirSync(gates)) rmSync(join(gates, gate));
+  const running = user.start([
+    "run",
+    "--from",
+    "base@0",
+    "--scope",
+    name,
+    "--model",
+    user.script(makeTurns()),
+    "go on",
+  ]);
   await until(
     async () => (await findScope(store, name)) !== null,
     () => running.err,
   );
   const { log } = (await findScope(store, name))!;
   const ended = new AbortController();
-  const opening = openGates(log, gates, ended.signal);
+  const opening = openGates(log, ended.signal);
   const watching: Array<ReturnType<typeof observe>> = [];
   if (observers > 0) {
     await until(
-      () => running.out.includes("run  "),
+      () => running.out.includes("message ·"),
       () => running.err,
     );
     // The first never reads.
