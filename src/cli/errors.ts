@@ -22,6 +22,7 @@ const CODES: { [name: string]: ExitCode } = {
   Busy: 3,
   Unacknowledged: 3,
   Fenced: 3,
+  GitError: 3,
   Forgotten: 3,
   Refused: 3,
   NewerFormat: 4,

@@ -9,7 +9,7 @@ import { commandWorker } from "../run/command.ts";
 import { drive, type Worker } from "../run/drive.ts";
 import { freshMain } from "../run/land.ts";
 import type { Ending } from "../run/lifecycle.ts";
-import { captureSource, type Main } from "../run/main.ts";
+import { captureSources, type Main } from "../run/main.ts";
 import { type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { openFilesOf } from "../scope/files.ts";
@@ -120,7 +120,7 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
 async function placeOn({ store }: Launch, scope: LiveScope, n: number, task: Task, main: Main): Promise<void> {
   await placeRun(scope, n, main, task);
   const { state, carry } = scope.head();
-  await scope.files!.restore(state!.roots.workspace, carry, captureSource(store, main.workspace));
+  await scope.files!.restore(state!.roots.workspace, carry, captureSources(store, main.workspace));
 }
 
 export interface ResumeOptions {

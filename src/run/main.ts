@@ -2,6 +2,7 @@
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { Seeds } from "../scope/files.ts";
 import { mainLog, workspaceOf } from "../scope/registry.ts";
 import { record, treeLink } from "../scope/scope.ts";
 import { readLog } from "../scope/view.ts";
@@ -13,6 +14,7 @@ import { openWriter, type Writer } from "../trace/writer.ts";
 import { storeGeneration } from "../trace/writers.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import type { Source } from "../world/materialise.ts";
+import { outerGit } from "../world/outer-git.ts";
 import { keepCache, loadCache } from "../world/statcache.ts";
 import { STAGING_PREFIX } from "./landing/plan.ts";
 
@@ -94,17 +96,37 @@ const staged = (path: string): Buffer[] =>
     .filter((name) => name.startsWith(STAGING_PREFIX))
     .map((name) => Buffer.from(join(path, name)));
 
+/** The Git directory of a workspace that lies outside of it, as content; null where there is none. */
+async function captureOuterGit(store: EmbeddedStore, workspace: Workspace, options: LookOptions): Promise<Hash | null> {
+  const directory = outerGit(workspace.path)?.directory;
+  if (directory === undefined) return null;
+  const file = `${store.cache("stat")}/${workspace.id}.git`;
+  const cache = loadCache(file);
+  const captured = await capture(directory, store.objects, {
+    cache,
+    generation: storeGeneration(store),
+    ...(options.signal && { signal: options.signal }),
+    ...(options.onProgress && {
+      onProgress: (done: { files: number }) => options.onProgress!(`reading ${directory}: ${done.files} files`),
+    }),
+  });
+  keepCache(file, cache);
+  return captured.tree;
+}
+
 /** Captures the working directory; a difference to main's head is one step `external`, none is none. */
 export async function lookAtMain(store: EmbeddedStore, directory: string, options: LookOptions = {}): Promise<Main> {
   const workspace = workspaceOf(directory);
   const log = await mainLog(store, workspace);
   const captured = await captureMain(store, workspace, options);
+  const outer = await captureOuterGit(store, workspace, options);
+  const carry: Carry = { ...carryOf(captured), ...(outer && { outerVcs: link("tree", outer) }) };
   const done = (head: Head, external: number | null): Main => ({
     workspace,
     log,
     head: head as Main["head"],
     tree: captured.tree,
-    carry: carryOf(captured),
+    carry,
     capture: captured,
     external,
   });
@@ -117,7 +139,7 @@ export async function lookAtMain(store: EmbeddedStore, directory: string, option
       if (sameTree(writer.fold.head(), captured.tree)) return done(writer.fold.head(), null);
       const outcome = { status: "done" as const, workspace: treeLink(captured.tree) };
       const { n } = await record({ writer }, { kind: "external", tier: "reversible" }, outcome, {
-        carry: carryOf(captured),
+        carry,
       });
       await writer.sync();
       return done(writer.fold.head(), n);
@@ -129,8 +151,12 @@ export async function lookAtMain(store: EmbeddedStore, directory: string, option
 const sameTree = (head: Head, tree: Hash): boolean =>
   head.state !== null && target(head.state.roots.workspace) === tree;
 
-/** The user's directory as a source of blocks for a scope that starts from it. */
-export const captureSource = (store: EmbeddedStore, workspace: Workspace): Source => ({
-  path: workspace.path,
-  cache: loadCache(`${store.cache("stat")}/${workspace.id}`),
-});
+/** The user's directory, and its Git directory elsewhere, as sources of blocks for a scope that starts from them. */
+export function captureSources(store: EmbeddedStore, workspace: Workspace): Seeds {
+  const source = (path: string, name: string): Source => ({ path, cache: loadCache(`${store.cache("stat")}/${name}`) });
+  const git = outerGit(workspace.path);
+  return {
+    workspace: source(workspace.path, workspace.id),
+    ...(git && { git: source(git.directory, `${workspace.id}.git`) }),
+  };
+}

@@ -13,8 +13,10 @@ import type { RootSpec, World, WorldState } from "../world/driver.ts";
 import { keepLacking } from "../world/lacking.ts";
 import type { Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
+import { type OuterGit, outerGit } from "../world/outer-git.ts";
 import { quotePath } from "../world/paths.ts";
 import { driverOf } from "./driver.ts";
+import { detect } from "./exec/abilities.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
 import { takeOver } from "./pool.ts";
@@ -33,11 +35,16 @@ export interface Files {
   capture(): Promise<{ workspace: Link; carry: Carry }>;
   /** What processes that went on after their calls have written since the last capture; null if nothing. `end`: ends them first. */
   background(options?: { end?: boolean }): Promise<{ workspace: Link; carry: Carry } | null>;
-  /** Ends the scope's processes and sets the files to a state. `seed`: a directory that holds the same files, to share blocks with. */
-  restore(workspace: Link, carry: Carry, seed?: Source): Promise<void>;
+  /** Ends the scope's processes and sets the files to a state. `seeds`: directories that hold the same files, to share blocks with. */
+  restore(workspace: Link, carry: Carry, seeds?: Seeds): Promise<void>;
   /** Changes the workspace from the tree of the last capture to another one; processes go on, and find all else as they left it. */
   bring(workspace: Link): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface Seeds {
+  workspace: Source;
+  git?: Source;
 }
 
 export interface FilesOptions {
@@ -69,21 +76,31 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
     (error: unknown) => error instanceof Forgotten,
   );
 
-type Root = "workspace" | "tmp";
+type Root = "workspace" | "git" | "tmp";
 
 /**
- * What a scope has besides the workspace that is its state: a /tmp, but for the caches of the sandbox in it, and the places at which the
- * sandbox mounts something: who removes one takes the mount away.
+ * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, and a /tmp, but for the
+ * caches of the sandbox in it, and the places at which the sandbox mounts something: who removes one takes the mount away.
  */
-const rootsOf = ({ workspace, grants }: FilesOptions): { [name in Root]: RootSpec } => ({
+const rootsOf = ({ workspace, grants }: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } => ({
   workspace: {},
+  git: {},
   tmp: {
     mode: 0o1777,
     exclude: [
       SCRATCH_DIR,
-      ...[workspace, ...grants.writable].flatMap((path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? []),
+      ...[workspace, ...(git ? [git.directory] : []), ...grants.writable].flatMap(
+        (path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? [],
+      ),
     ],
   },
+});
+
+/** Where nothing is mounted, a file named `.git` leads git to the user's own repository; by this it keeps to the scope's. */
+const gitEnv = (workspace: string, git: string, own: string): { [name: string]: string } => ({
+  GIT_DIR: join(git, own),
+  GIT_COMMON_DIR: git,
+  GIT_WORK_TREE: workspace,
 });
 
 /** The files of a scope whose lease the caller holds. */
@@ -99,6 +116,9 @@ export async function openFilesOf(
 /** The files of a scope that this process drives. They are opened by the first `restore`: what is asked for before throws. */
 export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const driver = driverOf(store);
+  const git = outerGit(options.workspace);
+  // Whether the state has what is to be seen there.
+  let hasGit = false;
   let opening: Promise<World<Root>> | null = null;
   let world: World<Root> | null = null;
   let sandbox: Promise<Sandbox> | null = null;
@@ -120,12 +140,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
 
   const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
     // Not to be stopped: what a step has done is captured also when its run is.
-    const { workspace, tmp } = await opened().capture({ onProgress: progress("reading the scope's files") });
+    const { workspace, git, tmp } = await opened().capture({ onProgress: progress("reading the scope's files") });
     const tree = lacking
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
       : workspace.tree;
     last = tree;
     const carry: Carry = { mtimes: link("mtimes", workspace.mtimes), tmp: link("tree", tmp.tree) };
+    if (hasGit) carry.outerVcs = link("tree", git.tree);
     if (tmp.vcs) carry.tmpVcs = link("tree", tmp.vcs);
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
@@ -135,16 +156,19 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
 
   const open = async (): Promise<Sandbox> => {
     const path = options.workspace;
-    const { workspace: host, tmp } = opened().paths;
+    const { workspace: host, git: gitHost, tmp } = opened().paths;
     const sandbox = await openSandbox({
-      binds: [{ from: host, to: path, mode: "rw" }],
+      binds: [
+        { from: host, to: path, mode: "rw" },
+        ...(git && hasGit ? [{ from: gitHost, to: git.directory, mode: "rw" as const }] : []),
+      ],
       readOnly: options.grants.readOnly
         .map((each) => resolve(path, each))
         .filter((each) => existsSync(join(host, each.slice(path.length)))),
       writable: options.grants.writable,
       hide: [store.directory, ...SECRETS.map((each) => join(homedir(), each))],
       tmp,
-      env: scopeEnv(),
+      env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },
       network: "host",
     });
     samePath = sandbox.abilities.samePath;
@@ -174,9 +198,10 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       const captured = await take();
       return captured.workspace === link("tree", before!) ? null : captured;
     },
-    restore: async (workspace, carry, seed) => {
+    restore: async (workspace, carry, seeds) => {
       if (sandbox) await (await sandbox).killAll();
       mayWrite = false;
+      hasGit = carry.outerVcs !== undefined;
       const state: WorldState<Root> = {
         workspace: {
           tree: target(workspace),
@@ -184,13 +209,14 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
           vcs: carry.vcs ? target(carry.vcs) : null,
           vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
         },
+        git: carry.outerVcs && { tree: target(carry.outerVcs), vcs: null },
         tmp: carry.tmp && { tree: target(carry.tmp), vcs: carry.tmpVcs ? target(carry.tmpVcs) : null },
       };
       const { signal } = options;
-      const how = { seeds: seed && { workspace: seed }, signal, onProgress: progress("preparing the scope's files") };
+      const how = { seeds, signal, onProgress: progress("preparing the scope's files") };
       if (world) await world.restore(state, how);
       else {
-        opening = driver.open({ id: options.log, roots: rootsOf(options), state, like: options.parent, ...how });
+        opening = driver.open({ id: options.log, roots: rootsOf(options, git), state, like: options.parent, ...how });
         world = await opening;
       }
       const missing = world.missing.filter(({ root }) => root === "workspace");

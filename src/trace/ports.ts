@@ -135,6 +135,8 @@ export interface Carry {
   mtimes?: Link;
   /** Modification times of the entries of `vcs`. */
   vcsMtimes?: Link;
+  /** Tree of the Git directory that a file named `.git` at the workspace's root names. */
+  outerVcs?: Link;
   /** Tree of the scope's `/tmp`, and of the directories named `.git` in it. */
   tmp?: Link;
   tmpVcs?: Link;

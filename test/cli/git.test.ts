@@ -99,6 +99,48 @@ test("revert takes the agent's commits back too; checkout brings them, or not", 
   expect(fs.existsSync(`${to}-bare/.git`)).toBe(false);
 });
 
+test("merge --git brings what the agent committed as a branch, and nothing else of its repository", async () => {
+  const user = await repository();
+  const witness = join(user.directory, "witness");
+  const evil = [
+    `git config core.fsmonitor 'touch ${witness}'`,
+    `git config uploadpack.packObjectsHook 'touch ${witness}'`,
+    `printf '#!/bin/sh\\ntouch ${witness}\\n' > .git/hooks/post-checkout; chmod +x .git/hooks/*`,
+    "echo /nowhere > .git/objects/info/alternates",
+  ];
+  const work = [
+    "sed -i s/2/TWO/ a.txt",
+    "git commit -qam one",
+    "git checkout -qb side",
+    "git commit -qm two --allow-empty",
+    "git tag t",
+  ];
+  await user.does(["run", "--scope", "fix", "--", "sh", "-c", [...work, ...evil].join("; ")]);
+  const before = gitState(user);
+  const brought = (await user.does(["merge", "--git", "--json"])).objects();
+  expect(brought).toEqual([
+    { from: "fix", branch: "shepherd/fix", commit: user.git("rev-parse", "shepherd/fix").trim() },
+  ]);
+  expect(user.git("log", "--format=%s", "shepherd/fix")).toBe("two\none\nfirst\n");
+  expect(fs.existsSync(witness)).toBe(false);
+  expect(user.read("a.txt")).toBe("1\n2\n3\n");
+  expect(user.git("tag")).toBe("");
+  expect((await user.does(["merge", "--git"])).out).toContain("no file was changed");
+  // What is not a continuation is not overwritten.
+  user.git("branch", "-f", "shepherd/fix", "HEAD~0");
+  user.git("commit", "-qm", "mine", "--allow-empty");
+  user.git("branch", "-f", "shepherd/fix", "HEAD");
+  expect((await user.does(["merge", "--git"], 3)).err).toContain("did not take the commits");
+  user.git("reset", "-q", "--hard", "HEAD~1");
+  user.git("branch", "-qD", "shepherd/fix");
+  expect(gitState(user).split("\n")[0]).toBe(before.split("\n")[0]);
+
+  const without = await newUser();
+  users.push(without);
+  await without.does(["run", "--scope", "fix", "--", "true"]);
+  expect((await without.does(["merge", "--git"], 3)).err).toContain("has no Git repository at its root");
+});
+
 test("the user switches branches between the run and its merge: the changes land on what is there", async () => {
   const user = await repository({ "a.txt": "1\n2\n3\n4\n5\n6\n7\n8\n9\n", "b.txt": "b\n" });
   user.git("checkout", "-qb", "other");
@@ -160,36 +202,71 @@ test("/tmp goes back with a step, repositories in it too, and to nothing at step
   expect((await user.does(["exec", "tmp", "--", "sh", "-c", "ls /tmp | grep -vc shepherd-user || :"])).out).toBe("0\n");
 });
 
-test("a worktree: neither its link nor the repository's git is changed by what a run does", async () => {
-  const user = await repository();
-  const tree = join(user.directory, "tree");
-  user.git("worktree", "add", "-q", "-b", "side", tree);
-  const before = gitState(user);
-  const link = fs.readFileSync(join(tree, ".git"), "utf8");
-  const run = await user.shepherd(
-    [
-      "run",
-      "--scope",
-      "fix",
-      "--",
-      "sh",
-      "-c",
-      "sed -i s/2/TWO/ a.txt; git status --short > status.txt 2>&1; git commit -qam agent; true",
-    ],
-    { cwd: tree },
-  );
-  expect(run.code, run.err).toBe(0);
-  expect(gitState(user)).toBe(before);
-  expect(fs.readFileSync(join(tree, ".git"), "utf8")).toBe(link);
-  expect(user.git("-C", tree, "status", "--porcelain")).toBe("");
-  await user.does(["merge"], 0, { cwd: tree });
-  expect(fs.readFileSync(join(tree, "a.txt"), "utf8")).toBe("1\nTWO\n3\n");
-  expect(fs.readFileSync(join(tree, ".git"), "utf8")).toBe(link);
-  expect(user.git("-C", tree, "log", "--format=%s")).toBe("first\n");
-  // The repository itself is another workspace.
-  expect(user.read("a.txt")).toBe("1\n2\n3\n");
-  expect((await user.does(["status"])).out).toContain("No runs from");
-});
+/** In a worktree, and in a submodule by itself, `.git` is a file that names a directory elsewhere. */
+const elsewhere: { [what: string]: (user: User) => string } = {
+  "a worktree": (user) => {
+    const tree = join(user.directory, "tree");
+    user.git("worktree", "add", "-q", "-b", "side", tree);
+    return tree;
+  },
+  "a submodule": (user) => {
+    const outer = join(user.directory, "outer");
+    user.git("init", "-q", "-b", "main", outer);
+    user.git("-C", outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", user.project, "sub");
+    return join(outer, "sub");
+  },
+};
+
+const modes: Array<{ [name: string]: string }> = [{}, { SHEPHERD_NO_NAMESPACES: "1" }];
+const cases = Object.keys(elsewhere).flatMap((what) => modes.map((env) => ({ what, env })));
+
+test.each(cases)(
+  "$what: git works in a run, on a copy that goes back and forks with the files: $env",
+  async (given) => {
+    const { what, env } = given;
+    const user = await repository();
+    const tree = elsewhere[what]!(user);
+    const link = fs.readFileSync(join(tree, ".git"), "utf8");
+    const git = (...args: string[]): string => user.git("-C", tree, ...args);
+    const before = [git("log", "--all", "--oneline"), git("for-each-ref"), git("reflog")];
+    const typed = { cwd: tree, env };
+    const sh = (line: string) => ["--", "sh", "-c", line];
+    const log = async (run: string): Promise<string> =>
+      (await user.does(["exec", run, ...sh("git log --format=%s; git status --short")], 0, typed)).out;
+
+    await user.does(
+      ["run", "--scope", "fix", ...sh("git status --short; sed -i s/2/TWO/ a.txt; git commit -qam one")],
+      0,
+      typed,
+    );
+    await user.does(
+      ["exec", "fix", ...sh("git checkout -qb mine; echo b > b.txt; git add b.txt; git commit -qm two")],
+      0,
+      typed,
+    );
+    expect(await log("fix")).toBe("two\none\nfirst\n");
+    await user.does(["fork", "fix@2"], 0, typed);
+    await user.does(["exec", "fix.1", ...sh("git commit -qm other --allow-empty")], 0, typed);
+    await user.does(["revert", "fix", "1"], 0, typed);
+    expect(await log("fix")).toBe("one\nfirst\n");
+    expect(await log("fix.1")).toBe("other\ntwo\none\nfirst\n");
+
+    expect([git("log", "--all", "--oneline"), git("for-each-ref"), git("reflog")]).toEqual(before);
+    await user.does(["checkout", "fix", "1", join(user.directory, "out")], 0, typed);
+    expect(fs.readdirSync(join(user.directory, "out"))).toEqual(["a.txt"]);
+    await user.does(["merge", "fix", "--git"], 0, typed);
+    expect(git("log", "--format=%s", "shepherd/fix")).toBe("one\nfirst\n");
+    expect(git("status", "--porcelain")).toBe("");
+    await user.does(["merge", "fix.1"], 0, typed);
+    expect(fs.readFileSync(join(tree, "a.txt"), "utf8")).toBe("1\nTWO\n3\n");
+    expect(fs.readFileSync(join(tree, ".git"), "utf8")).toBe(link);
+    expect(git("log", "--format=%s")).toBe("first\n");
+    expect((await user.does(["fsck"], 0, typed)).out).toContain("The store is sound");
+    // The repository itself is another workspace.
+    expect(user.read("a.txt")).toBe("1\n2\n3\n");
+    expect((await user.does(["status"])).out).toContain("No runs from");
+  },
+);
 
 test("ignored and untracked files, nested repositories and submodule-like directories are part of the state", async () => {
   const user = await repository({ "a.txt": "a\n", ".gitignore": "ignored/\n*.log\n" });

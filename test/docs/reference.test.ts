@@ -99,6 +99,10 @@ describe("objects of --json", () => {
     await tell(0, "merge", ["w.1", "--into", "w"]);
     await tell(3, "merge", ["w.2", "--into", "w"]);
     await tell(0, "merge", ["w.2", "--dry-run"]);
+    const commit = "git init -q; git add -A; git -c user.name=a -c user.email=a@b.invalid commit -qm c";
+    await user.does(["run", "--scope", "g", "--", "sh", "-c", commit]);
+    user.git("init", "-q");
+    await tell(0, "merge", ["g", "--git"]);
     await tell(3, "merge", ["w"]);
     user.write({ new: "3\n" });
     await tell(3, "merge", ["w.2"]);

@@ -1,6 +1,6 @@
 /** `shepherd checkout`: all files of a step into a directory. */
-import { existsSync, readdirSync, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { isForgotten } from "../../scope/files.ts";
 import { target } from "../../trace/bytes.ts";
 import { makeDirectories } from "../../trace/directories.ts";
@@ -55,6 +55,8 @@ export const verb: Verb = {
         onProgress: ({ files }) => progress.at(`writing ${directory}: ${files} files`),
       },
     ).finally(() => progress.done());
+    // It would lead git to the user's own repository.
+    if (carry.outerVcs) rmSync(join(directory, ".git"), { force: true });
     const missing: Array<{ path: string; id: string; forgotten: boolean }> = [];
     for (const { path, id } of done.missing)
       missing.push({ path: quotePath(path), id, forgotten: await isForgotten(store, id) });

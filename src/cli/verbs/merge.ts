@@ -1,4 +1,5 @@
 /** `shepherd merge`: a run's files into the user's directory, or into another run. */
+import { fetchCommits } from "../../run/git.ts";
 import { landRun } from "../../run/land.ts";
 import type { Take } from "../../scope/merge.ts";
 import { quotePath } from "../../world/paths.ts";
@@ -11,7 +12,7 @@ import { type Flags, text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "a run's files into your directory, or into its parent",
-  usage: "[RUN] [--into RUN]",
+  usage: "[RUN] [--into RUN | --git]",
   most: 1,
   options: {
     into: { type: "string", value: "RUN", help: "merge into this run instead of your directory" },
@@ -20,6 +21,7 @@ export const verb: Verb = {
       value: "SIDE",
       help: "where both changed a place: ours (what it is merged into) or theirs (RUN)",
     },
+    git: { type: "boolean", help: "only bring what RUN has committed, as the branch shepherd/RUN of your repository" },
     yes: { type: "boolean", short: "y", help: "land files that run code later without asking" },
     "dry-run": { type: "boolean", help: "only say what would be changed" },
   },
@@ -37,6 +39,15 @@ export const verb: Verb = {
     const run = await chooseRun(context, args[0], { destructive: true });
     const into = text(flags, "into");
     const take = takeOf(flags);
+    if (flags.git) {
+      if (into !== undefined || take || flags["dry-run"]) throw new Exit(2, "--git stands alone: it changes no file.");
+      const { branch, commit } = await fetchCommits(store, run.name);
+      out.object({ from: run.name, branch, commit });
+      out.line(
+        `What ${run.name} has committed is in your branch ${branch} (${commit.slice(0, 7)}); no file was changed.`,
+      );
+      return undefined;
+    }
     if (into !== undefined) {
       if (into === run.name) throw new Exit(2, "A run cannot be merged into itself.");
       await chooseRun(context, into, { destructive: true });
