@@ -9,7 +9,7 @@ import { commandWorker } from "../run/command.ts";
 import { drive, type Worker } from "../run/drive.ts";
 import { freshMain, type Landed, landRun } from "../run/land.ts";
 import type { Ending } from "../run/lifecycle.ts";
-import { captureSource, type Main } from "../run/main.ts";
+import type { Main } from "../run/main.ts";
 import { type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { countChanges } from "../scope/changes.ts";
@@ -108,7 +108,7 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
       const ticket = scope.lock.request("exclusive");
       const place = async (): Promise<void> => {
         try {
-          await placeOn(launch, scope, n, task, await main);
+          await placeOn(scope, n, task, await main);
         } finally {
           progress.done();
           ticket.release();
@@ -125,10 +125,10 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
   return { name, ending, ...failure };
 }
 
-async function placeOn({ store }: Launch, scope: LiveScope, n: number, task: Task, main: Main): Promise<void> {
+async function placeOn(scope: LiveScope, n: number, task: Task, main: Main): Promise<void> {
   await placeRun(scope, n, main, task);
   const { state, carry } = scope.head();
-  await scope.files!.restore(state!.roots.workspace, carry, captureSource(store, main.workspace));
+  await scope.files!.restore(state!.roots.workspace, carry, main.source);
 }
 
 export interface ResumeOptions {
@@ -159,7 +159,6 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
       // Stopped while main was still being read: it starts on main as it is now.
       if (first?.intent.kind === "run" && !first.outcome)
         await placeOn(
-          launch,
           scope,
           0,
           task,

@@ -14,7 +14,7 @@ import { openWriter, type Writer } from "../trace/writer.ts";
 import { storeGeneration } from "../trace/writers.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import type { Source } from "../world/materialise.ts";
-import { loadCache } from "../world/statcache.ts";
+import { knownIn, loadCache, type StatCache } from "../world/statcache.ts";
 import { STAGING_PREFIX } from "./landing/plan.ts";
 
 export interface Workspace {
@@ -29,6 +29,8 @@ export interface Main {
   tree: Hash;
   carry: Carry;
   capture: Capture;
+  /** The directory as a source of blocks for scopes that start from it. */
+  source: Source;
   /** The step that the look made, where the user had changed something. */
   external: number | null;
 }
@@ -68,14 +70,15 @@ export async function withWriter<T>(
   }
 }
 
-/** The files of a workspace as content, by its stat cache. */
+/** The files of a workspace as content, by its stat cache, which is brought up to date. */
 export async function captureMain(
   store: EmbeddedStore,
   workspace: Workspace,
   options: LookOptions = {},
-): Promise<Capture> {
+): Promise<Capture & { cache: StatCache }> {
   const file = `${store.cache("stat")}/${workspace.id}`;
   const cache = loadCache(file);
+  const known = knownIn(cache);
   const captured = await capture(workspace.path, store.objects, {
     cache,
     generation: storeGeneration(store),
@@ -85,8 +88,8 @@ export async function captureMain(
       onProgress: (done: { files: number }) => options.onProgress!(`reading ${workspace.path}: ${done.files} files`),
     }),
   });
-  keepCache(file, cache);
-  return captured;
+  keepCache(file, cache, known);
+  return { ...captured, cache };
 }
 
 /** What a landing keeps at the root while it lasts is no part of the state. */
@@ -107,6 +110,7 @@ export async function lookAtMain(store: EmbeddedStore, directory: string, option
     tree: captured.tree,
     carry: carryOf(captured),
     capture: captured,
+    source: { path: workspace.path, cache: captured.cache },
     external,
   });
   const { fold } = await readLog(store, log);
@@ -129,9 +133,3 @@ export async function lookAtMain(store: EmbeddedStore, directory: string, option
 
 const sameTree = (head: Head, tree: Hash): boolean =>
   head.state !== null && target(head.state.roots.workspace) === tree;
-
-/** The user's directory as a source of blocks for a scope that starts from it. */
-export const captureSource = (store: EmbeddedStore, workspace: Workspace): Source => ({
-  path: workspace.path,
-  cache: loadCache(`${store.cache("stat")}/${workspace.id}`),
-});

@@ -14,10 +14,10 @@ import { type Capture, capture } from "../world/capture.ts";
 import { type FileState, materialise, type Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { quotePath } from "../world/paths.ts";
-import { loadCache, type StatCache, saveCache } from "../world/statcache.ts";
+import { bytesIn, isKnown, knownIn, loadCache, type StatCache, saveCache } from "../world/statcache.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
-import { markAtRest, markInUse, takeOver, workDirectory } from "./pool.ts";
+import { markAtRest, markInUse, sayUsage, takeOver, workDirectory } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
 
 export interface Files {
@@ -58,8 +58,9 @@ export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]
     Object.entries(env).filter((each): each is [string, string] => each[1] !== undefined && !WITHHELD.test(each[0])),
   );
 
-/** Saves a stat cache if the disk takes it: without it the next capture only reads more. */
-export function keepCache(file: string, cache: StatCache): void {
+/** Saves a stat cache if the disk takes it: without it the next capture only reads more. `known`: what the file holds already. */
+export function keepCache(file: string, cache: StatCache, known?: ReturnType<typeof knownIn>): void {
+  if (known && isKnown(cache, known)) return;
   try {
     saveCache(file, cache);
   } catch {
@@ -92,6 +93,11 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   markInUse(base);
   const cacheFile = `${base}/ws.stat`;
   const cache = loadCache(cacheFile);
+  let kept = knownIn(cache);
+  const keep = (): void => {
+    keepCache(cacheFile, cache, kept);
+    kept = knownIn(cache);
+  };
   const tmpCache = loadCache(`${base}/tmp.stat`);
   const scratch = [Buffer.from(`${tmp}/${SCRATCH_DIR}`)];
   let sandbox: Promise<Sandbox> | null = null;
@@ -186,12 +192,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
           partial: true,
         });
       last = state.tree;
-      keepCache(cacheFile, cache);
+      keep();
     },
     close: async () => {
       await (await sandbox?.catch(() => null))?.dispose();
-      keepCache(cacheFile, cache);
+      keep();
       keepCache(`${base}/tmp.stat`, tmpCache);
+      sayUsage(base, bytesIn(cache) + bytesIn(tmpCache));
       // Without namespaces a process can outlive the sandbox, and its files must stay where they are.
       if (!sandbox || samePath) markAtRest(base);
     },

@@ -3,6 +3,7 @@
  * one run to those of another, and the files of a scope at rest are only a cache: the one they are taken from gets others when it goes on.
  */
 import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { USAGE } from "../trace/quota.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { listScopes, type ScopeRef } from "./registry.ts";
 
@@ -11,6 +12,15 @@ export const workDirectory = (store: EmbeddedStore, log: string): string => `${s
 
 /** Stands in a work directory while no process of its scope can reach the files any more. */
 const restMark = (base: string): string => `${base}/rest`;
+
+/** Says what a work directory takes, at the end of its use. */
+export function sayUsage(base: string, bytes: number): void {
+  try {
+    writeFileSync(`${base}/${USAGE}`, `${bytes}\n`, { mode: 0o600 });
+  } catch {
+    // Whoever needs it looks.
+  }
+}
 
 export const markInUse = (base: string): void => rmSync(restMark(base), { force: true });
 
@@ -59,6 +69,7 @@ function moveFiles(from: string, to: string): boolean {
   try {
     mkdirSync(to, { recursive: true, mode: 0o700 });
     markInUse(from);
+    rmSync(`${from}/${USAGE}`, { force: true });
     renameSync(`${from}/ws`, `${to}/ws`);
     renameSync(`${from}/ws.stat`, `${to}/ws.stat`);
     return true;
