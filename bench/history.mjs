@@ -121,7 +121,7 @@ const FREE = 40;
 function within(limit, took, node) {
   if (took < limit || node < 1.25 * FREE) return goal(`< ${limit} ms`, took < limit);
   const free = (took * FREE) / node;
-  return `< ${limit} ms: ${free < limit ? "met" : "**missed**"} at ${ms(free)} ms where \`node -e 0\` takes ${FREE}`;
+  return `< ${limit} ms: **missed** on this busy machine; ${ms(free)} ms if scaled to one where \`node -e 0\` takes ${FREE}`;
 }
 const checkouts = Object.keys(at).map((name) => median(times[name]));
 const equal = Math.max(...checkouts) <= 1.25 * Math.min(...checkouts);
