@@ -116,12 +116,12 @@ const row = (of, name, what, limit) => {
   const times = took / median(of.node);
   return [what, ms(took), times.toFixed(1), limit ? within(limit, took, median(of.node)) : ""];
 };
-/** What a free machine takes for `node -e 0`. */
-const FREE = 40;
+/** What the machine of docs/performance.md takes for `node -e 0` while it does nothing else, in ms. */
+const FREE = 60;
 function within(limit, took, node) {
   if (took < limit || node < 1.25 * FREE) return goal(`< ${limit} ms`, took < limit);
   const free = (took * FREE) / node;
-  return `< ${limit} ms: ${free < limit ? "met" : "**missed**"} at ${ms(free)} ms where \`node -e 0\` takes ${FREE}`;
+  return `< ${limit} ms: **missed** on this busy machine; ${ms(free)} ms if scaled to when \`node -e 0\` takes ${FREE}`;
 }
 const checkouts = Object.keys(at).map((name) => median(times[name]));
 const equal = Math.max(...checkouts) <= 1.25 * Math.min(...checkouts);

@@ -1,7 +1,7 @@
 // What the benches share: medians, tables, where the tables go, and a place for their data that is removed at the end.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { cpus, release, tmpdir, totalmem } from "node:os";
+import { cpus, loadavg, release, tmpdir, totalmem } from "node:os";
 import { basename, join, resolve } from "node:path";
 
 /** A small run, which only shows that the bench works: its figures say nothing, and are never written down. */
@@ -79,7 +79,7 @@ const FILE = "docs/performance.md";
  */
 export function table(name, title, about, head, rows, notes = "") {
   const bench = basename(process.argv[1]);
-  const machine = `${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release().split("-")[0]}, Node ${process.versions.node}`;
+  const machine = `${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release().split("-")[0]}, Node ${process.versions.node}, load ${loadavg()[1].toFixed(1)}`;
   const lines = [
     `## ${title}`,
     `${about}  `,

@@ -9,7 +9,7 @@ import { commandWorker } from "../run/command.ts";
 import { drive, type Worker } from "../run/drive.ts";
 import { freshMain } from "../run/land.ts";
 import type { Ending } from "../run/lifecycle.ts";
-import { captureSources, type Main } from "../run/main.ts";
+import type { Main } from "../run/main.ts";
 import { type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { openFilesOf } from "../scope/files.ts";
@@ -99,7 +99,7 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
       const ticket = scope.lock.request("exclusive");
       const place = async (): Promise<void> => {
         try {
-          await placeOn(launch, scope, n, task, await main);
+          await placeOn(scope, n, task, await main);
         } finally {
           progress.done();
           ticket.release();
@@ -117,10 +117,10 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
   return { name, ending, land, ...failure };
 }
 
-async function placeOn({ store }: Launch, scope: LiveScope, n: number, task: Task, main: Main): Promise<void> {
+async function placeOn(scope: LiveScope, n: number, task: Task, main: Main): Promise<void> {
   await placeRun(scope, n, main, task);
   const { state, carry } = scope.head();
-  await scope.files!.restore(state!.roots.workspace, carry, captureSources(store, main.workspace));
+  await scope.files!.restore(state!.roots.workspace, carry, main.sources);
 }
 
 export interface ResumeOptions {
@@ -153,7 +153,6 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
       // Stopped while main was still being read: it starts on main as it is now.
       if (first?.intent.kind === "run" && !first.outcome)
         await placeOn(
-          launch,
           scope,
           0,
           task,

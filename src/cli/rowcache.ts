@@ -9,12 +9,17 @@ import type { Cursor } from "../trace/logs.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Row, rowOf } from "./rows.ts";
 
+/** What a line for a person is made from. */
+export type Shown = Pick<Row, "n" | "id" | "kind" | "status" | "summary" | "changes">;
+
 interface Head {
-  v: 1;
+  v: 2;
   log: string;
   cursor: Cursor;
   last: number;
   check: number;
+  /** Bytes of the first part: what is shown of each row. Behind it is the rest, which is half of it and nearly never wanted. */
+  shown: number;
 }
 
 /** Rows are kept when at least so many had to be made. */
@@ -22,31 +27,76 @@ const WORTH = 200;
 
 const fileOf = (store: EmbeddedStore, log: string): string => `${store.cache("rows")}/${log}`;
 
-async function load(store: EmbeddedStore, log: string): Promise<{ rows: Row[]; current: boolean } | null> {
+interface Kept {
+  shown: Shown[];
+  whole(): Row[];
+  current: boolean;
+}
+
+async function load(store: EmbeddedStore, log: string): Promise<Kept | null> {
   try {
     const bytes = readFileSync(fileOf(store, log));
     const end = bytes.indexOf(0x0a);
     const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
     const body = bytes.subarray(end + 1);
-    if (head.v !== 1 || head.log !== log || crc32(body) !== head.check) return null;
+    if (head.v !== 2 || head.log !== log || crc32(body) !== head.check) return null;
     if (!(await store.logs.seek(log, head.cursor, head.last))) return null;
     const current = (await store.logs.end(log)).seq === head.cursor.seq;
-    return { rows: JSON.parse(body.toString()) as Row[], current };
+    const shown = JSON.parse(body.toString("utf8", 0, head.shown)) as Shown[];
+    const whole = (): Row[] => {
+      const rest = JSON.parse(body.toString("utf8", head.shown)) as Omit<Row, keyof Shown>[];
+      return shown.map((each, i) => join(each, rest[i]!));
+    };
+    return { shown, whole, current };
   } catch {
     return null;
   }
 }
 
-/** Rows of a log's own steps: in the order of sealing, then what is pending. `scope` is the name they are shown with. */
-export async function rowsOf(store: EmbeddedStore, log: string, scope: string, live: boolean): Promise<Row[]> {
+const join = (
+  { n, id, kind, status, summary, changes }: Shown,
+  { frame, tier, scope, parents, at, thread, inside, turn, attempts }: Omit<Row, keyof Shown>,
+): Row => ({
+  frame,
+  n,
+  id,
+  kind,
+  status,
+  tier,
+  summary,
+  scope,
+  parents,
+  at,
+  thread,
+  inside,
+  turn,
+  attempts,
+  changes,
+});
+
+const shownOf = ({ n, id, kind, status, summary, changes }: Row): Shown => ({ n, id, kind, status, summary, changes });
+const restOf = ({ frame, tier, parents, at, thread, inside, turn, attempts }: Row): Omit<Row, keyof Shown> => ({
+  frame,
+  tier,
+  scope: "",
+  parents,
+  at,
+  thread,
+  inside,
+  turn,
+  attempts,
+});
+
+/** Rows of a log's own steps: in the order of sealing, then what is pending. `scope` is the name they are told with; null for what is shown alone. */
+async function rowsOf(store: EmbeddedStore, log: string, scope: string | null, live: boolean): Promise<Shown[]> {
   const kept = await load(store, log);
   const named = (rows: Row[]): Row[] => {
-    for (const row of rows) row.scope = scope;
+    for (const row of rows) row.scope = scope ?? "";
     return rows;
   };
-  if (kept?.current) return named(kept.rows);
+  if (kept?.current) return scope === null ? kept.shown : named(kept.whole());
   const { fold } = await readLog(store, log);
-  const rows = kept?.rows ?? [];
+  const rows = kept?.whole() ?? [];
   const known = rows.length;
   for (const step of fold.sealed.slice(known)) rows.push(await rowOf(store, "", step, live));
   const pending = [];
@@ -64,26 +114,43 @@ async function save(store: EmbeddedStore, log: string, rows: Row[]): Promise<voi
   }
   // Something came meanwhile: the next reader keeps them.
   if (!cursor || cursor.seq !== (await store.logs.end(log)).seq) return;
-  const body = Buffer.from(JSON.stringify(rows));
-  const head: Head = { v: 1, log, cursor, last, check: crc32(body) };
+  const shown = Buffer.from(JSON.stringify(rows.map(shownOf)));
+  const body = Buffer.concat([shown, Buffer.from(JSON.stringify(rows.map(restOf)))]);
+  const head: Head = { v: 2, log, cursor, last, check: crc32(body), shown: shown.length };
   await store.disk
     .create(fileOf(store, log), Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body]), { replace: true })
     .catch(() => {});
 }
 
 /** As `rowsOf`, with the rows of the prefix that the scope shares with those it was forked from: the oldest log first. */
-export async function allRows(
+async function withPrefix(
   store: EmbeddedStore,
   log: string,
-  names: ReadonlyMap<string, string>,
+  names: ReadonlyMap<string, string> | null,
   live: boolean,
-): Promise<Array<{ log: string; rows: Row[] }>> {
-  const own = { log, rows: await rowsOf(store, log, names.get(log) ?? "main", live) };
+): Promise<Array<{ log: string; rows: Shown[] }>> {
+  const own = { log, rows: await rowsOf(store, log, names && (names.get(log) ?? "main"), live) };
   const origin = (await store.logs.header(log))?.origin;
   if (!origin) return [own];
-  const shared = await allRows(store, origin.log, names, false);
+  const shared = await withPrefix(store, origin.log, names, false);
   const last = shared.at(-1)!;
   // In the order of sealing, what stands up to the step of the fork is shared.
   last.rows.length = last.rows.findLastIndex((row) => row.n === origin.n && row.id !== null) + 1;
   return [...shared, own];
 }
+
+/** What is shown of the rows of a log, and of the prefix that it shares with others: the oldest log first. */
+export const shownRows = (
+  store: EmbeddedStore,
+  log: string,
+  live: boolean,
+): Promise<Array<{ log: string; rows: Shown[] }>> => withPrefix(store, log, null, live);
+
+/** The whole rows, each with the name of its scope. */
+export const allRows = (
+  store: EmbeddedStore,
+  log: string,
+  names: ReadonlyMap<string, string>,
+  live: boolean,
+): Promise<Array<{ log: string; rows: Row[] }>> =>
+  withPrefix(store, log, names, live) as Promise<Array<{ log: string; rows: Row[] }>>;

@@ -134,7 +134,11 @@ export const linesOf = ({ files, added, removed }: NonNullable<Row["changes"]>):
   `+${added} -${removed}${files > MOST_FILES ? ` in ${MOST_FILES} of them` : ""}`;
 
 /** One line for a terminal of `width` columns; through a pipe nothing is cut. */
-export function formatRow(row: Row, out: Output, graph = "*"): string {
+export function formatRow(
+  row: Pick<Row, "n" | "id" | "kind" | "status" | "summary" | "changes">,
+  out: Output,
+  graph = "*",
+): string {
   const n = String(row.n).padStart(3);
   const id = (row.id ?? "·······").slice(0, 7);
   const kind = row.kind.padEnd(7);

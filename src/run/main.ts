@@ -15,7 +15,7 @@ import { storeGeneration } from "../trace/writers.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import type { Source } from "../world/materialise.ts";
 import { outerGit } from "../world/outer-git.ts";
-import { keepCache, loadCache } from "../world/statcache.ts";
+import { keepCache, knownIn, loadCache, type StatCache } from "../world/statcache.ts";
 import { STAGING_PREFIX } from "./landing/plan.ts";
 
 export interface Workspace {
@@ -30,6 +30,8 @@ export interface Main {
   tree: Hash;
   carry: Carry;
   capture: Capture;
+  /** The directory, and its Git directory elsewhere, as sources of blocks for scopes that start from them. */
+  sources: Seeds;
   /** The step that the look made, where the user had changed something. */
   external: number | null;
 }
@@ -69,14 +71,15 @@ export async function withWriter<T>(
   }
 }
 
-/** The files of a workspace as content, by its stat cache. */
+/** The files of a workspace as content, by its stat cache, which is brought up to date. */
 export async function captureMain(
   store: EmbeddedStore,
   workspace: Workspace,
   options: LookOptions = {},
-): Promise<Capture> {
+): Promise<Capture & { cache: StatCache }> {
   const file = `${store.cache("stat")}/${workspace.id}`;
   const cache = loadCache(file);
+  const known = knownIn(cache);
   const captured = await capture(workspace.path, store.objects, {
     cache,
     generation: storeGeneration(store),
@@ -86,8 +89,8 @@ export async function captureMain(
       onProgress: (done: { files: number }) => options.onProgress!(`reading ${workspace.path}: ${done.files} files`),
     }),
   });
-  keepCache(file, cache);
-  return captured;
+  keepCache(file, cache, known);
+  return { ...captured, cache };
 }
 
 /** What a landing keeps at the root while it lasts is no part of the state. */
@@ -97,11 +100,16 @@ const staged = (path: string): Buffer[] =>
     .map((name) => Buffer.from(join(path, name)));
 
 /** The Git directory of a workspace that lies outside of it, as content; null where there is none. */
-async function captureOuterGit(store: EmbeddedStore, workspace: Workspace, options: LookOptions): Promise<Hash | null> {
+async function captureOuterGit(
+  store: EmbeddedStore,
+  workspace: Workspace,
+  options: LookOptions,
+): Promise<{ tree: Hash; source: Source } | null> {
   const directory = outerGit(workspace.path)?.directory;
   if (directory === undefined) return null;
   const file = `${store.cache("stat")}/${workspace.id}.git`;
   const cache = loadCache(file);
+  const known = knownIn(cache);
   const captured = await capture(directory, store.objects, {
     cache,
     generation: storeGeneration(store),
@@ -110,8 +118,8 @@ async function captureOuterGit(store: EmbeddedStore, workspace: Workspace, optio
       onProgress: (done: { files: number }) => options.onProgress!(`reading ${directory}: ${done.files} files`),
     }),
   });
-  keepCache(file, cache);
-  return captured.tree;
+  keepCache(file, cache, known);
+  return { tree: captured.tree, source: { path: directory, cache } };
 }
 
 /** Captures the working directory; a difference to main's head is one step `external`, none is none. */
@@ -120,7 +128,7 @@ export async function lookAtMain(store: EmbeddedStore, directory: string, option
   const log = await mainLog(store, workspace);
   const captured = await captureMain(store, workspace, options);
   const outer = await captureOuterGit(store, workspace, options);
-  const carry: Carry = { ...carryOf(captured), ...(outer && { outerVcs: link("tree", outer) }) };
+  const carry: Carry = { ...carryOf(captured), ...(outer && { outerVcs: link("tree", outer.tree) }) };
   const done = (head: Head, external: number | null): Main => ({
     workspace,
     log,
@@ -128,6 +136,7 @@ export async function lookAtMain(store: EmbeddedStore, directory: string, option
     tree: captured.tree,
     carry,
     capture: captured,
+    sources: { workspace: { path: workspace.path, cache: captured.cache }, ...(outer && { git: outer.source }) },
     external,
   });
   const { fold } = await readLog(store, log);
@@ -150,13 +159,3 @@ export async function lookAtMain(store: EmbeddedStore, directory: string, option
 
 const sameTree = (head: Head, tree: Hash): boolean =>
   head.state !== null && target(head.state.roots.workspace) === tree;
-
-/** The user's directory, and its Git directory elsewhere, as sources of blocks for a scope that starts from them. */
-export function captureSources(store: EmbeddedStore, workspace: Workspace): Seeds {
-  const source = (path: string, name: string): Source => ({ path, cache: loadCache(`${store.cache("stat")}/${name}`) });
-  const git = outerGit(workspace.path);
-  return {
-    workspace: source(workspace.path, workspace.id),
-    ...(git && { git: source(git.directory, `${workspace.id}.git`) }),
-  };
-}

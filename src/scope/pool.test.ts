@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { tempStore } from "../../test/support/temp-store.ts";
 import { link } from "../trace/bytes.ts";
+import { checkQuota } from "../trace/quota.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { portableDriver } from "../world/portable.ts";
 import { writeTree } from "../world/tree.ts";
@@ -98,6 +99,33 @@ test("what somebody changed in a directory at rest is seen when it is taken over
   await files.restore(await stateOf({ a: "aaaa", b: "bbbb" }), {});
   expect(contents(two)).toEqual({ a: "aaaa", b: "bbbb" });
   await files.close();
+});
+
+test("a directory says what it takes, and what did not change is not written again", async () => {
+  const one = await rest("one", { a: "a".repeat(5000), b: "b" });
+  const base = home(one);
+  expect(readFileSync(`${base}/usage`, "utf8")).toBe(`${4 * 4096}\n`);
+  expect((await checkQuota(store)).used).toBeLessThan(1 << 20);
+  writeFileSync(`${base}/usage`, `${5e9}\n`);
+  expect((await checkQuota(store)).used).toBeGreaterThan(5e9);
+  for (const odd of ["", "much\n", "-1\n"]) {
+    writeFileSync(`${base}/usage`, odd);
+    expect((await checkQuota(store)).used).toBeLessThan(1 << 20);
+  }
+  // What is settled is known for good; the first use after that has settled it.
+  const use = async (): Promise<bigint> => {
+    const files = open(one);
+    await files.restore(await stateOf({ a: "a".repeat(5000), b: "b" }), {});
+    await files.capture();
+    await files.close();
+    return statSync(`${base}/workspace.stat`, { bigint: true }).ctimeNs;
+  };
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await use();
+  const written = await use();
+  expect(await use()).toBe(written);
+  writeFileSync(`${ws(one)}/a`, "changed");
+  expect(await use()).not.toBe(written);
 });
 
 test("nothing is taken from a scope that is driven, was left by a crash, is small or belongs elsewhere", async () => {

@@ -1,16 +1,19 @@
 /** Who a process is, told apart from any other process that ever had its pid. */
-import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { Owner } from "./ports.ts";
 
 const UNKNOWN = "unknown";
 const linux = process.platform === "linux";
 
+/** Of another program. What starts it is loaded only then, since every command would wait for that. */
+const outputOf = (program: string, ...args: string[]): string =>
+  process.getBuiltinModule("node:child_process").execFileSync(program, args, { encoding: "utf8" }).trim();
+
 function bootId(): string {
   try {
     if (linux) return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     // Not the time of the boot, which moves when the clock is set.
-    return execFileSync("sysctl", ["-n", "kern.bootsessionuuid"], { encoding: "utf8" }).trim();
+    return outputOf("sysctl", "-n", "kern.bootsessionuuid");
   } catch {
     return UNKNOWN;
   }
@@ -19,7 +22,7 @@ function bootId(): string {
 /** Start time of a process; null if there is none. */
 function startOf(pid: number): string | null {
   try {
-    if (!linux) return execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8" }).trim() || null;
+    if (!linux) return outputOf("ps", "-o", "lstart=", "-p", String(pid)) || null;
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // The name, in brackets, may hold anything; the fields start behind its last bracket.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -83,6 +83,14 @@ function diskOf(directory: string): { free: number; total: number } {
   return { free: bavail * bsize, total: blocks * bsize };
 }
 
+/** A file in which a deeper directory says itself how many bytes it takes, so that nobody has to look through it. */
+export const USAGE = "usage";
+
+function toldBy(bytes: Buffer | null): number | null {
+  const text = bytes?.toString("latin1") ?? "";
+  return /^\d{1,15}\n$/.test(text) ? Number(text) : null;
+}
+
 interface Row {
   bytes: number;
   /** When it was measured, ms since the epoch. */
@@ -111,6 +119,11 @@ async function usedBy(store: Pick<EmbeddedStore, "disk" | "directory">): Promise
   const kept = new Map<string, Row>();
   let changed = false;
   for (const path of deep.sort((a, b) => (rows.get(a)?.at ?? 0) - (rows.get(b)?.at ?? 0))) {
+    const said = toldBy(disk.read(`${directory}/${path}/${USAGE}`));
+    if (said !== null) {
+      used += said;
+      continue;
+    }
     let row = rows.get(path);
     const now = Date.now();
     if (!row || now - row.at > FRESH || row.at > now) {

@@ -5,7 +5,7 @@ import { type Capture, capture } from "./capture.ts";
 import type { RootSpec } from "./driver.ts";
 import { type FileState, type Materialised, materialise, type Source } from "./materialise.ts";
 import type { PaceOptions } from "./pace.ts";
-import { keepCache, loadCache } from "./statcache.ts";
+import { bytesIn, keepCache, knownIn, loadCache } from "./statcache.ts";
 
 export interface Directory {
   readonly path: string;
@@ -14,6 +14,8 @@ export interface Directory {
   restore(state: FileState, options: PaceOptions & { from?: Source | undefined }): Promise<Materialised>;
   /** Keeps what is known, if anything has become known since. */
   save(): void;
+  /** What the files take, as far as is known. */
+  bytes(): number;
 }
 
 /** What is known is kept once so many files or bytes would have to be read again without it, and at the end. */
@@ -34,13 +36,13 @@ export function openDirectory(
   }
   const file = `${path}.stat`;
   const cache = loadCache(file);
-  let { generation: saved } = cache;
+  let saved = knownIn(cache);
   const known = { own: true, cache, generation, exclude: exclude.map((name) => Buffer.from(`${path}/${name}`)) };
   let unsaved = { files: 0, bytes: 0 };
   const save = (): void => {
-    if (unsaved.files > 0 || cache.generation !== saved) keepCache(file, cache);
+    keepCache(file, cache, saved);
     unsaved = { files: 0, bytes: 0 };
-    saved = cache.generation;
+    saved = knownIn(cache);
   };
   const keep = async <T extends Capture | Materialised>(work: Promise<T>): Promise<T> => {
     try {
@@ -61,5 +63,6 @@ export function openDirectory(
     capture: (options) => keep(capture(path, objects, { ...options, ...known })),
     restore: (state, options) => keep(materialise(path, state, objects, { ...options, ...known, partial: true })),
     save,
+    bytes: () => bytesIn(cache),
   };
 }

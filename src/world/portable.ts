@@ -4,11 +4,13 @@
  *
  *     <id>/<root>/         the files
  *     <id>/<root>.stat     what is known of them, see statcache.ts
+ *     <id>/usage           what all of that takes, in bytes, told at the end of each use
  *     <id>/rest            there while no process can reach the files any more
  */
 import * as fs from "node:fs";
 import { join, resolve } from "node:path";
 import type { Objects } from "../trace/ports.ts";
+import { USAGE } from "../trace/quota.ts";
 import { bringFiles } from "./bring.ts";
 import { type Directory, openDirectory } from "./directory.ts";
 import { bytesOf } from "./dirs.ts";
@@ -73,7 +75,7 @@ export function portableDriver({ directory, objects, generation, worth = 256 << 
       const [old, home] = [homeOf(from), homeOf(to)];
       if (!isSpare(old, worth) || fs.existsSync(home)) return false;
       // Killed in between, one has files without a stat cache, or a stat cache without files: neither is believed.
-      fs.rmSync(restMark(old), { force: true });
+      for (const each of [restMark(old), join(old, USAGE)]) fs.rmSync(each, { force: true });
       fs.mkdirSync(home, { mode: 0o700 });
       for (const name of [root, `${root}.stat`]) fs.renameSync(join(old, name), join(home, name));
       return true;
@@ -141,18 +143,19 @@ function openWorld<Root extends string>(
       inTurn(async () => {
         open = false;
         await each((root) => root.save());
-        if (!inUse) rest(home);
+        note(join(home, USAGE), `${names.reduce((sum, name) => sum + roots[name].bytes(), 0)}\n`);
+        if (!inUse) note(restMark(home), "");
         touch(home);
       }),
   };
 }
 
-/** From now on another world may get the files. */
-function rest(home: string): void {
+/** Says something of a world that is closed. */
+function note(file: string, text: string): void {
   try {
-    fs.writeFileSync(restMark(home), "", { mode: 0o600 });
+    fs.writeFileSync(file, text, { mode: 0o600 });
   } catch {
-    // A full disk: nobody gets them, that is all.
+    // A full disk: who wants to know looks, and nobody else gets the files.
   }
 }
 

@@ -173,6 +173,31 @@ export function loadCache(file: string): StatCache {
   }
 }
 
+/** About what the files that a cache knows take of a disk, each in whole blocks. */
+export function bytesIn({ dirs }: StatCache): number {
+  let bytes = 0;
+  for (const { rows } of dirs.values()) {
+    bytes += BLOCK;
+    for (let at = 0; at < rows.length; at += ROW)
+      if (rows[at + TYPE] !== 0x64) bytes += Math.ceil(rows.readDoubleLE(at + SIZE) / BLOCK) * BLOCK;
+  }
+  return bytes;
+}
+const BLOCK = 4096;
+
+/** What a cache holds at a moment, to tell later whether it still is the same. */
+export const knownIn = ({ dirs, generation }: StatCache): Pick<StatCache, "dirs" | "generation"> => ({
+  dirs: new Map(dirs),
+  generation,
+});
+
+/** Whether a cache holds what it did. Records are never changed, so it is told by which they are. */
+export function isKnown(cache: StatCache, { dirs, generation }: ReturnType<typeof knownIn>): boolean {
+  if (cache.generation !== generation || cache.dirs.size !== dirs.size) return false;
+  for (const [key, record] of cache.dirs) if (dirs.get(key) !== record) return false;
+  return true;
+}
+
 /** Replaces `file` by the cache, atomically. A cache that could not be written is only missing: errors are those of the disk. */
 export function saveCache(file: string, cache: StatCache): void {
   const temporary = `${file}.${process.pid}.tmp`;
@@ -186,7 +211,8 @@ export function saveCache(file: string, cache: StatCache): void {
 }
 
 /** Saves the cache if the disk takes it: without it the next walk only reads more. */
-export function keepCache(file: string, cache: StatCache): void {
+export function keepCache(file: string, cache: StatCache, known?: ReturnType<typeof knownIn>): void {
+  if (known && isKnown(cache, known)) return;
   try {
     saveCache(file, cache);
   } catch {

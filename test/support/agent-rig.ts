@@ -4,7 +4,7 @@ import type { ModelEvent, ModelPort, ModelRequest } from "../../src/agent/model.
 import { openModel } from "../../src/agent/models.ts";
 import { settleModel } from "../../src/agent/settle.ts";
 import { schema, type Tool, type ToolResult } from "../../src/agent/tools/tool.ts";
-import { captureSources, lookAtMain } from "../../src/run/main.ts";
+import { lookAtMain } from "../../src/run/main.ts";
 import { recover } from "../../src/run/recover.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../src/run/start.ts";
 import type { Handler } from "../../src/scope/effect.ts";
@@ -77,7 +77,7 @@ export async function agentRig(files: { [name: string]: string } = {}): Promise<
       const scope = await open(name, options);
       await placeRun(scope, await beginRun(scope, task), main, task);
       const { state, carry } = scope.head();
-      await scope.files!.restore(state!.roots.workspace, carry, captureSources(store, main.workspace));
+      await scope.files!.restore(state!.roots.workspace, carry, main.sources);
       return scope;
     },
     drive: async (name, options = {}) => {

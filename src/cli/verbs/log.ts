@@ -3,8 +3,8 @@
 import { listScopes } from "../../scope/registry.ts";
 import { type Found, readLog, readScope } from "../../scope/view.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
-import { allRows } from "../rowcache.ts";
-import { formatRow, type Row, rowOf } from "../rows.ts";
+import { allRows, type Shown, shownRows } from "../rowcache.ts";
+import { formatRow, rowOf } from "../rows.ts";
 import { chooseRun } from "../select.ts";
 import { type Context, count, type Verb } from "../verb.ts";
 
@@ -24,7 +24,7 @@ export const verb: Verb = {
     const limit = count(flags, "number", 1) ?? Number.POSITIVE_INFINITY;
     const run = await chooseRun(context, args[0]);
     const store = await context.store();
-    const wanted = (row: Row): boolean => !flags.tools || !["model", "message", "run"].includes(row.kind);
+    const wanted = (row: Shown): boolean => !flags.tools || !["model", "message", "run"].includes(row.kind);
     if (flags.follow) {
       await follow(context, run.name, wanted);
       return undefined;
@@ -32,7 +32,10 @@ export const verb: Verb = {
     const live = (await store.leases.holder(`log/${run.log}`)) !== null;
     const forks = flags.graph ? await forksOf(store) : new Map<string, string[]>();
     let left = limit;
-    for (const { log, rows } of (await allRows(store, run.log, await namesOf(store), live)).reverse()) {
+    const all = out.json
+      ? await allRows(store, run.log, await namesOf(store), live)
+      : await shownRows(store, run.log, live);
+    for (const { log, rows } of all.reverse()) {
       for (let at = rows.length - 1; at >= 0 && left > 0 && !signal.aborted; at--) {
         const row = rows[at]!;
         if (!wanted(row)) continue;
@@ -68,7 +71,7 @@ async function forksOf(store: EmbeddedStore): Promise<Map<string, string[]>> {
 async function follow(
   { out, signal, store: open }: Context,
   name: string,
-  wanted: (row: Row) => boolean,
+  wanted: (row: Shown) => boolean,
 ): Promise<void> {
   const store = await open();
   const { startFold } = await import("../../trace/seal.ts");
