@@ -44,22 +44,22 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
     n: head.n,
   });
   if (landed?.status === "done") {
-    out.line(`${name} ${how} and ${what}, landed in ${directory}${land === "live" ? " as it went" : ""}.`);
-    for (const { path, why } of landed.held) out.line(`  not landed: ${quotePath(path)} (${why})`);
+    out.say(`${name} ${how} and ${what}, landed in ${directory}${land === "live" ? " as it went" : ""}.`);
+    for (const { path, why } of landed.held) out.say(`  not landed: ${quotePath(path)} (${why})`);
     const back = land === "live" ? `revert ${name} N\` sets both back to step N` : "undo` takes the landing back";
-    out.line(`Next: \`shepherd log ${name}\`; \`shepherd ${back}.`);
+    out.say(`Next: \`shepherd log ${name}\`; \`shepherd ${back}.`);
   } else if (landed?.status === "conflict") {
-    out.line(`${name} ${how} and ${what}; you changed the same places, so nothing of those was landed.`);
-    out.line(`Next: \`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it.`);
+    out.say(`${name} ${how} and ${what}; you changed the same places, so nothing of those was landed.`);
+    out.say(`Next: \`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it.`);
   } else {
-    out.line(`${name} ${how} and ${what}; your own files in ${directory} are untouched.`);
+    out.say(`${name} ${how} and ${what}; your own files in ${directory} are untouched.`);
     const next =
       ending === "done"
         ? changes.files > 0
           ? `\`shepherd diff ${name}\`, then \`shepherd merge ${name}\``
           : `\`shepherd log ${name}\``
         : `\`shepherd log ${name}\`, \`shepherd resume ${name}\``;
-    out.line(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
+    out.say(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
   }
   if (landed && landed.conflicts.length > 0) return 3;
   return ending === "done" ? 0 : outcome.unfit ? 4 : 1;

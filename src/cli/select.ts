@@ -64,7 +64,7 @@ export async function chooseStep(
   options: Changing = {},
 ): Promise<{ run: ScopeRef; revision: Revision }> {
   const store = await context.store();
-  if (args.length === 0 || args.length > 2) throw new Exit(2, `Which step? ${usage}`);
+  if (args.length === 0 || args.length > 2) throw new Exit(2, `Which step? \`${usage}\``);
   const word = args.at(-1)!;
   const named = args.length === 2 ? args[0] : word.indexOf("@") > 0 ? word.slice(0, word.indexOf("@")) : undefined;
   const needsRun = isStepNumber(word) || word.startsWith("@") || named !== undefined;

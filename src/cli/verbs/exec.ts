@@ -18,7 +18,7 @@ export const verb: Verb = {
   examples: ["shepherd exec fix-login -- npm test"],
   run: async (context, _flags, args) => {
     const { out, rest, signal } = context;
-    if (!rest || rest.length === 0) throw new Exit(2, "Which command? shepherd exec [RUN] -- COMMAND…");
+    if (!rest || rest.length === 0) throw new Exit(2, "Which command? `shepherd exec [RUN] -- COMMAND…`");
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
     const progress = out.progress();

@@ -53,7 +53,7 @@ export const verb: Verb = {
       await chooseRun(context, into, { destructive: true });
       if (flags["dry-run"]) {
         out.object({ from: run.name, into, dryRun: true });
-        out.line(`Would merge ${run.name} into ${into}.`);
+        out.say(`Would merge ${run.name} into ${into}.`);
         return undefined;
       }
       const merged = (await operate(store, into, "merge", {
@@ -61,15 +61,15 @@ export const verb: Verb = {
         take: take ?? null,
       })) as unknown as MergedJson;
       out.object({ from: run.name, into, ...merged });
-      if (merged.status === "nothing") out.line(`${into} has all of ${run.name} already.`);
+      if (merged.status === "nothing") out.say(`${into} has all of ${run.name} already.`);
       if (merged.status === "done")
-        out.line(
+        out.say(
           `Merged ${run.name} into ${into} as step ${merged.n}${merged.adopted ? "; it goes on with that conversation" : ""}.`,
         );
       if (merged.status !== "conflict") return undefined;
-      out.line(`${run.name} and ${into} changed the same places; ${into} is left as it was (step ${merged.n}):`);
-      for (const { path, why } of merged.conflicts) out.line(`  ${path}: ${why}`);
-      out.line(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps those of ${into}.`);
+      out.say(`${run.name} and ${into} changed the same places; ${into} is left as it was (step ${merged.n}):`);
+      for (const { path, why } of merged.conflicts) out.say(`  ${path}: ${why}`);
+      out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps those of ${into}.`);
       return 3;
     }
     const progress = out.progress();
@@ -82,19 +82,19 @@ export const verb: Verb = {
     }).finally(() => progress.done());
     out.object({ from: run.name, ...landedObject(landed) });
     const paths = landed.changes.length === 1 ? "1 path" : `${landed.changes.length} paths`;
-    if (landed.status === "nothing") out.line(`Your directory has all of ${run.name} already.`);
+    if (landed.status === "nothing") out.say(`Your directory has all of ${run.name} already.`);
     else if (landed.status === "conflict")
-      out.line(`${run.name} and your directory changed the same places; those are left as you have them:`);
-    else if (flags["dry-run"]) out.line(`Would change ${paths} in ${landed.directory}:`);
-    else if (landed.changes.length === 0) out.line(`Nothing of ${run.name} was landed.`);
-    else out.line(`Landed ${run.name}: ${paths} in ${landed.directory}. \`shepherd undo\` takes it back.`);
+      out.say(`${run.name} and your directory changed the same places; those are left as you have them:`);
+    else if (flags["dry-run"]) out.say(`Would change ${paths} in ${landed.directory}:`);
+    else if (landed.changes.length === 0) out.say(`Nothing of ${run.name} was landed.`);
+    else out.say(`Landed ${run.name}: ${paths} in ${landed.directory}. \`shepherd undo\` takes it back.`);
     if (flags["dry-run"])
-      for (const { path, kind } of landed.changes) out.line(`  ${kind.padEnd(8)} ${quotePath(path)}`);
-    for (const { path, why } of landed.conflicts) out.line(`  ${quotePath(path)}: ${why}`);
+      for (const { path, kind } of landed.changes) out.say(`  ${kind.padEnd(8)} ${quotePath(path)}`);
+    for (const { path, why } of landed.conflicts) out.say(`  ${quotePath(path)}: ${why}`);
     if (landed.conflicts.length > 0 && !take)
-      out.line(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
+      out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
     for (const { path, why } of landed.held)
-      out.line(`  not landed: ${quotePath(path)} (${why}); \`shepherd merge ${run.name} --yes\` lands it`);
+      out.say(`  not landed: ${quotePath(path)} (${why}); \`shepherd merge ${run.name} --yes\` lands it`);
     return landed.conflicts.length > 0 || landed.held.length > 0 ? 3 : undefined;
   },
 };

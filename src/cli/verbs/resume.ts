@@ -28,7 +28,7 @@ export const verb: Verb = {
     const run = await chooseRun(context, isRun ? args[0] : undefined, { destructive: true });
     const words = isRun ? args.slice(1) : args;
     if (words.length > 1)
-      throw new Exit(2, `One instruction, in quotes: shepherd resume ${run.name} "${words.join(" ")}"`);
+      throw new Exit(2, `One instruction, in quotes: \`shepherd resume ${run.name} "${words.join(" ")}"\`.`);
     const open = text(flags, "open");
     if (open !== undefined && open !== "perform" && open !== "drop") throw new Exit(2, "--open takes perform or drop.");
     const named = text(flags, "model");

@@ -41,7 +41,7 @@ export const verb: Verb = {
       throw new Exit(2, `--land takes ask, auto or never, not ${JSON.stringify(how)}.`);
     if (flags["dry-run"]) {
       out.object({ scope: run.name, to: n, commit: revision.sealed.id, dryRun: true });
-      out.line(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
+      out.say(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
       return undefined;
     }
     const done = (await operate(store, run.name, "revert", {
@@ -51,20 +51,20 @@ export const verb: Verb = {
     const landed = await landBack(context, run, n, how);
     const { outside } = done;
     out.object({ scope: run.name, n: done.n, op: done.op, outside, to: n, landed: landed && landedObject(landed) });
-    out.line(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
+    out.say(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
     for (const effect of outside)
-      out.line(
+      out.say(
         `  step ${effect.n} (${effect.tier}) ${effect.tier === "compensable" ? "was taken back" : "stands: it cannot be taken back"}`,
       );
     if (landed) {
       const { length } = landed.changes;
       const what = length === 0 ? "Nothing" : length === 1 ? "1 path" : `${length} paths`;
-      out.line(`${what} in ${landed.directory} ${length > 1 ? "were" : "was"} set back too.`);
-      for (const { path, why } of landed.conflicts) out.line(`  left as you have it: ${quotePath(path)} (${why})`);
-      for (const { path, why } of landed.held) out.line(`  not set back: ${quotePath(path)} (${why})`);
+      out.say(`${what} in ${landed.directory} ${length > 1 ? "were" : "was"} set back too.`);
+      for (const { path, why } of landed.conflicts) out.say(`  left as you have it: ${quotePath(path)} (${why})`);
+      for (const { path, why } of landed.held) out.say(`  not set back: ${quotePath(path)} (${why})`);
     }
     const back = landed?.op ? "takes back first that in your directory, then the revert" : "takes the revert back";
-    out.line(`\`shepherd resume ${run.name}\` goes on from there; \`shepherd undo\` ${back}.`);
+    out.say(`\`shepherd resume ${run.name}\` goes on from there; \`shepherd undo\` ${back}.`);
     const lacks = await tellForgotten(context, flags, revision.sealed.state);
     return landed && landed.conflicts.length > 0 ? 3 : lacks;
   },

@@ -76,15 +76,15 @@ export const verb: Verb = {
 function taskOf(context: Context, flags: Flags, args: string[]): Task {
   if (context.rest) {
     if (args.length > 0) throw new Exit(2, "A task or a command, not both: leave out what stands before `--`.");
-    if (context.rest.length === 0) throw new Exit(2, "Which command? shepherd run -- COMMAND…");
+    if (context.rest.length === 0) throw new Exit(2, "Which command? `shepherd run -- COMMAND…`");
     return { worker: "command", text: context.rest.join(" "), argv: context.rest };
   }
   if (args.length === 0)
-    throw new Exit(2, 'What is to be done? shepherd run --model MODEL "TASK", or shepherd run -- COMMAND…');
-  if (args.length > 1) throw new Exit(2, `One task, in quotes: shepherd run "${args.join(" ")}"`);
+    throw new Exit(2, 'What is to be done? `shepherd run --model MODEL "TASK"`, or `shepherd run -- COMMAND…`.');
+  if (args.length > 1) throw new Exit(2, `One task, in quotes: \`shepherd run "${args.join(" ")}"\`.`);
   const named = text(flags, "model");
   if (!named && !flags.from)
-    throw new Exit(2, "Which model? Add --model script:FILE, or run a command: shepherd run -- COMMAND…");
+    throw new Exit(2, "Which model? Add --model script:FILE, or run a command: `shepherd run -- COMMAND…`.");
   const model = named && checkedModel(context, named);
   return { worker: "agent", text: args[0]!, ...(model && { model }) };
 }

@@ -5,10 +5,12 @@ import { parseLink } from "../../trace/bytes.ts";
 import { Forgotten } from "../../trace/objects.ts";
 import type { Link } from "../../trace/ports.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
+import { askedOf, callLines } from "../asked.ts";
 import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
-import { rowOf } from "../rows.ts";
+import { linesOf, rowOf } from "../rows.ts";
 import { chooseStep } from "../select.ts";
+import { counted } from "../size.ts";
 import type { Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -37,7 +39,7 @@ export const verb: Verb = {
     });
     const field = (name: string, value: string): void => out.line(`${out.style("dim", name.padEnd(10))} ${value}`);
     const tell = (text: string): void => {
-      for (const line of maskedLines(text.split("\n"))) out.line(`  ${plain(line)}`);
+      for (const line of maskedLines(text.replace(/\n+$/, "").split("\n"))) out.line(`  ${plain(line)}`);
     };
     field("step", `${row.n} of ${run.name}`);
     field("commit", row.id ?? "");
@@ -45,8 +47,17 @@ export const verb: Verb = {
     field("kind", `${row.kind} (${row.tier})`);
     field("status", row.status);
     field("at", row.at);
+    if (row.changes && row.changes.files > 0)
+      field("changed", `${counted(row.changes.files, "file")} (${linesOf(row.changes)})`);
     if (typeof step.outcomeWitness.paths === "string") field("paths", step.outcomeWitness.paths);
     field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
+    const asked = askedOf(row.kind, input);
+    // The message that begins a conversation says its task.
+    if (asked && !(asked.word === "task" && items.length > 0)) {
+      out.line();
+      out.line(out.style("bold", asked.word));
+      tell(masked(asked.lines.join("\n")));
+    }
     for (const item of items as Array<{
       role: string;
       content: Array<{ type: string; text?: string; name?: string; input?: unknown }>;
@@ -54,10 +65,11 @@ export const verb: Verb = {
       out.line();
       out.line(out.style("bold", item.role));
       for (const block of item.content)
-        tell(block.type === "text" ? (block.text ?? "") : `${block.name}(${JSON.stringify(maskedIn(block.input))})`);
+        tell(block.type === "text" ? (block.text ?? "") : masked(callLines(block.name ?? "?", block.input).join("\n")));
     }
     if (items.length === 0 && step.outcome?.result) {
       out.line();
+      out.line(out.style("bold", "output"));
       tell(await readable(store, step.outcome.result));
     }
     return undefined;
