@@ -1,15 +1,17 @@
 /** `shepherd show`: one step in full. */
 
+import type { ScopeRef } from "../../scope/registry.ts";
 import { getBytes, getItem } from "../../scope/thread.ts";
 import { parseLink } from "../../trace/bytes.ts";
 import { Forgotten } from "../../trace/objects.ts";
 import type { Link } from "../../trace/ports.ts";
+import type { Step } from "../../trace/seal.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
 import { rowOf } from "../rows.ts";
-import { chooseStep } from "../select.ts";
-import type { Verb } from "../verb.ts";
+import { chooseStep, chooseUnfinished } from "../select.ts";
+import type { Context, Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "one step in full",
@@ -18,9 +20,9 @@ export const verb: Verb = {
   run: async (context, _flags, args) => {
     const { out } = context;
     const store = await context.store();
-    const { run, revision } = await chooseStep(context, args, "shepherd show [RUN] STEP");
-    const { step, sealed } = revision;
-    const row = await rowOf(store, run.name, step, false);
+    const { run, step, live } = await chosen(context, args);
+    const { sealed } = step;
+    const row = await rowOf(store, run.name, step, live);
     const input = step.intent.what ? await readable(store, step.intent.what) : null;
     const items: unknown[] = [];
     for (const [thread, effect] of Object.entries(step.outcome?.threads ?? {}))
@@ -29,8 +31,8 @@ export const verb: Verb = {
       ...row,
       intent: step.intent,
       outcome: step.outcome,
-      state: sealed.state,
-      carry: sealed.carry,
+      state: sealed?.state ?? null,
+      carry: sealed?.carry ?? null,
       witness: { ...step.witness, ...step.outcomeWitness },
       input: input && masked(input),
       items: maskedIn(items),
@@ -40,13 +42,18 @@ export const verb: Verb = {
       for (const line of maskedLines(text.split("\n"))) out.line(`  ${plain(line)}`);
     };
     field("step", `${row.n} of ${run.name}`);
-    field("commit", row.id ?? "");
+    field("commit", row.id ?? "none yet");
     for (const parent of row.parents) field("parent", parent);
     field("kind", `${row.kind} (${row.tier})`);
-    field("status", row.status);
+    field("status", STATUS[row.status] ?? row.status);
     field("at", row.at);
     if (typeof step.outcomeWitness.paths === "string") field("paths", step.outcomeWitness.paths);
-    field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
+    if (sealed) field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
+    if (!step.outcome && input) {
+      out.line();
+      out.line(out.style("bold", "input"));
+      tell(input);
+    }
     for (const item of items as Array<{
       role: string;
       content: Array<{ type: string; text?: string; name?: string; input?: unknown }>;
@@ -63,6 +70,19 @@ export const verb: Verb = {
     return undefined;
   },
 };
+
+const STATUS: { [status: string]: string } = {
+  intent: "running",
+  "in-doubt": "in doubt: its process is gone, and whether it acted is not known",
+};
+
+/** The step that is meant, also one that still runs. */
+async function chosen(context: Context, args: string[]): Promise<{ run: ScopeRef; step: Step; live: boolean }> {
+  const unfinished = await chooseUnfinished(context, args);
+  if (unfinished) return unfinished;
+  const { run, revision } = await chooseStep(context, args, "shepherd show [RUN] STEP");
+  return { run, step: revision.step, live: false };
+}
 
 async function readable(store: EmbeddedStore, of: Link): Promise<string> {
   try {
