@@ -10,7 +10,7 @@ import { drive, type Worker } from "../run/drive.ts";
 import { freshMain } from "../run/land.ts";
 import type { Ending } from "../run/lifecycle.ts";
 import { captureSource, type Main } from "../run/main.ts";
-import { type Recovery, recover } from "../run/recover.ts";
+import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { openFilesOf } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
@@ -161,11 +161,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
         );
       const doubts = await recover(scope, task.worker === "agent" ? AGENT : COMMAND);
       progress.done();
-      if (doubts.length > 0)
-        throw new Exit(
-          3,
-          `Step ${doubts.map(({ n }) => n).join(", ")} of ${name} may or may not have acted before the crash, and cannot be repeated safely: look (\`shepherd show ${name} ${doubts[0]!.n}\`), then \`shepherd revert\` behind or before it.`,
-        );
+      if (doubts.length > 0) throw new InDoubt(name, doubts);
       going.live = await followLive(launch, scope);
     },
     ended: async () => {

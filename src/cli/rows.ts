@@ -36,6 +36,7 @@ export async function rowOf(store: EmbeddedStore, scope: string, step: Step, liv
   const changes = step.outcomeWitness.changes as Row["changes"] | undefined;
   // A call that nobody performed: rows know it as one that was stopped before it began.
   const notRun = step.outcome?.status === "not-run";
+  const mayHaveActed = step.outcomeWitness.inDoubt === true;
   return {
     frame: step.frame,
     n: step.n,
@@ -43,7 +44,7 @@ export async function rowOf(store: EmbeddedStore, scope: string, step: Step, liv
     kind: step.intent.kind,
     status: notRun ? "aborted" : (step.outcome?.status ?? (live ? "intent" : "in-doubt")),
     tier: tierOf(step),
-    summary: `${masked(await summaryOf(store, step))}${notRun ? " (not run)" : ""}`,
+    summary: `${masked(await summaryOf(store, step))}${notRun ? " (not run)" : ""}${mayHaveActed ? " (may have acted)" : ""}`,
     scope,
     parents: step.sealed?.parents ?? [],
     at: new Date(step.at).toISOString(),

@@ -6,6 +6,7 @@ import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Ending, noteEnded, noteStarted } from "./lifecycle.ts";
 import { BESIDE, OPERATIONS, type Params } from "./operate.ts";
+import { doubtsOf } from "./recover.ts";
 import { type Method, serve, socketPath } from "./socket.ts";
 
 /** What drives a run: the built-in agent, a command. Called again when an operation stopped it in between. */
@@ -75,6 +76,11 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
       interrupt = new AbortController();
       for (const operation of operations) await operation();
       restarted = true;
+      // Nobody performs those again unasked: who resumes the run is told.
+      if (doubtsOf(scope).length > 0) {
+        ending = "aborted";
+        break;
+      }
       if (options.signal.aborted) break;
     }
     await recordBackground(scope, { end: true });

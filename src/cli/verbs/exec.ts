@@ -3,7 +3,7 @@ import { performCommand } from "../../run/command.ts";
 import { withDriven } from "../../run/driven.ts";
 import { workspacePath } from "../../scope/registry.ts";
 import { Exit } from "../errors.ts";
-import { settleAll } from "../operate.ts";
+import { settleModels } from "../operate.ts";
 import { below, chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -27,7 +27,7 @@ export const verb: Verb = {
       run.name,
       {
         signal,
-        settle: settleAll,
+        settle: settleModels,
         onProgress: (text) => progress.at(text),
         onForgotten: (text) => out.warn(`shepherd: ${text}`),
       },

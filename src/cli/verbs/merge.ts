@@ -5,7 +5,7 @@ import { quotePath } from "../../world/paths.ts";
 import { confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { landedObject } from "../landing.ts";
-import { operate } from "../operate.ts";
+import { operate, tellDoubts } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import { type Flags, text, type Verb } from "../verb.ts";
 
@@ -50,6 +50,7 @@ export const verb: Verb = {
         take: take ?? null,
       })) as unknown as MergedJson;
       out.object({ from: run.name, into, ...merged });
+      for (const line of tellDoubts(merged.inDoubt)) out.warn(line);
       if (merged.status === "nothing") out.line(`${into} has all of ${run.name} already.`);
       if (merged.status === "done")
         out.line(
@@ -100,5 +101,6 @@ interface MergedJson {
   op: number | null;
   status: "done" | "conflict" | "nothing";
   adopted: boolean;
+  inDoubt: Array<{ n: number; tier: string }>;
   conflicts: Array<{ path: string; why: string }>;
 }

@@ -4,7 +4,7 @@ import { withDriven } from "../../run/driven.ts";
 import { openShell } from "../../run/shell.ts";
 import { Exit } from "../errors.ts";
 import { followLive, landOf } from "../landing.ts";
-import { settleAll } from "../operate.ts";
+import { settleModels } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
 
@@ -32,7 +32,7 @@ export const verb: Verb = {
       throw new Exit(2, `--land takes never or live here, not ${JSON.stringify(word)}.`);
     const land = await landOf(context, word, { workspace: run.workspace, count: 1 });
     const onForgotten = (text: string): void => out.warn(`shepherd: ${text}`);
-    return withDriven(store, run.name, { signal: context.signal, settle: settleAll, onForgotten }, async (scope) => {
+    return withDriven(store, run.name, { signal: context.signal, settle: settleModels, onForgotten }, async (scope) => {
       const live = await followLive({ store, out, land }, scope);
       const shell = await openShell(scope);
       const interactive = process.stdin.isTTY === true;
