@@ -24,6 +24,7 @@ const CODES: { [name: string]: ExitCode } = {
   Unacknowledged: 3,
   Fenced: 3,
   Forgotten: 3,
+  ForgottenAt: 3,
   Refused: 3,
   NewerFormat: 4,
   Missing: 4,

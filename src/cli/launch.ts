@@ -21,6 +21,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit, explain } from "./errors.ts";
 import { type FollowLive, followLive, type Land } from "./landing.ts";
 import type { Output, Progress } from "./output.ts";
+import type { Lacks } from "./partial.ts";
 import { formatRow, rowOf } from "./rows.ts";
 
 export interface Launch {
@@ -30,18 +31,20 @@ export interface Launch {
   /** Shows rows with the scope's name, since several run at once. */
   several: boolean;
   land: Land;
+  /** Hears of what was forgotten. */
+  lacks: Lacks;
 }
 
 /** Opens the files of a scope that is to be driven. */
 const filesFor =
-  ({ store, signal, out }: Launch, progress: Progress) =>
+  ({ store, signal, lacks }: Launch, progress: Progress) =>
   ({ ref, parent, grants }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
     openFilesOf(store, ref, {
       parent,
       grants,
       signal,
       onProgress: (text) => progress.at(text),
-      onForgotten: (text) => out.warn(`shepherd: ${text}`),
+      onForgotten: lacks.tell,
     });
 
 /** Tells each step as it is sealed. */

@@ -6,6 +6,7 @@ import { confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { landedObject } from "../landing.ts";
 import { operate, tellDoubts } from "../operate.ts";
+import { PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
 import { type Flags, text, type Verb } from "../verb.ts";
 
@@ -21,6 +22,7 @@ export const verb: Verb = {
       help: "where both changed a place: ours (what it is merged into) or theirs (RUN)",
     },
     yes: { type: "boolean", short: "y", help: "land files that run code later without asking" },
+    ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be changed" },
   },
   details:
@@ -83,9 +85,12 @@ export const verb: Verb = {
     for (const { path, why } of landed.conflicts) out.line(`  ${quotePath(path)}: ${why}`);
     if (landed.conflicts.length > 0 && !take)
       out.line(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
-    for (const { path, why } of landed.held)
-      out.line(`  not landed: ${quotePath(path)} (${why}); \`shepherd merge ${run.name} --yes\` lands it`);
-    return landed.conflicts.length > 0 || landed.held.length > 0 ? 3 : undefined;
+    for (const { path, why, never } of landed.held)
+      out.line(
+        `  not landed: ${quotePath(path)} (${why})${never ? "" : `; \`shepherd merge ${run.name} --yes\` lands it`}`,
+      );
+    const waits = landed.held.some(({ never }) => !(flags.partial && never === "forgotten"));
+    return landed.conflicts.length > 0 || waits ? 3 : undefined;
   },
 };
 

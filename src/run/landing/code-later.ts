@@ -5,6 +5,7 @@
  *
  * Not here: what somebody starts by name (Makefile, scripts, tests), and texts that agents read (AGENTS.md, CLAUDE.md).
  */
+import { Forgotten } from "../../trace/objects.ts";
 import { MAX_OBJECT, type Objects } from "../../trace/ports.ts";
 import type { Change, Side } from "./plan.ts";
 
@@ -185,7 +186,10 @@ const UNREADABLE = "?";
 async function membersOf(objects: Objects, side: Side | null, members: string[]): Promise<string> {
   if (!side || side.type === "d") return "{}";
   if (side.type !== "f") return UNREADABLE;
-  const bytes = await objects.get(side.id!);
+  const bytes = await objects.get(side.id!).catch((error: unknown) => {
+    if (error instanceof Forgotten) return null;
+    throw error;
+  });
   if (!bytes || bytes.length > MAX_OBJECT) return UNREADABLE;
   try {
     const value = JSON.parse(
