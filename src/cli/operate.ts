@@ -4,7 +4,7 @@ import { type Left, operate as operateOn, type Params } from "../run/operate.ts"
 import { findScope } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
-import type { EmbeddedStore } from "../trace/store.ts";
+import type { Context } from "./verb.ts";
 
 /** Ends answers that were passed on in part: they count with the blocks they have. */
 export async function settleModels(scope: LiveScope): Promise<void> {
@@ -28,7 +28,13 @@ export const tellDoubts = (inDoubt: ReadonlyArray<{ n: number; tier: string }>):
 const SILENT = 1000;
 
 /** Does an operation; says so where it waits for the process that drives the run. */
-export async function operate(store: EmbeddedStore, name: string, operation: string, params: Params): Promise<Json> {
+export async function operate(
+  { store: open, signal }: Pick<Context, "store" | "signal">,
+  name: string,
+  operation: string,
+  params: Params,
+): Promise<Json> {
+  const store = await open();
   const timer = setTimeout(async () => {
     const scope = await findScope(store, name).catch(() => null);
     const owner = scope && (await store.leases.holder(`log/${scope.log}`).catch(() => null));
@@ -36,7 +42,7 @@ export async function operate(store: EmbeddedStore, name: string, operation: str
       process.stderr.write(`shepherd: Waiting for ${name}, which is at work (pid ${owner.pid}).\n`);
   }, SILENT);
   try {
-    return await operateOn(store, name, operation, params, settleModels);
+    return await operateOn(store, name, operation, params, { settle: settleModels, signal });
   } finally {
     clearTimeout(timer);
   }

@@ -20,7 +20,8 @@ import { doubtsOf, settlePending } from "./recover.ts";
 import { ask, NoOwner, socketPath } from "./socket.ts";
 
 export type Params = { [key: string]: Json };
-export type Operate = (scope: LiveScope, params: Params) => Promise<Json>;
+/** `signal` aborts if nobody waits for it any more: then it may be left, as long as it has not begun. */
+export type Operate = (scope: LiveScope, params: Params, signal?: AbortSignal) => Promise<Json>;
 
 /** What can be done to a scope as a whole. Parameters and results are JSON, since they may cross a socket. */
 export const OPERATIONS: { [name: string]: Operate } = {
@@ -38,11 +39,12 @@ export const OPERATIONS: { [name: string]: Operate } = {
     const merged = await mergeScope(scope, await readScope(scope.store, from as string), takeOf(take));
     return { ...merged, inDoubt, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
   },
-  sync: async (scope, { id, tree, name, log, take }) => {
+  sync: async (scope, { id, tree, name, log, take }, signal) => {
     const merged = await syncScope(
       scope,
       { id: id as string, tree: tree as string, name: name as string, log: log as string },
       takeOf(take),
+      signal,
     );
     return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
   },
@@ -91,20 +93,26 @@ export const BESIDE: ReadonlySet<string> = new Set(["note", "sync"]);
 /** What is done before an operation to steps that a crash left without an outcome; the operation ends the others. */
 export type Settle = (scope: LiveScope) => Promise<void>;
 
+export interface OperateOptions {
+  settle?: Settle | undefined;
+  /** Stops waiting for the owner; what it has not begun by then it does not do. */
+  signal?: AbortSignal | undefined;
+}
+
 /** Does an operation to a scope. Throws what the operation throws; an owner's refusal comes as `OwnerError`. */
 export async function operate(
   store: EmbeddedStore,
   name: string,
   operation: string,
   params: Params,
-  settle: Settle = async () => {},
+  { settle, signal }: OperateOptions = {},
 ): Promise<Json> {
   for (let tries = 0; ; tries++) {
     try {
       const scope = await attach(store, name);
       try {
-        if (!BESIDE.has(operation)) await settle(scope);
-        return await OPERATIONS[operation]!(scope, params);
+        if (!BESIDE.has(operation)) await settle?.(scope);
+        return await OPERATIONS[operation]!(scope, params, signal);
       } finally {
         await scope.close();
       }
@@ -112,12 +120,13 @@ export async function operate(
       if (!(error instanceof Busy)) throw error;
       const ref = await findScope(store, name);
       try {
-        return await ask(socketPath(store, ref!.log), operation, params);
+        return await ask(socketPath(store, ref!.log), operation, params, undefined, signal);
       } catch (refusal) {
         if (!(refusal instanceof NoOwner)) throw refusal;
         // The owner went away, or has the lease but does not listen yet, or not at all (a shell).
         if (tries >= 100) throw error;
         await new Promise((resolve) => setTimeout(resolve, 20 + tries * 5));
+        signal?.throwIfAborted();
       }
     }
   }

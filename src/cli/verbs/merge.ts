@@ -47,7 +47,7 @@ export const verb: Verb = {
         out.line(`Would merge ${run.name} into ${into}.`);
         return undefined;
       }
-      const merged = (await operate(store, into, "merge", {
+      const merged = (await operate(context, into, "merge", {
         from: run.name,
         take: take ?? null,
       })) as unknown as MergedJson;

@@ -34,7 +34,6 @@ export const verb: Verb = {
   examples: ["shepherd revert 6", "shepherd revert fix-login 6", "shepherd undo"],
   run: async (context, flags, args) => {
     const { out } = context;
-    const store = await context.store();
     const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP", { destructive: true });
     const { n } = revision.step;
     const how = text(flags, "land");
@@ -45,7 +44,7 @@ export const verb: Verb = {
       out.line(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
       return undefined;
     }
-    const done = (await operate(store, run.name, "revert", {
+    const done = (await operate(context, run.name, "revert", {
       n,
       acknowledge: flags.acknowledge === true,
     })) as unknown as { n: number; op: number; outside: Left[] };

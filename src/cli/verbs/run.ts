@@ -185,7 +185,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
         grants,
         ...(each && { name: each }),
         note: async (facts) => {
-          await operate(store, run.name, "note", { n: null, facts: { ...facts } });
+          await operate(context, run.name, "note", { n: null, facts: { ...facts } });
         },
       })),
     );
