@@ -241,7 +241,7 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): 
     name: "agent",
     work: async (scope, signal, restarted) => {
       const fresh = first && !going.resumed && !restarted;
-      const options = { model, signal, ...(going.live && { inbox: going.live.inbox }) };
+      const options = { model, signal, at: task.at, ...(going.live && { inbox: going.live.inbox }) };
       const end = fresh
         ? await runAgent(scope, { ...options, ...(going.start && { start: going.start }) })
         : await resumeAgent(scope, {

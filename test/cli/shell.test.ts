@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { filesOf, newUser, type User } from "../support/user.ts";
+import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
 
 let user: User;
 beforeEach(async () => {
@@ -48,6 +48,18 @@ test("a command starts where it was typed, if that is there", async () => {
   expect((await user.does(["resume", "fix"])).out).toContain("in.txt\n");
   await user.does(["exec", "fix", ...sh("rm -r ../locked")], 0, below);
   expect((await user.does(["exec", "fix", "--", "ls"], 0, below)).out).toBe("a.txt\n");
+});
+
+test("an agent's shell and its paths start where the run was typed, also in what is forked from it", async () => {
+  await user.does(["init"]);
+  const below = { cwd: join(user.project, "locked") };
+  const turns = [{ call: [put("by-tool.txt", "x\n"), bash("touch by-shell.txt; cd ..")] }, { say: "a" }];
+  await user.does(["run", "--scope", "fix", "--model", user.script(turns), "x"], 0, below);
+  const more = user.script([{ call: [bash("touch here.txt")] }, { say: "b" }], "more");
+  const files = async (run: string): Promise<string> => (await user.does(["cat", `${run}@`, "locked"])).out;
+  expect(await files("fix")).toBe("by-shell.txt\nby-tool.txt\nin.txt\n");
+  await user.does(["run", "--from", "fix@0", "--scope", "fork", "--model", more, "go on"]);
+  expect(await files("fork")).toBe("here.txt\nin.txt\n");
 });
 
 test("what a run is without is named", async () => {

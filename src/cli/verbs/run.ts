@@ -123,7 +123,7 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
   const workspace = await findWorkspace(launch.store, cwd);
   const grants = await grantsOf(context, flags, workspace.path);
   const at = below(workspace.path, cwd);
-  if (at && task.worker === "command") task.at = at;
+  if (at) task.at = at;
   const name = text(flags, "scope");
   const given = (i: number): string | undefined => (name && i > 1 ? `${name}-${i}` : name);
   await checkFree(launch.store, name ? Array.from({ length: k }, (_, i) => given(i + 1)!) : []);
