@@ -211,7 +211,7 @@ async function place(
     const all = [...left, ...done.conflicts.map(({ path, text }) => ({ path, why: text }))];
     return {
       status: all.length > 0 ? "conflict" : "done",
-      op: operation.op,
+      op: acted || to.undoes ? operation.op : null,
       directory,
       changes: told(done.landed),
       conflicts: all,
@@ -256,7 +256,8 @@ async function settle(
   const step = writer.fold.steps.get(n)!;
   const whole = done.conflicts.length + done.held.length + done.left.length + refused === 0;
   const { kind, of, conflict } = step.intent;
-  const acted = done.landed.length > 0 || (whole && !conflict);
+  // A landing of nothing is none that could be taken back; an undo of nothing still takes its operation back.
+  const acted = done.landed.length > 0 || (kind === "undo" && whole && !conflict);
   const before = target(writer.fold.head().state!.roots.workspace);
   // What a landed change displaced stands in main's tree of before; what conflicted stands nowhere else.
   const displaced = done.conflicts.length > 0 ? done.displaced.map(({ link }) => link) : [];
