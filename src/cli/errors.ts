@@ -30,6 +30,7 @@ const CODES: { [name: string]: ExitCode } = {
   Missing: 4,
   StoreFull: 4,
   Unfit: 4,
+  NoTool: 4,
 };
 
 const SYSTEM: { [code: string]: string } = {
@@ -50,6 +51,9 @@ export function explain(error: unknown): { code: ExitCode; message: string; hint
   if (error.constructor.name === "DiskError") return { code: 4, message: error.message };
   const system = SYSTEM[(error as NodeJS.ErrnoException).code ?? ""];
   if (system) return { code: 4, message: `${system} (${error.message})` };
+  const { syscall, path, code: reason } = error as NodeJS.ErrnoException;
+  if (syscall?.startsWith("spawn"))
+    return { code: 4, message: `The program ${path} is needed and cannot be run (${reason}): is it on the PATH?` };
   // An owner's refusal has the name of what it threw.
   const name =
     error.constructor.name === "OwnerError" ? (error as Error & { type: string }).type : error.constructor.name;

@@ -62,6 +62,20 @@ test("an agent's shell and its paths start where the run was typed, also in what
   expect(await files("fork")).toBe("here.txt\nin.txt\n");
 });
 
+test("a program of the host that is not on the PATH is found where it usually is; one that does not work makes exit code 4", async () => {
+  await user.does(["run", "--scope", "fix", "--", "/bin/sh", "-c", ":"], 0, { env: { PATH: "/nowhere" } });
+  fs.mkdirSync(join(user.directory, "bin"));
+  fs.writeFileSync(join(user.directory, "bin/mkfifo"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  const env = { PATH: `${join(user.directory, "bin")}:${process.env.PATH}` };
+  const script = user.script([{ call: [bash("true")] }, { say: "done" }]);
+  for (const args of [
+    ["exec", "fix", "--", "true"],
+    ["run", "--", "true"],
+    ["run", "--model", script, "x"],
+  ])
+    expect((await user.does(args, 4, { env })).err).toContain("shepherd: The program mkfifo failed");
+});
+
 test("what a run is without is named", async () => {
   spawnSync("mkfifo", [join(user.project, "pipe")]);
   const { err } = await user.does(["run", "--scope", "fix", "--", "ls"]);
