@@ -10,7 +10,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { type Row, rowOf } from "./rows.ts";
 
 interface Head {
-  v: 1;
+  v: 2;
   log: string;
   cursor: Cursor;
   last: number;
@@ -28,7 +28,7 @@ async function load(store: EmbeddedStore, log: string): Promise<{ rows: Row[]; c
     const end = bytes.indexOf(0x0a);
     const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
     const body = bytes.subarray(end + 1);
-    if (head.v !== 1 || head.log !== log || crc32(body) !== head.check) return null;
+    if (head.v !== 2 || head.log !== log || crc32(body) !== head.check) return null;
     if (!(await store.logs.seek(log, head.cursor, head.last))) return null;
     const current = (await store.logs.end(log)).seq === head.cursor.seq;
     return { rows: JSON.parse(body.toString()) as Row[], current };
@@ -65,7 +65,7 @@ async function save(store: EmbeddedStore, log: string, rows: Row[]): Promise<voi
   // Something came meanwhile: the next reader keeps them.
   if (!cursor || cursor.seq !== (await store.logs.end(log)).seq) return;
   const body = Buffer.from(JSON.stringify(rows));
-  const head: Head = { v: 1, log, cursor, last, check: crc32(body) };
+  const head: Head = { v: 2, log, cursor, last, check: crc32(body) };
   await store.disk
     .create(fileOf(store, log), Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body]), { replace: true })
     .catch(() => {});

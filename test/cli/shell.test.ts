@@ -82,6 +82,16 @@ test("what a run is without is named", async () => {
   expect(err).toContain("Left out: pipe (fifo).\n");
 });
 
+test("what comes in a run and no state can hold is told once, in the row and in show", async () => {
+  await user.does(["run", "--scope", "fix", ...sh("mkfifo pipe; echo b > b.txt")]);
+  expect((await user.does(["log", "fix", "-n", "1"])).out).toMatch(/\+1 -0 {2}\(1 left out\)\n/);
+  expect((await user.does(["show", "fix", "1"])).out).toMatch(/^left out +1 fifo$/m);
+  const script = user.script([{ call: [bash("mkfifo one two"), bash("touch c.txt")] }, { say: "done" }]);
+  await user.does(["run", "--scope", "agent", "--model", script, "x"]);
+  const rows = (await user.does(["log", "agent", "--json"])).objects<{ n: number; leftOut: number }>();
+  expect(rows.map(({ n, leftOut }) => `${n}: ${leftOut}`)).toEqual(["4: 0", "3: 0", "2: 2", "1: 0", "0: 0"]);
+});
+
 test("through a pipe the standard input is the command's", async () => {
   for (const args of [
     ["run", "--scope", "fix", "--", "cat"],

@@ -9,7 +9,7 @@ import type { Step } from "../../trace/seal.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
-import { rowOf } from "../rows.ts";
+import { leftOutOf, rowOf } from "../rows.ts";
 import { chooseStep, chooseUnfinished } from "../select.ts";
 import type { Context, Verb } from "../verb.ts";
 
@@ -48,6 +48,13 @@ export const verb: Verb = {
     field("status", STATUS[row.status] ?? row.status);
     field("at", row.at);
     if (typeof step.outcomeWitness.paths === "string") field("paths", step.outcomeWitness.paths);
+    if (row.leftOut > 0)
+      field(
+        "left out",
+        Object.entries(leftOutOf(step))
+          .map(([why, count]) => `${count} ${why}`)
+          .join(", "),
+      );
     if (sealed) field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
     if (!step.outcome && input) {
       out.line();
