@@ -9,6 +9,7 @@ import { quotePath } from "../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "./ask.ts";
 import type { ExitCode } from "./errors.ts";
 import type { Launch, Outcome } from "./launch.ts";
+import { masked } from "./mask.ts";
 import { plain } from "./output.ts";
 import { linesOf } from "./rows.ts";
 
@@ -26,13 +27,14 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
       ? "changed no files"
       : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (${linesOf(changes)})`;
   const how = { done: "is done", failed: "failed", aborted: "was stopped", error: "stopped on an error" }[ending];
-  if (outcome.error) out.warn(`shepherd: ${plain(outcome.error)}`);
+  const error = outcome.error && masked(outcome.error);
+  if (error) out.warn(`shepherd: ${plain(error)}`);
   const asked = `${name} ${what}. Land that in ${directory}?`;
   const landed = changes.files === 0 && land !== "live" ? null : await landAtEnd(launch, outcome, asked);
   out.object({
     scope: name,
     ending,
-    error: outcome.error,
+    error,
     changes,
     landed: landed && {
       status: landed.status,

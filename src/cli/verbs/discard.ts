@@ -1,5 +1,6 @@
 /** `shepherd discard`: give runs up. */
 import { discardRun } from "../../run/discard.ts";
+import { tellLeft } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -22,10 +23,7 @@ export const verb: Verb = {
       const done = await discardRun(await context.store(), run.name);
       out.object({ scope: run.name, op: done.op, outside: done.outside });
       out.say(`Discarded ${run.name}. \`shepherd undo\` brings it back.`);
-      for (const effect of done.outside)
-        out.say(
-          `  step ${effect.n} (${effect.tier}) ${effect.compensated ? "was taken back" : "stands: it cannot be taken back"}`,
-        );
+      for (const effect of done.outside) out.say(`  ${tellLeft(effect)}`);
     }
     return undefined;
   },

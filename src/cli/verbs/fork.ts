@@ -54,7 +54,7 @@ export const verb: Verb = {
       atIntent: flags.intent === true,
       ...(name && { name }),
       note: async (facts) => {
-        await operate(store, run, "note", { n: null, facts: { ...facts } });
+        await operate(context, run, "note", { n: null, facts: { ...facts } });
       },
     });
     for (const ref of made) {

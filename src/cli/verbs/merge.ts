@@ -6,7 +6,8 @@ import { quotePath } from "../../world/paths.ts";
 import { confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { landedObject } from "../landing.ts";
-import { operate } from "../operate.ts";
+import { operate, tellDoubts } from "../operate.ts";
+import { PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
 import { type Flags, text, type Verb } from "../verb.ts";
 
@@ -23,6 +24,7 @@ export const verb: Verb = {
     },
     git: { type: "boolean", help: "only bring what RUN has committed, as the branch shepherd/RUN of your repository" },
     yes: { type: "boolean", short: "y", help: "land files that run code later without asking" },
+    ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be changed" },
   },
   details:
@@ -56,11 +58,12 @@ export const verb: Verb = {
         out.say(`Would merge ${run.name} into ${into}.`);
         return undefined;
       }
-      const merged = (await operate(store, into, "merge", {
+      const merged = (await operate(context, into, "merge", {
         from: run.name,
         take: take ?? null,
       })) as unknown as MergedJson;
       out.object({ from: run.name, into, ...merged });
+      for (const line of tellDoubts(merged.inDoubt)) out.warn(line);
       if (merged.status === "nothing") out.say(`${into} has all of ${run.name} already.`);
       if (merged.status === "done")
         out.say(
@@ -93,9 +96,12 @@ export const verb: Verb = {
     for (const { path, why } of landed.conflicts) out.say(`  ${quotePath(path)}: ${why}`);
     if (landed.conflicts.length > 0 && !take)
       out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
-    for (const { path, why } of landed.held)
-      out.say(`  not landed: ${quotePath(path)} (${why}); \`shepherd merge ${run.name} --yes\` lands it`);
-    return landed.conflicts.length > 0 || landed.held.length > 0 ? 3 : undefined;
+    for (const { path, why, never } of landed.held)
+      out.say(
+        `  not landed: ${quotePath(path)} (${why})${never ? "" : `; \`shepherd merge ${run.name} --yes\` lands it`}`,
+      );
+    const waits = landed.held.some(({ never }) => !(flags.partial && never === "forgotten"));
+    return landed.conflicts.length > 0 || waits ? 3 : undefined;
   },
 };
 
@@ -111,5 +117,6 @@ interface MergedJson {
   op: number | null;
   status: "done" | "conflict" | "nothing";
   adopted: boolean;
+  inDoubt: Array<{ n: number; tier: string }>;
   conflicts: Array<{ path: string; why: string }>;
 }

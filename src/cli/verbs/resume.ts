@@ -2,6 +2,7 @@
 import { Exit } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, resumeRun } from "../launch.ts";
+import { lacks, PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
 import { checkedModel, told } from "./run.ts";
@@ -18,6 +19,7 @@ export const verb: Verb = {
       help: "perform or drop calls that have no result yet (after a revert: drop)",
     },
     land: { type: "string", value: "HOW", help: LAND_HELP },
+    ...PARTIAL,
   },
   details:
     "What a crash left in doubt is settled first: what can be taken back is done again, what cannot is asked about.",
@@ -34,7 +36,7 @@ export const verb: Verb = {
     const named = text(flags, "model");
     const model = named && checkedModel(context, named);
     const land = await landOf(context, text(flags, "land"), { workspace: run.workspace, count: 1 });
-    const launch: Launch = { store, out, signal, several: false, land };
+    const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
     const outcome = await resumeRun(launch, run.name, {
       ...(words[0] !== undefined && { instruction: words[0] }),
       ...(open && { open }),

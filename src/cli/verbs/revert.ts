@@ -2,13 +2,14 @@
 
 import { hasLanded, type Landed, landRun } from "../../run/land.ts";
 import { landsLive } from "../../run/lifecycle.ts";
+import type { Left } from "../../run/operate.ts";
 import { type ScopeRef, workspacePath } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { quotePath } from "../../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { landedObject } from "../landing.ts";
-import { operate } from "../operate.ts";
+import { operate, tellLeft } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseStep } from "../select.ts";
 import { type Context, text, type Verb } from "../verb.ts";
@@ -33,7 +34,6 @@ export const verb: Verb = {
   examples: ["shepherd revert 6", "shepherd revert fix-login 6", "shepherd undo"],
   run: async (context, flags, args) => {
     const { out } = context;
-    const store = await context.store();
     const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP", { destructive: true });
     const { n } = revision.step;
     const how = text(flags, "land");
@@ -44,18 +44,16 @@ export const verb: Verb = {
       out.say(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
       return undefined;
     }
-    const done = (await operate(store, run.name, "revert", {
+    const done = (await operate(context, run.name, "revert", {
       n,
       acknowledge: flags.acknowledge === true,
-    })) as unknown as { n: number; op: number; outside: Array<{ n: number; tier: string; compensated: boolean }> };
+    })) as unknown as { n: number; op: number; outside: Left[] };
     const landed = await landBack(context, run, n, how);
     const { outside } = done;
     out.object({ scope: run.name, n: done.n, op: done.op, outside, to: n, landed: landed && landedObject(landed) });
     out.say(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
     for (const effect of outside)
-      out.say(
-        `  step ${effect.n} (${effect.tier}) ${effect.tier === "compensable" ? "was taken back" : "stands: it cannot be taken back"}`,
-      );
+      out.say(`  ${tellLeft(effect.tier === "compensable" ? { ...effect, compensated: true } : effect)}`);
     if (landed) {
       const { length } = landed.changes;
       const what = length === 0 ? "Nothing" : length === 1 ? "1 path" : `${length} paths`;

@@ -32,7 +32,7 @@ export const verb: Verb = {
       out.say(`Would merge ${main.workspace.path} (${main.head.id.slice(0, 7)}) into ${run.name}.`);
       return undefined;
     }
-    const synced = (await operate(store, run.name, "sync", {
+    const synced = (await operate(context, run.name, "sync", {
       id: main.head.id,
       tree: main.tree,
       name: "main",

@@ -6,7 +6,7 @@ import { undoOperation } from "../../run/undo.ts";
 import { listOperations, newestUndoable, type Operation } from "../../scope/operations.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
-import { settleAll } from "../operate.ts";
+import { settleModels, tellDoubts } from "../operate.ts";
 import { findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -62,7 +62,7 @@ export const verb: Verb = {
       out.say(`Would take back ${what}.`);
       return undefined;
     }
-    const done = await undoOperation(store, workspace, operation, { signal: context.signal, settle: settleAll });
+    const done = await undoOperation(store, workspace, operation, { signal: context.signal, settle: settleModels });
     const conflicts = done.conflicts.map(({ path, why }) => ({ path: quotePath(path), why }));
     out.object({
       op: done.op,
@@ -72,7 +72,9 @@ export const verb: Verb = {
       status: done.status,
       conflicts,
       threads: done.threads,
+      inDoubt: done.inDoubt ?? [],
     });
+    for (const line of tellDoubts(done.inDoubt ?? [])) out.warn(line);
     if (done.status === "conflict") {
       // A landing goes back path by path, all else as a whole or not at all.
       out.say(

@@ -7,6 +7,7 @@
  * asks nothing. Not here: what somebody starts by name (Makefile, tests, builds), and data (versions, ignore lists, attributes). It is a list of
  * what is common, and no boundary; docs/decisions.md has the reasons.
  */
+import { Forgotten } from "../../trace/objects.ts";
 import { MAX_OBJECT, type Objects } from "../../trace/ports.ts";
 import type { Change, Side } from "./plan.ts";
 
@@ -231,7 +232,10 @@ const UNREADABLE = "?";
 async function membersOf(objects: Objects, side: Side | null, members: string[]): Promise<string> {
   if (!side || side.type === "d") return "{}";
   if (side.type !== "f") return UNREADABLE;
-  const bytes = await objects.get(side.id!);
+  const bytes = await objects.get(side.id!).catch((error: unknown) => {
+    if (error instanceof Forgotten) return null;
+    throw error;
+  });
   if (!bytes || bytes.length > MAX_OBJECT) return UNREADABLE;
   try {
     const value = JSON.parse(
