@@ -29,6 +29,23 @@ const WORTH = 400;
 
 const fileOf = (store: EmbeddedStore, log: string): string => `${store.cache("index")}/${log}`;
 
+/** Whether there is an index whose bytes are not those that were written. Nobody uses it, and it can be deleted. */
+export function isIndexDamaged(store: EmbeddedStore, log: string): boolean {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(fileOf(store, log));
+  } catch {
+    return false;
+  }
+  const end = bytes.indexOf(0x0a);
+  try {
+    const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
+    return head.v === 1 && crc32(bytes.subarray(end + 1)) !== head.check;
+  } catch {
+    return true;
+  }
+}
+
 interface Loaded {
   head: Head;
   /** The lines of the steps, as they lie in the file. */

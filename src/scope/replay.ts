@@ -1,9 +1,10 @@
 /** Replay: all commits of a log computed anew from its frames and objects. A fold: no model is asked, no tool runs. */
 import { linksIn, parseLink } from "../trace/bytes.ts";
+import { unflip } from "../trace/flip.ts";
 import { Forgotten } from "../trace/objects.ts";
 import type { Hash, Link } from "../trace/ports.ts";
 import { readAhead } from "../trace/readahead.ts";
-import type { Damage } from "../trace/record.ts";
+import { type Damage, RECORD_HEAD } from "../trace/record.ts";
 import { type Head, type Step, startFold } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { followers } from "./followers.ts";
@@ -69,7 +70,24 @@ export async function replayLog(
   for (const each of damage) wrong.push(`Bytes ${each.offset} to ${each.end} of the log form no frame.`);
   if (strays > 0 && damage.length > 0) wrong.push(`${strays} frames behind the damage do not count.`);
   const { sealed } = fold;
+  const flipped = flippedIn(store);
+  for (const { n, sealed: commit } of sealed)
+    if (flipped.has(commit!.id))
+      wrong.push(`The cached commit of step ${n} is damaged, and not used; delete the store's folder \`cache\`.`);
   return { steps: fold.steps.size, commits: sealed.length, objects: seen.size, wrong, sealed, head: fold.head() };
+}
+
+/** Cached objects of which one bit flipped: they are not found any more. What was torn while it was written is none. */
+function flippedIn(store: EmbeddedStore): Set<Hash> {
+  const ids = new Set<Hash>();
+  for (const { segment } of store.derived.packs()) {
+    const look = ({ offset, end }: Damage): void => {
+      const flip = unflip(segment.payload(offset - RECORD_HEAD, end - offset));
+      if (flip) ids.add(flip.record.toString("hex", RECORD_HEAD, RECORD_HEAD + 32));
+    };
+    for (const _ of segment.scan(0, look));
+  }
+  return ids;
 }
 
 /** Whether the cache holds a commit, as far as this process has looked. */

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { tempStore } from "../../test/support/temp-store.ts";
 import { target } from "../trace/bytes.ts";
-import type { Hash } from "../trace/ports.ts";
+import type { Tier } from "../trace/frame.ts";
+import type { Hash, Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { readTree, writeTree } from "../world/tree.ts";
+import type { Decision, Effect, Handler } from "./effect.ts";
 import { forkScope } from "./fork.ts";
 import { mergeScope, syncScope } from "./merge.ts";
 import { listOperations, newestUndoable } from "./operations.ts";
@@ -215,4 +217,80 @@ test("an irreversible effect bars a revert until it is acknowledged; a compensab
   expect(undone).toEqual([3, 1]);
   await revertScope(fix, 0, { compensate, acknowledge: true });
   expect(undone).toEqual([3, 1]);
+});
+
+/** An effect that tells its input when it acts. */
+const effectOf = (tier: Tier, acted: Json[]): Effect => ({
+  intent: { kind: "effect", tier },
+  name: "pay",
+  input: { amount: 1 },
+  lock: "none",
+  run: async ({ input }) => {
+    acted.push(input);
+    return { status: "done" };
+  },
+  refused: async (reason) => ({ status: "denied", facts: { reason } }),
+});
+
+test("handlers around a scope are asked from inside outwards; a rewrite is what those further out see, and what is done", async () => {
+  const asked: string[] = [];
+  const handler = (name: string, answer: (amount: number) => Decision): Handler => ({
+    name,
+    handle: ({ input }) => {
+      const { amount } = input as { amount: number };
+      asked.push(`${name} ${amount}`);
+      return answer(amount);
+    },
+  });
+  await (await start("fix", { a: "1" })).close();
+  open.pop();
+  const fix = await attach(store, "fix", {
+    handlers: [
+      handler("inner", () => ({ kind: "forward" })),
+      handler("middle", (amount) => ({ kind: "rewrite", input: { amount: amount * 10 } })),
+      handler("outer", (amount) => (amount > 10 ? { kind: "deny", reason: "too much" } : { kind: "allow" })),
+      handler("outermost", () => ({ kind: "allow" })),
+    ],
+  });
+  open.push(fix);
+  const acted: Json[] = [];
+  const perform = async (effect: Effect) =>
+    (await (await fix.begin(effect, new AbortController().signal)).settled).outcome;
+  expect(await perform(effectOf("irreversible", acted))).toMatchObject({ status: "done" });
+  expect(asked).toEqual(["inner 1", "middle 1", "outer 10"]);
+  expect(acted).toEqual([{ amount: 10 }]);
+  const large = { ...effectOf("irreversible", acted), input: { amount: 2 } };
+  expect(await perform(large)).toMatchObject({ status: "denied", reason: "too much", by: "outer" });
+  expect(acted).toHaveLength(1);
+  // A scope may be given another at any time, further in.
+  fix.handlers.unshift(handler("innermost", () => ({ kind: "answer", result: { status: "done" } })));
+  expect(await perform(large)).toMatchObject({ status: "done", by: "innermost" });
+  expect(acted).toHaveLength(1);
+});
+
+test("where nobody answers, in time or at all, what the tier says stands: an effect that needs consent is denied", async () => {
+  const fix = await start("fix", { a: "1" });
+  const perform = async (tier: Tier) => {
+    const acted: Json[] = [];
+    const { outcome } = await (await fix.begin(effectOf(tier, acted), new AbortController().signal)).settled;
+    return [outcome.status, acted.length, outcome.reason ?? null];
+  };
+  const tiers: Tier[] = ["reversible", "repeatable", "compensable", "irreversible"];
+  const told = async () => {
+    const all = [];
+    for (const tier of tiers) all.push(await perform(tier));
+    return all;
+  };
+  const denied = (reason: string): unknown[] => ["denied", 0, expect.stringContaining(reason)];
+  const done = ["done", 1, null];
+  expect(await told()).toEqual([done, done, denied("nobody allowed this"), denied("nobody allowed this")]);
+  fix.handlers.push({ name: "slow", timeoutMs: 5, handle: () => new Promise<Decision>(() => {}) });
+  expect(await told()).toEqual([done, done, denied("slow did not answer in time"), denied("slow did not answer")]);
+  fix.handlers.unshift({
+    name: "broken",
+    handle: () => {
+      throw new Error("oops");
+    },
+  });
+  expect(await told()).toEqual([done, done, denied("broken failed: oops"), denied("broken failed: oops")]);
 });

@@ -70,7 +70,7 @@ test(
 );
 
 test(
-  "of increments by fifty processes none is lost, while files of refs roll over",
+  "of two hundred increments by fifty processes at once none is lost, while files of refs roll over",
   async () => {
     const directory = `${children.directory}/refs`;
     mkdirSync(directory);

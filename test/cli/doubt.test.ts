@@ -90,7 +90,7 @@ test("show tells what a running step was asked", async () => {
   await until(async () => (await user.shepherd(["log", "fix"])).out.includes("sleep 60"));
   const shown = await user.does(["show", "fix", "2"]);
   expect(shown.out).toMatch(/status +running/);
-  expect(shown.out).toContain("$ sleep 60");
+  expect(shown.out).toContain("call\n  $ sleep 60");
   const [object] = (await user.does(["show", "fix", "2", "--json"])).objects();
   expect(object).toMatchObject({ n: 2, id: null, status: "intent", outcome: null, state: null, items: [] });
   run.process.kill("SIGINT");

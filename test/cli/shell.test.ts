@@ -76,6 +76,15 @@ test("a program of the host that is not on the PATH is found where it usually is
     expect((await user.does(args, 4, { env })).err).toContain("shepherd: The program mkfifo failed");
 });
 
+test("what looks like a secret is masked also in what a run stopped on", async () => {
+  const script = user.script([{ call: [bash("true")] }], "password=hunter2hunter2");
+  for (const more of [[], ["--json"]]) {
+    const { out, err } = await user.does(["run", ...more, "--scope", `ends${more.length}`, "--model", script, "x"], 1);
+    expect(out + err).toContain("The script password=[masked]");
+    expect((out + err).replaceAll(script, "")).not.toContain("hunter2");
+  }
+});
+
 test("what a run is without is named", async () => {
   spawnSync("mkfifo", [join(user.project, "pipe")]);
   const { err } = await user.does(["run", "--scope", "fix", "--", "ls"]);

@@ -3,6 +3,9 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { attach, record } from "../../src/scope/scope.ts";
+import { target } from "../../src/trace/bytes.ts";
+import { openStore } from "../../src/trace/store.ts";
 import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
 
 let user: User;
@@ -78,6 +81,46 @@ test("fsck explains damage, exits with 4, and sets a flipped bit right", async (
   expect(fs.readFileSync(pack).equals(sound)).toBe(true);
   expect((await user.does(["fsck"])).out).toBe("The store is sound.\n");
   expect((await user.does(["cat", "fix@", "secret.env"])).out).toBe("KEY=top-secret-value\n");
+});
+
+test("replay finds one flipped bit in the log, in a blob, in a commit and in the index, and tells nothing of a sound store", async () => {
+  await runFix();
+  const store = await openStore(user.store);
+  const scope = await attach(store, "fix");
+  // So many that the log is worth an index.
+  for (let i = 0; i < 250; i++) await record(scope, { kind: "work", tier: "reversible" }, { status: "done" });
+  const { log } = scope.ref;
+  const { sealed, steps } = scope.writer.fold;
+  const blob = steps.get(3)!.outcome!.result!;
+  await scope.close();
+  await user.does(["log", "fix"]);
+  const placeIn = (objects: typeof store.objects, folder: string, id: string): [string, number] => {
+    objects.refresh();
+    const { pack, place } = objects.locate(id)!;
+    const file = join(user.store, folder, `${String(pack.number).padStart(6, "0")}.pack`);
+    return [file, place.offset + (place.length >> 1)];
+  };
+  const logFile = join(user.store, "logs", `${log}.log`);
+  const index = join(user.store, "cache/index", log);
+  const places: Array<[string, number, string]> = [
+    [logFile, fs.statSync(logFile).size >> 1, "of the log form no frame"],
+    [...placeIn(store.objects, "objects", target(blob)), "missing or damaged"],
+    [...placeIn(store.derived, "cache/derived", sealed[3]!.sealed!.id), "cached commit of step"],
+    [index, fs.statSync(index).size >> 1, "index of the log is damaged"],
+    [index, 3, "index of the log is damaged"],
+  ];
+  await store.close();
+  expect((await user.does(["replay", "fix", "--json"])).objects()).toMatchObject([{ wrong: [] }]);
+  for (const [file, at, sentence] of places)
+    for (const bit of [0, 5]) {
+      const sound = fs.readFileSync(file);
+      const broken = Buffer.from(sound);
+      broken[at]! ^= 1 << bit;
+      fs.writeFileSync(file, broken);
+      expect((await user.does(["replay", "fix"], 4)).out, `${file} ${at} ${bit}`).toContain(sentence);
+      fs.writeFileSync(file, sound);
+    }
+  expect((await user.does(["replay", "fix", "--json"])).objects()).toMatchObject([{ wrong: [] }]);
 });
 
 test("a log whose end was torn off still has every step before it, and the run goes on", async () => {

@@ -1,6 +1,6 @@
 /** Kill -9 during operations at random moments: each has happened or has not, nothing is in between, and what comes next works. */
 import { execFileSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   allEnded,
@@ -210,6 +210,21 @@ const OPERATIONS: Operation[] = [
     again: async (user) => {
       await user.does(["fork", "fix@2", "--scope", "last"]);
       await user.does(["exec", "last", "--", "true"]);
+    },
+  },
+  {
+    name: "checkout",
+    args: ["checkout", "fix@3", "../out"],
+    // What it wrote stands in a directory of its own, and may be the half of it.
+    either: (user, _before, after) => {
+      const out = `${user.directory}/out`;
+      for (const [path, text] of Object.entries(existsSync(out) ? filesOf(out) : {}))
+        if (!path.includes("/.") && !path.startsWith(".")) expect(after.run[path], path).toBe(text);
+    },
+    again: async (user) => {
+      rmSync(`${user.directory}/out`, { recursive: true, force: true });
+      await user.does(["checkout", "fix@3", "../out"]);
+      expect(filesOf(`${user.directory}/out`)).toEqual(filesOf(await filesAt(user, "fix")));
     },
   },
   {

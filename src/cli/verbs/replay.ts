@@ -1,5 +1,5 @@
 /** `shepherd replay`: compute all commits of a run anew. */
-import { loadSnapshot } from "../../scope/index.ts";
+import { isIndexDamaged, loadSnapshot } from "../../scope/index.ts";
 import { replayLog } from "../../scope/replay.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
@@ -19,6 +19,8 @@ export const verb: Verb = {
     for (const [i, step] of indexed?.snapshot.steps.entries() ?? [])
       if (step.sealed && done.sealed[i]?.sealed?.id !== step.sealed.id)
         done.wrong.push(`Step ${step.n} was indexed with another commit; delete the store's folder \`cache\`.`);
+    if (isIndexDamaged(store, run.log))
+      done.wrong.push("The index of the log is damaged, and not used; delete the store's folder `cache`.");
     const { steps, commits, objects, wrong } = done;
     out.object({ scope: run.name, steps, commits, objects, calls: 0, head: done.head.id, wrong });
     out.say(`${run.name}: ${steps} steps, ${commits} commits computed anew, ${objects} objects checked, 0 calls.`);
