@@ -45,7 +45,7 @@ export const verb: Verb = {
       if (into !== undefined || take || flags["dry-run"]) throw new Exit(2, "--git stands alone: it changes no file.");
       const { branch, commit } = await fetchCommits(store, run.name);
       out.object({ from: run.name, branch, commit });
-      out.line(
+      out.say(
         `What ${run.name} has committed is in your branch ${branch} (${commit.slice(0, 7)}); no file was changed.`,
       );
       return undefined;
