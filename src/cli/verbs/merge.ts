@@ -96,10 +96,8 @@ export const verb: Verb = {
     for (const { path, why } of landed.conflicts) out.say(`  ${quotePath(path)}: ${why}`);
     if (landed.conflicts.length > 0 && !take)
       out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
-    for (const { path, why, never } of landed.held)
-      out.say(
-        `  not landed: ${quotePath(path)} (${why})${never ? "" : `; \`shepherd merge ${run.name} --yes\` lands it`}`,
-      );
+    for (const { path, why } of landed.held) out.say(`  not landed: ${quotePath(path)} (${why})`);
+    if (landed.held.some(({ never }) => !never)) out.say(`\`shepherd merge ${run.name} --yes\` lands what waits.`);
     const waits = landed.held.some(({ never }) => !(flags.partial && never === "forgotten"));
     return landed.conflicts.length > 0 || waits ? 3 : undefined;
   },
