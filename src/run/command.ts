@@ -25,6 +25,10 @@ export interface CommandResult {
   ending: Ending;
 }
 
+/** A command as one would type it. */
+export const typedText = (argv: readonly string[]): string =>
+  argv.map((word) => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
+
 /** Runs a command in a scope, as a step. */
 export async function performCommand(
   scope: LiveScope,
@@ -35,9 +39,7 @@ export async function performCommand(
   const { store } = scope;
   const files = scope.files;
   if (!files) throw new Error(`${scope.ref.name} has no files here, so nothing can run in it.`);
-  const text = argv
-    .map((word) => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
-    .join(" ");
+  const text = typedText(argv);
   const what = link(
     "json",
     await store.objects.put(

@@ -19,6 +19,7 @@ import { driverOf } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
+import { endLeftOver } from "./exec/track.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
 
@@ -124,6 +125,8 @@ export async function openFilesOf(
 export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const driver = driverOf(store);
   const git = outerGit(options.workspace);
+  /** Under this name processes are found where no namespace holds them. */
+  const owner = `${store.directory}/${options.log}`;
   // Whether the state has what is to be seen there.
   let hasGit = false;
   let opening: Promise<World<Root>> | null = null;
@@ -188,6 +191,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       writable: options.grants.writable,
       hide: [store.directory, ...SECRETS.map((each) => join(homedir(), each))],
       tmp,
+      scope: owner,
       env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },
       network: "host",
     });
@@ -236,6 +240,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       const how = { seeds, signal, onProgress: progress("preparing the scope's files") };
       if (world) await world.restore(state, how);
       else {
+        // What a killed owner's commands go on writing would be found with a step of ours.
+        await endLeftOver(owner);
         opening = driver.open({ id: options.log, roots: rootsOf(options, git), state, like: options.parent, ...how });
         world = await opening;
       }

@@ -65,3 +65,24 @@ test("a sync stops no process, and takes nothing away that it has written", asyn
   await run.ended;
   expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\ndb\nnew.txt\n");
 });
+
+test("without namespaces, what a killed owner left running is ended before the scope goes on", async () => {
+  if (!fs.existsSync("/proc/self/environ")) return console.log("skipped: this needs /proc");
+  const user = await newUser();
+  users.push(user);
+  const typed = { env: { SHEPHERD_NO_NAMESPACES: "1" } };
+  const beat = join(user.directory, "beat");
+  const loop = `setsid sh -c 'while :; do echo x >> late.txt; echo x >> "${beat}"; sleep 0.01; done' & wait`;
+  const run = user.start(["run", "--scope", "fix", "--", "sh", "-c", loop], typed);
+  await until(() => fs.existsSync(beat));
+  run.process.kill("SIGKILL");
+  await run.ended;
+  const size = (): number => fs.statSync(beat).size;
+  const killed = size();
+  await until(() => size() > killed, "it has ended by itself");
+  await user.does(["revert", "fix", "0"], 0, typed);
+  expect((await user.does(["exec", "fix", "--", "ls"], 0, typed)).out).toBe("a.txt\n");
+  const ended = size();
+  expect((await user.does(["exec", "fix", "--", "ls"], 0, typed)).out).toBe("a.txt\n");
+  expect(size()).toBe(ended);
+});

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   allEnded,
+  endAll,
   expectKept,
   expectSound,
   filesAt,
@@ -21,7 +22,9 @@ const TURNS = [
     say: "many at once",
     call: [
       put("one.txt", "1\n"),
-      bash("(while :; do date +%N > /tmp/beat; sleep 0.01; done) & echo a >> all.txt; cd sub; export SEEN=1"),
+      bash(
+        '(cd "$(dirname "$(mktemp -u)")"; while :; do date +%N > beat; sleep 0.01; done) & echo a >> all.txt; cd sub; export SEEN=1',
+      ),
       { tool: "read", input: { path: "../one.txt" } },
       bash("echo b >> ../all.txt; sleep 0.05; echo $SEEN >> seen.txt"),
       { tool: "edit", input: { path: "../one.txt", old: "1", new: "one" } },
@@ -54,7 +57,7 @@ beforeAll(async () => {
 
 const users: User[] = [];
 afterAll(() => {
-  for (const user of users) user.end();
+  for (const user of users) endAll(user);
 });
 
 test("a killed run is resumed to the same end, however often it is killed", async () => {
@@ -97,7 +100,7 @@ test("a killed run is resumed to the same end, however often it is killed", asyn
     expect(user.files()).toEqual(START);
     await expectSound(user);
     await allEnded(user);
-    users.pop()!.end();
+    endAll(users.pop()!);
   }
   expect(whole).toBeGreaterThan(runs(300, 8) / 2);
 }, 3_000_000);
@@ -127,7 +130,7 @@ test("after a kill every verb works at once, and the run can still be resumed", 
     );
     const seen = printedRows(out);
     if (seen.length === 0) {
-      users.pop()!.end();
+      endAll(users.pop()!);
       continue;
     }
     for (const verb of [["status"], ["log", "fix"], ["show", "fix@0"], ["replay", "fix"]]) await user.does(verb);
@@ -140,6 +143,6 @@ test("after a kill every verb works at once, and the run can still be resumed", 
     expectKept(seen, await stepsOf(user, "fix"));
     await expectSound(user);
     await allEnded(user);
-    users.pop()!.end();
+    endAll(users.pop()!);
   }
 }, 3_000_000);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import { STAGING_PREFIX } from "../../src/run/landing/plan.ts";
+import { detect } from "../../src/scope/exec/abilities.ts";
 import { type Ended, type User, until } from "./user.ts";
 
 export interface Row {
@@ -57,12 +58,25 @@ export function processesOf(user: User): string[] {
   return found;
 }
 
-/** Nothing that a killed command started outlives it for long. */
-export const allEnded = (user: User): Promise<void> =>
-  until(
+/** Nothing that a killed command started outlives it for long. Without namespaces its commands do, until the next verb that drives the scope. */
+export async function allEnded(user: User): Promise<void> {
+  if (!(await detect()).samePath) return;
+  await until(
     () => processesOf(user).length === 0,
     () => `these outlived their owner: ${processesOf(user).join("; ")}`,
   );
+}
+
+/** Removes a user, with what is left running of a killed command where no namespace has ended it. */
+export function endAll(user: User): void {
+  for (const found of processesOf(user))
+    try {
+      process.kill(Number(found.split(" ")[0]), "SIGKILL");
+    } catch {
+      // It ended meanwhile.
+    }
+  user.end();
+}
 
 /** The steps of a run, oldest first; none if there is no such run. */
 export async function stepsOf(user: User, run: string): Promise<Row[]> {

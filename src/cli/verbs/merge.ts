@@ -45,7 +45,7 @@ export const verb: Verb = {
       if (into !== undefined || take || flags["dry-run"]) throw new Exit(2, "--git stands alone: it changes no file.");
       const { branch, commit } = await fetchCommits(store, run.name);
       out.object({ from: run.name, branch, commit });
-      out.line(
+      out.say(
         `What ${run.name} has committed is in your branch ${branch} (${commit.slice(0, 7)}); no file was changed.`,
       );
       return undefined;
@@ -96,10 +96,8 @@ export const verb: Verb = {
     for (const { path, why } of landed.conflicts) out.say(`  ${quotePath(path)}: ${why}`);
     if (landed.conflicts.length > 0 && !take)
       out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
-    for (const { path, why, never } of landed.held)
-      out.say(
-        `  not landed: ${quotePath(path)} (${why})${never ? "" : `; \`shepherd merge ${run.name} --yes\` lands it`}`,
-      );
+    for (const { path, why } of landed.held) out.say(`  not landed: ${quotePath(path)} (${why})`);
+    if (landed.held.some(({ never }) => !never)) out.say(`\`shepherd merge ${run.name} --yes\` lands what waits.`);
     const waits = landed.held.some(({ never }) => !(flags.partial && never === "forgotten"));
     return landed.conflicts.length > 0 || waits ? 3 : undefined;
   },

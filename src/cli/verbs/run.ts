@@ -3,6 +3,7 @@ import { existsSync, lstatSync } from "node:fs";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { openModel } from "../../agent/models.ts";
+import { typedText } from "../../run/command.ts";
 import { freshMain } from "../../run/land.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
@@ -82,7 +83,7 @@ function taskOf(context: Context, flags: Flags, args: string[]): Task {
   if (context.rest) {
     if (args.length > 0) throw new Exit(2, "A task or a command, not both: leave out what stands before `--`.");
     if (context.rest.length === 0) throw new Exit(2, "Which command? `shepherd run -- COMMAND…`");
-    return { worker: "command", text: context.rest.join(" "), argv: context.rest };
+    return { worker: "command", text: typedText(context.rest), argv: context.rest };
   }
   if (args.length === 0)
     throw new Exit(2, 'What is to be done? `shepherd run --model MODEL "TASK"`, or `shepherd run -- COMMAND…`.');

@@ -9,8 +9,8 @@ import { isRoot, startHolder } from "./holder.ts";
 import { parseMounts, visible } from "./mounts.ts";
 import { type Command, openSandbox, type Sandbox } from "./sandbox.ts";
 import type { SandboxSpec } from "./spec.ts";
-import { processTable } from "./table.ts";
-import { startTracker } from "./track.ts";
+import { hasProc, processTable } from "./table.ts";
+import { endLeftOver, startTracker } from "./track.ts";
 import { difference, planView } from "./view.ts";
 
 const abilities = await detect();
@@ -603,6 +603,20 @@ describe("without namespaces", () => {
     expect(sandbox.translate(at("user/proj/sub"), "out")).toBe(at("store/ws/sub"));
     expect(sandbox.translate(at("store/ws/sub"), "in")).toBe(at("user/proj/sub"));
     expect(sandbox.translate("/etc", "in")).toBe("/etc");
+  });
+
+  test.skipIf(!hasProc)("what is left of a scope is ended by its name, and nothing of another", async () => {
+    const [mine, other] = [startTracker(true, at("mine")), startTracker(true, at("other"))];
+    for (const { env } of [mine, other])
+      spawn("sh", ["-c", "setsid sleep 1000 & sleep 1001"], {
+        detached: true,
+        stdio: "ignore",
+        env: { ...process.env, ...env },
+      });
+    await until(async () => (await mine.list()).length === 3 && (await other.list()).length === 3);
+    await endLeftOver(at("mine"));
+    expect([(await mine.list()).length, (await other.list()).length]).toEqual([0, 3]);
+    await other.kill();
   });
 
   test("without /proc, process groups say what belongs to the scope", async () => {

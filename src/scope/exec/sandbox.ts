@@ -101,7 +101,8 @@ const PATIENCE = { timeoutMs: 60_000 };
  *
  * Without namespaces (see `detect`) commands run in the private directories themselves, and this is lost: paths are not those of the
  * user's project; nothing is hidden, read-only or private (`hide`, `readOnly`, `writable` and scratch caches do nothing, and of `tmp`
- * only TMPDIR tells); a process that clears its environment outlives `dispose`; and when this process is killed, its commands live on.
+ * only TMPDIR tells); a process that clears its environment outlives `dispose`; and when this process is killed, its commands live on until
+ * the next that drives the scope calls `endLeftOver`.
  */
 export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const { abilities, method } = await detectMethod();
@@ -117,7 +118,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   let holder: Holder | null = null;
   const env: Record<string, string> = { ...spec.env };
   for (const name of [...OWN, "TMPDIR", "TMP", "TEMP"]) delete env[name];
-  const tracker: Tracker | null = method ? null : startTracker();
+  const tracker: Tracker | null = method ? null : startTracker(undefined, spec.scope);
   if (method) {
     const view = planView(spec, isRoot());
     Object.assign(env, view.env);

@@ -25,6 +25,8 @@ export interface SandboxSpec {
   /** The whole environment of commands; HOME in it says which caches become scratch (see `SCRATCH`). */
   env: Readonly<Record<string, string>>;
   network: "host";
+  /** Names what commands work for, so that without namespaces `endLeftOver` finds them. */
+  scope?: string;
 }
 
 /**

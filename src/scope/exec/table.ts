@@ -41,12 +41,13 @@ const numbers = (): string[] => {
 /** All processes that this one can see; empty where there is no /proc. */
 export const processTable = (): Process[] => numbers().flatMap((pid) => readProcess(pid) ?? []);
 
-/** The processes that were started with `NAME=value` in their environment, and what they run. */
-export function processesWith(mark: string): Array<{ pid: number; command: string }> {
+/** The processes that were started with `NAME=value` in their environment, or with a value that `begins` so, and what they run. */
+export function processesWith(mark: string, begins = false): Array<{ pid: number; command: string }> {
   const found: Array<{ pid: number; command: string }> = [];
   for (const pid of numbers()) {
     try {
-      if (!`\0${fs.readFileSync(`/proc/${pid}/environ`, "latin1")}`.includes(`\0${mark}\0`)) continue;
+      if (!`\0${fs.readFileSync(`/proc/${pid}/environ`, "latin1")}`.includes(`\0${mark}${begins ? "" : "\0"}`))
+        continue;
       const command = fs.readFileSync(`/proc/${pid}/cmdline`).toString().split("\0").join(" ").trim();
       if (readProcess(pid)?.state !== "Z") found.push({ pid: Number(pid), command });
     } catch {
