@@ -91,12 +91,12 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       const call = (await readJson(store, step)) as { name?: string; input?: { [key: string]: Json } } | null;
       if (!call) return "(unreadable)";
       const { name = "?", input = {} } = call;
-      const main = input.command ?? input.path ?? input.file_path ?? input.pattern;
+      const main = input.command ?? input.cmd ?? input.path ?? input.file_path ?? input.pattern;
       return plain(`${name === "bash" ? "" : `${name} `}${typeof main === "string" ? main : JSON.stringify(input)}`);
     }
     case "inject":
     case "message": {
-      const last = step.outcome?.threads?.main?.append?.at(-1);
+      const last = Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1);
       if (!last) return "";
       const item = await getItem(store, last);
       return plain(item.content.map((block) => (block.type === "text" ? block.text : "")).join(" "));

@@ -1,6 +1,6 @@
 /** `shepherd show`: one step in full. */
 
-import { getBytes, getItem } from "../../scope/thread.ts";
+import { type Block, getBytes, getItem } from "../../scope/thread.ts";
 import { parseLink } from "../../trace/bytes.ts";
 import { Forgotten } from "../../trace/objects.ts";
 import type { Link } from "../../trace/ports.ts";
@@ -49,12 +49,11 @@ export const verb: Verb = {
     field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
     for (const item of items as Array<{
       role: string;
-      content: Array<{ type: string; text?: string; name?: string; input?: unknown }>;
+      content: Block[];
     }>) {
       out.line();
       out.line(out.style("bold", item.role));
-      for (const block of item.content)
-        tell(block.type === "text" ? (block.text ?? "") : `${block.name}(${JSON.stringify(maskedIn(block.input))})`);
+      for (const block of item.content) tell(wordsOf(block));
     }
     if (items.length === 0 && step.outcome?.result) {
       out.line();
@@ -63,6 +62,13 @@ export const verb: Verb = {
     return undefined;
   },
 };
+
+function wordsOf(block: Block): string {
+  if (block.type === "text") return block.text;
+  if (block.type === "call") return `${block.name}(${JSON.stringify(maskedIn(block.input))})`;
+  const { thinking, type } = block.value;
+  return typeof thinking === "string" ? `(thinking) ${thinking}` : `(${String(type ?? "something")})`;
+}
 
 async function readable(store: EmbeddedStore, of: Link): Promise<string> {
   try {
