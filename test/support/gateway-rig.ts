@@ -76,6 +76,8 @@ export interface GatewayRig {
   items(thread?: string): Promise<Item[]>;
   /** Ends the gateway, as Ctrl-C does. */
   stop(): Promise<void>;
+  /** Serves again. */
+  serve(): void;
   end(): Promise<void>;
 }
 
@@ -99,9 +101,14 @@ export async function gatewayRig(answer: Answer, options: Partial<GatewayOptions
     env: {},
     ...options,
   });
-  const stopping = new AbortController();
-  let serving = gateway.serve(scope, stopping.signal);
-  serving.catch(() => {});
+  let stopping = new AbortController();
+  let serving: Promise<void> = Promise.resolve();
+  const serve = (): void => {
+    stopping = new AbortController();
+    serving = gateway.serve(scope, stopping.signal);
+    serving.catch(() => {});
+  };
+  serve();
   const stop = async (): Promise<void> => {
     stopping.abort();
     await serving;
@@ -120,6 +127,7 @@ export async function gatewayRig(answer: Answer, options: Partial<GatewayOptions
     steps: (kind) => [...scope.writer.fold.steps.values()].filter(({ intent }) => intent.kind === kind),
     items: (thread = "main") => itemsOf(store, scope.head().state?.threads[thread]),
     stop,
+    serve,
     end: async () => {
       await stop();
       await gateway.close();
