@@ -12,6 +12,7 @@ import {
   responsesEvents,
   streamed,
 } from "../../test/support/provider.ts";
+import { until } from "../../test/support/user.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import { openaiChat } from "./chat.ts";
@@ -81,6 +82,43 @@ describe("one call", () => {
         { type: "call", id: "toolu_1", name: "Bash", input: USE.input },
       ],
     });
+  });
+
+  test("what ends a block waits until the block is written; all before it does not", async () => {
+    const events = anthropicEvents([SAY, USE]);
+    await start(streamed(events));
+    const { logs } = rig.scope.store;
+    const { append } = logs;
+    let held = 0;
+    const parts: Array<() => void> = [];
+    Object.assign(logs, {
+      append: async (...args: Parameters<typeof append>) => {
+        const { phase, facts } = args[3][0]!;
+        if (phase === "part" || (phase === "intent" && facts.kind === "tool"))
+          await new Promise<void>((resolve) => {
+            held++;
+            parts.push(resolve);
+          });
+        return append(...args);
+      },
+    });
+    let got = "";
+    const done = rig.messages(asking([user("look")]), {
+      onData: (soFar) => {
+        got = soFar.toString();
+      },
+    });
+    const bare = events.join("").split("\n");
+    const stops = bare.flatMap((line, at) => (/^data: .*"(content_block_stop|message_stop)"/.test(line) ? [at] : []));
+    // The part of each block, the intent of the call, the answer as it came.
+    for (const [count, stop] of [stops[0], stops[1], stops[1], stops[2]].entries()) {
+      await until(() => held === count + 1 && got.length > 0);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(got).toBe(bare.slice(0, stop! + 1).join("\n"));
+      parts[count]!();
+    }
+    expect((await done).body.toString()).toBe(events.join(""));
+    Object.assign(logs, { append });
   });
 
   test.each([

@@ -14,7 +14,7 @@ import { params } from "../../test/support/runs.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import type { Members } from "./protocol.ts";
-import { requestOf } from "./request.ts";
+import { readEdits, readRequest, requestOf } from "./request.ts";
 
 let rig: GatewayRig;
 afterEach(() => rig?.end());
@@ -41,6 +41,16 @@ test("a title, asked for with the same first message, is a conversation of its o
   await ask([user("fix it")], { system: "a title, please" });
   await ask([user("fix it"), said(text("On it.")), user("go")], { system: "work" });
   expect(threads()).toEqual(["main done", "thread-2 done", "main done"]);
+});
+
+test("a title beside a first call that failed is neither its retry nor its conversation", async () => {
+  await start(answered(529, "{}"));
+  await ask([user("fix it")], { system: "work" });
+  answer(text("A title"));
+  await ask([user("fix it")], { system: "a title, please" });
+  await ask([user("fix it")], { system: "work" });
+  expect(threads()).toEqual(["main done", "thread-2 done"]);
+  expect(rig.steps("model").map(({ attempts }) => attempts)).toEqual([2, 1]);
 });
 
 test("sub-agents between, that run at once, each have their own; the call that waits for them ends when its result comes", async () => {
@@ -127,6 +137,16 @@ test("results that the client shortens later, and an answer that it tells withou
   expect((await rig.items())[2]!.content).toEqual([text("long")]);
   const last = await requestOf(rig.scope.store, rig.steps("model")[2]!.intent.what!);
   expect(last.messages[2]!.content).toEqual([text("[cleared]")]);
+  // What is told otherwise once more needs no record of its own.
+  await ask([...short, said(text("done")), user("more")]);
+  const [third, fourth] = await Promise.all(
+    rig
+      .steps("model")
+      .slice(2)
+      .map(({ intent }) => readRequest(rig.scope.store, intent.what!)),
+  );
+  expect(fourth!.edits).toBe(third!.edits);
+  expect((await readEdits(rig.scope.store, third!.edits)).size).toBe(2);
 });
 
 test("what a client appends of its own, as the model or as the system, is told as it is", async () => {
