@@ -110,7 +110,7 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
     case "undo":
       return `operation ${named("undoes")}`;
     case "work":
-      return "written in the background";
+      return step.outcome?.background ? "written in the background" : "written by the command";
     case "external":
       return "changed outside of any run";
     default:

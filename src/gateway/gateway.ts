@@ -14,7 +14,7 @@ import { passOn } from "./passon.ts";
 import { PRICES, type Prices } from "./prices.ts";
 import type { Protocol, Provider } from "./protocol.ts";
 import { openaiResponses } from "./responses.ts";
-import { openSession, type Session } from "./session.ts";
+import { type Around, openSession, type Session } from "./session.ts";
 import { makeSender, type Upstream } from "./upstream.ts";
 
 export interface GatewayOptions {
@@ -29,7 +29,7 @@ export interface Gateway {
   /** What programs are told: their base URLs. */
   readonly urls: { [provider in Provider]: string };
   /** Records into a scope until `signal` aborts; then all that was under way has its outcome. */
-  serve(scope: LiveScope, signal: AbortSignal): Promise<void>;
+  serve(scope: LiveScope, signal: AbortSignal, around?: Around): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -109,8 +109,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
 
   return {
     urls: { anthropic: `${base}/anthropic`, openai: `${base}/openai` },
-    serve: async (scope, signal) => {
-      const session = await openSession(scope);
+    serve: async (scope, signal, around) => {
+      const session = await openSession(scope, around);
       const stop = new AbortController();
       const both = AbortSignal.any([signal, stop.signal]);
       serving = { session, signal: both };

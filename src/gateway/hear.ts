@@ -1,5 +1,5 @@
 /** What a request tells that the thread does not have yet: results of calls end their steps, all else is a step `message`. */
-import { type LiveScope, record } from "../scope/scope.ts";
+import type { LiveScope } from "../scope/scope.ts";
 import type { Link } from "../trace/ports.ts";
 import { putEdit } from "./request.ts";
 import { entryOf, type Sent, type Thread } from "./threads.ts";
@@ -7,7 +7,12 @@ import { entryOf, type Sent, type Thread } from "./threads.ts";
 /** So many links at most stand in a frame. */
 const MOST = 4000;
 
-export async function hear(scope: LiveScope, thread: Thread, sent: readonly Sent[]): Promise<void> {
+export async function hear(
+  scope: LiveScope,
+  thread: Thread,
+  sent: readonly Sent[],
+  inside: number | undefined,
+): Promise<void> {
   const { writer, store } = scope;
   for (const [at, entry] of thread.entries.entries()) {
     const { link } = sent[at]!;
@@ -29,7 +34,9 @@ export async function hear(scope: LiveScope, thread: Thread, sent: readonly Sent
         thread: thread.name,
         what: append.at(-1)!,
       };
-      await record(scope, facts, { status: "done", threads: { [thread.name]: { append } } });
+      const n = await writer.intent(facts, inside === undefined ? {} : { links: { inside } });
+      const threads = { [thread.name]: { append } };
+      await writer.outcome(n, { status: "done", threads }, { witness: { at: Date.now() } });
     }
     said = [];
   };

@@ -21,7 +21,15 @@ export interface Session {
 /** How long a request waits for the end of the answer that it already tells, in ms. */
 const PATIENCE = 2000;
 
-export async function openSession(scope: LiveScope): Promise<Session> {
+/** Where the programs run whose calls are recorded. */
+export interface Around {
+  /** Number of the step that they run in. */
+  inside?(): number | undefined;
+  /** Called before a request is written down, one at a time. */
+  before?(): Promise<void>;
+}
+
+export async function openSession(scope: LiveScope, around: Around = {}): Promise<Session> {
   const threads = await loadThreads(scope);
   const byAnswer = new Map<string, { thread: Thread; length: number }>();
   const ofTurn = new WeakMap<Turn, Thread>();
@@ -50,6 +58,8 @@ export async function openSession(scope: LiveScope): Promise<Session> {
   };
 
   const place = async (request: Canonical, price: Price | null): Promise<{ turn: Turn; ready: Promise<void> }> => {
+    await around.before?.();
+    const inside = around.inside?.();
     const sent: Sent[] = [];
     for (const item of request.messages) sent.push({ item, link: await putItem(scope.store, item), key: keyOf(item) });
     const asked = await putAsked(scope.store, request);
@@ -60,14 +70,14 @@ export async function openSession(scope: LiveScope): Promise<Session> {
     const head = () => scope.head().state?.threads[thread.name]?.items ?? null;
     const { turn: waiting } = thread;
     if (!same) await waiting?.giveUp();
-    await hear(scope, thread, told);
+    await hear(scope, thread, told, inside);
     const what = await recordRequest(scope.store, request, asked, head(), thread.edits);
     if (waiting && thread.turn === waiting && !waiting.active) {
       if (waiting.what === what && (await waiting.again())) return { turn: waiting, ready: Promise.resolve() };
       await waiting.giveUp();
     }
     thread.asked = asked;
-    const begun = await beginTurn({ scope, thread, request, what, price });
+    const begun = await beginTurn({ scope, thread, request, what, price, inside });
     ofTurn.set(begun.turn, thread);
     return begun;
   };

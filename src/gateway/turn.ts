@@ -58,11 +58,13 @@ interface Begin {
   request: Canonical;
   what: Link;
   price: Price | null;
+  /** The step that it runs in. */
+  inside: number | undefined;
 }
 
 /** Writes the intent. At return it is written; `ready` rejects with `Refused`, or resolves when the request may leave (synced). */
 export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Promise<void> }> {
-  const { scope, thread, request, what, price } = begin;
+  const { scope, thread, request, what, price, inside } = begin;
   const { store, writer } = scope;
   let finish: (performed: Performed) => void = () => {};
   const performed = new Promise<Performed>((resolve) => {
@@ -86,6 +88,7 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
     {
       intent: { kind: "model", tier: "repeatable", thread: thread.name, what },
       lock: "none",
+      ...(inside !== undefined && { inside }),
       name: "model",
       input: { model: request.model, api: request.api },
       run: () => {
@@ -156,7 +159,10 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
         what: of,
         unobserved: true,
       };
-      thread.open.set(block.id, await writer.intent(facts, { links: { turn: n } }));
+      thread.open.set(
+        block.id,
+        await writer.intent(facts, { links: { turn: n, ...(inside !== undefined && { inside }) } }),
+      );
     },
     end: async ({ stop, usage }, raw, measured) => {
       await keep(raw);
