@@ -33,8 +33,8 @@ export interface Launch {
 }
 
 /** Opens the files of a scope that is to be driven. */
-const filesFor =
-  ({ store, signal, out }: Launch, progress: Progress) =>
+export const filesFor =
+  ({ store, signal, out }: Pick<Launch, "store" | "signal" | "out">, progress: Progress) =>
   ({ ref, parent, grants }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
     openFilesOf(store, ref, {
       parent,

@@ -76,6 +76,7 @@ describe("objects of --json", () => {
     const done = await running.ended;
     expect([done.code, done.err]).toEqual([0, expect.stringContaining("until Ctrl-C")]);
     printed.set("gateway", done.objects());
+    await tell(0, "gateway", ["--scope", "gc", "--", "touch", "made"]);
   };
 
   beforeAll(async () => {
