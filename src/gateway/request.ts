@@ -6,7 +6,7 @@ import { getBytes, getItem, type Item, itemLinks, putBytes } from "../scope/thre
 import { decodeJson, encodeJson, link, target } from "../trace/bytes.ts";
 import type { Json, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import type { Canonical, Members } from "./protocol.ts";
+import { type Canonical, joined, type Members } from "./protocol.ts";
 
 /** `json` object that the intent of a model step names. Has what every recorded request has (`agent/request.ts`), and more. */
 export interface RecordedRequest {
@@ -107,6 +107,6 @@ export async function requestOf(store: EmbeddedStore, of: Link): Promise<Canonic
     system: await readJson(store, system),
     tools: await readJson(store, tools),
     params: (await readJson(store, params)) as Members,
-    messages: await Promise.all(links.map((each): Promise<Item> => getItem(store, each))),
+    messages: joined(await Promise.all(links.map((each): Promise<Item> => getItem(store, each)))),
   };
 }

@@ -1,11 +1,10 @@
 /** What the gateway writes into a scope while it is driven: which thread a request continues, and its step. */
 import type { LiveScope } from "../scope/scope.ts";
-import { putItem } from "../scope/thread.ts";
 import { endCall, hear } from "./hear.ts";
 import type { Price } from "./prices.ts";
 import type { Canonical } from "./protocol.ts";
-import { putAsked, recordRequest } from "./request.ts";
-import { continued, freeThread, keyOf, loadThreads, newThread, type Sent, type Thread } from "./threads.ts";
+import { type Asked, putAsked, recordRequest } from "./request.ts";
+import { continued, freeThread, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
 import { beginTurn, Refused, type Turn } from "./turn.ts";
 
 export interface Session {
@@ -41,19 +40,24 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
     return found && found.thread.entries.length === found.length ? found : undefined;
   };
 
-  const find = async (request: Canonical, sent: Sent[], asked: Parameters<typeof continued>[2]): Promise<Thread> => {
+  /** The thread of a request, and its messages as that has them. */
+  const find = async (request: Canonical, sent: readonly Sent[], asked: Asked): Promise<[Thread, readonly Sent[]]> => {
     for (let tries = 0; ; tries++) {
-      const thread = previous(request)?.thread ?? continued(threads.values(), sent, asked);
-      const turn = thread?.turn;
-      if (thread && !turn?.active) return thread;
-      const tells = thread && turn && sent[thread.entries.length]?.item.role === "assistant" && turn.blocks.length > 0;
+      const before = previous(request)?.thread;
+      const found = before
+        ? { thread: before, sent: [...before.entries.map(asTold), ...sent] }
+        : await continued(scope.store, threads.values(), sent, asked);
+      const turn = found?.thread.turn;
+      if (found && !turn?.active) return [found.thread, found.sent];
+      const tells =
+        found?.sent[found.thread.entries.length]?.item.role === "assistant" && turn && turn.blocks.length > 0;
       if (tells && tries === 0) {
         await Promise.race([turn.settled, new Promise((resolve) => setTimeout(resolve, PATIENCE).unref())]);
         continue;
       }
       const fresh = newThread(freeThread(threads));
       threads.set(fresh.name, fresh);
-      return fresh;
+      return [fresh, sent];
     }
   };
 
@@ -61,11 +65,9 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
     await around.before?.();
     const inside = around.inside?.();
     const sent: Sent[] = [];
-    for (const item of request.messages) sent.push({ item, link: await putItem(scope.store, item), key: keyOf(item) });
+    for (const item of request.messages) sent.push(await putSent(scope.store, item));
     const asked = await putAsked(scope.store, request);
-    const thread = await find(request, sent, asked);
-    const before = previous(request)?.thread === thread ? thread.entries : [];
-    const told = [...before.map(asTold), ...sent];
+    const [thread, told] = await find(request, sent, asked);
     const same = thread.entries.length === told.length && thread.asked?.system === asked.system;
     const head = () => scope.head().state?.threads[thread.name]?.items ?? null;
     const { turn: waiting } = thread;

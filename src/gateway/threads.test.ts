@@ -164,6 +164,34 @@ test("what a client appends of its own, as the model or as the system, is told a
   expect(threads()).toEqual(["main done", "main done"]);
 });
 
+test("an answer that was cut, told as far as it came and gone on with, is one message that the thread has in two", async () => {
+  await start(async (_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    for (const event of anthropicEvents([text("I look"), text("…")]).slice(0, 8)) response.write(event);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    response.destroy();
+  });
+  await ask([user("go")]);
+  answer(text("and see"), use("a"));
+  const cut = said(text("I look"));
+  await ask([user("go"), cut]);
+  answer(text("done"));
+  await ask([user("go"), cut, said(text("and see"), use("a")), user([result("a")])]);
+  const last = [
+    user("go"),
+    said(text("I look"), text("and see"), use("a")),
+    user([result("a")]),
+    said(text("done")),
+    user("on"),
+  ];
+  await ask(last);
+  expect(threads()).toEqual(["main cut", "main done", "main done", "main done"]);
+  expect(await roles("main")).toEqual(["user", "assistant", "assistant", "result", "assistant", "user", "assistant"]);
+  const recorded = await requestOf(rig.scope.store, rig.steps("model")[3]!.intent.what!);
+  const body = { model: "claude-haiku-4-5", max_tokens: 9, messages: last };
+  expect(encodeJson(recorded).toString()).toBe(encodeJson(anthropicMessages.canonical(body)).toString());
+});
+
 test("whoever serves the scope next knows its conversations", async () => {
   await start(answered(200, anthropicWhole([use("a")])));
   await ask([user("go")], { system: "s" });

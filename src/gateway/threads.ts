@@ -4,8 +4,9 @@
  */
 
 import type { LiveScope } from "../scope/scope.ts";
-import { type Item, itemLinks, itemsOf } from "../scope/thread.ts";
+import { type Item, itemLinks, itemsOf, putItem } from "../scope/thread.ts";
 import type { Link } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
 import type { Asked } from "./request.ts";
 import { readEdits, readRequest } from "./request.ts";
 import type { Turn } from "./turn.ts";
@@ -16,6 +17,8 @@ export interface Entry {
   /** Where a client may tell it otherwise, what must stay for it to be the same message; null where all must. */
   key: string | null;
   assistant: boolean;
+  /** How many blocks it has. */
+  size: number;
   /** As the client told it last, where that is otherwise. */
   sent: Link | null;
 }
@@ -59,6 +62,7 @@ export const entryOf = (link: Link, item: Item): Entry => ({
   link,
   key: keyOf(item),
   assistant: item.role === "assistant",
+  size: item.content.length,
   sent: null,
 });
 
@@ -80,15 +84,47 @@ const sameAsked = (a: Asked | null, b: Asked): boolean => a !== null && a.system
  * The thread that a request continues: of those whose messages it begins with, the longest. An answer of the thread among them says that it
  * is the same conversation. Without one, two that only begin alike (a task, and the request for its title) are told apart by instructions and tools.
  */
-export function continued(threads: Iterable<Thread>, sent: readonly Sent[], asked: Asked): Thread | null {
-  let best: Thread | null = null;
+export async function continued(
+  store: EmbeddedStore,
+  threads: Iterable<Thread>,
+  sent: readonly Sent[],
+  asked: Asked,
+): Promise<{ thread: Thread; sent: readonly Sent[] } | null> {
+  let best: { thread: Thread; sent: readonly Sent[] } | null = null;
   for (const thread of threads) {
     const { entries } = thread;
-    if (entries.length === 0 || entries.length > sent.length || entries.length <= (best?.entries.length ?? 0)) continue;
-    if (!entries.every((entry, at) => same(entry, sent[at]!))) continue;
-    if (entries.some(({ assistant }) => assistant) || sameAsked(thread.asked, asked)) best = thread;
+    if (entries.length === 0 || entries.length <= (best?.thread.entries.length ?? 0)) continue;
+    const told = await parted(store, entries, sent);
+    if (entries.length > told.length || !entries.every((entry, at) => same(entry, told[at]!))) continue;
+    if (entries.some(({ assistant }) => assistant) || sameAsked(thread.asked, asked)) best = { thread, sent: told };
   }
   return best;
+}
+
+export async function putSent(store: EmbeddedStore, item: Item): Promise<Sent> {
+  return { item, link: await putItem(store, item), key: keyOf(item) };
+}
+
+/**
+ * The messages of a request as a thread has them. What the assistant says in a row is one message of a request; a thread has several where
+ * an answer was cut, told by the client as far as it came, and gone on with.
+ */
+async function parted(
+  store: EmbeddedStore,
+  entries: readonly Entry[],
+  sent: readonly Sent[],
+): Promise<readonly Sent[]> {
+  if (!entries.some(({ assistant }, at) => assistant && entries[at + 1]?.assistant)) return sent;
+  const told = [...sent];
+  for (const [at, entry] of entries.entries()) {
+    const item = told[at]?.item;
+    if (!entry.assistant || !entries[at + 1]?.assistant || item?.role !== "assistant") continue;
+    const [first, rest] = [item.content.slice(0, entry.size), item.content.slice(entry.size)];
+    if (rest.length === 0) continue;
+    const parts = [first, rest].map((content): Item => ({ role: "assistant", content }));
+    told.splice(at, 1, ...(await Promise.all(parts.map((part) => putSent(store, part)))));
+  }
+  return told;
 }
 
 /** The threads of a scope as it stands. */
