@@ -156,12 +156,8 @@ function stream(): AnswerReader {
         const item = added.get(place);
         if (!item || !callOf({ ...item, arguments: "{}" })) return null;
         const { arguments: words, input } = event;
-        return {
-          blocks: give(place, {
-            ...item,
-            ...(typeof words === "string" ? { arguments: words } : { input: input ?? "" }),
-          }),
-        };
+        const said = typeof words === "string" ? { arguments: words } : { input: input ?? "" };
+        return { blocks: give(place, { ...item, ...(item.status !== undefined && { status: "completed" }), ...said }) };
       }
       case "response.output_item.done":
         return isMembers(event.item) ? { blocks: give(place, event.item) } : null;

@@ -4,7 +4,7 @@ import { endCall, hear } from "./hear.ts";
 import type { Price } from "./prices.ts";
 import type { Canonical } from "./protocol.ts";
 import { type Asked, putAsked, recordRequest } from "./request.ts";
-import { continued, freeThread, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
+import { continued, freeThread, knownIn, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
 import { beginTurn, Refused, type Turn } from "./turn.ts";
 
 export interface Session {
@@ -65,7 +65,8 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
     await around.before?.();
     const inside = around.inside?.();
     const sent: Sent[] = [];
-    for (const item of request.messages) sent.push(await putSent(scope.store, item));
+    const known = knownIn(threads.values());
+    for (const item of request.messages) sent.push(await putSent(scope.store, item, known));
     const asked = await putAsked(scope.store, request);
     const [thread, told] = await find(request, sent, asked);
     const same = thread.entries.length === told.length && thread.asked?.system === asked.system;

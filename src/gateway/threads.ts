@@ -5,6 +5,7 @@
 
 import type { LiveScope } from "../scope/scope.ts";
 import { type Item, itemLinks, itemsOf, putItem } from "../scope/thread.ts";
+import { encodeJson, link, sha256 } from "../trace/bytes.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Asked } from "./request.ts";
@@ -101,8 +102,21 @@ export async function continued(
   return best;
 }
 
-export async function putSent(store: EmbeddedStore, item: Item): Promise<Sent> {
-  return { item, link: await putItem(store, item), key: keyOf(item) };
+/** Stores a message of a request. `known`: what frames name already, so that a long conversation is not stored again with each call. */
+export async function putSent(store: EmbeddedStore, item: Item, known?: ReadonlySet<Link>): Promise<Sent> {
+  const named = known && link("blob", sha256(encodeJson(item)));
+  return { item, link: named && known.has(named) ? named : await putItem(store, item), key: keyOf(item) };
+}
+
+/** Messages that frames of these threads name. */
+export function knownIn(threads: Iterable<Thread>): Set<Link> {
+  const known = new Set<Link>();
+  for (const { entries } of threads)
+    for (const { link, sent } of entries) {
+      known.add(link);
+      if (sent) known.add(sent);
+    }
+  return known;
 }
 
 /**
