@@ -136,6 +136,24 @@ describe("a budget", () => {
     expect(rig.steps("model").map(({ outcome }) => outcome!.status)).toEqual(["done", "done", "denied", "denied"]);
   });
 
+  test("counts what attempts cost that came to nothing", async () => {
+    const events = anthropicEvents([SAY]);
+    await start((_, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.end(events.slice(0, 3).join(""));
+    });
+    for (const _ of [1, 2]) await rig.messages(ask(1));
+    rig.provider.answer = streamed(events);
+    await rig.messages(ask(1));
+    const price = PRICES["claude-haiku-4-5"]!;
+    const usage = { input: 100, cacheRead: 300, cacheWrite: 20 };
+    const [step] = rig.steps("model");
+    expect(step!.attempts).toBe(3);
+    expect(step!.outcomeWitness.cost).toBeCloseTo(
+      2 * costOf(price, { ...usage, output: 1 }) + costOf(price, { ...usage, output: 50 }),
+    );
+  });
+
   test("refuses models without a price, and calls beyond their number", async () => {
     await start(answered(200, anthropicWhole([SAY])));
     rig.scope.handlers.push(budgetHandler({ usd: 9, calls: 2 }, PRICES, () => rig.scope.writer.fold));
@@ -223,5 +241,8 @@ test("requests go where the user says, where the environment says, or to the pro
   expect(base({})).toBe("https://api.openai.com/v1");
   expect(base({ OPENAI_BASE_URL: "http://localhost:8000/v1" })).toBe("http://localhost:8000/v1");
   expect(base({ OPENAI_BASE_URL: "http://localhost:8000/v1" }, "http://other/")).toBe("http://other/");
+  const ours = `http://127.0.0.1:4000/${"x".repeat(32)}/openai`;
+  expect(() => base({ OPENAI_BASE_URL: ours })).toThrow("leads to a gateway of Shepherd");
+  expect(base({}, ours)).toBe(ours);
   for (const wrong of ["localhost", "file:///etc/passwd", "::"]) expect(() => base({}, wrong)).toThrow("no address");
 });

@@ -83,6 +83,8 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
   let held: NodeJS.Timeout | undefined;
   let last: Performed | null = null;
   let why = "";
+  // What attempts cost that came to nothing.
+  let sunk = 0;
 
   const pending: Pending = await scope.begin(
     {
@@ -126,7 +128,7 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
     ms,
     ...(first !== undefined && { first }),
     ...(waited && { waited }),
-    ...(usage && price && { cost: costOf(price, usage) }),
+    ...(price && (usage || sunk > 0) && { cost: sunk + (usage ? costOf(price, usage) : 0) }),
   });
 
   const turn: Turn = {
@@ -141,6 +143,8 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
       if (over) return false;
       clearTimeout(held);
       active = true;
+      if (typeof last?.witness?.cost === "number") sunk = last.witness.cost;
+      last = null;
       await nextAttempt(scope, n, why);
       await writer.sync();
       return true;

@@ -28,6 +28,15 @@ export function upstreamOf(provider: Provider, env: NodeJS.ProcessEnv, given?: s
     throw new Error(
       `${given === undefined ? VARIABLES[provider] : "The upstream"} is no address that begins with http:// or https://.`,
     );
+  // Left over from a gateway that this one is to replace.
+  if (
+    given === undefined &&
+    base.hostname === "127.0.0.1" &&
+    /^\/[\w-]{32}\/(anthropic|openai)\/?$/.test(base.pathname)
+  )
+    throw new Error(
+      `${VARIABLES[provider]} leads to a gateway of Shepherd: unset it, or say with --upstream where requests go.`,
+    );
   return { provider, base, own: text === DEFAULTS[provider] };
 }
 

@@ -1,15 +1,13 @@
 /** `shepherd gateway`: the model calls of any program as the steps of a run. */
 import { budgetHandler, spentIn } from "../../gateway/budget.ts";
-import { DUMMY } from "../../gateway/credentials.ts";
 import { type Gateway, openGateway } from "../../gateway/gateway.ts";
-import { performCommand } from "../../run/command.ts";
-import { drive, type Worker } from "../../run/drive.ts";
+import { drive } from "../../run/drive.ts";
 import { freshMain } from "../../run/land.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../run/start.ts";
-import { recordWork } from "../../run/work.ts";
 import { checkName, findScope, NO_GRANTS } from "../../scope/registry.ts";
 import type { LiveScope } from "../../scope/scope.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
+import { commandBehind, programsBehind } from "../behind.ts";
 import { tellEnd } from "../end.ts";
 import { Exit } from "../errors.ts";
 import { budgetOf, pricesOf, upstreamsOf } from "../gateway.ts";
@@ -88,6 +86,8 @@ export const verb: Verb = {
           } finally {
             progress.done();
           }
+          // A program may go around it: nothing keeps it from the network yet.
+          await scope.writer.note(null, { note: "gateway", enforced: false });
           if (!rest) tellUrls(context, scope, gateway);
         },
         ended: async (scope) => {
@@ -128,56 +128,6 @@ async function nameOf({ store: open, cwd }: Context, given: string | undefined, 
     throw new Exit(2, `${known.name} is a run of another kind: choose another name with --scope.`);
   return known.name;
 }
-
-const programsBehind = (gateway: Gateway): Worker => ({
-  name: "gateway",
-  work: async (scope, signal) => {
-    await gateway.serve(scope, signal);
-    return "done";
-  },
-});
-
-/** A command whose calls are steps inside of its own, and whose files are looked at before each. */
-const commandBehind = (
-  gateway: Gateway,
-  argv: string[],
-  at: string,
-  { out, quiet }: Pick<Context, "out"> & { quiet: boolean },
-): Worker => ({
-  name: "gateway",
-  work: async (scope, signal) => {
-    const over = new AbortController();
-    const inside = (): number | undefined =>
-      scope.writer.fold.pending().find(({ intent, outcome }) => intent.kind === "command" && !outcome)?.n;
-    const serving = gateway.serve(scope, AbortSignal.any([signal, over.signal]), {
-      inside,
-      before: () => recordWork(scope, inside()),
-    });
-    try {
-      const done = await performCommand(scope, argv, signal, {
-        at,
-        env: {
-          ANTHROPIC_BASE_URL: gateway.urls.anthropic,
-          OPENAI_BASE_URL: gateway.urls.openai,
-          ANTHROPIC_API_KEY: DUMMY,
-          OPENAI_API_KEY: DUMMY,
-        },
-        interactive: quiet,
-        ownStdin: process.stdin.isTTY !== true,
-        onOutput: (chunk, stream) => {
-          if (!out.json) process[stream].write(chunk);
-        },
-      });
-      return done.ending;
-    } catch (error) {
-      if (signal.aborted) return "aborted";
-      throw error;
-    } finally {
-      over.abort();
-      await serving;
-    }
-  },
-});
 
 /** Step 0 stands on main as it is now, and so do all behind it; a run that goes on stands where it was. */
 async function place(context: Context, scope: LiveScope, directory: string, task: Task): Promise<void> {
