@@ -3,7 +3,8 @@
 import { MOST_FILES } from "../scope/changes.ts";
 import { getBytes, getItem } from "../scope/thread.ts";
 import { parseLink } from "../trace/bytes.ts";
-import type { Json } from "../trace/ports.ts";
+import type { OutcomeFacts } from "../trace/frame.ts";
+import type { Json, Link } from "../trace/ports.ts";
 import { isContainer, type Step, tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { masked } from "./mask.ts";
@@ -77,8 +78,10 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
     }
     case "model": {
       const last =
-        step.outcome?.threads?.main?.append?.at(-1) ?? Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1);
-      if (!last) return step.outcome ? "" : "(thinking)";
+        step.outcome?.threads?.main?.append?.at(-1) ??
+        Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1) ??
+        step.outcome?.result;
+      if (!last) return step.outcome ? errorOf(store, step.outcome) : "(thinking)";
       const item = await getItem(store, last);
       const said = item.content
         .map((block) => (block.type === "text" ? block.text : ""))
@@ -116,6 +119,13 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
     default:
       return isContainer(step.intent) ? "(container)" : "";
   }
+}
+
+/** What a provider said that did not answer, or why it was not asked. */
+async function errorOf(store: EmbeddedStore, { error }: OutcomeFacts): Promise<string> {
+  if (typeof error !== "string" || !parseLink(error)) return "";
+  const bytes = await getBytes(store, error as Link).catch(() => Buffer.alloc(0));
+  return plain(bytes.toString().slice(0, 200));
 }
 
 const MARKS: { [status: string]: [string, Parameters<Output["style"]>[0]] } = {

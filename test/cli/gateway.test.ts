@@ -90,6 +90,9 @@ test("a command that is refused for its budget is told so, and fails", async () 
   const done = await user.does([...options, ...agent], 1, typed);
   expect(done.out).toContain("The limit of 1 model call is reached (--max-calls).");
   expect(provider.asked.length).toBe(1);
+  expect((await user.does(["log", "g"])).out).toContain(
+    "The limit of 1 model call is reached (--max-calls).  ✗ denied",
+  );
 });
 
 const urlOf = async (running: Running): Promise<string> => {
