@@ -7,7 +7,7 @@ import { type Price, type Prices, priceOf } from "./prices.ts";
 import { type Canonical, errorBody, type Members, type Protocol } from "./protocol.ts";
 import type { Session } from "./session.ts";
 import { type Broken, type Measured, Refused, type Turn } from "./turn.ts";
-import { headersBack, headersFor, type Send, type Upstream } from "./upstream.ts";
+import { headersBack, headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
 
 export interface ExchangeOptions {
   session: Session;
@@ -25,6 +25,8 @@ export interface ExchangeOptions {
 
 /** How long another attempt of a call that failed is waited for, in ms, beyond what the provider asks for. */
 const HOLD = 45_000;
+/** So many kept connections in turn may turn out to be closed. */
+const STALE = 3;
 /** So much of a provider's words stands in a step. */
 const LONGEST = 10_000;
 
@@ -99,7 +101,18 @@ export async function exchange(
   try {
     const waited = await limiter.pass(upstream.base.host, signal);
     if (waited > 0) measured.waited = waited;
-    const answer = await options.send(upstream, { method: "POST", path: options.path, headers, body, signal });
+    const outgoing = { method: "POST", path: options.path, headers, body, signal };
+    const send = async (tries: number): Promise<IncomingMessage> => {
+      try {
+        return await options.send(upstream, outgoing);
+      } catch (error) {
+        if (!isStale(error) || signal.aborted || tries === 0) throw error;
+        await broke("A connection that was kept is closed.", { holdMs: HOLD });
+        if (!(await turn.again())) throw error;
+        return send(tries - 1);
+      }
+    };
+    const answer = await send(STALE);
     const status = answer.statusCode ?? 502;
     const after = retryAfter(answer.headers);
     if ((status === 429 || status === 529) && after !== null) await limiter.hold(upstream.base.host, after);

@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { framesOf, line } from "../../test/support/agent-rig.ts";
 import { type GatewayRig, gatewayRig, post } from "../../test/support/gateway-rig.ts";
@@ -277,6 +278,42 @@ describe("one call", () => {
         encodeJson(anthropicMessages.canonical(bodies[at] as never)).toString(),
       );
     }
+  });
+
+  test("a request leaves byte for byte, with its headers but for those of the connection", async () => {
+    await start(answered(200, anthropicWhole([SAY]), { "x-ratelimit": "9", "set-cookie": "a=b" }));
+    const body = `{ "max_tokens":1, "messages" :[{"role":"user","content":"\\u00e4 ä"}],\n"model": "m", "odd": 1e2 }`;
+    const headers = {
+      "anthropic-beta": "x,y",
+      "x-own": "1",
+      "accept-encoding": "gzip",
+      connection: "keep-alive, x-hop",
+      "x-hop": "2",
+    };
+    const reply = await rig.messages(body as never, { headers });
+    const [asked] = rig.provider.asked;
+    expect(asked!.body.toString()).toBe(body);
+    expect(asked!.url).toBe("/v1/messages?beta=true");
+    expect(asked!.headers).toMatchObject({ "anthropic-beta": "x,y", "x-own": "1", "accept-encoding": "identity" });
+    expect(asked!.headers).not.toHaveProperty("x-hop");
+    expect(reply.headers).toMatchObject({ "x-ratelimit": "9", "set-cookie": ["a=b"] });
+  });
+
+  test.each([
+    ["a stream", "text/event-stream", () => anthropicEvents([SAY, USE]).join("")],
+    ["an answer in one piece", "application/json", () => JSON.stringify(anthropicWhole([SAY, USE]))],
+    ["a stream under another name", "text/plain", () => anthropicEvents([SAY, USE]).join("")],
+  ])("%s that comes packed all the same is passed on packed, and recorded", async (_, type, text) => {
+    const packed = gzipSync(text());
+    await start((_, response) => {
+      response.writeHead(200, { "content-type": type, "content-encoding": "gzip" });
+      response.write(packed.subarray(0, 20));
+      response.end(packed.subarray(20));
+    });
+    const reply = await rig.messages(asking([user("look")]));
+    expect(reply.body.equals(packed)).toBe(true);
+    expect(rig.steps("model")[0]!.outcome).toMatchObject({ status: "done", stop: "calls" });
+    expect(rig.steps("tool").length).toBe(1);
   });
 
   test("what is no model call is passed on, and not recorded", async () => {

@@ -87,6 +87,12 @@ export interface Outgoing {
 
 export type Send = (to: Upstream, outgoing: Outgoing) => Promise<IncomingMessage>;
 
+/** Whether a kept connection broke, which the provider may have closed before it saw the request. */
+export const isStale = (error: unknown): boolean => {
+  const { stale, code } = error as NodeJS.ErrnoException & { stale?: boolean };
+  return stale === true && (code === "ECONNRESET" || code === "EPIPE");
+};
+
 /** Connections that are kept and used again. */
 export function makeSender(): { send: Send; close(): void } {
   const agents = { "http:": new HttpAgent({ keepAlive: true }), "https:": new HttpsAgent({ keepAlive: true }) };
@@ -124,10 +130,8 @@ export function makeSender(): { send: Send; close(): void } {
         try {
           return await once(to, outgoing);
         } catch (error) {
-          // A kept connection that the provider had closed meanwhile: nothing of the request was read.
-          const { stale, code } = error as NodeJS.ErrnoException & { stale?: boolean };
-          const again = stale && (code === "ECONNRESET" || code === "EPIPE") && !outgoing.signal.aborted;
-          if (!again || !(outgoing.body === null || Buffer.isBuffer(outgoing.body))) throw error;
+          // What only asks can be asked again unseen. A model call cannot: it may have been read, so another one is another attempt.
+          if (!isStale(error) || outgoing.body !== null || outgoing.signal.aborted) throw error;
         }
       }
     },
