@@ -329,6 +329,14 @@ describe("one call", () => {
     expect(await rig.lines()).toEqual([]);
   });
 
+  test("web sockets are refused, since they would pass unread", async () => {
+    await start(answered(200, {}));
+    const headers = { connection: "upgrade", upgrade: "websocket" };
+    const reply = await post(`${rig.gateway.urls.openai}/responses`, "", { method: "GET", headers });
+    expect(reply.status).toBe(426);
+    expect(rig.provider.asked).toEqual([]);
+  });
+
   test("nobody gets in without the secret", async () => {
     await start(answered(200, {}));
     const { origin, pathname } = new URL(rig.gateway.urls.anthropic);

@@ -67,6 +67,9 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     if (!found) return void response.writeHead(404).end();
     const { provider, path } = found;
     const upstream = upstreams[provider];
+    // A web socket would pass unread. Who asks for one and is refused asks by HTTP.
+    if (request.headers.upgrade)
+      return refuse(response, upstream, 426, "invalid_request_error", "Shepherd records HTTP, not web sockets.");
     const bare = path.split("?")[0]!;
     const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
     if (!recorded || request.method !== "POST")

@@ -23,7 +23,7 @@ const claude = (input: number, output: number): Price => ({
 });
 const gpt = (input: number, output: number, cacheRead: number): Price => ({ input, output, cacheRead });
 
-/** As published; `--prices FILE` puts others beside or in place of them. */
+/** As published at the end of 2025; newer models have none here. `--prices FILE` puts others beside or in place of them. */
 export const PRICES: Prices = {
   "claude-opus-4-5": claude(5, 25),
   "claude-opus-4-1": claude(15, 75),
