@@ -5,7 +5,7 @@ import type { Price } from "./prices.ts";
 import type { Canonical } from "./protocol.ts";
 import { type Asked, putAsked, recordRequest } from "./request.ts";
 import { continued, freeThread, knownIn, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
-import { beginTurn, Refused, type Turn } from "./turn.ts";
+import { beginTurn, type Turn } from "./turn.ts";
 
 export interface Session {
   readonly scope: LiveScope;
@@ -97,16 +97,7 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
     scope,
     ask: async (request, price) => {
       const { turn, ready } = await inTurn(() => place(request, price));
-      try {
-        await ready;
-      } catch (error) {
-        const thread = ofTurn.get(turn);
-        if (error instanceof Refused && thread) {
-          await turn.settled;
-          if (thread.turn === turn) thread.turn = null;
-        }
-        throw error;
-      }
+      await ready;
       return turn;
     },
     named: (id, turn) => {

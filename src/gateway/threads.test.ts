@@ -11,6 +11,7 @@ import {
   type Wire,
 } from "../../test/support/provider.ts";
 import { params } from "../../test/support/runs.ts";
+import { until } from "../../test/support/user.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import type { Members } from "./protocol.ts";
@@ -190,6 +191,40 @@ test("an answer that was cut, told as far as it came and gone on with, is one me
   const recorded = await requestOf(rig.scope.store, rig.steps("model")[3]!.intent.what!);
   const body = { model: "claude-haiku-4-5", max_tokens: 9, messages: last };
   expect(encodeJson(recorded).toString()).toBe(encodeJson(anthropicMessages.canonical(body)).toString());
+});
+
+test("a program that goes on before the end of an answer was passed on stays in its conversation", async () => {
+  await start(streamed(anthropicEvents([text("Hi."), use("a")])));
+  const { logs } = rig.scope.store;
+  const { append } = logs;
+  let held: (() => void) | null = null;
+  Object.assign(logs, {
+    append: async (...args: Parameters<typeof append>) => {
+      const { phase, facts } = args[3][0]!;
+      if (phase === "outcome" && facts.stop === "calls")
+        await new Promise<void>((resolve) => {
+          held = resolve;
+        });
+      return append(...args);
+    },
+  });
+  const first = ask([user("go")]);
+  await until(() => held !== null);
+  const second = ask([user("go"), said(text("Hi."), use("a")), user([result("a")])]);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  Object.assign(logs, { append });
+  answer(text("done"));
+  held!();
+  await Promise.all([first, second]);
+  expect(threads()).toEqual(["main done", "main done"]);
+  expect(await roles("main")).toEqual(["user", "assistant", "result", "assistant"]);
+});
+
+test("a call whose id comes twice has a step each", async () => {
+  await start(answered(200, anthropicWhole([use("a"), use("a")])));
+  await ask([user("go")]);
+  await rig.stop();
+  expect(rig.steps("tool").map(({ outcome }) => outcome!.status)).toEqual(["not-run", "aborted"]);
 });
 
 test("whoever serves the scope next knows its conversations", async () => {

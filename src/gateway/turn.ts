@@ -5,9 +5,10 @@ import type { LiveScope, Pending } from "../scope/scope.ts";
 import { type Block, type Item, putBytes, putItem } from "../scope/thread.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { Json, Link } from "../trace/ports.ts";
+import { endCall } from "./hear.ts";
 import { costOf, type Price } from "./prices.ts";
 import type { Canonical, End, Usage } from "./protocol.ts";
-import { entryOf, type Thread } from "./threads.ts";
+import { type Entry, entryOf, type Thread } from "./threads.ts";
 
 /** Thrown where a handler refuses a model call. */
 export class Refused extends Error {}
@@ -26,9 +27,9 @@ export interface Turn {
   /** The request, by which another attempt is known. */
   readonly what: Link;
   readonly blocks: readonly Block[];
-  /** Whether a client waits for it now. */
+  /** Whether a client waits for it now, or it is about to get its outcome. */
   readonly active: boolean;
-  /** Resolves once it has its outcome. */
+  /** Resolves once it has its outcome, and the thread has what came of it. */
   readonly settled: Promise<void>;
   /** Another attempt begins; false if it has been given up. */
   again(): Promise<boolean>;
@@ -98,7 +99,6 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
         return performed;
       },
       refused: async (reason) => {
-        over = true;
         refuse(new Refused(reason));
         return { status: "denied", facts: { error: await putBytes(store, Buffer.from(reason)) } };
       },
@@ -106,20 +106,32 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
     NEVER,
   );
   const { n } = pending;
-  const settled = pending.settled.then(() => {});
-  settled.catch((error: Error) => refuse(error));
+  let message: Entry | null = null;
+  // First of all who wait for it, so that the thread is as it will be when they look.
+  const settled = pending.settled.then(
+    () => after(),
+    (error: Error) => {
+      refuse(error);
+      after();
+    },
+  );
+  const after = (): void => {
+    if (message) thread.entries.push(message);
+    if (thread.turn === turn) thread.turn = null;
+    over = true;
+    active = false;
+  };
 
   const close = async (done: Performed): Promise<void> => {
     clearTimeout(held);
     over = true;
-    active = false;
     finish(done);
+    await pending.settled;
     await settled;
-    if (thread.turn === turn) thread.turn = null;
   };
-  const message = async (): Promise<{ item: Item; link: Link }> => {
+  const putMessage = async (): Promise<Entry> => {
     const item: Item = { role: "assistant", content: blocks };
-    return { item, link: await putItem(store, item) };
+    return entryOf(await putItem(store, item), item);
   };
   const keep = async (raw: Buffer | undefined): Promise<void> => {
     if (raw && raw.length > 0) await writer.part(n, { part: "answer", what: await putBytes(store, raw) });
@@ -163,6 +175,8 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
         what: of,
         unobserved: true,
       };
+      const before = thread.open.get(block.id);
+      if (before !== undefined) await endCall(scope, thread, block.id, before, "not-run");
       thread.open.set(
         block.id,
         await writer.intent(facts, { links: { turn: n, ...(inside !== undefined && { inside }) } }),
@@ -173,9 +187,9 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
       const facts = { stop, ...(usage && { usage: { ...usage } }) };
       const witness = witnessOf(measured, usage);
       if (blocks.length === 0) return close({ status: "done", facts, witness });
-      const { item, link } = await message();
+      message = await putMessage();
+      const { link } = message;
       await close({ status: "done", result: link, threads: { [thread.name]: { append: [link] } }, facts, witness });
-      thread.entries.push(entryOf(link, item));
     },
     broke: async (words, { aborted = false, holdMs, usage, measured, raw }) => {
       if (over) return;
@@ -185,12 +199,11 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
       const witness = witnessOf(measured, usage);
       if (blocks.length > 0) {
         await keep(raw);
-        const { item, link } = await message();
+        const said = await putMessage();
         const counts = blocks.some(({ type }) => type === "call");
-        const threads = counts && { threads: { [thread.name]: { append: [link] } } };
-        await close({ status: "cut", result: link, ...threads, facts, witness });
-        if (counts) thread.entries.push(entryOf(link, item));
-        return;
+        if (counts) message = said;
+        const threads = counts && { threads: { [thread.name]: { append: [said.link] } } };
+        return close({ status: "cut", result: said.link, ...threads, facts, witness });
       }
       last = { status: aborted ? "aborted" : "failed", facts, witness };
       if (holdMs === undefined) return turn.giveUp();
