@@ -13,6 +13,8 @@ export interface CallOptions {
   tools: readonly Tool[];
   /** Number of the model step whose message asks for the call. */
   turn?: number;
+  /** Where the thread's shell starts, relative to the workspace. */
+  at?: string | undefined;
 }
 
 /** The effect of a call. Whatever is wrong with the call itself becomes a result for the model. */
@@ -64,7 +66,7 @@ async function perform(
   tool: Tool | undefined,
   call: Call,
   input: Json,
-  { thread, tools }: CallOptions,
+  { thread, tools, at }: CallOptions,
   attempt: Pick<ToolContext, "key" | "signal">,
 ): Promise<ToolResult> {
   if (!tool) {
@@ -87,6 +89,7 @@ async function perform(
     sandbox,
     shell: shellOf(scope.writer.fold, thread),
     home: files?.path ?? "/",
+    at,
     ...attempt,
   });
 }

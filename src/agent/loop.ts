@@ -30,6 +30,8 @@ export interface AgentOptions {
   system?: string;
   /** Default: bash, read, write, edit. */
   tools?: readonly Tool[];
+  /** Where the agent's shell starts, relative to the workspace; at its root without it. */
+  at?: string | undefined;
   /** Ends the run: what runs is stopped and says so, what waits stays open. The run can be gone on with. */
   signal: AbortSignal;
   /** Model calls of this run at most; no limit without. */
@@ -86,6 +88,7 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
     thread = "main",
     system = SYSTEM,
     tools = BUILTIN,
+    at,
     maxTurns = Number.POSITIVE_INFINITY,
     retry = RETRY,
   } = options;
@@ -128,11 +131,11 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
     });
   };
   const begin = async (call: Call, turn: number | undefined): Promise<void> => {
-    const effect = await callEffect(scope, call, { thread, tools, ...(turn !== undefined && { turn }) });
+    const effect = await callEffect(scope, call, { thread, tools, at, ...(turn !== undefined && { turn }) });
     followCall(await scope.begin(effect, signal), call);
   };
   const again = async (step: Step, call: Call): Promise<void> => {
-    const effect = await callEffect(scope, call, { thread, tools });
+    const effect = await callEffect(scope, call, { thread, tools, at });
     const why = "the run was stopped before the call had its outcome";
     followCall(scope.again(step.n, attemptedAgain(scope, effect, why), signal), call);
   };

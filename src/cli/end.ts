@@ -9,6 +9,7 @@ import { quotePath } from "../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "./ask.ts";
 import type { ExitCode } from "./errors.ts";
 import type { Launch, Outcome } from "./launch.ts";
+import { masked } from "./mask.ts";
 import { plain } from "./output.ts";
 import { linesOf } from "./rows.ts";
 
@@ -26,13 +27,14 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
       ? "changed no files"
       : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (${linesOf(changes)})`;
   const how = { done: "is done", failed: "failed", aborted: "was stopped", error: "stopped on an error" }[ending];
-  if (outcome.error) out.warn(`shepherd: ${plain(outcome.error)}`);
+  const error = outcome.error && masked(outcome.error);
+  if (error) out.warn(`shepherd: ${plain(error)}`);
   const asked = `${name} ${what}. Land that in ${directory}?`;
   const landed = changes.files === 0 && land !== "live" ? null : await landAtEnd(launch, outcome, asked);
   out.object({
     scope: name,
     ending,
-    error: outcome.error,
+    error,
     changes,
     landed: landed && {
       status: landed.status,
@@ -44,22 +46,22 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
     n: head.n,
   });
   if (landed?.status === "done") {
-    out.line(`${name} ${how} and ${what}, landed in ${directory}${land === "live" ? " as it went" : ""}.`);
-    for (const { path, why } of landed.held) out.line(`  not landed: ${quotePath(path)} (${why})`);
+    out.say(`${name} ${how} and ${what}, landed in ${directory}${land === "live" ? " as it went" : ""}.`);
+    for (const { path, why } of landed.held) out.say(`  not landed: ${quotePath(path)} (${why})`);
     const back = land === "live" ? `revert ${name} N\` sets both back to step N` : "undo` takes the landing back";
-    out.line(`Next: \`shepherd log ${name}\`; \`shepherd ${back}.`);
+    out.say(`Next: \`shepherd log ${name}\`; \`shepherd ${back}.`);
   } else if (landed?.status === "conflict") {
-    out.line(`${name} ${how} and ${what}; you changed the same places, so nothing of those was landed.`);
-    out.line(`Next: \`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it.`);
+    out.say(`${name} ${how} and ${what}; you changed the same places, so nothing of those was landed.`);
+    out.say(`Next: \`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it.`);
   } else {
-    out.line(`${name} ${how} and ${what}; your own files in ${directory} are untouched.`);
+    out.say(`${name} ${how} and ${what}; your own files in ${directory} are untouched.`);
     const next =
       ending === "done"
         ? changes.files > 0
           ? `\`shepherd diff ${name}\`, then \`shepherd merge ${name}\``
           : `\`shepherd log ${name}\``
         : `\`shepherd log ${name}\`, \`shepherd resume ${name}\``;
-    out.line(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
+    out.say(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
   }
   if (landed && landed.conflicts.length > 0) return 3;
   return ending === "done" ? 0 : outcome.unfit ? 4 : 1;

@@ -20,15 +20,18 @@ const CODES: { [name: string]: ExitCode } = {
   ModelError: 2,
   RevisionError: 2,
   Busy: 3,
+  InDoubt: 3,
   Unacknowledged: 3,
   Fenced: 3,
   GitError: 3,
   Forgotten: 3,
+  ForgottenAt: 3,
   Refused: 3,
   NewerFormat: 4,
   Missing: 4,
   StoreFull: 4,
   Unfit: 4,
+  NoTool: 4,
 };
 
 const SYSTEM: { [code: string]: string } = {
@@ -49,6 +52,9 @@ export function explain(error: unknown): { code: ExitCode; message: string; hint
   if (error.constructor.name === "DiskError") return { code: 4, message: error.message };
   const system = SYSTEM[(error as NodeJS.ErrnoException).code ?? ""];
   if (system) return { code: 4, message: `${system} (${error.message})` };
+  const { syscall, path, code: reason } = error as NodeJS.ErrnoException;
+  if (syscall?.startsWith("spawn"))
+    return { code: 4, message: `The program ${path} is needed and cannot be run (${reason}): is it on the PATH?` };
   // An owner's refusal has the name of what it threw.
   const name =
     error.constructor.name === "OwnerError" ? (error as Error & { type: string }).type : error.constructor.name;

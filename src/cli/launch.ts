@@ -10,7 +10,7 @@ import { drive, type Worker } from "../run/drive.ts";
 import { freshMain } from "../run/land.ts";
 import type { Ending } from "../run/lifecycle.ts";
 import type { Main } from "../run/main.ts";
-import { type Recovery, recover } from "../run/recover.ts";
+import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { openFilesOf } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
@@ -21,6 +21,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit, explain } from "./errors.ts";
 import { type FollowLive, followLive, type Land } from "./landing.ts";
 import type { Output, Progress } from "./output.ts";
+import type { Lacks } from "./partial.ts";
 import { formatRow, rowOf } from "./rows.ts";
 
 export interface Launch {
@@ -30,18 +31,20 @@ export interface Launch {
   /** Shows rows with the scope's name, since several run at once. */
   several: boolean;
   land: Land;
+  /** Hears of what was forgotten. */
+  lacks: Lacks;
 }
 
 /** Opens the files of a scope that is to be driven. */
 export const filesFor =
-  ({ store, signal, out }: Pick<Launch, "store" | "signal" | "out">, progress: Progress) =>
+  ({ store, signal, lacks }: Pick<Launch, "store" | "signal" | "lacks">, progress: Progress) =>
   ({ ref, parent, grants }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
     openFilesOf(store, ref, {
       parent,
       grants,
       signal,
       onProgress: (text) => progress.at(text),
-      onForgotten: (text) => out.warn(`shepherd: ${text}`),
+      onForgotten: lacks.tell,
     });
 
 /** Tells each step as it is sealed. */
@@ -165,11 +168,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
         );
       const doubts = await recover(scope, task.worker === "agent" ? AGENT : COMMAND);
       progress.done();
-      if (doubts.length > 0)
-        throw new Exit(
-          3,
-          `Step ${doubts.map(({ n }) => n).join(", ")} of ${name} may or may not have acted before the crash, and cannot be repeated safely: look (\`shepherd show ${name} ${doubts[0]!.n}\`), then \`shepherd revert\` behind or before it.`,
-        );
+      if (doubts.length > 0) throw new InDoubt(name, doubts);
       going.live = await followLive(launch, scope);
     },
     ended: async () => {
@@ -246,7 +245,7 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): 
     name: "agent",
     work: async (scope, signal, restarted) => {
       const fresh = first && !going.resumed && !restarted;
-      const options = { model, signal, ...(going.live && { inbox: going.live.inbox }) };
+      const options = { model, signal, at: task.at, ...(going.live && { inbox: going.live.inbox }) };
       const end = fresh
         ? await runAgent(scope, { ...options, ...(going.start && { start: going.start }) })
         : await resumeAgent(scope, {

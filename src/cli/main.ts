@@ -42,8 +42,8 @@ function help(): string {
     "",
     ...Object.entries(VERBS).map(([name, { brief }]) => `  ${name.padEnd(width)}  ${brief}`),
     "",
-    "`shepherd VERB --help` tells more. Exit codes: 0 done, 1 the work failed, 2 bad usage,",
-    "3 conflict or refused, 4 store or host unfit.",
+    "`shepherd VERB --help` tells more. Exit codes: 0 done, 1 the work failed,",
+    "2 bad usage, 3 conflict or refused, 4 store or host unfit.",
   ].join("\n");
 }
 

@@ -11,9 +11,11 @@ export interface Output {
   style(style: Style, text: string): string;
   /** A line on standard output; left out with --json. */
   line(text?: string): void;
+  /** A sentence on standard output; left out with --json. On a terminal it is folded between words, further lines `hang` columns to the right. */
+  say(text: string, hang?: number): void;
   /** An object on a line of standard output; only with --json. */
   object(value: object): void;
-  /** A line on standard error. */
+  /** A sentence on standard error, folded on a terminal. */
   warn(text: string): void;
   /** Writes out what was told. */
   flush(): void;
@@ -56,12 +58,15 @@ export function makeOutput(json: boolean, { stdout, stderr }: Streams = process)
     line: (text = "") => {
       if (!json) write(text);
     },
+    say: (text, hang) => {
+      if (!json) write(terminal ? fold(text, stdout.columns, hang) : text);
+    },
     object: (value) => {
       if (json) write(JSON.stringify(value));
     },
     warn: (text) => {
       flush();
-      stderr.write(`${text}\n`);
+      stderr.write(`${stderr.isTTY ? fold(text, stderr.columns) : text}\n`);
     },
     flush,
     progress: () => makeProgress(stderr),
@@ -115,4 +120,33 @@ export function clip(text: string, width: number): string {
     if (used < width) fits = at;
   }
   return text;
+}
+
+/** Escape sequences that take no column. */
+const STYLED = /\x1b\[[\d;]*m/g;
+/** A word, or a command in backticks, with what is attached to it, behind its spaces. */
+const WORDS = /( *)((?:`[^`]*`|[^ `])+|`)/g;
+const widthOf = (text: string): number => {
+  let width = 0;
+  for (const character of text.replace(STYLED, "")) width += columnsOf(character);
+  return width;
+};
+
+/**
+ * Lines of at most `width` columns, broken between words; further ones stand `hang` columns to the right of the first. A command in backticks
+ * stays whole, to be copied, and what is longer than a line is left to the terminal.
+ */
+export function fold(text: string, width = 80, hang = 0): string {
+  const foldLine = (line: string): string => {
+    if (widthOf(line) <= width) return line;
+    const indent = " ".repeat(/^ */.exec(line)![0].length + hang);
+    const lines = [""];
+    for (const [, spaces, word] of line.matchAll(WORDS)) {
+      const longer = `${lines.at(-1)}${spaces}${word}`;
+      if (lines.at(-1)!.trim() === "" || widthOf(longer) <= width) lines[lines.length - 1] = longer;
+      else lines.push(`${indent}${word}`);
+    }
+    return lines.join("\n");
+  };
+  return text.split("\n").map(foldLine).join("\n");
 }

@@ -7,8 +7,29 @@ import type { ExitCode } from "./errors.ts";
 import type { Context, Flags, Option } from "./verb.ts";
 
 export const PARTIAL: { partial: Option } = {
-  partial: { type: "boolean", help: "exit with 0 although the state lacks files whose bytes were forgotten" },
+  partial: {
+    type: "boolean",
+    help: "exit as if nothing lacked although the state lacks files whose bytes were forgotten",
+  },
 };
+
+/** Tells of what files that are worked on lack, and what that makes of an exit code. */
+export function lacks({ out }: Pick<Context, "out">, flags: Flags): Lacks {
+  const told = new Set<string>();
+  return {
+    tell: (text) => {
+      if (!told.has(text)) out.warn(`shepherd: ${text}`);
+      told.add(text);
+    },
+    code: (code) => (told.size > 0 && !flags.partial && code < 3 ? 3 : code),
+  };
+}
+
+export interface Lacks {
+  /** Takes a sentence about a file that was forgotten. */
+  tell(text: string): void;
+  code(code: ExitCode): ExitCode;
+}
 
 export async function tellForgotten(context: Context, flags: Flags, state: State): Promise<ExitCode | undefined> {
   const paths = await forgottenIn(await context.store(), target(state.roots.workspace));

@@ -10,10 +10,10 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { type Row, rowOf } from "./rows.ts";
 
 /** What a line for a person is made from. */
-export type Shown = Pick<Row, "n" | "id" | "kind" | "status" | "summary" | "changes">;
+export type Shown = Pick<Row, "n" | "id" | "kind" | "status" | "summary" | "changes" | "leftOut">;
 
 interface Head {
-  v: 2;
+  v: 3;
   log: string;
   cursor: Cursor;
   last: number;
@@ -39,7 +39,7 @@ async function load(store: EmbeddedStore, log: string): Promise<Kept | null> {
     const end = bytes.indexOf(0x0a);
     const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
     const body = bytes.subarray(end + 1);
-    if (head.v !== 2 || head.log !== log || crc32(body) !== head.check) return null;
+    if (head.v !== 3 || head.log !== log || crc32(body) !== head.check) return null;
     if (!(await store.logs.seek(log, head.cursor, head.last))) return null;
     const current = (await store.logs.end(log)).seq === head.cursor.seq;
     const shown = JSON.parse(body.toString("utf8", 0, head.shown)) as Shown[];
@@ -54,7 +54,7 @@ async function load(store: EmbeddedStore, log: string): Promise<Kept | null> {
 }
 
 const join = (
-  { n, id, kind, status, summary, changes }: Shown,
+  { n, id, kind, status, summary, changes, leftOut }: Shown,
   { frame, tier, scope, parents, at, thread, inside, turn, attempts }: Omit<Row, keyof Shown>,
 ): Row => ({
   frame,
@@ -72,9 +72,18 @@ const join = (
   turn,
   attempts,
   changes,
+  leftOut,
 });
 
-const shownOf = ({ n, id, kind, status, summary, changes }: Row): Shown => ({ n, id, kind, status, summary, changes });
+const shownOf = ({ n, id, kind, status, summary, changes, leftOut }: Row): Shown => ({
+  n,
+  id,
+  kind,
+  status,
+  summary,
+  changes,
+  leftOut,
+});
 const restOf = ({ frame, tier, parents, at, thread, inside, turn, attempts }: Row): Omit<Row, keyof Shown> => ({
   frame,
   tier,
@@ -116,7 +125,7 @@ async function save(store: EmbeddedStore, log: string, rows: Row[]): Promise<voi
   if (!cursor || cursor.seq !== (await store.logs.end(log)).seq) return;
   const shown = Buffer.from(JSON.stringify(rows.map(shownOf)));
   const body = Buffer.concat([shown, Buffer.from(JSON.stringify(rows.map(restOf)))]);
-  const head: Head = { v: 2, log, cursor, last, check: crc32(body), shown: shown.length };
+  const head: Head = { v: 3, log, cursor, last, check: crc32(body), shown: shown.length };
   await store.disk
     .create(fileOf(store, log), Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body]), { replace: true })
     .catch(() => {});

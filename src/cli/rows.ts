@@ -30,13 +30,20 @@ export interface Row {
   turn: number | null;
   attempts: number;
   changes: { files: number; added: number; removed: number } | null;
+  /** How many entries came that no state can hold: sockets, pipes, files that cannot be read. */
+  leftOut: number;
 }
+
+/** What a step brought that no state can hold: how many, by what they are. */
+export const leftOutOf = ({ outcomeWitness }: Step): { [why: string]: number } =>
+  (outcomeWitness.leftOut as { [why: string]: number } | undefined) ?? {};
 
 /** @param live whether somebody drives the scope: if not, what has no outcome is in doubt. */
 export async function rowOf(store: EmbeddedStore, scope: string, step: Step, live: boolean): Promise<Row> {
   const changes = step.outcomeWitness.changes as Row["changes"] | undefined;
   // A call that nobody performed: rows know it as one that was stopped before it began.
   const notRun = step.outcome?.status === "not-run";
+  const mayHaveActed = step.outcomeWitness.inDoubt === true;
   return {
     frame: step.frame,
     n: step.n,
@@ -44,7 +51,7 @@ export async function rowOf(store: EmbeddedStore, scope: string, step: Step, liv
     kind: step.intent.kind,
     status: notRun ? "aborted" : (step.outcome?.status ?? (live ? "intent" : "in-doubt")),
     tier: tierOf(step),
-    summary: `${masked(await summaryOf(store, step))}${notRun ? " (not run)" : ""}`,
+    summary: `${masked(await summaryOf(store, step))}${notRun ? " (not run)" : ""}${mayHaveActed ? " (may have acted)" : ""}`,
     scope,
     parents: step.sealed?.parents ?? [],
     at: new Date(step.at).toISOString(),
@@ -53,6 +60,7 @@ export async function rowOf(store: EmbeddedStore, scope: string, step: Step, liv
     turn: step.links.turn ?? null,
     attempts: step.attempts,
     changes: changes ?? null,
+    leftOut: Object.values(leftOutOf(step)).reduce((all, each) => all + each, 0),
   };
 }
 
@@ -145,7 +153,7 @@ export const linesOf = ({ files, added, removed }: NonNullable<Row["changes"]>):
 
 /** One line for a terminal of `width` columns; through a pipe nothing is cut. */
 export function formatRow(
-  row: Pick<Row, "n" | "id" | "kind" | "status" | "summary" | "changes">,
+  row: Pick<Row, "n" | "id" | "kind" | "status" | "summary" | "changes" | "leftOut">,
   out: Output,
   graph = "*",
 ): string {
@@ -154,8 +162,9 @@ export function formatRow(
   const kind = row.kind.padEnd(7);
   const [mark, style] = MARKS[row.status] ?? [row.status, "yellow"];
   const { changes } = row;
-  const delta =
+  const lines =
     changes && changes.files > 0 ? `  ${changes.files === 1 ? "" : `${changes.files} files `}${linesOf(changes)}` : "";
+  const delta = `${lines}${row.leftOut > 0 ? `  (${row.leftOut} left out)` : ""}`;
   if (!out.terminal) return `${graph} ${n}  ${id}  ${kind} · ${row.summary}${delta}${mark ? `  ${mark}` : ""}`;
   const fixed = graph.length + 1 + n.length + 2 + 7 + 2 + kind.length + 3 + delta.length + (mark ? mark.length + 2 : 0);
   const summary = clip(row.summary, Math.max(10, out.width - fixed));

@@ -2,6 +2,8 @@
 import { dirname } from "node:path";
 import { findScope, listScopes, type ScopeRef, workspaceOf } from "../scope/registry.ts";
 import { isStepNumber, newestRun, type Revision, resolveRevision } from "../scope/revision.ts";
+import { readLog } from "../scope/view.ts";
+import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
 import type { Context } from "./verb.ts";
@@ -64,7 +66,7 @@ export async function chooseStep(
   options: Changing = {},
 ): Promise<{ run: ScopeRef; revision: Revision }> {
   const store = await context.store();
-  if (args.length === 0 || args.length > 2) throw new Exit(2, `Which step? ${usage}`);
+  if (args.length === 0 || args.length > 2) throw new Exit(2, `Which step? \`${usage}\``);
   const word = args.at(-1)!;
   const named = args.length === 2 ? args[0] : word.indexOf("@") > 0 ? word.slice(0, word.indexOf("@")) : undefined;
   const needsRun = isStepNumber(word) || word.startsWith("@") || named !== undefined;
@@ -76,6 +78,22 @@ export async function chooseStep(
   }
   const run = await chooseRun(context, named, options);
   return { run, revision: tellShared(context, word, await resolveRevision(store, word, run.name)) };
+}
+
+/** A step that `[RUN] STEP` names by its number and that has no commit yet, in a run; null if it names no such step. */
+export async function chooseUnfinished(
+  context: Context,
+  args: string[],
+): Promise<{ run: ScopeRef; step: Step; live: boolean } | null> {
+  const word = args.at(-1) ?? "";
+  const n = word.slice(word.indexOf("@") + 1);
+  if (args.length > 2 || !isStepNumber(n)) return null;
+  const store = await context.store();
+  const named = word.indexOf("@") > 0 ? word.slice(0, word.indexOf("@")) : args.length === 2 ? args[0] : undefined;
+  const run = await chooseRun(context, named);
+  const step = (await readLog(store, run.log, run)).fold.steps.get(Number(n));
+  if (!step || step.sealed) return null;
+  return { run, step, live: (await store.leases.holder(`log/${run.log}`)) !== null };
 }
 
 /** Says which step a commit id means, where several have it. */

@@ -67,7 +67,7 @@ export function parseVerb(name: string, verb: Verb, args: string[]): { flags: Fl
   }
   const odd = parsed.args[verb.most ?? Number.POSITIVE_INFINITY];
   if (odd !== undefined)
-    throw new Exit(2, `${JSON.stringify(odd)} is too much here: ${`shepherd ${name} ${verb.usage}`.trimEnd()}`);
+    throw new Exit(2, `${JSON.stringify(odd)} is too much here: \`${`shepherd ${name} ${verb.usage}`.trimEnd()}\``);
   return parsed;
 }
 

@@ -2,16 +2,16 @@
 
 import type { Operation } from "../scope/operations.ts";
 import { ownedSince } from "../scope/owned.ts";
-import { type Compensate, compensateAll } from "../scope/revert.ts";
+import { type Compensate, compensateAll, mustKnowUndo } from "../scope/revert.ts";
 import { attach } from "../scope/scope.ts";
 import { discardScope } from "../scope/undo.ts";
-import { tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { type Left, tellOutside } from "./operate.ts";
 import { settlePending } from "./recover.ts";
 
 export interface Discarded {
   op: number;
-  outside: Array<{ n: number; tier: string; compensated: boolean }>;
+  outside: Left[];
 }
 
 /**
@@ -26,18 +26,20 @@ export async function discardRun(
 ): Promise<Discarded> {
   const scope = await attach(store, name);
   try {
+    const { ref, writer } = scope;
+    const owned = () => ownedSince(store, { ref, log: ref.log, fold: writer.fold }, -1);
+    // One that is refused must not end what is in doubt.
+    if (!compensate) mustKnowUndo(await owned());
     await settlePending(scope, compensate);
-    const outside = await ownedSince(store, { ref: scope.ref, log: scope.ref.log, fold: scope.writer.fold }, -1);
+    const outside = await owned();
     await compensateAll(scope, null, outside, compensate);
     const operation = await discardScope(store, name, undoes);
     const done = scope.writer.fold.compensated;
     return {
       op: operation.op,
-      outside: outside.map(({ step, compensated }) => ({
-        n: step.n,
-        tier: tierOf(step),
-        compensated: compensated || done.has(String(step.n)),
-      })),
+      outside: outside.map((each) =>
+        tellOutside({ ...each, compensated: each.compensated || done.has(String(each.step.n)) }),
+      ),
     };
   } finally {
     await scope.close();

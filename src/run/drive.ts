@@ -6,6 +6,7 @@ import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Ending, noteEnded, noteStarted } from "./lifecycle.ts";
 import { BESIDE, OPERATIONS, type Params } from "./operate.ts";
+import { doubtsOf } from "./recover.ts";
 import { type Method, serve, socketPath } from "./socket.ts";
 
 /** What drives a run: the built-in agent, a command. Called again when an operation stopped it in between. */
@@ -41,12 +42,12 @@ export async function drive(store: EmbeddedStore, name: string, options: DriveOp
 }
 
 async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions): Promise<Ending> {
-  const waiting: Array<() => Promise<void>> = [];
+  const waiting: Array<{ begin: () => Promise<void>; closed: AbortSignal }> = [];
   let interrupt = new AbortController();
 
-  const stopped = (work: () => Promise<Json>): Promise<Json> =>
+  const stopped = (work: () => Promise<Json>, closed: AbortSignal): Promise<Json> =>
     new Promise((resolve, reject) => {
-      waiting.push(() => work().then(resolve, reject));
+      waiting.push({ begin: () => work().then(resolve, reject), closed });
       interrupt.abort(new Interrupted("An operation stops the worker for a moment."));
     });
   const methods: { [name: string]: Method } = {
@@ -58,8 +59,8 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
     },
   };
   for (const [operation, run] of Object.entries(OPERATIONS))
-    methods[operation] = (params: Params) =>
-      BESIDE.has(operation) ? run(scope, params) : stopped(() => run(scope, params));
+    methods[operation] = (params: Params, _send, closed) =>
+      BESIDE.has(operation) ? run(scope, params, closed) : stopped(() => run(scope, params), closed);
 
   const server = await serve(socketPath(store, scope.ref.log), methods);
   try {
@@ -73,8 +74,14 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
       const operations = waiting.splice(0);
       if (operations.length === 0) break;
       interrupt = new AbortController();
-      for (const operation of operations) await operation();
+      // Who asked for it and has gone since does not want it any more.
+      for (const { begin, closed } of operations) if (!closed.aborted) await begin();
       restarted = true;
+      // Nobody performs those again unasked: who resumes the run is told.
+      if (doubtsOf(scope).length > 0) {
+        ending = "aborted";
+        break;
+      }
       if (options.signal.aborted) break;
     }
     await recordBackground(scope, { end: true });

@@ -6,17 +6,17 @@ import { attach, type LiveScope } from "../scope/scope.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { noteEnded, noteStarted } from "./lifecycle.ts";
 import type { Settle } from "./operate.ts";
-import { settlePending } from "./recover.ts";
+import { doubtsOf, InDoubt, settlePending } from "./recover.ts";
 
 export interface DrivenOptions {
   signal: AbortSignal;
   onProgress?: (text: string) => void;
   onForgotten?: (text: string) => void;
-  /** Default: everything in doubt ends as aborted. */
+  /** What becomes of answers that were passed on in part; all else that was under way ends as aborted. */
   settle?: Settle;
 }
 
-/** Holds the lease of a scope, with its files at its newest step, while `work` runs. What was in doubt is given up first. Throws `Busy`. */
+/** Holds the lease of a scope, with its files at its newest step, while `work` runs. What a crash left is given up first. Throws `Busy`, and `InDoubt` if something may have acted. */
 export async function withDriven<T>(
   store: EmbeddedStore,
   name: string,
@@ -27,8 +27,12 @@ export async function withDriven<T>(
     files: ({ ref, parent, grants }) => openFilesOf(store, ref, { parent, grants, ...options }),
   });
   try {
+    // It stays, for who resumes the run or reverts it.
+    const doubts = doubtsOf(scope);
+    if (doubts.length > 0) throw new InDoubt(name, doubts);
     await noteStarted(scope.writer, "user");
-    await (options.settle ?? settlePending)(scope);
+    await options.settle?.(scope);
+    await settlePending(scope);
     const { state, carry } = scope.head();
     if (!state) throw new Error(`${name} has no state yet, so nothing can run in it.`);
     await scope.files!.restore(state.roots.workspace, carry);

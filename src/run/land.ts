@@ -1,5 +1,6 @@
 /** Landing: a run's files merged into main, written down as a step of main before and after the user's directory is touched. */
 
+import { forgottenEntries } from "../scope/forgotten.ts";
 import { editsLeftBehind, undoneIn } from "../scope/history.ts";
 import { baseTree, mergeTaking, putConflicts, type Take } from "../scope/merge.ts";
 import { markUndone, type Operation, orphans, planOperation, updateOperation } from "../scope/operations.ts";
@@ -41,8 +42,8 @@ export interface Landed {
   changes: Array<{ path: Buffer; kind: "added" | "deleted" | "modified" }>;
   /** Paths that were left as the user has them. */
   conflicts: Array<{ path: Buffer; why: string }>;
-  /** Files that run code later, and were not allowed. */
-  held: Array<{ path: Buffer; why: string }>;
+  /** Files that run code later, and were not allowed; and what can never land. */
+  held: Array<{ path: Buffer; why: string; never?: "forgotten" | "refused" }>;
   /** Main's commits: as it was looked at, and behind the landing. */
   main: { before: Hash; after: Hash };
 }
@@ -153,10 +154,15 @@ async function place(
   options: LandOptions,
 ): Promise<Landed> {
   const directory = main.workspace.path;
-  const plan = await planLanding(store.objects, main.tree, to.tree);
+  const plan = await planLanding(store.objects, main.tree, to.tree, (await forgottenEntries(store)) ?? undefined);
   const told = (changes: readonly Change[]): Landed["changes"] =>
     changes.map((change) => ({ path: change.path, kind: kindOf(change) }));
   const left = conflicts.map(({ path, why }) => ({ path, why: String(why) }));
+  const refused = plan.refused.map(({ path, text, forgotten }) => ({
+    path,
+    why: text,
+    never: forgotten ? ("forgotten" as const) : ("refused" as const),
+  }));
   if (options.onlyIfFree && plan.changes.every(({ asks }) => asks !== null)) return nothingLanded(main);
   if (options.dryRun) {
     const asking = plan.changes.filter(({ asks }) => asks !== null);
@@ -168,7 +174,7 @@ async function place(
       status: left.length > 0 ? "conflict" : "done",
       changes,
       conflicts: left,
-      held: held.map(({ path, asks }) => ({ path, why: asks! })),
+      held: [...held.map(({ path, asks }) => ({ path, why: asks! })), ...refused],
     };
   }
   return withWriter(store, main.log, async (writer) => {
@@ -205,14 +211,14 @@ async function place(
     const all = [...left, ...done.conflicts.map(({ path, text }) => ({ path, why: text }))];
     return {
       status: all.length > 0 ? "conflict" : "done",
-      op: operation.op,
+      op: acted || to.undoes ? operation.op : null,
       directory,
       changes: told(done.landed),
       conflicts: all,
       held: [
         ...done.held.map(({ path, asks }) => ({ path, why: asks ?? "stands in a directory that waits too" })),
         ...done.left.map(({ path }) => ({ path, why: "was not begun" })),
-        ...plan.refused.map(({ path, text }) => ({ path, why: text })),
+        ...refused,
       ],
       main: { before: main.head.id, after: writer.fold.head().id! },
     };
@@ -250,7 +256,8 @@ async function settle(
   const step = writer.fold.steps.get(n)!;
   const whole = done.conflicts.length + done.held.length + done.left.length + refused === 0;
   const { kind, of, conflict } = step.intent;
-  const acted = done.landed.length > 0 || (whole && !conflict);
+  // A landing of nothing is none that could be taken back; an undo of nothing still takes its operation back.
+  const acted = done.landed.length > 0 || (kind === "undo" && whole && !conflict);
   const before = target(writer.fold.head().state!.roots.workspace);
   // What a landed change displaced stands in main's tree of before; what conflicted stands nowhere else.
   const displaced = done.conflicts.length > 0 ? done.displaced.map(({ link }) => link) : [];

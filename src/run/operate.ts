@@ -6,47 +6,54 @@
 import { recordBackground } from "../scope/background.ts";
 import { mergeScope, syncScope, type Take } from "../scope/merge.ts";
 import { listOperations } from "../scope/operations.ts";
+import type { Outside } from "../scope/owned.ts";
 import { findScope } from "../scope/registry.ts";
-import { revertScope } from "../scope/revert.ts";
+import { checkRevert, revertScope } from "../scope/revert.ts";
 import { attach, Busy, type LiveScope } from "../scope/scope.ts";
 import { undoInScope } from "../scope/undo.ts";
 import { readScope } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
+import { tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
-import { settlePending } from "./recover.ts";
+import { doubtsOf, settlePending } from "./recover.ts";
 import { ask, NoOwner, socketPath } from "./socket.ts";
 
 export type Params = { [key: string]: Json };
-export type Operate = (scope: LiveScope, params: Params) => Promise<Json>;
+/** `signal` aborts if nobody waits for it any more: then it may be left, as long as it has not begun. */
+export type Operate = (scope: LiveScope, params: Params, signal?: AbortSignal) => Promise<Json>;
 
 /** What can be done to a scope as a whole. Parameters and results are JSON, since they may cross a socket. */
 export const OPERATIONS: { [name: string]: Operate } = {
   revert: async (scope, { n, acknowledge }) => {
+    const options = { acknowledge: acknowledge === true };
+    // One that is refused must not end what is in doubt: the user is still to be asked about that.
+    if (doubtsOf(scope).length > 0) await checkRevert(scope, n as number, options);
     await standStill(scope);
-    const done = await revertScope(scope, n as number, { acknowledge: acknowledge === true });
-    const outside = done.outside.map(({ step, compensated }) => ({ n: step.n, tier: step.intent.tier, compensated }));
+    const done = await revertScope(scope, n as number, options);
+    const outside = done.outside.map(tellOutside);
     return { n: done.n, op: done.op, outside };
   },
   merge: async (scope, { from, take }) => {
-    await standStill(scope);
+    const inDoubt = await standStill(scope);
     const merged = await mergeScope(scope, await readScope(scope.store, from as string), takeOf(take));
-    return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
+    return { ...merged, inDoubt, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
   },
-  sync: async (scope, { id, tree, name, log, take }) => {
+  sync: async (scope, { id, tree, name, log, take }, signal) => {
     const merged = await syncScope(
       scope,
       { id: id as string, tree: tree as string, name: name as string, log: log as string },
       takeOf(take),
+      signal,
     );
     return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
   },
   undo: async (scope, { op }) => {
     const operation = (await listOperations(scope.store, scope.ref.workspace)).find((each) => each.op === op);
     if (!operation) throw new Error(`There is no operation ${op}.`);
-    await standStill(scope);
+    const inDoubt = await standStill(scope);
     const undone = await undoInScope(scope, operation);
-    return { ...undone, conflicts: undone.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
+    return { ...undone, inDoubt, conflicts: undone.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
   },
   note: async (scope, { n, facts }) => {
     await scope.writer.note(n as number | null, facts as { note: string });
@@ -54,11 +61,28 @@ export const OPERATIONS: { [name: string]: Operate } = {
   },
 };
 
-/** Nothing is under way any more, and all that was written is in a step. */
-async function standStill(scope: LiveScope): Promise<void> {
-  await settlePending(scope);
+/** Nothing is under way any more, and all that was written is in a step. Gives what was ended although it may have acted. */
+async function standStill(scope: LiveScope): Promise<Array<{ n: number; tier: string }>> {
+  const ended = await settlePending(scope);
   await recordBackground(scope, { end: true });
+  return ended.filter(({ compensated }) => !compensated).map(({ n, tier }) => ({ n, tier }));
 }
+
+/** An effect that an operation leaves behind. */
+export interface Left {
+  n: number;
+  tier: string;
+  compensated: boolean;
+  /** Nobody knows whether it acted. */
+  inDoubt: boolean;
+}
+
+export const tellOutside = ({ step, compensated }: Outside): Left & { [key: string]: Json } => ({
+  n: step.n,
+  tier: tierOf(step),
+  compensated,
+  inDoubt: step.outcomeWitness.inDoubt === true && !compensated,
+});
 
 const takeOf = (value: Json | undefined): Take | undefined =>
   value === "ours" || value === "theirs" ? value : undefined;
@@ -66,8 +90,14 @@ const takeOf = (value: Json | undefined): Take | undefined =>
 /** Operations for which a worker need not stop. */
 export const BESIDE: ReadonlySet<string> = new Set(["note", "sync"]);
 
-/** What is done before an operation to steps that a crash left without an outcome. */
+/** What is done before an operation to steps that a crash left without an outcome; the operation ends the others. */
 export type Settle = (scope: LiveScope) => Promise<void>;
+
+export interface OperateOptions {
+  settle?: Settle | undefined;
+  /** Stops waiting for the owner; what it has not begun by then it does not do. */
+  signal?: AbortSignal | undefined;
+}
 
 /** Does an operation to a scope. Throws what the operation throws; an owner's refusal comes as `OwnerError`. */
 export async function operate(
@@ -75,14 +105,14 @@ export async function operate(
   name: string,
   operation: string,
   params: Params,
-  settle: Settle = settlePending,
+  { settle, signal }: OperateOptions = {},
 ): Promise<Json> {
   for (let tries = 0; ; tries++) {
     try {
       const scope = await attach(store, name);
       try {
-        if (!BESIDE.has(operation)) await settle(scope);
-        return await OPERATIONS[operation]!(scope, params);
+        if (!BESIDE.has(operation)) await settle?.(scope);
+        return await OPERATIONS[operation]!(scope, params, signal);
       } finally {
         await scope.close();
       }
@@ -90,12 +120,13 @@ export async function operate(
       if (!(error instanceof Busy)) throw error;
       const ref = await findScope(store, name);
       try {
-        return await ask(socketPath(store, ref!.log), operation, params);
+        return await ask(socketPath(store, ref!.log), operation, params, undefined, signal);
       } catch (refusal) {
         if (!(refusal instanceof NoOwner)) throw refusal;
         // The owner went away, or has the lease but does not listen yet, or not at all (a shell).
         if (tries >= 100) throw error;
         await new Promise((resolve) => setTimeout(resolve, 20 + tries * 5));
+        signal?.throwIfAborted();
       }
     }
   }

@@ -1,5 +1,6 @@
 /** Steps in doubt: an intent without an outcome whose owner is gone. What becomes of one is a matter of its tier. */
 
+import { needsConsent } from "../scope/effect.ts";
 import { discards, listOperations, markUndone, orphans, updateOperation } from "../scope/operations.ts";
 import { ownedSince } from "../scope/owned.ts";
 import { findScope } from "../scope/registry.ts";
@@ -12,14 +13,47 @@ import type { EmbeddedStore } from "../trace/store.ts";
 
 const viewOf = (scope: LiveScope): View => ({ ref: scope.ref, log: scope.ref.log, fold: scope.writer.fold });
 
+/** A call that may have acted, and that nobody may perform or settle without being asked. */
+export interface Doubt {
+  n: number;
+  tier: string;
+  /** It was taken back, so it is only asked whether it is to be performed after all. */
+  compensated: boolean;
+}
+
+/** Thrown where the user must say first what becomes of calls that may have acted. */
+export class InDoubt extends Error {
+  constructor(scope: string, doubts: readonly Doubt[]) {
+    const [{ n }] = doubts as [Doubt];
+    const steps = `Step ${doubts.map((each) => each.n).join(", ")} of ${scope}`;
+    const what = doubts.every(({ compensated }) => compensated)
+      ? "may have acted before the crash and was taken back, and is not performed again unasked"
+      : "may or may not have acted before the crash, and cannot be repeated safely";
+    super(`${steps} ${what}: look (\`shepherd show ${scope} ${n}\`), then \`shepherd revert\` behind or before it.`);
+  }
+}
+
+/** Calls of a scope whose owner is gone that may have acted. */
+export const doubtsOf = ({ writer: { fold } }: LiveScope): Doubt[] =>
+  fold
+    .pending()
+    .filter((step) => !step.outcome && step.allowed && needsConsent(tierOf(step)))
+    .map((step) => ({ n: step.n, tier: tierOf(step), compensated: fold.compensated.has(String(step.n)) }));
+
 /**
  * Ends what is in doubt without performing anything: for an operation that leaves it behind anyway. A revert that was begun is gone on
- * with, since its compensations may have acted already.
+ * with, since its compensations may have acted already. Gives the calls among them that may have acted, for the user to know.
  */
-export async function settlePending(scope: LiveScope, compensate?: Compensate): Promise<void> {
+export async function settlePending(scope: LiveScope, compensate?: Compensate): Promise<Doubt[]> {
   await finishReverts(scope, compensate);
-  for (const step of scope.writer.fold.pending())
-    if (!step.outcome) await scope.writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
+  const doubts = doubtsOf(scope);
+  for (const step of scope.writer.fold.pending()) {
+    if (step.outcome) continue;
+    const inDoubt = doubts.some(({ n, compensated }) => n === step.n && !compensated);
+    const witness = { at: Date.now(), ...(inDoubt && { inDoubt }) };
+    await scope.writer.outcome(step.n, { status: "aborted" }, { witness });
+  }
+  return doubts;
 }
 
 /** Goes on with reverts that a crash cut short, and ends merges, syncs and undos that had not acted yet. */
@@ -82,16 +116,12 @@ export interface Recovery {
   compensate?: Compensate;
 }
 
-/** A call that may have acted, and that nobody may perform or settle without being asked. */
-export interface Doubt {
-  n: number;
-  tier: string;
-}
-
-/** Settles what a crash left in doubt, as the tiers say. Gives the calls on which the user must decide. Running it twice is running it once. */
+/**
+ * Settles what a crash left in doubt, as the tiers say. Gives the calls on which the user must decide: they stay without an outcome until
+ * then. Running it twice is running it once.
+ */
 export async function recover(scope: LiveScope, recovery: Recovery): Promise<Doubt[]> {
   await finishReverts(scope, recovery.compensate);
-  const doubts: Doubt[] = [];
   for (const step of scope.writer.fold.pending().filter((each) => !each.outcome && each.intent.kind === "model"))
     await recovery.model(scope, step);
   const head = scope.head();
@@ -99,21 +129,18 @@ export async function recover(scope: LiveScope, recovery: Recovery): Promise<Dou
   for (const step of scope.writer.fold.pending()) {
     if (step.outcome) continue;
     const tier = tierOf(step);
-    if (tier === "reversible" || tier === "repeatable" || !step.allowed) await recovery.again(scope, step);
+    if (!needsConsent(tier) || !step.allowed) await recovery.again(scope, step);
     else if (tier === "compensable" && recovery.compensate) await compensateOnce(scope, step, recovery.compensate);
-    else doubts.push({ n: step.n, tier });
   }
-  return doubts;
+  return doubtsOf(scope);
 }
 
 async function compensateOnce(scope: LiveScope, step: Step, compensate: Compensate): Promise<void> {
   const of = String(step.n);
-  if (!scope.writer.fold.compensated.has(of)) {
-    await scope.writer.part(step.n, { part: "compensating", of });
-    await scope.writer.sync();
-    await compensate({ step, log: scope.ref.log, key: idempotencyKey(scope.ref.log, step.n, step.intent.what ?? "") });
-    await scope.writer.part(step.n, { part: "compensated", of });
-  }
-  await scope.writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
+  if (scope.writer.fold.compensated.has(of)) return;
+  await scope.writer.part(step.n, { part: "compensating", of });
+  await scope.writer.sync();
+  await compensate({ step, log: scope.ref.log, key: idempotencyKey(scope.ref.log, step.n, step.intent.what ?? "") });
+  await scope.writer.part(step.n, { part: "compensated", of });
   await scope.writer.sync();
 }

@@ -119,7 +119,7 @@ function lines(socket: Socket, take: (line: string) => void): void {
   });
 }
 
-/** Asks the owner of a run. Throws `NoOwner` if nobody listens, `OwnerError` with the owner's words if it refuses. */
+/** Asks the owner of a run. Throws `NoOwner` if nobody listens, `OwnerError` with the owner's words if it refuses. `signal` takes back what has not begun. */
 export async function ask(
   path: string,
   method: string,
@@ -127,6 +127,7 @@ export async function ask(
   onEvent?: (event: Json) => void,
   signal?: AbortSignal,
 ): Promise<Json> {
+  signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
     const socket = createConnection(path);
     const end = (settle: () => void): void => {

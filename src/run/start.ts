@@ -17,7 +17,7 @@ export interface Task {
   /** What it is to do: the first user message, or the command's words. */
   text: string;
   argv?: string[];
-  /** Where the command starts, relative to the workspace; its root without it. */
+  /** Where the command, or the agent's shell, starts, relative to the workspace; its root without it. */
   at?: string;
   model?: string;
 }

@@ -25,7 +25,7 @@ export async function undoOperation(
     const again = await discardRun(store, scope, options.compensate, operation);
     return { op: again.op, n: null, status: "done", conflicts: [], threads: [] };
   }
-  const undone = (await operate(store, scope, "undo", { op }, options.settle)) as unknown as Crossed;
+  const undone = (await operate(store, scope, "undo", { op }, options)) as unknown as Crossed;
   return {
     ...undone,
     conflicts: undone.conflicts.map(({ path, why }) => ({ path: unquotePath(path), why })),

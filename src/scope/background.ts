@@ -9,6 +9,7 @@ import { type LiveScope, record } from "./scope.ts";
 export async function recordBackground(scope: LiveScope, options: { end?: boolean } = {}): Promise<void> {
   const written = await scope.files?.background(options);
   if (!written) return;
-  const { workspace, carry } = written;
-  await record(scope, { kind: "work", tier: "reversible" }, { status: "done", workspace, background: true }, { carry });
+  const { workspace, carry, leftOut } = written;
+  const outcome = { status: "done", workspace, background: true } as const;
+  await record(scope, { kind: "work", tier: "reversible" }, outcome, { carry, leftOut });
 }

@@ -32,9 +32,9 @@ export interface Files {
   /** The namespace its commands run in, made at first use. */
   sandbox(): Promise<Sandbox>;
   /** The files as they are now, as content. */
-  capture(): Promise<{ workspace: Link; carry: Carry }>;
+  capture(): Promise<Taken>;
   /** What processes that went on after their calls have written since the last capture; null if nothing. `end`: ends them first. */
-  background(options?: { end?: boolean }): Promise<{ workspace: Link; carry: Carry } | null>;
+  background(options?: { end?: boolean }): Promise<Taken | null>;
   /** Ends the scope's processes and sets the files to a state. `seeds`: directories that hold the same files, to share blocks with. */
   restore(workspace: Link, carry: Carry, seeds?: Seeds): Promise<void>;
   /** Changes the workspace from the tree of the last capture to another one; processes go on, and find all else as they left it. */
@@ -45,6 +45,13 @@ export interface Files {
 export interface Seeds {
   workspace: Source;
   git?: Source;
+}
+
+export interface Taken {
+  workspace: Link;
+  carry: Carry;
+  /** How many entries of the workspace have come since the last capture that no state can hold, by what they are (`socket`, `unreadable`). */
+  leftOut?: { [why: string]: number };
 }
 
 export interface FilesOptions {
@@ -126,6 +133,9 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   let last: Hash | null = null;
   // What the state that the files were set to lacks.
   let lacking: { was: Hash; paths: Buffer[] } | null = null;
+  // What was left out of the last capture, and what of that nobody was told of yet.
+  let known = new Set<string>();
+  const untold: string[] = [];
   // Whether a process was there at the last capture that may have written since, also if it has ended by now.
   let mayWrite = false;
   const progress =
@@ -145,6 +155,9 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
       : workspace.tree;
     last = tree;
+    const skipped = workspace.skipped.filter(({ why }) => why !== "excluded" && why !== "mounted");
+    untold.push(...skipped.filter(({ path }) => !known.has(path.toString("latin1"))).map(({ why }) => why));
+    known = new Set(skipped.map(({ path }) => path.toString("latin1")));
     const carry: Carry = { mtimes: link("mtimes", workspace.mtimes), tmp: link("tree", tmp.tree) };
     if (hasGit) carry.outerVcs = link("tree", git.tree);
     if (tmp.vcs) carry.tmpVcs = link("tree", tmp.vcs);
@@ -152,6 +165,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
     mayWrite = sandbox !== null && (await (await sandbox).processes()).length > 0;
     return { workspace: link("tree", tree), carry };
+  };
+
+  /** Tells once what was left out. */
+  const told = (taken: { workspace: Link; carry: Carry }): Taken => {
+    const leftOut: { [why: string]: number } = {};
+    for (const why of untold.splice(0)) leftOut[why] = (leftOut[why] ?? 0) + 1;
+    return Object.keys(leftOut).length > 0 ? { ...taken, leftOut } : taken;
   };
 
   const open = async (): Promise<Sandbox> => {
@@ -190,13 +210,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       sandbox ??= open();
       return sandbox;
     },
-    capture: take,
+    capture: async () => told(await take()),
     background: async ({ end = false } = {}) => {
       if (!sandbox || !mayWrite) return null;
       if (end) await (await sandbox).killAll();
       const before = last;
       const captured = await take();
-      return captured.workspace === link("tree", before!) ? null : captured;
+      return captured.workspace === link("tree", before!) ? null : told(captured);
     },
     restore: async (workspace, carry, seeds) => {
       if (sandbox) await (await sandbox).killAll();

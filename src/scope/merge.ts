@@ -107,16 +107,18 @@ export async function mergeScope(parent: LiveScope, child: View, take?: Take): P
   return { ...done, adopted };
 }
 
-/** Takes what changed in another tree (of the commit `from.id`, which `from.log` has made) into a scope: its files only. Synced at return. */
+/** Takes what changed in another tree (of the commit `from.id`, which `from.log` has made) into a scope: its files only. Synced at return. Left if `signal` aborts while it waits. */
 export async function syncScope(
   scope: LiveScope,
   from: { id: Hash; tree: Hash; name: string; log: string },
   take?: Take,
+  signal?: AbortSignal,
 ): Promise<Merged> {
   const { store, ref } = scope;
   const ticket = scope.lock.request("exclusive");
   await ticket.held;
   try {
+    signal?.throwIfAborted();
     await capturesSealed(scope);
     await recordBackground(scope);
     const ours = scope.head();

@@ -29,12 +29,12 @@ export interface RevertOptions {
   compensate?: Compensate;
 }
 
-/** Sets a scope to the state of its step `n`. Synced at return. Gives the number of the new step and what cannot be taken back. */
-export async function revertScope(
+/** Where a revert leads and which effects it passes. Throws where it may not. */
+export async function checkRevert(
   scope: LiveScope,
   n: number,
   options: RevertOptions = {},
-): Promise<{ n: number; op: number; outside: Outside[] }> {
+): Promise<{ target: { sealed: Sealed; log: string }; outside: Outside[] }> {
   const { store, writer, ref } = scope;
   const view: View = { ref, log: ref.log, fold: writer.fold };
   const target = await sealedStep(store, view, n);
@@ -44,7 +44,17 @@ export async function revertScope(
   if (lost.length > 0 && !options.acknowledge) throw new Unacknowledged(lost);
   // Before anything is planned: a revert that is begun must be gone on with by whoever comes next.
   if (!options.compensate) mustKnowUndo(outside);
+  return { target, outside };
+}
 
+/** Sets a scope to the state of its step `n`. Synced at return. Gives the number of the new step and what cannot be taken back. */
+export async function revertScope(
+  scope: LiveScope,
+  n: number,
+  options: RevertOptions = {},
+): Promise<{ n: number; op: number; outside: Outside[] }> {
+  const { store, writer, ref } = scope;
+  const { target, outside } = await checkRevert(scope, n, options);
   const operation = await planOperation(store, {
     kind: "revert",
     workspace: ref.workspace,
@@ -102,7 +112,7 @@ export async function compensateAll(
 }
 
 /** Throws a sentence where something is to be compensated. */
-function mustKnowUndo(outside: readonly Outside[]): void {
+export function mustKnowUndo(outside: readonly Outside[]): void {
   const due = outside.find(({ step, compensated }) => !compensated && tierOf(step) === "compensable");
   if (due)
     throw new Refused(

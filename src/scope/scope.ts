@@ -116,6 +116,7 @@ function live(
       if (captured) {
         const tree = target(captured.workspace);
         witness.changes = { ...(await countChanges(store, tree === last ? tree : last, tree)) };
+        if (captured.leftOut) witness.leftOut = captured.leftOut;
         last = tree;
       }
       const sealed = await writer.outcome(n, outcome, { witness, ...(captured && { carry: captured.carry }) });
@@ -223,6 +224,7 @@ export interface Captured {
   workspace: OutcomeFacts["workspace"] & string;
   carry: Carry;
   background?: boolean;
+  leftOut?: { [why: string]: number };
 }
 
 /** What the files of a commit are, as hashes. */
@@ -240,11 +242,11 @@ export async function record(
   scope: { writer: Writer },
   facts: Parameters<Writer["intent"]>[0],
   outcome: OutcomeFacts,
-  extra: { carry?: Carry; witness?: { [key: string]: Json } } = {},
+  extra: { carry?: Carry; witness?: { [key: string]: Json }; leftOut?: { [why: string]: number } | undefined } = {},
 ): Promise<{ n: number; sealed: Step[] }> {
   const n = await scope.writer.intent(facts, extra.witness ? { witness: extra.witness } : {});
   const sealed = await scope.writer.outcome(n, outcome, {
-    witness: { at: Date.now() },
+    witness: { at: Date.now(), ...(extra.leftOut && { leftOut: extra.leftOut }) },
     ...(extra.carry && { carry: extra.carry }),
   });
   return { n, sealed };

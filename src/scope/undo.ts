@@ -20,6 +20,8 @@ export interface Undone {
   status: "done" | "conflict";
   conflicts: Array<{ path: Buffer; why: string }>;
   threads: string[];
+  /** Calls that were ended although they may have acted. */
+  inDoubt?: Array<{ n: number; tier: string }>;
 }
 
 /** Takes back an operation that changed the state of a scope: revert, merge, sync, resolve. Synced at return. */

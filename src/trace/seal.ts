@@ -263,6 +263,8 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
         return [];
       }
       takePart(step!, frame);
+      // What was taken back was the attempt before.
+      if (what === "attempt") compensated.delete(String(frame.n));
       return [];
     },
   };

@@ -23,7 +23,8 @@ export async function findLacking(
 
 const SLASH = Buffer.from("/");
 
-async function lacks(objects: Objects, entry: Entry, gone: (id: Hash) => Promise<boolean>): Promise<boolean> {
+/** Whether the content of an entry is no more, of a directory whether it itself is. */
+export async function lacks(objects: Objects, entry: Entry, gone: (id: Hash) => Promise<boolean>): Promise<boolean> {
   if (await gone(entry.id)) return true;
   if (entry.type !== "F") return false;
   for (const id of await readContentIds(objects, entry)) if (await gone(id)) return true;

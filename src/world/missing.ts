@@ -19,6 +19,14 @@ export class Missing extends Error {
   }
 }
 
+/** As `Missing`, of what was destroyed on request. */
+export class ForgottenAt extends Missing {
+  constructor(id: Hash, path: Buffer, options?: ErrorOptions) {
+    super(id, "content", path, options);
+    this.message = `${quotePath(path) || "The root directory"} was forgotten on request; its bytes are gone for good.`;
+  }
+}
+
 export const missing = (id: Hash, what: string): never => {
   throw new Missing(id, what);
 };

@@ -1,7 +1,7 @@
 /** What one directory is to be: its tree, its modification times and its part of `vcs`, put together. */
 import { Forgotten } from "../trace/objects.ts";
 import type { Hash, Objects } from "../trace/ports.ts";
-import { Missing } from "./missing.ts";
+import { ForgottenAt, Missing } from "./missing.ts";
 import { readMtimes } from "./mtimes.ts";
 import { inside, quotePath } from "./paths.ts";
 import { type EntryType, readTree } from "./tree.ts";
@@ -107,7 +107,7 @@ export async function located<T>(what: () => Promise<T> | T, key: string, name =
   } catch (error) {
     const path = name === "" ? Buffer.from(key, "latin1") : pathOfEntry(key, name);
     if (error instanceof Missing && !error.path) throw new Missing(error.id, error.what, path, { cause: error });
-    if (error instanceof Forgotten) throw new Missing(error.id, "content", path, { cause: error });
+    if (error instanceof Forgotten) throw new ForgottenAt(error.id, path, { cause: error });
     const { syscall, code, message } = error as NodeJS.ErrnoException;
     // The paths in such messages are those of open directories and mean nothing to anybody.
     if (!syscall || !code) throw error;

@@ -252,6 +252,11 @@ test("a live run is forked, reverted and synced through its owner, and goes on b
     "0 x",
   ]);
   user.write({ "mine.txt": "mine\n" });
+  // Who does not wait any more gets it not.
+  const left = user.start(["sync", "fix"]);
+  await until(() => left.err.includes("Waiting for fix, which is at work"));
+  left.process.kill("SIGINT");
+  expect(await left.ended).toMatchObject({ code: 1, out: "" });
   const synced = user.start(["sync", "fix"]);
   await until(() => synced.err.includes("Waiting for fix, which is at work"));
   const work = join(user.store, "cache/work");
@@ -259,6 +264,8 @@ test("a live run is forked, reverted and synced through its owner, and goes on b
   expect((await synced.ended).code).toBe(0);
   expect((await run.ended).code).toBe(0);
   expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\nmine.txt\ntwo.txt\n");
+  expect((await user.does(["log", "fix"])).out.match(/ sync +·/g)).toHaveLength(1);
+  expect((await user.does(["undo", "--list", "--json"])).objects().map(({ kind }) => kind)).toEqual(["sync", "revert"]);
   expect((await user.does(["cat", "fix.1@", ""])).out).toBe("a.txt\none.txt\n");
   expect((await user.does(["fsck"])).out).toContain("The store is sound");
 });

@@ -168,38 +168,16 @@ test("the user switches branches between the run and its merge: the changes land
 test("/tmp goes back with a step, repositories in it too, and to nothing at step 0", async () => {
   const user = await newUser();
   users.push(user);
-  await user.does([
-    "run",
-    "--scope",
-    "tmp",
-    "--",
-    "sh",
-    "-c",
-    "cd /tmp && git init -q r && cd r && touch f && git add f && git commit -qm one",
-  ]);
-  await user.does([
-    "exec",
-    "tmp",
-    "--",
-    "sh",
-    "-c",
-    "cd /tmp/r && git commit -qm two --allow-empty; rm -rf .git/refs; touch /tmp/g",
-  ]);
+  // Where commands run at another path, their /tmp has another path too.
+  const inTmp = (command: string): string[] => ["--", "sh", "-c", `cd "$(dirname "$(mktemp -u)")" && { ${command}; }`];
+  const exec = async (command: string): Promise<string> => (await user.does(["exec", "tmp", ...inTmp(command)])).out;
+  const first = "git init -q r && cd r && touch f && git add f && git commit -qm one";
+  await user.does(["run", "--scope", "tmp", ...inTmp(first)]);
+  await exec("cd r && git commit -qm two --allow-empty; rm -rf .git/refs; touch ../g");
   await user.does(["revert", "tmp", "1"]);
-  expect(
-    (
-      await user.does([
-        "exec",
-        "tmp",
-        "--",
-        "sh",
-        "-c",
-        "cd /tmp/r && git log --format=%s; ls /tmp | grep -v shepherd-user",
-      ])
-    ).out,
-  ).toBe("one\nr\n");
+  expect(await exec("git -C r log --format=%s; ls | grep -v shepherd-user")).toBe("one\nr\n");
   await user.does(["revert", "tmp", "0"]);
-  expect((await user.does(["exec", "tmp", "--", "sh", "-c", "ls /tmp | grep -vc shepherd-user || :"])).out).toBe("0\n");
+  expect(await exec("ls | grep -vc shepherd-user || :")).toBe("0\n");
 });
 
 /** In a worktree, and in a submodule by itself, `.git` is a file that names a directory elsewhere. */

@@ -108,6 +108,13 @@ test("views mask what looks like a secret; the state has it", async () => {
   ])
     expect((await user.does(args)).out, args.join(" ")).not.toContain("hunter2");
   expect((await user.does(["show", "fix", "5"])).out).toContain("token=[masked]");
+  // What a run stopped on is such a view too.
+  const script = user.script([{ call: [bash("true")] }], "password=hunter2hunter2");
+  for (const more of [[], ["--json"]]) {
+    const { out, err } = await user.does(["run", ...more, "--scope", `ends${more.length}`, "--model", script, "x"], 1);
+    expect(out + err).toContain("The script password=[masked]");
+    expect((out + err).replaceAll(script, "")).not.toContain("hunter2");
+  }
 });
 
 test("a commit that several steps have is the newest in the run, and that is said; a run has no commits of others", async () => {
@@ -189,7 +196,7 @@ test("checkout restores bytes, modes, links, empty directories and times", async
 
 test("replay computes all commits anew, and makes no call", async () => {
   const [told] = (await user.does(["replay", "fix", "--json"])).objects();
-  const [status] = (await user.does(["status", "--json"])).objects();
+  const status = (await user.does(["status", "--json"])).objects().find(({ scope }) => scope === "fix");
   expect(told).toMatchObject({ scope: "fix", steps: 7, commits: 7, calls: 0, wrong: [], head: status!.head });
 });
 

@@ -135,6 +135,15 @@ test("undo leaves what the user changed since the landing, and says so", async (
   expect(user.read("a.txt")).toBe(LINES.replace("2", "2.5"));
 });
 
+test("a landing of nothing is none that undo takes back", async () => {
+  const user = await ran("echo n > new.txt");
+  await user.does(["revert", "fix", "0"]);
+  expect((await user.does(["merge", "--json"])).objects()).toMatchObject([{ status: "done", op: null, changes: [] }]);
+  expect((await user.does(["merge"])).out).toBe("Your directory has all of fix already.\n");
+  expect((await user.does(["undo"])).out).toContain("Took back the revert of fix");
+  expect((await user.does(["cat", "fix@", "new.txt"])).out).toBe("n\n");
+});
+
 test("where both changed the same lines nothing is written, and the exit code is 3; --take resolves it", async () => {
   const user = await ran("sed -i s/2/TWO/ a.txt; rm d.txt; echo n > new.txt", { "a.txt": LINES, "d.txt": "d\n" });
   user.write({ "a.txt": LINES.replace("2", "zwei").replace("9", "NINE"), "d.txt": "D\n" });

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { filesOf, newUser, type User } from "../support/user.ts";
+import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
 
 let user: User;
 beforeEach(async () => {
@@ -50,10 +50,46 @@ test("a command starts where it was typed, if that is there", async () => {
   expect((await user.does(["exec", "fix", "--", "ls"], 0, below)).out).toBe("a.txt\n");
 });
 
+test("an agent's shell and its paths start where the run was typed, also in what is forked from it", async () => {
+  await user.does(["init"]);
+  const below = { cwd: join(user.project, "locked") };
+  const turns = [{ call: [put("by-tool.txt", "x\n"), bash("touch by-shell.txt; cd ..")] }, { say: "a" }];
+  await user.does(["run", "--scope", "fix", "--model", user.script(turns), "x"], 0, below);
+  const more = user.script([{ call: [bash("touch here.txt")] }, { say: "b" }], "more");
+  const files = async (run: string): Promise<string> => (await user.does(["cat", `${run}@`, "locked"])).out;
+  expect(await files("fix")).toBe("by-shell.txt\nby-tool.txt\nin.txt\n");
+  await user.does(["run", "--from", "fix@0", "--scope", "fork", "--model", more, "go on"]);
+  expect(await files("fork")).toBe("here.txt\nin.txt\n");
+});
+
+test("a program of the host that is not on the PATH is found where it usually is; one that does not work makes exit code 4", async () => {
+  await user.does(["run", "--scope", "fix", "--", "/bin/sh", "-c", ":"], 0, { env: { PATH: "/nowhere" } });
+  fs.mkdirSync(join(user.directory, "bin"));
+  fs.writeFileSync(join(user.directory, "bin/mkfifo"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  const env = { PATH: `${join(user.directory, "bin")}:${process.env.PATH}` };
+  const script = user.script([{ call: [bash("true")] }, { say: "done" }]);
+  for (const args of [
+    ["exec", "fix", "--", "true"],
+    ["run", "--", "true"],
+    ["run", "--model", script, "x"],
+  ])
+    expect((await user.does(args, 4, { env })).err).toContain("shepherd: The program mkfifo failed");
+});
+
 test("what a run is without is named", async () => {
   spawnSync("mkfifo", [join(user.project, "pipe")]);
   const { err } = await user.does(["run", "--scope", "fix", "--", "ls"]);
   expect(err).toContain("Left out: pipe (fifo).\n");
+});
+
+test("what comes in a run and no state can hold is told once, in the row and in show", async () => {
+  await user.does(["run", "--scope", "fix", ...sh("mkfifo pipe; echo b > b.txt")]);
+  expect((await user.does(["log", "fix", "-n", "1"])).out).toMatch(/\+1 -0 {2}\(1 left out\)\n/);
+  expect((await user.does(["show", "fix", "1"])).out).toMatch(/^left out +1 fifo$/m);
+  const script = user.script([{ call: [bash("mkfifo one two"), bash("touch c.txt")] }, { say: "done" }]);
+  await user.does(["run", "--scope", "agent", "--model", script, "x"]);
+  const rows = (await user.does(["log", "agent", "--json"])).objects<{ n: number; leftOut: number }>();
+  expect(rows.map(({ n, leftOut }) => `${n}: ${leftOut}`)).toEqual(["4: 0", "3: 0", "2: 2", "1: 0", "0: 0"]);
 });
 
 test("through a pipe the standard input is the command's", async () => {

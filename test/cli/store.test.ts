@@ -188,9 +188,14 @@ test("forget destroys bytes for good: no file of the store has them, steps and i
     await user.does([verb, "fix", "3", "--partial"]);
   }
   // A run that had it goes on without it, and says so.
-  const gone = await user.does(["exec", "fix", "--", "ls"]);
-  expect(gone.out).toBe("a.txt\nb.txt\nc.txt\n");
-  expect(gone.err).toContain("secret.env was forgotten");
+  const from = ["run", "--from", "fix@3", "--model", user.script([{ say: "a" }, { say: "the end" }], "more"), "go on"];
+  for (const words of [["shell", "fix"], ["resume", "fix"], from, ["exec", "fix", "--", "ls"]]) {
+    const gone = await user.does(words, 3, { input: "ls\n" });
+    if (words[0] === "exec" || words[0] === "shell") expect(gone.out).toBe("a.txt\nb.txt\nc.txt\n");
+    expect(gone.err.match(/secret.env was forgotten/g)).toHaveLength(1);
+    const [verb, ...more] = words;
+    await user.does([verb!, "--partial", ...more], 0, { input: "ls\n" });
+  }
   // That is no deletion that the run made: the user's own file stays.
   expect((await user.does(["log", "fix", "-n", "1", "--json"])).objects()).toMatchObject([{ changes: { files: 0 } }]);
   await user.does(["merge", "fix"]);
@@ -199,6 +204,22 @@ test("forget destroys bytes for good: no file of the store has them, steps and i
   expect((await user.does(["forget", "--containing", "no such text"])).out).toContain(
     "Nothing in the store contains that",
   );
+});
+
+test("what a run made and was forgotten does not land, and is named by its path", async () => {
+  await runFix();
+  await user.does(["fork", "fix@", "--scope", "other"]);
+  await user.does(["exec", "other", "--", "sh", "-c", "mkdir d; echo leaked-value > d/new.txt; echo e > e.txt"]);
+  await user.does(["forget", "--containing", "leaked-value", "--yes"]);
+  const lacks = "not landed: d/new.txt (its bytes were forgotten)\n";
+  expect((await user.does(["merge", "other", "--dry-run"], 3)).out).toContain(lacks);
+  const landed = await user.does(["merge", "other"], 3);
+  expect(landed.out).toContain(lacks);
+  expect(Object.keys(user.files())).toEqual(["a.txt", "b.txt", "c.txt", "e.txt", "secret.env"]);
+  expect((await user.does(["merge", "other", "--partial"])).out).toContain("its bytes were forgotten");
+  await user.does(["undo"]);
+  expect((await user.does(["merge", "other", "--into", "fix"])).out).toContain("Merged other into fix");
+  expect((await user.does(["exec", "fix", "--", "true"], 3)).err).toContain("d/new.txt was forgotten");
 });
 
 test("forget leaves directories that have the text in a name, and tells of them", async () => {

@@ -73,6 +73,19 @@ test("on a terminal of 80 columns no line of log wraps, whatever stands in it; t
   expect(plain).toHaveLength(piped.length);
 });
 
+test("on a terminal sentences are folded between words, and commands to type stay whole; through a pipe they are one line", async () => {
+  if (!hasTmux) return console.log("skipped: tmux is not installed");
+  await user.does(["run", "--scope", "a-long-name-of-a-run", "--", "touch", "new.txt"]);
+  const line = "$SHEPHERD run --scope a-long-name -- touch new.txt < /dev/null; $SHEPHERD run; $SHEPHERD doctor";
+  const shown = (await onTerminal(line, 50, { NO_COLOR: "1" })).map((each) => each.trimEnd());
+  expect(shown.filter((each) => each.length > 50)).toEqual([]);
+  const text = shown.join("\n");
+  for (const whole of ["`shepherd merge a-long-name`", "`shepherd revert a-long-name N`", "`shepherd run -- COMMAND…`"])
+    expect(text).toContain(whole);
+  expect(text).toMatch(/are\s+untouched\.\nNext:/);
+  expect((await user.does(["run"], 2)).err.split("\n")).toHaveLength(2);
+});
+
 test("on a terminal a run asks at its end whether to land; through a pipe it does not", async () => {
   if (!hasTmux) return console.log("skipped: tmux is not installed");
   const model = user.script([{ call: [put("new.txt", "x\n")] }, { say: "the end" }]);

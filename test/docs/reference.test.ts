@@ -155,13 +155,15 @@ describe("objects of --json", () => {
       why: "nothing is damaged",
       fields: ["log", "seq", "id", "file", "offset", "repair", "fix", "fix.file", "fix.offset", "fix.byte"],
     },
+    merge: { why: "no tool has an effect outside yet", fields: ["inDoubt[].n", "inDoubt[].tier"] },
+    undo: { why: "no tool has an effect outside yet", fields: ["inDoubt[].n", "inDoubt[].tier"] },
     revert: {
       why: "no tool has an effect outside yet",
-      fields: ["outside[].n", "outside[].tier", "outside[].compensated"],
+      fields: ["outside[].n", "outside[].tier", "outside[].compensated", "outside[].inDoubt"],
     },
     discard: {
       why: "no tool has an effect outside yet",
-      fields: ["outside[].n", "outside[].tier", "outside[].compensated"],
+      fields: ["outside[].n", "outside[].tier", "outside[].compensated", "outside[].inDoubt"],
     },
   };
 

@@ -55,6 +55,11 @@ const allCanBeUndone: Law = (t) => {
     return;
   const where = c.do === "merge" ? (t.after.scopes[c.scope]?.log.header.parent as Name) : (c as { scope: Name }).scope;
   const op = operations(traceOf(t.after, where)).length - 1;
+  // What the user saved meanwhile.
+  const mine = c.do === "merge" ? c.race?.[0] : undefined;
+  const left = (user: Workspace): boolean => changed(user, t.before.user).every((p) => p === mine);
+  // A landing of nothing is no operation.
+  if (where === "main" && op < operations(traceOf(t.before, where)).length && left(t.after.user)) return;
   const [back, said] = t.m.step(t.after, { do: "undo", scope: where, op });
   if ("refused" in said && ["in-doubt", "down"].includes(said.refused)) return;
   // What was running is stopped by the undo; its last words may stand against it.
@@ -62,9 +67,7 @@ const allCanBeUndone: Law = (t) => {
   if (!("ok" in said) || said.ok === "conflict") return `${c.do} cannot be undone`;
   const tr = t.m.traceOf(t.after, where);
   if (where === "main") {
-    // All but what the user saved meanwhile.
-    const mine = c.do === "merge" ? c.race?.[0] : undefined;
-    return changed(back.user, t.before.user).every((p) => p === mine) ? undefined : "undo of a landing left files";
+    return left(back.user) ? undefined : "undo of a landing left files";
   }
   const past = c.do === "discard" ? tr.state : stateBefore(t, where, tr.sealed.at(-1) as Sealed);
   const now = t.m.traceOf(back, where).state;

@@ -167,19 +167,21 @@ function operationsOf(t: Trace): readonly Operation[] {
       if (f.facts.note === "discard") return [{ kind: "discard", n: null, time }];
       return f.facts.note === "restored" ? [{ kind: "undo", n: null, time, undoes: f.facts.target }] : [];
     }
-    // A conflict that set no state, or none that is another, leaves nothing to take back.
-    if (f.phase !== "outcome" || !f.facts.state || changedNothing(t, f.n, f.facts)) return [];
+    // A conflict that set no state, or none that is another, leaves nothing to take back; nor does a landing of nothing.
+    if (f.phase !== "outcome" || !f.facts.state) return [];
     const { facts, links } = (stepAt(t, f.n) as Step).intent;
+    const mustChange = f.facts.status === "conflict" || (t.header.scope === "main" && facts.kind !== "undo");
+    if (mustChange && changedNothing(t, f.n, f.facts)) return [];
     if (!operationKinds.includes(facts.kind)) return [];
     const undoes = facts.kind === "revert" ? undefined : links.target;
     return [{ kind: facts.kind, n: f.n, time, ...(undoes === undefined ? {} : { undoes }) }];
   });
 }
 
-/** Whether a step in conflict left all as it was. */
-function changedNothing(t: Trace, n: number, { status, state }: Outcome): boolean {
+/** Whether a step left all files as they were. */
+function changedNothing(t: Trace, n: number, { state }: Outcome): boolean {
   const at = t.sealed.findIndex((s) => s.n === n);
-  return status === "conflict" && same(t.sealed[at - 1]?.commit.state.workspace, state?.workspace);
+  return same(t.sealed[at - 1]?.commit.state.workspace, state?.workspace);
 }
 
 /** Which operation a step is; -1 if none. */

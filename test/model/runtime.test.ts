@@ -12,6 +12,7 @@ const lots = [
 /** What less than one sequence in fifteen meets, so that a sample need not. */
 const rare: ReadonlySet<string> = new Set([
   "a discard takes an effect back",
+  "an effect in doubt is taken back, and asked about",
   "a landing meets what the user saves meanwhile",
   "answer cut",
   "discard ! discarded",

@@ -103,7 +103,11 @@ export async function until(
   }
 }
 
-export async function newUser(files: { [path: string]: string | null } = { "a.txt": "one\n" }): Promise<User> {
+/** @param prefix words before each command that it types, which say as whom. */
+export async function newUser(
+  files: { [path: string]: string | null } = { "a.txt": "one\n" },
+  prefix: readonly string[] = [],
+): Promise<User> {
   const command = await built();
   const directory = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), "shepherd-user-")));
   const [project, store, home] = ["project", "store", "home"].map((name) => join(directory, name)) as [
@@ -127,7 +131,8 @@ export async function newUser(files: { [path: string]: string | null } = { "a.tx
   };
 
   const start = (args: string[], typed: Typed = {}): Running => {
-    const child = spawn(process.execPath, [command, ...args], {
+    const [program, ...words] = [...prefix, process.execPath, command, ...args];
+    const child = spawn(program!, words, {
       cwd: typed.cwd ?? project,
       env: { ...env, ...typed.env },
       stdio: [typed.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],

@@ -29,7 +29,9 @@ export const bash: Tool = {
   tier: "reversible",
   run: async (input, context) => {
     const sandbox = await context.sandbox();
-    const state = context.shell ? decodeShell(await getBytes(context.store, context.shell)) : initialShell(sandbox);
+    const state = context.shell
+      ? decodeShell(await getBytes(context.store, context.shell))
+      : initialShell(sandbox, context.at);
     const before = encodeShell(state);
     const timeoutMs = (input.timeout_ms as number | undefined) ?? TIMEOUT_MS;
     const end = keepEnd();

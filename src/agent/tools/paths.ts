@@ -18,7 +18,7 @@ const TIMEOUT_MS = 60_000;
 export async function directoryOf(context: ToolContext): Promise<Buffer> {
   return context.shell
     ? fromText(decodeShell(await getBytes(context.store, context.shell)).cwd)
-    : Buffer.from((await context.sandbox()).home);
+    : Buffer.from(posix.join((await context.sandbox()).home, context.at ?? ""));
 }
 
 /**

@@ -31,6 +31,8 @@ export interface ToolContext {
   shell: Link | null;
   /** The workspace, as the scope's commands see it. */
   home: string;
+  /** Where a shell that has not been used starts, relative to `home`; there without it. */
+  at?: string | undefined;
   /** The same for each attempt of this call, and for no other call. */
   key: string;
   signal: AbortSignal;

@@ -17,7 +17,7 @@ export const verb: Verb = {
     const { out } = context;
     const path = args.at(-1);
     if (args.length < 2 || path === undefined)
-      throw new Exit(2, "Which file of which step? shepherd cat [RUN] STEP PATH");
+      throw new Exit(2, "Which file of which step? `shepherd cat [RUN] STEP PATH`");
     const store = await context.store();
     const { revision } = await chooseStep(context, args.slice(0, -1), "shepherd cat [RUN] STEP PATH");
     const bytes = Buffer.from(path);

@@ -26,7 +26,7 @@ export const verb: Verb = {
     const { out, signal } = context;
     const name = args.at(-1);
     if (args.length < 2 || name === undefined)
-      throw new Exit(2, "Which step, and where to? shepherd checkout [RUN] STEP DIR");
+      throw new Exit(2, "Which step, and where to? `shepherd checkout [RUN] STEP DIR`");
     const directory = resolve(context.cwd, name);
     if (existsSync(directory) && (!statSync(directory).isDirectory() || readdirSync(directory).length > 0))
       throw new Exit(2, `${directory} is not empty: name a new directory.`);
@@ -68,9 +68,9 @@ export const verb: Verb = {
       files: done.written,
       missing,
     });
-    out.line(`Step ${revision.step.n} of ${run.name}: ${counted(done.written, "file")} in ${directory}.`);
+    out.say(`Step ${revision.step.n} of ${run.name}: ${counted(done.written, "file")} in ${directory}.`);
     for (const { path, forgotten } of missing)
-      out.line(
+      out.say(
         `  left out: ${path} (${forgotten ? "its bytes were forgotten" : "its bytes are lost: `shepherd fsck`"})`,
       );
     if (missing.length === 0 || flags.partial) return undefined;

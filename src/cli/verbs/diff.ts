@@ -86,7 +86,8 @@ async function sides(context: Context, args: string[]): Promise<{ from: Hash | n
   }
   const steps = looksLikeRun ? args.slice(1) : args;
   const inRun = (word: string): string[] => (looksLikeRun && !word.includes("@") ? [args[0]!, word] : [word]);
-  if (steps.length > 2 || words.length === 0) throw new Exit(2, "At most two steps: shepherd diff [RUN] [STEP [STEP]]");
+  if (steps.length > 2 || words.length === 0)
+    throw new Exit(2, "At most two steps: `shepherd diff [RUN] [STEP [STEP]]`");
   const { revision: first } = await chooseStep(context, inRun(steps[0]!), "shepherd diff [RUN] STEP [STEP]");
   const tree = target(first.sealed.state.roots.workspace);
   if (steps[1] !== undefined) {

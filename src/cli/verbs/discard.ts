@@ -1,5 +1,6 @@
 /** `shepherd discard`: give runs up. */
 import { discardRun } from "../../run/discard.ts";
+import { tellLeft } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -16,16 +17,13 @@ export const verb: Verb = {
       const run = await chooseRun(context, name, { destructive: true });
       if (flags["dry-run"]) {
         out.object({ scope: run.name, dryRun: true });
-        out.line(`Would discard ${run.name}.`);
+        out.say(`Would discard ${run.name}.`);
         continue;
       }
       const done = await discardRun(await context.store(), run.name);
       out.object({ scope: run.name, op: done.op, outside: done.outside });
-      out.line(`Discarded ${run.name}. \`shepherd undo\` brings it back.`);
-      for (const effect of done.outside)
-        out.line(
-          `  step ${effect.n} (${effect.tier}) ${effect.compensated ? "was taken back" : "stands: it cannot be taken back"}`,
-        );
+      out.say(`Discarded ${run.name}. \`shepherd undo\` brings it back.`);
+      for (const effect of done.outside) out.say(`  ${tellLeft(effect)}`);
     }
     return undefined;
   },

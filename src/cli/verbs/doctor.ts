@@ -22,7 +22,7 @@ export const verb: Verb = {
           : state === "limited"
             ? out.style("yellow", "limited")
             : out.style("red", "unfit  ");
-      out.line(`${mark} ${what.padEnd(10)} ${text}`);
+      out.say(`${mark} ${what.padEnd(10)} ${text}`, 19);
     };
     const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
     const fits = major > 20 || (major === 20 && minor >= 19);

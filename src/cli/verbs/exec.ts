@@ -3,7 +3,8 @@ import { performCommand } from "../../run/command.ts";
 import { withDriven } from "../../run/driven.ts";
 import { workspacePath } from "../../scope/registry.ts";
 import { Exit } from "../errors.ts";
-import { settleAll } from "../operate.ts";
+import { settleModels } from "../operate.ts";
+import { lacks, PARTIAL } from "../partial.ts";
 import { below, chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -13,23 +14,25 @@ export const verb: Verb = {
   goesOn: true,
   most: 1,
   command: true,
+  options: PARTIAL,
   details:
     "Runs on the files of the run's newest step, and records what it changed. The exit code is 0 or 1; --json has the command's own.",
   examples: ["shepherd exec fix-login -- npm test"],
-  run: async (context, _flags, args) => {
+  run: async (context, flags, args) => {
     const { out, rest, signal } = context;
-    if (!rest || rest.length === 0) throw new Exit(2, "Which command? shepherd exec [RUN] -- COMMAND…");
+    if (!rest || rest.length === 0) throw new Exit(2, "Which command? `shepherd exec [RUN] -- COMMAND…`");
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
     const progress = out.progress();
+    const lacking = lacks(context, flags);
     return withDriven(
       store,
       run.name,
       {
         signal,
-        settle: settleAll,
+        settle: settleModels,
         onProgress: (text) => progress.at(text),
-        onForgotten: (text) => out.warn(`shepherd: ${text}`),
+        onForgotten: lacking.tell,
       },
       async (scope) => {
         progress.done();
@@ -41,7 +44,7 @@ export const verb: Verb = {
           },
         });
         out.object({ scope: run.name, n: done.n, code: done.code, signal: done.signal, status: done.ending });
-        return done.ending === "done" ? 0 : 1;
+        return lacking.code(done.ending === "done" ? 0 : 1);
       },
     );
   },

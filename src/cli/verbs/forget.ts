@@ -57,7 +57,7 @@ export const verb: Verb = {
       if (args.length < 2)
         throw new Exit(
           2,
-          "What is to be forgotten? shepherd forget --containing TEXT, or shepherd forget [RUN] STEP PATH",
+          "What is to be forgotten? `shepherd forget --containing TEXT`, or `shepherd forget [RUN] STEP PATH`.",
         );
       const { revision } = await chooseStep(context, args.slice(0, -1), "shepherd forget [RUN] STEP PATH");
       const entry = await lookup(
@@ -71,13 +71,13 @@ export const verb: Verb = {
     }
     progress.done();
     if (ids.size === 0) {
-      out.line("Nothing in the store contains that.");
+      out.say("Nothing in the store contains that.");
       return named;
     }
     for (const id of ids) out.object({ id, dryRun: flags["dry-run"] === true });
     const what = counted(ids.size, "object");
     if (flags["dry-run"]) {
-      out.line(`Would destroy ${what}.`);
+      out.say(`Would destroy ${what}.`);
       return named;
     }
     if (!flags.yes && !(await askYesNo(`Destroy ${what} for good?`)))
@@ -85,7 +85,7 @@ export const verb: Verb = {
     const report = await forgetAll(store, [...ids], { reason: text(flags, "reason") ?? "", signal });
     const { forgotten, records, bytes, driven } = report;
     out.object({ forgotten, records, bytes, driven });
-    out.line(`Destroyed ${what} (${counted(records, "record")}, ${counted(bytes, "byte")}).`);
+    out.say(`Destroyed ${what} (${counted(records, "record")}, ${counted(bytes, "byte")}).`);
     if (driven.length > 0)
       out.warn(
         `shepherd: ${driven.join(", ")} may have it in the files that are worked on: stop it, and forget once more.`,

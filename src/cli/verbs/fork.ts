@@ -35,7 +35,7 @@ export const verb: Verb = {
     if (flags.intent) {
       const word = args.at(-1);
       if (!word || !isStepNumber(word))
-        throw new Exit(2, "--intent takes the number of a step: shepherd fork [RUN] STEP --intent");
+        throw new Exit(2, "--intent takes the number of a step: `shepherd fork [RUN] STEP --intent`");
       run = (await chooseRun(context, args.length === 2 ? args[0] : undefined)).name;
       n = Number(word);
     } else {
@@ -46,7 +46,7 @@ export const verb: Verb = {
     }
     if (flags["dry-run"]) {
       out.object({ fork: run, n, count: k, dryRun: true });
-      out.line(`Would make ${k} scope${k === 1 ? "" : "s"} from step ${n} of ${run}.`);
+      out.say(`Would make ${k} scope${k === 1 ? "" : "s"} from step ${n} of ${run}.`);
       return undefined;
     }
     const made = await forkScope(store, run, n, {
@@ -54,12 +54,12 @@ export const verb: Verb = {
       atIntent: flags.intent === true,
       ...(name && { name }),
       note: async (facts) => {
-        await operate(store, run, "note", { n: null, facts: { ...facts } });
+        await operate(context, run, "note", { n: null, facts: { ...facts } });
       },
     });
     for (const ref of made) {
       out.object({ scope: ref.name, parent: run, n });
-      out.line(`${ref.name}  from step ${n} of ${run}`);
+      out.say(`${ref.name}  from step ${n} of ${run}`);
     }
     return state ? tellForgotten(context, flags, state) : undefined;
   },

@@ -37,15 +37,15 @@ export const verb: Verb = {
       if (finding.severity === "note" && !flags.verbose) continue;
       progress.done();
       const style = finding.severity === "error" ? "red" : finding.severity === "warning" ? "yellow" : "dim";
-      out.line(`${out.style(style, finding.severity.padEnd(7))} ${plain(finding.text)}`);
-      if (mended) out.line("        Set right.");
-      else if (finding.repair) out.line(`        ${plain(finding.repair)}`);
+      out.say(`${out.style(style, finding.severity.padEnd(7))} ${plain(finding.text)}`, 8);
+      if (mended) out.say("        Set right.");
+      else if (finding.repair) out.say(`        ${plain(finding.repair)}`);
     }
     progress.done();
     out.object({ errors: counts.error, warnings: counts.warning, notes: counts.note });
     const notes =
       counts.note > 0 && !flags.verbose ? ` (${counts.note} note${counts.note === 1 ? "" : "s"}: --verbose)` : "";
-    out.line(
+    out.say(
       counts.error + counts.warning === 0
         ? `The store is sound${notes}.`
         : `${counts.error} errors, ${counts.warning} warnings${notes}.`,

@@ -3,6 +3,7 @@ import { budgetHandler, spentIn } from "../../gateway/budget.ts";
 import { type Gateway, openGateway } from "../../gateway/gateway.ts";
 import { drive } from "../../run/drive.ts";
 import { freshMain } from "../../run/land.ts";
+import { doubtsOf, InDoubt, settlePending } from "../../run/recover.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../run/start.ts";
 import { checkName, findScope, NO_GRANTS } from "../../scope/registry.ts";
 import type { LiveScope } from "../../scope/scope.ts";
@@ -13,7 +14,8 @@ import { Exit } from "../errors.ts";
 import { budgetOf, pricesOf, upstreamsOf } from "../gateway.ts";
 import { type Land, landOf } from "../landing.ts";
 import { filesFor, type Launch, taskOf, tellSteps } from "../launch.ts";
-import { settleAll } from "../operate.ts";
+import { settleModels } from "../operate.ts";
+import { lacks, PARTIAL } from "../partial.ts";
 import { below, findWorkspace } from "../select.ts";
 import { type Context, type Flags, list, text, type Verb } from "../verb.ts";
 
@@ -34,6 +36,7 @@ export const verb: Verb = {
       help: "where requests go: anthropic=URL or openai=URL; else ANTHROPIC_BASE_URL and OPENAI_BASE_URL, else the provider",
     },
     prices: { type: "string", value: "FILE", help: "prices of models, in dollars for a million tokens" },
+    ...PARTIAL,
     land: {
       type: "string",
       value: "HOW",
@@ -67,7 +70,7 @@ export const verb: Verb = {
       ...(rest && { argv: rest, ...(at && { at }) }),
     };
     const name = await nameOf(context, text(flags, "scope"), task);
-    const launch: Launch = { store, out, signal, several: false, land };
+    const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
     const progress = out.progress();
     const gateway = await openGateway({ upstreams, prices });
     try {
@@ -98,7 +101,7 @@ export const verb: Verb = {
           if (!rest) out.line(`Next: \`shepherd log ${name}\`; \`shepherd gateway --scope ${name}\` goes on.`);
         },
       });
-      if (rest) return await tellEnd(launch, { name, ending, land, error: null, unfit: false });
+      if (rest) return launch.lacks.code(await tellEnd(launch, { name, ending, land, error: null, unfit: false }));
       return ending === "done" ? 0 : 1;
     } finally {
       progress.done();
@@ -144,7 +147,10 @@ async function place(context: Context, scope: LiveScope, directory: string, task
     await scope.writer.sync();
     seed = main.sources;
   }
-  await settleAll(scope);
+  const doubts = doubtsOf(scope);
+  if (doubts.length > 0) throw new InDoubt(scope.ref.name, doubts);
+  await settleModels(scope);
+  await settlePending(scope);
   const { state, carry } = scope.head();
   if (state) await scope.files?.restore(state.roots.workspace, carry, seed);
 }

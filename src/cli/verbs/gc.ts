@@ -44,11 +44,11 @@ export const verb: Verb = {
       work: expired.work.length,
     });
     const verb = dryRun ? "Would free" : "Freed";
-    out.line(
+    out.say(
       `${verb} ${sizeText(freed)}; ${counted(logs.removed.length, "log")}, ${counted(expired.operations, "operation")} and ${counted(expired.work.length, "work directory", "work directories")} ${dryRun ? "would go" : "went"}.`,
     );
-    if (left > 0) out.line(`${sizeText(left)} more are not worth copying yet.`);
-    if (stopped) out.line(stopped);
+    if (left > 0) out.say(`${sizeText(left)} more are not worth copying yet.`);
+    if (stopped) out.say(stopped);
     return undefined;
   },
 };

@@ -27,9 +27,9 @@ export const verb: Verb = {
       files: stats.files,
       skipped: skipped.map(({ path, why }) => ({ path: quotePath(path), why })),
     });
-    out.line(`${main.workspace.path}: ${counted(stats.files, "file")}, commit ${main.head.id.slice(0, 7)}.`);
-    for (const { path, why } of skipped.slice(0, 20)) out.line(`  left out: ${quotePath(path)} (${why})`);
-    if (skipped.length > 20) out.line(`  … and ${skipped.length - 20} more`);
+    out.say(`${main.workspace.path}: ${counted(stats.files, "file")}, commit ${main.head.id.slice(0, 7)}.`);
+    for (const { path, why } of skipped.slice(0, 20)) out.say(`  left out: ${quotePath(path)} (${why})`);
+    if (skipped.length > 20) out.say(`  … and ${skipped.length - 20} more`);
     return undefined;
   },
 };

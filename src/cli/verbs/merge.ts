@@ -6,7 +6,8 @@ import { quotePath } from "../../world/paths.ts";
 import { confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { landedObject } from "../landing.ts";
-import { operate } from "../operate.ts";
+import { operate, tellDoubts } from "../operate.ts";
+import { PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
 import { type Flags, text, type Verb } from "../verb.ts";
 
@@ -23,6 +24,7 @@ export const verb: Verb = {
     },
     git: { type: "boolean", help: "only bring what RUN has committed, as the branch shepherd/RUN of your repository" },
     yes: { type: "boolean", short: "y", help: "land files that run code later without asking" },
+    ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be changed" },
   },
   details:
@@ -53,23 +55,24 @@ export const verb: Verb = {
       await chooseRun(context, into, { destructive: true });
       if (flags["dry-run"]) {
         out.object({ from: run.name, into, dryRun: true });
-        out.line(`Would merge ${run.name} into ${into}.`);
+        out.say(`Would merge ${run.name} into ${into}.`);
         return undefined;
       }
-      const merged = (await operate(store, into, "merge", {
+      const merged = (await operate(context, into, "merge", {
         from: run.name,
         take: take ?? null,
       })) as unknown as MergedJson;
       out.object({ from: run.name, into, ...merged });
-      if (merged.status === "nothing") out.line(`${into} has all of ${run.name} already.`);
+      for (const line of tellDoubts(merged.inDoubt)) out.warn(line);
+      if (merged.status === "nothing") out.say(`${into} has all of ${run.name} already.`);
       if (merged.status === "done")
-        out.line(
+        out.say(
           `Merged ${run.name} into ${into} as step ${merged.n}${merged.adopted ? "; it goes on with that conversation" : ""}.`,
         );
       if (merged.status !== "conflict") return undefined;
-      out.line(`${run.name} and ${into} changed the same places; ${into} is left as it was (step ${merged.n}):`);
-      for (const { path, why } of merged.conflicts) out.line(`  ${path}: ${why}`);
-      out.line(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps those of ${into}.`);
+      out.say(`${run.name} and ${into} changed the same places; ${into} is left as it was (step ${merged.n}):`);
+      for (const { path, why } of merged.conflicts) out.say(`  ${path}: ${why}`);
+      out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps those of ${into}.`);
       return 3;
     }
     const progress = out.progress();
@@ -82,20 +85,23 @@ export const verb: Verb = {
     }).finally(() => progress.done());
     out.object({ from: run.name, ...landedObject(landed) });
     const paths = landed.changes.length === 1 ? "1 path" : `${landed.changes.length} paths`;
-    if (landed.status === "nothing") out.line(`Your directory has all of ${run.name} already.`);
+    if (landed.status === "nothing") out.say(`Your directory has all of ${run.name} already.`);
     else if (landed.status === "conflict")
-      out.line(`${run.name} and your directory changed the same places; those are left as you have them:`);
-    else if (flags["dry-run"]) out.line(`Would change ${paths} in ${landed.directory}:`);
-    else if (landed.changes.length === 0) out.line(`Nothing of ${run.name} was landed.`);
-    else out.line(`Landed ${run.name}: ${paths} in ${landed.directory}. \`shepherd undo\` takes it back.`);
+      out.say(`${run.name} and your directory changed the same places; those are left as you have them:`);
+    else if (flags["dry-run"]) out.say(`Would change ${paths} in ${landed.directory}:`);
+    else if (landed.changes.length === 0) out.say(`Nothing of ${run.name} was landed.`);
+    else out.say(`Landed ${run.name}: ${paths} in ${landed.directory}. \`shepherd undo\` takes it back.`);
     if (flags["dry-run"])
-      for (const { path, kind } of landed.changes) out.line(`  ${kind.padEnd(8)} ${quotePath(path)}`);
-    for (const { path, why } of landed.conflicts) out.line(`  ${quotePath(path)}: ${why}`);
+      for (const { path, kind } of landed.changes) out.say(`  ${kind.padEnd(8)} ${quotePath(path)}`);
+    for (const { path, why } of landed.conflicts) out.say(`  ${quotePath(path)}: ${why}`);
     if (landed.conflicts.length > 0 && !take)
-      out.line(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
-    for (const { path, why } of landed.held)
-      out.line(`  not landed: ${quotePath(path)} (${why}); \`shepherd merge ${run.name} --yes\` lands it`);
-    return landed.conflicts.length > 0 || landed.held.length > 0 ? 3 : undefined;
+      out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
+    for (const { path, why, never } of landed.held)
+      out.say(
+        `  not landed: ${quotePath(path)} (${why})${never ? "" : `; \`shepherd merge ${run.name} --yes\` lands it`}`,
+      );
+    const waits = landed.held.some(({ never }) => !(flags.partial && never === "forgotten"));
+    return landed.conflicts.length > 0 || waits ? 3 : undefined;
   },
 };
 
@@ -111,5 +117,6 @@ interface MergedJson {
   op: number | null;
   status: "done" | "conflict" | "nothing";
   adopted: boolean;
+  inDoubt: Array<{ n: number; tier: string }>;
   conflicts: Array<{ path: string; why: string }>;
 }

@@ -21,9 +21,9 @@ export const verb: Verb = {
         done.wrong.push(`Step ${step.n} was indexed with another commit; delete the store's folder \`cache\`.`);
     const { steps, commits, objects, wrong } = done;
     out.object({ scope: run.name, steps, commits, objects, calls: 0, head: done.head.id, wrong });
-    out.line(`${run.name}: ${steps} steps, ${commits} commits computed anew, ${objects} objects checked, 0 calls.`);
-    for (const sentence of wrong) out.line(`  ${sentence}`);
-    if (wrong.length > 0) out.line("`shepherd fsck` tells more.");
+    out.say(`${run.name}: ${steps} steps, ${commits} commits computed anew, ${objects} objects checked, 0 calls.`);
+    for (const sentence of wrong) out.say(`  ${sentence}`);
+    if (wrong.length > 0) out.say("`shepherd fsck` tells more.");
     return wrong.length > 0 ? 4 : undefined;
   },
 };

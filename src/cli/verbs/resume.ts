@@ -2,6 +2,7 @@
 import { Exit } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, resumeRun } from "../launch.ts";
+import { lacks, PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
 import { checkedModel, told } from "./run.ts";
@@ -18,6 +19,7 @@ export const verb: Verb = {
       help: "perform or drop calls that have no result yet (after a revert: drop)",
     },
     land: { type: "string", value: "HOW", help: LAND_HELP },
+    ...PARTIAL,
   },
   details:
     "What a crash left in doubt is settled first: what can be taken back is done again, what cannot is asked about.",
@@ -28,13 +30,13 @@ export const verb: Verb = {
     const run = await chooseRun(context, isRun ? args[0] : undefined, { destructive: true });
     const words = isRun ? args.slice(1) : args;
     if (words.length > 1)
-      throw new Exit(2, `One instruction, in quotes: shepherd resume ${run.name} "${words.join(" ")}"`);
+      throw new Exit(2, `One instruction, in quotes: \`shepherd resume ${run.name} "${words.join(" ")}"\`.`);
     const open = text(flags, "open");
     if (open !== undefined && open !== "perform" && open !== "drop") throw new Exit(2, "--open takes perform or drop.");
     const named = text(flags, "model");
     const model = named && checkedModel(context, named);
     const land = await landOf(context, text(flags, "land"), { workspace: run.workspace, count: 1 });
-    const launch: Launch = { store, out, signal, several: false, land };
+    const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
     const outcome = await resumeRun(launch, run.name, {
       ...(words[0] !== undefined && { instruction: words[0] }),
       ...(open && { open }),

@@ -2,13 +2,14 @@
 
 import { hasLanded, type Landed, landRun } from "../../run/land.ts";
 import { landsLive } from "../../run/lifecycle.ts";
+import type { Left } from "../../run/operate.ts";
 import { type ScopeRef, workspacePath } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { quotePath } from "../../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { landedObject } from "../landing.ts";
-import { operate } from "../operate.ts";
+import { operate, tellLeft } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseStep } from "../select.ts";
 import { type Context, text, type Verb } from "../verb.ts";
@@ -33,7 +34,6 @@ export const verb: Verb = {
   examples: ["shepherd revert 6", "shepherd revert fix-login 6", "shepherd undo"],
   run: async (context, flags, args) => {
     const { out } = context;
-    const store = await context.store();
     const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP", { destructive: true });
     const { n } = revision.step;
     const how = text(flags, "land");
@@ -41,30 +41,28 @@ export const verb: Verb = {
       throw new Exit(2, `--land takes ask, auto or never, not ${JSON.stringify(how)}.`);
     if (flags["dry-run"]) {
       out.object({ scope: run.name, to: n, commit: revision.sealed.id, dryRun: true });
-      out.line(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
+      out.say(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
       return undefined;
     }
-    const done = (await operate(store, run.name, "revert", {
+    const done = (await operate(context, run.name, "revert", {
       n,
       acknowledge: flags.acknowledge === true,
-    })) as unknown as { n: number; op: number; outside: Array<{ n: number; tier: string; compensated: boolean }> };
+    })) as unknown as { n: number; op: number; outside: Left[] };
     const landed = await landBack(context, run, n, how);
     const { outside } = done;
     out.object({ scope: run.name, n: done.n, op: done.op, outside, to: n, landed: landed && landedObject(landed) });
-    out.line(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
+    out.say(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
     for (const effect of outside)
-      out.line(
-        `  step ${effect.n} (${effect.tier}) ${effect.tier === "compensable" ? "was taken back" : "stands: it cannot be taken back"}`,
-      );
+      out.say(`  ${tellLeft(effect.tier === "compensable" ? { ...effect, compensated: true } : effect)}`);
     if (landed) {
       const { length } = landed.changes;
       const what = length === 0 ? "Nothing" : length === 1 ? "1 path" : `${length} paths`;
-      out.line(`${what} in ${landed.directory} ${length > 1 ? "were" : "was"} set back too.`);
-      for (const { path, why } of landed.conflicts) out.line(`  left as you have it: ${quotePath(path)} (${why})`);
-      for (const { path, why } of landed.held) out.line(`  not set back: ${quotePath(path)} (${why})`);
+      out.say(`${what} in ${landed.directory} ${length > 1 ? "were" : "was"} set back too.`);
+      for (const { path, why } of landed.conflicts) out.say(`  left as you have it: ${quotePath(path)} (${why})`);
+      for (const { path, why } of landed.held) out.say(`  not set back: ${quotePath(path)} (${why})`);
     }
     const back = landed?.op ? "takes back first that in your directory, then the revert" : "takes the revert back";
-    out.line(`\`shepherd resume ${run.name}\` goes on from there; \`shepherd undo\` ${back}.`);
+    out.say(`\`shepherd resume ${run.name}\` goes on from there; \`shepherd undo\` ${back}.`);
     const lacks = await tellForgotten(context, flags, revision.sealed.state);
     return landed && landed.conflicts.length > 0 ? 3 : lacks;
   },

@@ -25,6 +25,7 @@ import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun } from "../launch.ts";
 import { operate } from "../operate.ts";
 import type { Output } from "../output.ts";
+import { lacks } from "../partial.ts";
 import { below, chooseStep, findWorkspace } from "../select.ts";
 import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
 
@@ -46,6 +47,10 @@ export const verb: Verb = {
       help: "a path in the directory that the run cannot write",
     },
     write: { type: "string", multiple: true, value: "PATH", help: "a path outside that it can write" },
+    partial: {
+      type: "boolean",
+      help: "exit with the work's code although the state of --from lacks files whose bytes were forgotten",
+    },
   },
   details:
     "The run works on files of its own, seen at the same path; yours are not touched. Each model call, tool call and edit becomes a step. " +
@@ -65,7 +70,7 @@ export const verb: Verb = {
     const task = taskOf(context, flags, args);
     const { id } = await findWorkspace(store, context.cwd);
     const land = await landOf(context, text(flags, "land"), { workspace: id, count: k });
-    const launch: Launch = { store, out, signal, several: k > 1, land };
+    const launch: Launch = { store, out, signal, several: k > 1, land, lacks: lacks(context, flags) };
     const outcomes = text(flags, "from")
       ? await fromStep(context, launch, flags, task, k)
       : await fresh(context, launch, flags, task, k);
@@ -76,15 +81,15 @@ export const verb: Verb = {
 function taskOf(context: Context, flags: Flags, args: string[]): Task {
   if (context.rest) {
     if (args.length > 0) throw new Exit(2, "A task or a command, not both: leave out what stands before `--`.");
-    if (context.rest.length === 0) throw new Exit(2, "Which command? shepherd run -- COMMAND…");
+    if (context.rest.length === 0) throw new Exit(2, "Which command? `shepherd run -- COMMAND…`");
     return { worker: "command", text: context.rest.join(" "), argv: context.rest };
   }
   if (args.length === 0)
-    throw new Exit(2, 'What is to be done? shepherd run --model MODEL "TASK", or shepherd run -- COMMAND…');
-  if (args.length > 1) throw new Exit(2, `One task, in quotes: shepherd run "${args.join(" ")}"`);
+    throw new Exit(2, 'What is to be done? `shepherd run --model MODEL "TASK"`, or `shepherd run -- COMMAND…`.');
+  if (args.length > 1) throw new Exit(2, `One task, in quotes: \`shepherd run "${args.join(" ")}"\`.`);
   const named = text(flags, "model");
   if (!named && !flags.from)
-    throw new Exit(2, "Which model? Add --model script:FILE, or run a command: shepherd run -- COMMAND…");
+    throw new Exit(2, "Which model? Add --model script:FILE, or run a command: `shepherd run -- COMMAND…`.");
   const model = named && checkedModel(context, named);
   return { worker: "agent", text: args[0]!, ...(model && { model }) };
 }
@@ -118,7 +123,7 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
   const workspace = await findWorkspace(launch.store, cwd);
   const grants = await grantsOf(context, flags, workspace.path);
   const at = below(workspace.path, cwd);
-  if (at && task.worker === "command") task.at = at;
+  if (at) task.at = at;
   const name = text(flags, "scope");
   const given = (i: number): string | undefined => (name && i > 1 ? `${name}-${i}` : name);
   await checkFree(launch.store, name ? Array.from({ length: k }, (_, i) => given(i + 1)!) : []);
@@ -180,7 +185,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
         grants,
         ...(each && { name: each }),
         note: async (facts) => {
-          await operate(store, run.name, "note", { n: null, facts: { ...facts } });
+          await operate(context, run.name, "note", { n: null, facts: { ...facts } });
         },
       })),
     );
@@ -194,5 +199,5 @@ export async function told(launch: Launch, outcomes: Outcome[]): Promise<ExitCod
     const code = await tellEnd(launch, outcome);
     if (code > worst) worst = code;
   }
-  return worst;
+  return launch.lacks.code(worst);
 }

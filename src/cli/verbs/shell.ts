@@ -4,7 +4,8 @@ import { withDriven } from "../../run/driven.ts";
 import { openShell } from "../../run/shell.ts";
 import { Exit } from "../errors.ts";
 import { followLive, landOf } from "../landing.ts";
-import { settleAll } from "../operate.ts";
+import { settleModels } from "../operate.ts";
+import { lacks, PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
 
@@ -19,6 +20,7 @@ export const verb: Verb = {
       value: "HOW",
       help: "never, or live: what a command changes lands in your directory at once",
     },
+    ...PARTIAL,
   },
   details:
     "Reads commands line by line; each becomes a step with what it changed. Directory, exported variables, functions and options are kept " +
@@ -31,8 +33,9 @@ export const verb: Verb = {
     if (word !== "never" && word !== "live")
       throw new Exit(2, `--land takes never or live here, not ${JSON.stringify(word)}.`);
     const land = await landOf(context, word, { workspace: run.workspace, count: 1 });
-    const onForgotten = (text: string): void => out.warn(`shepherd: ${text}`);
-    return withDriven(store, run.name, { signal: context.signal, settle: settleAll, onForgotten }, async (scope) => {
+    const lacking = lacks(context, flags);
+    const options = { signal: context.signal, settle: settleModels, onForgotten: lacking.tell };
+    return withDriven(store, run.name, options, async (scope) => {
       const live = await followLive({ store, out, land }, scope);
       const shell = await openShell(scope);
       const interactive = process.stdin.isTTY === true;
@@ -76,7 +79,7 @@ export const verb: Verb = {
       await live.end();
       // Behind the prompt at which Ctrl-D was typed.
       if (interactive && !left) process.stderr.write("\n");
-      return last === 0 && !context.signal.aborted ? 0 : 1;
+      return lacking.code(last === 0 && !context.signal.aborted ? 0 : 1);
     });
   },
 };

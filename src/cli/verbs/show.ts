@@ -1,15 +1,19 @@
 /** `shepherd show`: one step in full. */
 
+import type { ScopeRef } from "../../scope/registry.ts";
 import { type Block, getBytes, getItem } from "../../scope/thread.ts";
 import { parseLink } from "../../trace/bytes.ts";
 import { Forgotten } from "../../trace/objects.ts";
 import type { Link } from "../../trace/ports.ts";
+import type { Step } from "../../trace/seal.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
+import { askedOf, callLines } from "../asked.ts";
 import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
-import { rowOf } from "../rows.ts";
-import { chooseStep } from "../select.ts";
-import type { Verb } from "../verb.ts";
+import { leftOutOf, linesOf, rowOf } from "../rows.ts";
+import { chooseStep, chooseUnfinished } from "../select.ts";
+import { counted } from "../size.ts";
+import type { Context, Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "one step in full",
@@ -18,9 +22,9 @@ export const verb: Verb = {
   run: async (context, _flags, args) => {
     const { out } = context;
     const store = await context.store();
-    const { run, revision } = await chooseStep(context, args, "shepherd show [RUN] STEP");
-    const { step, sealed } = revision;
-    const row = await rowOf(store, run.name, step, false);
+    const { run, step, live } = await chosen(context, args);
+    const { sealed } = step;
+    const row = await rowOf(store, run.name, step, live);
     const input = step.intent.what ? await readable(store, step.intent.what) : null;
     const items: unknown[] = [];
     for (const [thread, effect] of Object.entries(step.outcome?.threads ?? {}))
@@ -29,24 +33,40 @@ export const verb: Verb = {
       ...row,
       intent: step.intent,
       outcome: step.outcome,
-      state: sealed.state,
-      carry: sealed.carry,
+      state: sealed?.state ?? null,
+      carry: sealed?.carry ?? null,
       witness: { ...step.witness, ...step.outcomeWitness },
       input: input && masked(input),
       items: maskedIn(items),
     });
     const field = (name: string, value: string): void => out.line(`${out.style("dim", name.padEnd(10))} ${value}`);
     const tell = (text: string): void => {
-      for (const line of maskedLines(text.split("\n"))) out.line(`  ${plain(line)}`);
+      for (const line of maskedLines(text.replace(/\n+$/, "").split("\n"))) out.line(`  ${plain(line)}`);
     };
     field("step", `${row.n} of ${run.name}`);
-    field("commit", row.id ?? "");
+    field("commit", row.id ?? "none yet");
     for (const parent of row.parents) field("parent", parent);
     field("kind", `${row.kind} (${row.tier})`);
-    field("status", row.status);
+    field("status", STATUS[row.status] ?? row.status);
     field("at", row.at);
+    if (row.changes && row.changes.files > 0)
+      field("changed", `${counted(row.changes.files, "file")} (${linesOf(row.changes)})`);
     if (typeof step.outcomeWitness.paths === "string") field("paths", step.outcomeWitness.paths);
-    field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
+    if (row.leftOut > 0)
+      field(
+        "left out",
+        Object.entries(leftOutOf(step))
+          .map(([why, count]) => `${count} ${why}`)
+          .join(", "),
+      );
+    if (sealed) field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
+    const asked = askedOf(row.kind, input);
+    // The message that begins a conversation says its task.
+    if (asked && !(asked.word === "task" && items.length > 0)) {
+      out.line();
+      out.line(out.style("bold", asked.word));
+      tell(masked(asked.lines.join("\n")));
+    }
     for (const item of items as Array<{
       role: string;
       content: Block[];
@@ -57,6 +77,7 @@ export const verb: Verb = {
     }
     if (items.length === 0 && step.outcome?.result) {
       out.line();
+      out.line(out.style("bold", "output"));
       tell(await readable(store, step.outcome.result));
     }
     return undefined;
@@ -65,9 +86,22 @@ export const verb: Verb = {
 
 function wordsOf(block: Block): string {
   if (block.type === "text") return block.text;
-  if (block.type === "call") return `${block.name}(${JSON.stringify(maskedIn(block.input))})`;
+  if (block.type === "call") return masked(callLines(block.name, block.input).join("\n"));
   const { thinking, type } = block.value;
   return typeof thinking === "string" ? `(thinking) ${thinking}` : `(${String(type ?? "something")})`;
+}
+
+const STATUS: { [status: string]: string } = {
+  intent: "running",
+  "in-doubt": "in doubt: its process is gone, and whether it acted is not known",
+};
+
+/** The step that is meant, also one that still runs. */
+async function chosen(context: Context, args: string[]): Promise<{ run: ScopeRef; step: Step; live: boolean }> {
+  const unfinished = await chooseUnfinished(context, args);
+  if (unfinished) return unfinished;
+  const { run, revision } = await chooseStep(context, args, "shepherd show [RUN] STEP");
+  return { run, step: revision.step, live: false };
 }
 
 async function readable(store: EmbeddedStore, of: Link): Promise<string> {

@@ -29,10 +29,10 @@ export const verb: Verb = {
     }).finally(() => progress.done());
     if (flags["dry-run"]) {
       out.object({ scope: run.name, from: main.head.id, dryRun: true });
-      out.line(`Would merge ${main.workspace.path} (${main.head.id.slice(0, 7)}) into ${run.name}.`);
+      out.say(`Would merge ${main.workspace.path} (${main.head.id.slice(0, 7)}) into ${run.name}.`);
       return undefined;
     }
-    const synced = (await operate(store, run.name, "sync", {
+    const synced = (await operate(context, run.name, "sync", {
       id: main.head.id,
       tree: main.tree,
       name: "main",
@@ -44,12 +44,12 @@ export const verb: Verb = {
       conflicts: Array<{ path: string; why: string }>;
     };
     out.object({ scope: run.name, ...synced });
-    if (synced.status === "nothing") out.line(`${run.name} has taken in all that you changed already.`);
-    if (synced.status === "done") out.line(`Synced your files into ${run.name} as step ${synced.n}.`);
+    if (synced.status === "nothing") out.say(`${run.name} has taken in all that you changed already.`);
+    if (synced.status === "done") out.say(`Synced your files into ${run.name} as step ${synced.n}.`);
     if (synced.status !== "conflict") return undefined;
-    out.line(`You and ${run.name} changed the same places; its files are left as they were (step ${synced.n}):`);
-    for (const { path, why } of synced.conflicts) out.line(`  ${path}: ${why}`);
-    out.line(`\`--take theirs\` takes yours, \`--take ours\` keeps those of ${run.name}.`);
+    out.say(`You and ${run.name} changed the same places; its files are left as they were (step ${synced.n}):`);
+    for (const { path, why } of synced.conflicts) out.say(`  ${path}: ${why}`);
+    out.say(`\`--take theirs\` takes yours, \`--take ours\` keeps those of ${run.name}.`);
     return 3;
   },
 };

@@ -6,7 +6,7 @@ import { undoOperation } from "../../run/undo.ts";
 import { listOperations, newestUndoable, type Operation } from "../../scope/operations.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
-import { settleAll } from "../operate.ts";
+import { settleModels, tellDoubts } from "../operate.ts";
 import { findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -19,6 +19,10 @@ const WORDS: { [kind: string]: string } = {
   landing: "the landing of",
   undo: "the undo in",
 };
+
+/** Whose operation it was: of a landing the run that landed. */
+const nameOf = ({ kind, scope, details }: Operation): string =>
+  kind === "landing" && typeof details.from === "string" ? details.from : scope;
 
 export const verb: Verb = {
   brief: "take back the last revert, merge, sync, landing or discard",
@@ -40,24 +44,25 @@ export const verb: Verb = {
     }
     const operations = await listOperations(store, workspace.id);
     if (flags.list) {
+      if (operations.length === 0) out.say(`No operations in ${workspace.path} yet.`);
       for (const operation of operations.reverse()) {
         const { op, kind, scope, state, at, details, undoes, n } = operation;
         out.object({ op, kind, scope, n, state, undoes, at: new Date(at).toISOString(), details });
         out.line(
-          `${String(op).padStart(4)}  ${kind.padEnd(8)} ${scope.padEnd(20)} ${state.padEnd(8)} ${new Date(at).toISOString().slice(0, 19).replace("T", " ")}`,
+          `${String(op).padStart(4)}  ${kind.padEnd(8)} ${(undoes === null ? nameOf(operation) : `operation ${undoes}`).padEnd(20)} ${state.padEnd(8)} ${new Date(at).toISOString().slice(0, 19).replace("T", " ")}`,
         );
       }
       return undefined;
     }
     const operation = args[0] === undefined ? await newestUndoable(store, workspace.id) : find(operations, args[0]);
     if (!operation) throw new Exit(2, "There is nothing to undo here.");
-    const what = `${WORDS[operation.kind] ?? operation.kind} ${operation.kind === "landing" ? String(operation.details.from ?? "") : operation.scope} (operation ${operation.op})`;
+    const what = `${WORDS[operation.kind] ?? operation.kind} ${nameOf(operation)} (operation ${operation.op})`;
     if (flags["dry-run"]) {
       out.object({ op: operation.op, kind: operation.kind, scope: operation.scope, dryRun: true });
-      out.line(`Would take back ${what}.`);
+      out.say(`Would take back ${what}.`);
       return undefined;
     }
-    const done = await undoOperation(store, workspace, operation, { signal: context.signal, settle: settleAll });
+    const done = await undoOperation(store, workspace, operation, { signal: context.signal, settle: settleModels });
     const conflicts = done.conflicts.map(({ path, why }) => ({ path: quotePath(path), why }));
     out.object({
       op: done.op,
@@ -67,19 +72,22 @@ export const verb: Verb = {
       status: done.status,
       conflicts,
       threads: done.threads,
+      inDoubt: done.inDoubt ?? [],
     });
+    for (const line of tellDoubts(done.inDoubt ?? [])) out.warn(line);
     if (done.status === "conflict") {
       // A landing goes back path by path, all else as a whole or not at all.
-      out.line(
+      out.say(
         operation.kind === "landing"
           ? `Took back ${what}, but for what changed since:`
           : `Cannot take back ${what}: things changed since, and are left as they are.`,
       );
-      for (const { path, why } of conflicts) out.line(`  ${path}: ${why}`);
-      for (const thread of done.threads) out.line(`  the conversation ${thread} has gone on since`);
+      for (const { path, why } of conflicts) out.say(`  ${path}: ${why}`);
+      for (const thread of done.threads) out.say(`  the conversation ${thread} has gone on since`);
+      if (operation.kind !== "landing") out.say("`shepherd undo --list` shows what else can be taken back.");
       return 3;
     }
-    out.line(`Took back ${what}.`);
+    out.say(`Took back ${what}.`);
     return undefined;
   },
 };

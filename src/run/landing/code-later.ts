@@ -3,8 +3,11 @@
  * agent. Who lands a change of one is asked first. One table, a short reason each; a pattern matches the path or any end of it after a `/`,
  * and a pattern that ends in `/` all that is below (and a link or file that has taken the directory's place).
  *
- * Not here: what somebody starts by name (Makefile, scripts, tests), and texts that agents read (AGENTS.md, CLAUDE.md).
+ * Here is what a tool runs or obeys by itself when somebody merely opens, enters or commits in the directory, installs, or starts a tool there that
+ * asks nothing. Not here: what somebody starts by name (Makefile, tests, builds), and data (versions, ignore lists, attributes). It is a list of
+ * what is common, and no boundary; docs/decisions.md has the reasons.
  */
+import { Forgotten } from "../../trace/objects.ts";
 import { MAX_OBJECT, type Objects } from "../../trace/ports.ts";
 import type { Change, Side } from "./plan.ts";
 
@@ -22,6 +25,8 @@ const TABLE: [why: string, ...patterns: string[]][] = [
     ".pre-commit-hooks.yaml",
     ".overcommit.yml",
     ".huskyrc*",
+    // Included by many a repository's own configuration, and may name a pager, an alias, a path of hooks.
+    ".gitconfig",
     ".simple-git-hooks.*",
     "simple-git-hooks.*",
     ".lintstagedrc*",
@@ -62,6 +67,14 @@ const TABLE: [why: string, ...patterns: string[]][] = [
     ".zed/{tasks,settings,debug}.json",
     ".fleet/{run,settings}.json",
     "*.sublime-project",
+    // What language servers load or build as soon as a file is shown.
+    "build.rs",
+    ".eslintrc.{js,cjs,mjs}",
+    "eslint.config.*",
+    ".prettierrc.{js,cjs,mjs,ts,cts,mts}",
+    "prettier.config.*",
+    ".stylelintrc.{js,cjs,mjs}",
+    "stylelint.config.*",
     ".dir-locals.el",
     ".dir-locals-2.el",
     ".exrc",
@@ -76,9 +89,15 @@ const TABLE: [why: string, ...patterns: string[]][] = [
     ".direnvrc",
     ".direnv/",
     "mise.toml",
+    "mise.*.toml",
     ".mise.toml",
-    "mise.local.toml",
+    ".mise.*.toml",
     ".mise/",
+    ".config/mise/",
+    // May name a directory as the version of a tool.
+    ".tool-versions",
+    "{flake,shell,devenv}.nix",
+    "devbox.json",
     ".autoenv",
     ".autoenv.zsh",
     ".{bash,zsh,k,c,tc}shrc",
@@ -109,8 +128,21 @@ const TABLE: [why: string, ...patterns: string[]][] = [
     "gradle-wrapper.properties",
     "gradle-wrapper.jar",
     ".bazelrc",
+    "uv.toml",
+    "nuget.config",
+  ],
+  [
+    "runs when an interpreter or a debugger starts in the directory",
     "sitecustomize.py",
     "usercustomize.py",
+    ".gdbinit",
+    ".lldbinit",
+    ".irbrc",
+    ".pryrc",
+    ".rprofile",
+    ".renviron",
+    ".ghci",
+    ".iex.exs",
   ],
   [
     "decides what a coding agent runs",
@@ -127,8 +159,23 @@ const TABLE: [why: string, ...patterns: string[]][] = [
     ".roomodes",
     ".kiro/",
     ".amazonq/",
+    ".junie/",
     ".aider.conf.yml",
+  ],
+  [
+    "is obeyed by coding agents that start here",
+    "claude.md",
+    "claude.local.md",
+    "agents.md",
+    "agents.override.md",
+    "gemini.md",
+    ".cursorrules",
+    ".windsurfrules",
+    ".clinerules",
+    ".clinerules/",
     ".goosehints",
+    ".github/copilot-instructions.md",
+    ".github/instructions/",
   ],
 ];
 
@@ -185,7 +232,10 @@ const UNREADABLE = "?";
 async function membersOf(objects: Objects, side: Side | null, members: string[]): Promise<string> {
   if (!side || side.type === "d") return "{}";
   if (side.type !== "f") return UNREADABLE;
-  const bytes = await objects.get(side.id!);
+  const bytes = await objects.get(side.id!).catch((error: unknown) => {
+    if (error instanceof Forgotten) return null;
+    throw error;
+  });
   if (!bytes || bytes.length > MAX_OBJECT) return UNREADABLE;
   try {
     const value = JSON.parse(

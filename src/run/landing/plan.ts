@@ -30,6 +30,8 @@ export interface Change {
 export interface Refused {
   path: Buffer;
   text: string;
+  /** Whether its bytes were destroyed on request. */
+  forgotten?: boolean;
 }
 
 export interface Plan {
@@ -41,10 +43,18 @@ export interface Plan {
 /** How the hidden directory begins in which a landing stages files. Names at a workspace's root that start so are no part of its state. */
 export const STAGING_PREFIX = ".shepherd-landing-";
 
-/** The changes that make tree `to` of tree `from`. Throws `Missing` or `Forgotten` where the store lacks a tree or a manifest of scripts. */
-export async function planLanding(objects: Objects, from: Hash, to: Hash): Promise<Plan> {
+/**
+ * The changes that make tree `to` of tree `from`. What is to come and was forgotten, as `lacks` tells, is refused. Throws `Missing` or
+ * `Forgotten` where the store lacks a tree.
+ */
+export async function planLanding(
+  objects: Objects,
+  from: Hash,
+  to: Hash,
+  lacks: (entry: Entry) => Promise<boolean> = async () => false,
+): Promise<Plan> {
   const refused: Refused[] = [];
-  const changes = await inDirectory({ objects, refused }, "", from, to);
+  const changes = await inDirectory({ objects, refused, lacks }, "", from, to);
   for (const change of changes) change.asks = await runsCodeLater(objects, change);
   return { changes, refused };
 }
@@ -63,6 +73,7 @@ export const linkOf = (side: Side | null): Link | null =>
 interface Walk {
   objects: Objects;
   refused: Refused[];
+  lacks: (entry: Entry) => Promise<boolean>;
 }
 
 async function inDirectory(walk: Walk, path: string, from: Hash | null, to: Hash | null): Promise<Change[]> {
@@ -76,6 +87,10 @@ async function inDirectory(walk: Walk, path: string, from: Hash | null, to: Hash
     const why = untouchable(name, path === "");
     if (why) {
       walk.refused.push({ path: Buffer.from(below, "latin1"), text: why });
+      continue;
+    }
+    if (eb && !(ea && ea.type === eb.type && ea.id === eb.id) && (await walk.lacks(eb))) {
+      walk.refused.push({ path: Buffer.from(below, "latin1"), text: "its bytes were forgotten", forgotten: true });
       continue;
     }
     const isDir = ea?.type === "d" || eb?.type === "d";

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { NoTool, needProgram } from "./tools.ts";
 
 /**
  * Real pipes for the output of commands. What Node makes for `stdio: "pipe"` is a socket, and a program that opens /dev/stderr
@@ -35,10 +36,18 @@ async function fill(): Promise<void> {
   try {
     const names = Array.from({ length: BATCH }, (_, i) => path.join(folder, String(i)));
     await new Promise<void>((resolve, reject) => {
-      const child = spawn("mkfifo", ["-m", "600", ...names], { stdio: "ignore", cwd: "/", detached: true });
-      child.on("error", (error) => reject(new Error(`Cannot run mkfifo (${error.message}); install coreutils.`)));
+      const child = spawn(needProgram("mkfifo", "coreutils"), ["-m", "600", ...names], {
+        stdio: "ignore",
+        cwd: "/",
+        detached: true,
+      });
+      child.on("error", (error) =>
+        reject(new NoTool(`The program mkfifo cannot be run (${error.message}): install coreutils.`)),
+      );
       child.on("exit", (code) =>
-        code === 0 ? resolve() : reject(new Error(`mkfifo failed in ${folder}; is there room and may we write there?`)),
+        code === 0
+          ? resolve()
+          : reject(new NoTool(`The program mkfifo failed in ${folder}: is there room, and may you write there?`)),
       );
     });
     const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;

@@ -7,7 +7,7 @@ import { HOLDER_NAME, type Holder, isRoot, startHolder } from "./holder.ts";
 import { quote, quoteAll } from "./quote.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { unnamedFile } from "./temp.ts";
-import { findProgram } from "./tools.ts";
+import { needProgram } from "./tools.ts";
 import { startTracker, type Tracker } from "./track.ts";
 import { planView, translate } from "./view.ts";
 
@@ -107,9 +107,8 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const { abilities, method } = await detectMethod();
   const home = spec.binds[0]?.to;
   if (home === undefined) throw new TypeError("A sandbox needs at least one bind, where its commands start.");
-  const bash = method?.tools.bash ?? findProgram("bash");
-  const envTool = findProgram("env");
-  if (!bash || !envTool) throw new Error("Commands need bash and env; install bash and coreutils.");
+  const bash = method?.tools.bash ?? needProgram("bash", "bash");
+  const envTool = needProgram("env", "coreutils");
   if (!fs.existsSync(spec.tmp)) {
     fs.mkdirSync(spec.tmp, { recursive: true });
     fs.chmodSync(spec.tmp, 0o1777);

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { posix } from "node:path";
 import { readDeclared, readOptions } from "./bashtext.ts";
 import type { CallOptions, CallResult } from "./call.ts";
 import type { Sandbox } from "./sandbox.ts";
@@ -39,8 +40,8 @@ const byName = (a: readonly [Text, ...unknown[]], b: readonly [Text, ...unknown[
 const latin1 = (text: string) => toText(Buffer.from(text, "latin1"));
 const bytes = (text: Text) => fromText(text).toString("latin1");
 
-/** The state of a shell that has just been started in the sandbox. Variables whose name is none for a shell are left out. */
-export function initialShell(sandbox: Sandbox): ShellState {
+/** The state of a shell that has just been started in the sandbox, at a directory relative to its home. Variables whose name is none for a shell are left out. */
+export function initialShell(sandbox: Sandbox, at = ""): ShellState {
   const env: Variable[] = [];
   const functions: ShellFunction[] = [];
   for (const [name, value] of Object.entries(sandbox.env)) {
@@ -50,7 +51,7 @@ export function initialShell(sandbox: Sandbox): ShellState {
   }
   return {
     v: 1,
-    cwd: sandbox.home,
+    cwd: posix.join(sandbox.home, at),
     oldcwd: null,
     env: env.sort(byName),
     functions: functions.sort(byName),

@@ -13,6 +13,16 @@ export interface Tools {
 
 const NAMES: ReadonlyArray<keyof Tools> = ["unshare", "nsenter", "setpriv", "setsid", "mount", "bash"];
 
+/** Thrown where a program of the host that is needed lacks, or does not do its work. */
+export class NoTool extends Error {}
+
+/** A program of this package of the system. Throws a sentence where it lacks. */
+export function needProgram(name: string, from: string): string {
+  const file = findProgram(name);
+  if (!file) throw new NoTool(`The program ${name} is needed and is not on the PATH: install ${from}.`);
+  return file;
+}
+
 /** Finds a program on the path of this process and in the usual folders of system tools. */
 export function findProgram(name: string): string | null {
   for (const folder of [...(process.env.PATH ?? "").split(":"), "/usr/bin", "/bin", "/usr/sbin", "/sbin"]) {

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { hasProc, processesWith, send } from "./table.ts";
+import { NoTool } from "./tools.ts";
 
 /**
  * Finds the processes of a scope where there is no pid namespace that holds them. What is lost against one: a process that clears
@@ -41,7 +42,7 @@ function inGroups(groups: Set<number>): Promise<Array<{ pid: number; command: st
   return new Promise((resolve, reject) => {
     execFile("ps", ["-A", "-o", "pid=,pgid=,stat=,command="], { maxBuffer: 64 << 20 }, (error, text) => {
       if (error)
-        return reject(new Error(`The processes of the scope cannot be listed (${error.message}); is there ps?`));
+        return reject(new NoTool(`The processes of the scope cannot be listed (${error.message}): is there ps?`));
       const rows = text.split("\n").flatMap((line) => {
         const [, pid, group, state, command] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? [];
         return pid && groups.has(Number(group))

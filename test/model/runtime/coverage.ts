@@ -97,6 +97,10 @@ const situations: { readonly [what: string]: Met } = {
     pending(traceOf(before, scope)).some((s) => kindOf(s) === "model" && blocksOf(s).length > 0),
   ),
   "a call is attempted again": by("recover", ({ scope }, passage) => attemptedAgain(passage, scope, isCall)),
+  "an effect in doubt is taken back, and asked about": by(
+    "recover",
+    (_, passage) => takenBack(passage).length > 0 && said(passage, "asked"),
+  ),
   "a revert takes an effect back": by("revert", (_, passage) => takenBack(passage).length > 0),
   "a discard takes an effect back": by("discard", (_, passage) => takenBack(passage).length > 0),
   "a scope takes back what another did and it has merged": (passage) =>

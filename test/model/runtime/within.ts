@@ -9,8 +9,8 @@
  * - what the worker, its plugin or the command line refuses before a scope hears of it;
  * - `tell` at a merge, and a merge into a scope in which something runs: its owner stops the worker first;
  * - operations on a scope that is down: the runtime takes it over as part of the operation, the model asks for `recover` first;
- * - compensable calls in doubt: the runtime takes them back, ends them, and asks by its gate when the open call is performed anew; and calls
- *   that were observed above their tier, in doubt: the runtime writes that tier with the outcome;
+ * - calls that wait for the lock when their owner dies, and are compensable or were allowed: the runtime writes its consent down when they begin;
+ *   and calls that were observed above their tier, in doubt: the runtime writes that tier with the outcome;
  * - the user's word that a call in doubt did happen, while another that had the lock has no commit: today's runtime has no such word, so nothing
  *   says which of the two is sealed first;
  * - `resolve` with a choice for each path (the runtime merges again with one side taken), and of an undo;
@@ -63,9 +63,13 @@ type Rule<C> = (sys: System, command: C, reply: Reply) => string | undefined;
 const unless = (is: boolean, why: string): string | undefined => (is ? undefined : why);
 const nothingRuns = (sys: System, name: Name): boolean => unsealed(traceOf(sys, name)).length === 0;
 const doubtful = (sys: System, name: Name, s: Step): boolean =>
-  tierOf(s) === "compensable" ||
   rank(tierOf(s)) > rank(s.intent.facts.tier) ||
-  (isAllowed(traceOf(sys, name), s.n) && sys.scopes[name]?.live?.holders.includes(s.n) === false);
+  ((isAllowed(traceOf(sys, name), s.n) || tierOf(s) === "compensable") && !hasActed(sys, name, s));
+/** Whether it holds the lock, or did when its last owner died. */
+const hasActed = (sys: System, name: Name, { n }: Step): boolean => {
+  const live = sys.scopes[name]?.live;
+  return !live || live.holders.includes(n) || live.asked.includes(n);
+};
 const nothingAsked = (sys: System, name: Name, thread: string): string | undefined => {
   const t = traceOf(sys, name);
   const { turn } = current(t, thread);
