@@ -1,9 +1,9 @@
 /** A tool call as an effect of the scope. */
 import type { Effect, Performed } from "../scope/effect.ts";
+import { plain } from "../scope/plain.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { type Call, type Item, putBytes, putItem } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
-import { plain } from "./plain.ts";
 import { putBlock, shellOf } from "./steps.ts";
 import { clip } from "./tools/clip.ts";
 import { checkInput, type Tool, type ToolContext, type ToolResult } from "./tools/tool.ts";

@@ -1,10 +1,11 @@
 /** The built-in agent: asks a model, performs the calls of its answer, and so on until an answer asks for nothing. */
+
+import { attemptedAgain } from "../scope/attempt.ts";
 import type { LiveScope, Pending } from "../scope/scope.ts";
 import { type Call, getBytes, getItem, type Item, putItem } from "../scope/thread.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Link, Session } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
-import { attemptedAgain } from "./attempt.ts";
 import { callEffect } from "./call.ts";
 import { followConversation } from "./conversation.ts";
 import { type AgentEvent, listener } from "./events.ts";

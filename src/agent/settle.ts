@@ -1,8 +1,9 @@
 /** What becomes of steps that a crash, an abort or a new instruction left without an outcome. */
+
+import { attemptedAgain } from "../scope/attempt.ts";
 import type { LiveScope, Pending } from "../scope/scope.ts";
 import { itemsOf, openCalls } from "../scope/thread.ts";
 import type { Step } from "../trace/seal.ts";
-import { attemptedAgain } from "./attempt.ts";
 import { callEffect } from "./call.ts";
 import { readRequest } from "./request.ts";
 import { blocksOf, callOf, lastTurnOver, stepsOf, waiting } from "./steps.ts";

@@ -1,12 +1,13 @@
 /** A model call as an effect of the scope: its answer is recorded block by block, and its calls begin while it still streams. */
+
+import { nextAttempt } from "../scope/attempt.ts";
 import type { Effect, Performed } from "../scope/effect.ts";
+import { plainBlock } from "../scope/plain.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { type Block, type Call, type Item, putBytes, putItem } from "../scope/thread.ts";
 import type { Json, Link } from "../trace/ports.ts";
-import { nextAttempt } from "./attempt.ts";
 import type { Emit } from "./events.ts";
 import { ModelError, type ModelEvent, type ModelPort, type ModelRequest } from "./model.ts";
-import { plainBlock } from "./plain.ts";
 import { putBlock } from "./steps.ts";
 
 /** How a model is asked again that failed before its first block, or broke off before it asked for anything. */

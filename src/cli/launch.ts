@@ -36,8 +36,8 @@ export interface Launch {
 }
 
 /** Opens the files of a scope that is to be driven. */
-const filesFor =
-  ({ store, signal, lacks }: Launch, progress: Progress) =>
+export const filesFor =
+  ({ store, signal, lacks }: Pick<Launch, "store" | "signal" | "lacks">, progress: Progress) =>
   ({ ref, parent, grants }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
     openFilesOf(store, ref, {
       parent,
@@ -48,7 +48,10 @@ const filesFor =
     });
 
 /** Tells each step as it is sealed. */
-function tellSteps({ store, out, several }: Launch, scope: LiveScope): { done(): Promise<void> } {
+export function tellSteps(
+  { store, out, several }: Pick<Launch, "store" | "out" | "several">,
+  scope: LiveScope,
+): { done(): Promise<void> } {
   let last: Promise<void> = Promise.resolve();
   const unwatch = scope.writer.watch((_frame, sealed) => {
     for (const step of sealed)
@@ -136,6 +139,8 @@ export interface ResumeOptions {
 export async function resumeRun(launch: Launch, name: string, options: ResumeOptions = {}): Promise<Outcome> {
   const { store } = launch;
   const task = await taskOf(store, name);
+  if (task.worker === "gateway")
+    throw new Exit(2, `${name} records programs of yours: \`shepherd gateway --scope ${name}\` goes on with it.`);
   if (options.model) task.model = options.model;
   const { fold, log } = await readScope(store, name);
   // Stopped before its first step was written.
@@ -189,7 +194,7 @@ const COMMAND: Recovery = {
 };
 
 /** The task of a run, from its step 0 or from that of the scope it was forked from. */
-async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
+export async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
   const { findStep } = await import("../scope/view.ts");
   const { getBytes } = await import("../scope/thread.ts");
   const view = await readScope(store, name);

@@ -22,6 +22,7 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
   discard: { brief: "give a run up", load: () => import("./verbs/discard.ts") },
   shell: { brief: "a shell in a scope, each command a step", load: () => import("./verbs/shell.ts") },
   exec: { brief: "one command in a scope, as a step", load: () => import("./verbs/exec.ts") },
+  gateway: { brief: "record the model calls of any program", load: () => import("./verbs/gateway.ts") },
   replay: { brief: "compute all commits of a run anew, and compare", load: () => import("./verbs/replay.ts") },
   doctor: { brief: "what this machine allows, and what would help", load: () => import("./verbs/doctor.ts") },
   fsck: { brief: "check the store", load: () => import("./verbs/fsck.ts") },

@@ -3,7 +3,8 @@
 import { MOST_FILES } from "../scope/changes.ts";
 import { getBytes, getItem } from "../scope/thread.ts";
 import { parseLink } from "../trace/bytes.ts";
-import type { Json } from "../trace/ports.ts";
+import type { OutcomeFacts } from "../trace/frame.ts";
+import type { Json, Link } from "../trace/ports.ts";
 import { isContainer, type Step, tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { masked } from "./mask.ts";
@@ -85,8 +86,10 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
     }
     case "model": {
       const last =
-        step.outcome?.threads?.main?.append?.at(-1) ?? Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1);
-      if (!last) return step.outcome ? "" : "(thinking)";
+        step.outcome?.threads?.main?.append?.at(-1) ??
+        Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1) ??
+        step.outcome?.result;
+      if (!last) return step.outcome ? errorOf(store, step.outcome) : "(thinking)";
       const item = await getItem(store, last);
       const said = item.content
         .map((block) => (block.type === "text" ? block.text : ""))
@@ -99,12 +102,12 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       const call = (await readJson(store, step)) as { name?: string; input?: { [key: string]: Json } } | null;
       if (!call) return "(unreadable)";
       const { name = "?", input = {} } = call;
-      const main = input.command ?? input.path ?? input.file_path ?? input.pattern;
+      const main = input.command ?? input.cmd ?? input.path ?? input.file_path ?? input.pattern;
       return plain(`${name === "bash" ? "" : `${name} `}${typeof main === "string" ? main : JSON.stringify(input)}`);
     }
     case "inject":
     case "message": {
-      const last = step.outcome?.threads?.main?.append?.at(-1);
+      const last = Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1);
       if (!last) return "";
       const item = await getItem(store, last);
       return plain(item.content.map((block) => (block.type === "text" ? block.text : "")).join(" "));
@@ -118,12 +121,19 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
     case "undo":
       return `operation ${named("undoes")}`;
     case "work":
-      return "written in the background";
+      return step.outcome?.background ? "written in the background" : "written by the command";
     case "external":
       return "changed outside of any run";
     default:
       return isContainer(step.intent) ? "(container)" : "";
   }
+}
+
+/** What a provider said that did not answer, or why it was not asked. */
+async function errorOf(store: EmbeddedStore, { error }: OutcomeFacts): Promise<string> {
+  if (typeof error !== "string" || !parseLink(error)) return "";
+  const bytes = await getBytes(store, error as Link).catch(() => Buffer.alloc(0));
+  return plain(bytes.toString().slice(0, 200));
 }
 
 const MARKS: { [status: string]: [string, Parameters<Output["style"]>[0]] } = {

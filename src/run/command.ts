@@ -14,6 +14,8 @@ export interface CommandOptions {
   onOutput?: (chunk: Buffer, stream: "stdout" | "stderr") => void;
   /** Where it starts, relative to the workspace; at its root if there is no such directory (any more). */
   at?: string | undefined;
+  /** Added to its environment. */
+  env?: { [name: string]: string };
   /** Whether it reads the standard input of this process. */
   ownStdin?: boolean;
 }
@@ -62,7 +64,7 @@ export async function performCommand(
           ? join(files.path, at)
           : files.path;
         if (options.interactive) {
-          const done = await sandbox.interactive({ argv, cwd });
+          const done = await sandbox.interactive({ argv, cwd, ...(options.env && { env: options.env }) });
           code = done.code;
           ended = done.signal;
           return {
@@ -73,6 +75,7 @@ export async function performCommand(
         const done = await sandbox.exec({
           argv,
           cwd,
+          ...(options.env && { env: options.env }),
           signal,
           separate: true,
           ...(options.ownStdin && { ownStdin: true }),

@@ -12,8 +12,8 @@ import { writeTree } from "../world/tree.ts";
 import type { Main, Workspace } from "./main.ts";
 
 export interface Task {
-  /** Which worker: the built-in agent, or a command. */
-  worker: "agent" | "command";
+  /** Which worker: the built-in agent, a command, or programs of the user's whose model calls are recorded. */
+  worker: "agent" | "command" | "gateway";
   /** What it is to do: the first user message, or the command's words. */
   text: string;
   argv?: string[];

@@ -1,17 +1,27 @@
 /** Conversations: lists of content-addressed items, and which calls of theirs are open. */
 import { decodeJson, encodeJson, link, sha256, target } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
-import { type Link, MAX_OBJECT, type Session } from "../trace/ports.ts";
+import { type Json, type Link, MAX_OBJECT, type Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { rebuild } from "./history.ts";
 
-export type Block = { type: "text"; text: string } | { type: "call"; id: string; name: string; input: unknown };
+/**
+ * A block of a message, in no provider's format. `extra` holds what a provider says about it beyond that. What only one provider knows
+ * (thinking with its signature, images, server tools, a refusal) is kept as that provider wrote it.
+ */
+export type Block =
+  | { type: "text"; text: string; extra?: Members }
+  | { type: "call"; id: string; name: string; input: unknown; extra?: Members }
+  | { type: "native"; api: string; value: Members };
+type Members = { [name: string]: Json };
 export type Call = Extract<Block, { type: "call" }>;
 
 export type Item =
   | { role: "user"; content: Block[] }
   | { role: "assistant"; content: Block[] }
-  | { role: "result"; call: string; status: string; content: Block[] };
+  /** Instructions that stand within a conversation. */
+  | { role: "system" | "developer"; content: Block[] }
+  | { role: "result"; call: string; status: string; content: Block[]; extra?: Members };
 
 /** Stores bytes of any size and gives the link by which a frame may name them. */
 export async function putBytes(store: EmbeddedStore, bytes: Uint8Array): Promise<Link> {

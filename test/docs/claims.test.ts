@@ -59,7 +59,7 @@ test("docs/internals.md lists the folders of src in the order in which they may 
 
 test("files and folders that docs/internals.md names are there", () => {
   const named = [...prose("docs/internals.md").matchAll(/`((?:[a-z]+\/)*[a-z-]+\.(?:ts|mjs)|(?:[a-z]+\/)+)`/g)];
-  const places = ["", "src", "src/agent", "src/agent/tools", "src/trace", "src/scope", "src/run"];
+  const places = ["", "src", "src/agent", "src/agent/tools", "src/gateway", "src/trace", "src/scope", "src/run"];
   // What lies in a store is told by the format.
   const missing = named
     .map(([, path]) => path!)

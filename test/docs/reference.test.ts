@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bash, newUser, type Typed, type User } from "../support/user.ts";
+import { bash, newUser, type Typed, type User, until } from "../support/user.ts";
 import { ROOT } from "./reader.ts";
 import { type Kind, kindsFor, misfits, sectionsOf } from "./reference.ts";
 
@@ -65,6 +65,20 @@ describe("objects of --json", () => {
     printed.set(verb, [...(printed.get(verb) ?? []), ...objects]);
   };
 
+  /** The verb that goes on until it is interrupted. */
+  const tellGateway = async (): Promise<void> => {
+    const running = user.start(["gateway", "--scope", "gw", "--json"]);
+    await until(
+      () => running.out.includes("ANTHROPIC_BASE_URL"),
+      () => running.err,
+    );
+    running.process.kill("SIGINT");
+    const done = await running.ended;
+    expect([done.code, done.err]).toEqual([0, expect.stringContaining("until Ctrl-C")]);
+    printed.set("gateway", done.objects());
+    await tell(0, "gateway", ["--scope", "gc", "--", "touch", "made"]);
+  };
+
   beforeAll(async () => {
     const work = user.script([
       { say: "I write.", call: [bash("printf 'three\\n' >> a.txt"), { tool: "read", input: { path: "a.txt" } }] },
@@ -82,6 +96,7 @@ describe("objects of --json", () => {
     await tell(1, "shell", ["w"], { input: "cd dir\nfalse\n" });
     await tell(0, "exec", ["w", "--", "rm", "dir/b.txt"]);
     await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
+    await tellGateway();
     await tell(0, "log", ["w"]);
     for (const n of ["0", "1", "2", "4", "6"]) await tell(0, "show", ["w", n]);
     await tell(0, "diff", ["w"]);

@@ -177,7 +177,7 @@ export const shape = (list: readonly Item[]): string[] =>
   list.map((item) => {
     if (item.role === "user") return "user";
     if (item.role === "result") return `${item.call}=${item.status}`;
-    return `asst(${item.content.map((block) => (block.type === "call" ? block.id : `"${block.text}"`)).join(",")})`;
+    return `asst(${item.content.map((block) => (block.type === "call" ? block.id : block.type === "text" ? `"${block.text}"` : block.type)).join(",")})`;
   });
 
 export async function framesOf(scope: LiveScope): Promise<Frame[]> {

@@ -1,7 +1,7 @@
 /** `shepherd show`: one step in full. */
 
 import type { ScopeRef } from "../../scope/registry.ts";
-import { getBytes, getItem } from "../../scope/thread.ts";
+import { type Block, getBytes, getItem } from "../../scope/thread.ts";
 import { parseLink } from "../../trace/bytes.ts";
 import { Forgotten } from "../../trace/objects.ts";
 import type { Link } from "../../trace/ports.ts";
@@ -69,12 +69,11 @@ export const verb: Verb = {
     }
     for (const item of items as Array<{
       role: string;
-      content: Array<{ type: string; text?: string; name?: string; input?: unknown }>;
+      content: Block[];
     }>) {
       out.line();
       out.line(out.style("bold", item.role));
-      for (const block of item.content)
-        tell(block.type === "text" ? (block.text ?? "") : masked(callLines(block.name ?? "?", block.input).join("\n")));
+      for (const block of item.content) tell(wordsOf(block));
     }
     if (items.length === 0 && step.outcome?.result) {
       out.line();
@@ -84,6 +83,13 @@ export const verb: Verb = {
     return undefined;
   },
 };
+
+function wordsOf(block: Block): string {
+  if (block.type === "text") return block.text;
+  if (block.type === "call") return masked(callLines(block.name, block.input).join("\n"));
+  const { thinking, type } = block.value;
+  return typeof thinking === "string" ? `(thinking) ${thinking}` : `(${String(type ?? "something")})`;
+}
 
 const STATUS: { [status: string]: string } = {
   intent: "running",

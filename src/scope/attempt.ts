@@ -1,7 +1,7 @@
 /** Attempts of a step: one intent, any number of attempts, one outcome. The first is not told by a part. */
-import type { Effect } from "../scope/effect.ts";
-import type { LiveScope } from "../scope/scope.ts";
-import { putBytes } from "../scope/thread.ts";
+import type { Effect } from "./effect.ts";
+import type { LiveScope } from "./scope.ts";
+import { putBytes } from "./thread.ts";
 
 /** Writes that the running attempt of step `n` came to nothing, and that the next begins. Gives its number. */
 export async function nextAttempt(scope: LiveScope, n: number, why: string): Promise<number> {

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { params } from "../../test/support/runs.ts";
-import type { Block } from "../scope/thread.ts";
 import { canonical, decodeJson, encodeJson } from "../trace/bytes.ts";
 import { plain, plainBlock } from "./plain.ts";
+import type { Block } from "./thread.ts";
 
 test("whatever a model sends gets a canonical form that the store can read back", () => {
   fc.assert(

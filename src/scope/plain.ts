@@ -1,7 +1,7 @@
 /** What comes from a model, a tool or a user is not always a value that canonical JSON can hold. This makes it one. */
 
-import type { Block } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
+import type { Block } from "./thread.ts";
 
 /** Deeper than any input of a tool; well below what the store's parser takes. */
 const DEEPEST = 100;
@@ -35,6 +35,8 @@ export function plain(value: unknown, depth = 0): Json {
 
 /** A block as it is recorded. `taken` holds the ids of the calls before it in its message: a second call of an id gets another one. */
 export function plainBlock(block: Block, taken: Set<string>): Block {
+  if (block.type === "native")
+    return { type: "native", api: block.api, value: plain(block.value) as typeof block.value };
   if (block.type !== "call") return { type: "text", text: plain(String(block.text)) as string };
   const given = typeof block.id === "string" && block.id !== "" ? block.id.toWellFormed() : "call";
   let id = given;

@@ -1,0 +1,57 @@
+/** What runs behind the gateway: programs that were led to it, or a command in a scope. */
+import { DUMMY } from "../gateway/credentials.ts";
+import type { Gateway } from "../gateway/gateway.ts";
+import { performCommand } from "../run/command.ts";
+import type { Worker } from "../run/drive.ts";
+import { recordWork } from "../run/work.ts";
+import type { Context } from "./verb.ts";
+
+export const programsBehind = (gateway: Gateway): Worker => ({
+  name: "gateway",
+  work: async (scope, signal) => {
+    await gateway.serve(scope, signal);
+    return "done";
+  },
+});
+
+/** A command whose calls are steps inside of its own, and whose files are looked at before each. */
+export const commandBehind = (
+  gateway: Gateway,
+  argv: string[],
+  at: string,
+  { out, quiet }: Pick<Context, "out"> & { quiet: boolean },
+): Worker => ({
+  name: "gateway",
+  work: async (scope, signal) => {
+    const over = new AbortController();
+    const inside = (): number | undefined =>
+      scope.writer.fold.pending().find(({ intent, outcome }) => intent.kind === "command" && !outcome)?.n;
+    const serving = gateway.serve(scope, AbortSignal.any([signal, over.signal]), {
+      inside,
+      before: () => recordWork(scope, inside()),
+    });
+    try {
+      const done = await performCommand(scope, argv, signal, {
+        at,
+        env: {
+          ANTHROPIC_BASE_URL: gateway.urls.anthropic,
+          OPENAI_BASE_URL: gateway.urls.openai,
+          ANTHROPIC_API_KEY: DUMMY,
+          OPENAI_API_KEY: DUMMY,
+        },
+        interactive: quiet,
+        ownStdin: process.stdin.isTTY !== true,
+        onOutput: (chunk, stream) => {
+          if (!out.json) process[stream].write(chunk);
+        },
+      });
+      return done.ending;
+    } catch (error) {
+      if (signal.aborted) return "aborted";
+      throw error;
+    } finally {
+      over.abort();
+      await serving;
+    }
+  },
+});

@@ -1,0 +1,164 @@
+/** One model call through the gateway: recorded, sent, and passed back as it comes. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { asksForKey, ownKey, secretsOf, without } from "./credentials.ts";
+import { type Limiter, retryAfter } from "./limiter.ts";
+import { Kept, pass, write } from "./pass.ts";
+import { type Price, type Prices, priceOf } from "./prices.ts";
+import { type Canonical, errorBody, type Members, type Protocol } from "./protocol.ts";
+import type { Session } from "./session.ts";
+import { type Broken, type Measured, Refused, type Turn } from "./turn.ts";
+import { headersBack, headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
+
+export interface ExchangeOptions {
+  session: Session;
+  protocol: Protocol;
+  upstream: Upstream;
+  /** Behind the upstream's base. */
+  path: string;
+  send: Send;
+  limiter: Limiter;
+  prices: Prices;
+  env: NodeJS.ProcessEnv;
+  /** Ends the exchange from our side. */
+  signal: AbortSignal;
+}
+
+/** How long another attempt of a call that failed is waited for, in ms, beyond what the provider asks for. */
+const HOLD = 45_000;
+/** So many kept connections in turn may turn out to be closed. */
+const STALE = 3;
+/** So much of a provider's words stands in a step. */
+const LONGEST = 10_000;
+
+/** Answers with an error as the provider writes it. `once`: asking again cannot help. */
+export function refuse(
+  response: ServerResponse,
+  { provider }: Upstream,
+  status: number,
+  type: string,
+  sentence: string,
+  once = true,
+): void {
+  if (response.headersSent) return void response.destroy();
+  const body = Buffer.from(errorBody(provider, type, sentence));
+  const headers = { "content-type": "application/json", "content-length": body.length };
+  response.writeHead(status, once ? { ...headers, "x-should-retry": "false" } : headers);
+  response.end(body);
+}
+
+/** Does not reject: what goes wrong is in the step, and told to the client. */
+export async function exchange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: Buffer,
+  options: ExchangeOptions,
+): Promise<void> {
+  const { session, protocol, upstream, env, limiter } = options;
+  const begun = performance.now();
+  const measured: Measured = { ms: 0 };
+  const now = (): Measured => ({ ...measured, ms: Math.round(performance.now() - begun) });
+  let canonical: Canonical;
+  try {
+    canonical = protocol.canonical(JSON.parse(body.toString("utf8")) as Members);
+  } catch {
+    const sentence = "Shepherd cannot read this request, so it cannot record it, and does not pass it on.";
+    return refuse(response, upstream, 400, "invalid_request_error", sentence);
+  }
+  const headers = headersFor(request.headers);
+  if (asksForKey(request.headers)) {
+    delete headers.authorization;
+    delete headers["x-api-key"];
+    const key = ownKey(upstream.provider, env, request.headers);
+    if (!key && upstream.own) {
+      const variable = upstream.provider === "anthropic" ? "ANTHROPIC_API_KEY" : "OPENAI_API_KEY";
+      const sentence = `The environment in which \`shepherd gateway\` was started has no ${variable}.`;
+      return refuse(response, upstream, 401, "authentication_error", sentence);
+    }
+    Object.assign(headers, key);
+  }
+  const secrets = secretsOf(headers, env);
+
+  const left = new AbortController();
+  const gone = (): void => {
+    if (!response.writableFinished) left.abort(new Error("the client went away"));
+  };
+  response.on("close", gone);
+  const signal = AbortSignal.any([options.signal, left.signal]);
+  let turn: Turn;
+  try {
+    const price: Price | null = priceOf(canonical.model, options.prices);
+    turn = await session.ask(canonical, price);
+  } catch (error) {
+    if (error instanceof Refused) return refuse(response, upstream, 402, "billing_error", error.message);
+    const sentence = `Shepherd could not record this request, so it was not sent: ${(error as Error).message}`;
+    return refuse(response, upstream, 500, "api_error", sentence);
+  }
+
+  const kept = new Kept();
+  const text = (): string => without(kept.bytes().toString("utf8"), secrets);
+  const broke = (why: string, how: Partial<Broken> = {}): Promise<void> =>
+    turn.broke(without(why, secrets), { raw: Buffer.from(text()), ...how, measured: now() });
+  try {
+    const waited = await limiter.pass(upstream.base.host, signal);
+    if (waited > 0) measured.waited = waited;
+    const outgoing = { method: "POST", path: options.path, headers, body, signal };
+    const send = async (tries: number): Promise<IncomingMessage> => {
+      try {
+        return await options.send(upstream, outgoing);
+      } catch (error) {
+        if (!isStale(error) || signal.aborted || tries === 0) throw error;
+        await broke("A connection that was kept is closed.", { holdMs: HOLD });
+        if (!(await turn.again())) throw error;
+        return send(tries - 1);
+      }
+    };
+    const answer = await send(STALE);
+    const status = answer.statusCode ?? 502;
+    const after = retryAfter(answer.headers);
+    if ((status === 429 || status === 529) && after !== null) await limiter.hold(upstream.base.host, after);
+    response.writeHead(status, answer.statusMessage, headersBack(answer));
+    response.flushHeaders();
+    if (status < 200 || status > 299) {
+      for await (const chunk of answer as AsyncIterable<Buffer>) {
+        kept.add(chunk);
+        await write(response, chunk, signal);
+      }
+      // Before the client knows that it has all of it, so that it cannot ask again before.
+      const again = mayHelp(status, answer) ? { holdMs: HOLD + (after ?? 0) } : {};
+      await broke(`${status}: ${text().slice(0, LONGEST)}`, again);
+      return void response.end();
+    }
+    const { whole, reader } = await pass({
+      answer,
+      response,
+      protocol,
+      turn,
+      kept,
+      signal,
+      first: () => {
+        measured.first = now().ms;
+      },
+      ended: ({ end }) =>
+        end!.error === undefined
+          ? turn.end(end!, Buffer.from(text()), now())
+          : broke(end!.error, { holdMs: HOLD, usage: end!.usage }),
+    });
+    if (!whole) await broke("The answer ended before its end.", { holdMs: HOLD, usage: reader.usage });
+    else if (reader.id) session.named(reader.id, turn);
+    response.end();
+  } catch (error) {
+    const { message } = error as Error;
+    const stopped = signal.aborted;
+    const why = left.signal.aborted ? "The client went away." : stopped ? "The gateway was stopped." : message;
+    // Where even that cannot be written, the next command ends the step.
+    await broke(why, { aborted: stopped, ...(!options.signal.aborted && { holdMs: HOLD }) }).catch(() => {});
+    if (response.headersSent || stopped) return void response.destroy();
+    const sentence = without(`Shepherd got no answer from ${upstream.base.host}: ${message}`, secrets);
+    refuse(response, upstream, 502, "api_error", sentence, false);
+  } finally {
+    response.off("close", gone);
+  }
+}
+
+const mayHelp = (status: number, { headers }: IncomingMessage): boolean =>
+  headers["x-should-retry"] !== "false" && (status >= 500 || [408, 409, 425, 429].includes(status));

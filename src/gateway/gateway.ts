@@ -1,0 +1,166 @@
+/**
+ * The recording model gateway: a server on this machine that passes requests on to providers, and writes each model call into a scope. What
+ * it is given to record into may change (an operation stops a run for a moment); clients wait meanwhile, and find it at the same address.
+ */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { LiveScope } from "../scope/scope.ts";
+import { anthropicMessages } from "./anthropic.ts";
+import { openaiChat } from "./chat.ts";
+import { exchange, refuse } from "./exchange.ts";
+import { type Limiter, makeLimiter } from "./limiter.ts";
+import { passOn } from "./passon.ts";
+import { PRICES, type Prices } from "./prices.ts";
+import type { Protocol, Provider } from "./protocol.ts";
+import { openaiResponses } from "./responses.ts";
+import { type Around, openSession, type Session } from "./session.ts";
+import { makeSender, type Upstream } from "./upstream.ts";
+
+export interface GatewayOptions {
+  upstreams: { [provider in Provider]: Upstream };
+  limiter?: Limiter;
+  prices?: Prices;
+  /** Where keys are read from, at each request. */
+  env?: NodeJS.ProcessEnv;
+}
+
+export interface Gateway {
+  /** What programs are told: their base URLs. */
+  readonly urls: { [provider in Provider]: string };
+  /** Records into a scope until `signal` aborts; then all that was under way has its outcome. */
+  serve(scope: LiveScope, signal: AbortSignal, around?: Around): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What is recorded; everything else is passed on as it is. */
+const RECORDED: ReadonlyArray<{ provider: Provider; path: RegExp; protocol: Protocol }> = [
+  { provider: "anthropic", path: /^\/v1\/messages\/?$/, protocol: anthropicMessages },
+  { provider: "openai", path: /^\/responses\/?$/, protocol: openaiResponses },
+  { provider: "openai", path: /^\/chat\/completions\/?$/, protocol: openaiChat },
+];
+
+/** A request is at most this large. */
+const LARGEST = 256 << 20;
+
+/** Starts to listen, on 127.0.0.1 and a port that the system chooses. */
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+  const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env } = options;
+  const secret = randomBytes(24).toString("base64url");
+  const { send, close } = makeSender();
+  const closed = new AbortController();
+  const pending = new Set<Promise<void>>();
+  let serving: { session: Session; signal: AbortSignal } | null = null;
+  let wake = (): void => {};
+  let woken = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+
+  /** Where to record; waits while there is nothing to record into. */
+  const current = async (): Promise<{ session: Session; signal: AbortSignal }> => {
+    while (!serving) await woken;
+    return serving;
+  };
+
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const found = route(request.url ?? "/", secret);
+    if (!found) return void response.writeHead(404).end();
+    const { provider, path } = found;
+    const upstream = upstreams[provider];
+    // A web socket would pass unread. Who asks for one and is refused asks by HTTP.
+    if (request.headers.upgrade)
+      return refuse(response, upstream, 426, "invalid_request_error", "Shepherd records HTTP, not web sockets.");
+    const bare = path.split("?")[0]!;
+    const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
+    if (!recorded || request.method !== "POST")
+      return passOn(request, response, { upstream, path, send, env, signal: closed.signal });
+    const body = await read(request);
+    if (!body) return refuse(response, upstream, 413, "request_too_large", "The request is too large for Shepherd.");
+    if (request.headers["content-encoding"])
+      return refuse(response, upstream, 415, "invalid_request_error", "Shepherd does not read packed requests.");
+    const { session, signal } = await current();
+    const { protocol } = recorded;
+    const done = exchange(request, response, body, {
+      session,
+      protocol,
+      upstream,
+      path,
+      send,
+      limiter,
+      prices,
+      env,
+      signal,
+    });
+    pending.add(done);
+    await done.finally(() => pending.delete(done));
+  };
+
+  const server = createServer((request, response) => {
+    response.on("error", () => {});
+    handle(request, response).catch((error: Error) => {
+      if (response.headersSent) return void response.destroy();
+      response
+        .writeHead(502, { "content-type": "text/plain" })
+        .end(`Shepherd: no answer (${(error as NodeJS.ErrnoException).code ?? "failed"}).\n`);
+    });
+  });
+  // Clients decide how long they wait; a connection that they keep must not close under their next request.
+  server.requestTimeout = 0;
+  server.keepAliveTimeout = 600_000;
+  await listen(server);
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/${secret}`;
+
+  return {
+    urls: { anthropic: `${base}/anthropic`, openai: `${base}/openai` },
+    serve: async (scope, signal, around) => {
+      const session = await openSession(scope, around);
+      const stop = new AbortController();
+      const both = AbortSignal.any([signal, stop.signal]);
+      serving = { session, signal: both };
+      wake();
+      woken = new Promise((resolve) => {
+        wake = resolve;
+      });
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        else signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      serving = null;
+      stop.abort();
+      while (pending.size > 0) await Promise.allSettled([...pending]);
+      await session.close();
+    },
+    close: async () => {
+      closed.abort();
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      close();
+    },
+  };
+}
+
+const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+
+/** `/SECRET/PROVIDER/PATH`; null for whoever does not know the secret. */
+function route(url: string, secret: string): { provider: Provider; path: string } | null {
+  const match = /^\/([^/?]+)\/(anthropic|openai)(\/[^#]*|\?[^#]*)?$/.exec(url);
+  if (!match || !timingSafeEqual(digest(match[1]!), digest(secret))) return null;
+  return { provider: match[2] as Provider, path: match[3] ?? "/" };
+}
+
+async function read(request: IncomingMessage): Promise<Buffer | null> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > LARGEST) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+const listen = (server: Server): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => resolve());
+  });

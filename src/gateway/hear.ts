@@ -1,0 +1,77 @@
+/** What a request tells that the thread does not have yet: results of calls end their steps, all else is a step `message`. */
+import type { LiveScope } from "../scope/scope.ts";
+import type { Link } from "../trace/ports.ts";
+import { putEdit } from "./request.ts";
+import { entryOf, type Sent, type Thread } from "./threads.ts";
+
+/** So many links at most stand in a frame. */
+const MOST = 4000;
+
+export async function hear(
+  scope: LiveScope,
+  thread: Thread,
+  sent: readonly Sent[],
+  inside: number | undefined,
+): Promise<void> {
+  const { writer, store } = scope;
+  for (const [at, entry] of thread.entries.entries()) {
+    const { link } = sent[at]!;
+    if (link === (entry.sent ?? entry.link)) continue;
+    thread.edits = await putEdit(store, thread.edits, at, link);
+    entry.sent = link;
+  }
+  const fresh = sent.slice(thread.entries.length);
+  const answered = new Set(fresh.flatMap(({ item }) => (item.role === "result" ? [item.call] : [])));
+  for (const [call, n] of thread.open) if (!answered.has(call)) await endCall(scope, thread, call, n, "not-run");
+
+  let said: Sent[] = [];
+  const flush = async (): Promise<void> => {
+    for (const part of parts(said, MOST)) {
+      const append: Link[] = part.map(({ link }) => link);
+      const facts = {
+        kind: "message" as const,
+        tier: "reversible" as const,
+        thread: thread.name,
+        what: append.at(-1)!,
+      };
+      const n = await writer.intent(facts, inside === undefined ? {} : { links: { inside } });
+      const threads = { [thread.name]: { append } };
+      await writer.outcome(n, { status: "done", threads }, { witness: { at: Date.now() } });
+    }
+    said = [];
+  };
+  for (const each of fresh) {
+    const { item, link } = each;
+    const n = item.role === "result" ? thread.open.get(item.call) : undefined;
+    if (n === undefined || item.role !== "result") said.push(each);
+    else {
+      await flush();
+      thread.open.delete(item.call);
+      const status = item.status === "failed" ? "failed" : "done";
+      const ms = Date.now() - (writer.fold.steps.get(n)?.at ?? Date.now());
+      await writer.outcome(
+        n,
+        { status, threads: { [thread.name]: { append: [link] } } },
+        { witness: { at: Date.now(), ms } },
+      );
+    }
+    thread.entries.push(entryOf(link, item));
+  }
+  await flush();
+}
+
+/** Ends the step of a call of which no result came. */
+export async function endCall(
+  { writer }: LiveScope,
+  thread: Thread,
+  call: string,
+  n: number,
+  status: "not-run" | "aborted",
+): Promise<void> {
+  thread.open.delete(call);
+  await writer.outcome(n, { status }, { witness: { at: Date.now() } });
+}
+
+function* parts<T>(list: readonly T[], size: number): Generator<T[]> {
+  for (let at = 0; at < list.length; at += size) yield list.slice(at, at + size);
+}

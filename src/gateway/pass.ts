@@ -1,0 +1,139 @@
+/** Passing an answer on as it comes, with what ends a block held back until the block is written down. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { promisify } from "node:util";
+import { brotliDecompress, unzip } from "node:zlib";
+import type { AnswerReader, Heard, Protocol } from "./protocol.ts";
+import { sseReader } from "./sse.ts";
+import type { Turn } from "./turn.ts";
+
+/** What is kept of an answer as it came, at most. */
+const MOST = 32 << 20;
+
+/** The bytes of an answer, as far as they are kept. */
+export class Kept {
+  private chunks: Buffer[] = [];
+  private size = 0;
+  add(chunk: Buffer): void {
+    if (this.size + chunk.length > MOST) return;
+    this.chunks.push(chunk);
+    this.size += chunk.length;
+  }
+  bytes(): Buffer {
+    return Buffer.concat(this.chunks);
+  }
+}
+
+export interface Passing {
+  answer: IncomingMessage;
+  response: ServerResponse;
+  protocol: Protocol;
+  turn: Turn;
+  kept: Kept;
+  signal: AbortSignal;
+  /** Called once, when the answer itself begins. */
+  first(): void;
+  /** Writes the step's outcome. */
+  ended(heard: Heard): Promise<void>;
+}
+
+export interface Passed {
+  /** Whether the answer came to its end. */
+  whole: boolean;
+  reader: AnswerReader;
+}
+
+export const pass = (passing: Passing): Promise<Passed> =>
+  isStream(passing.answer) ? passStream(passing) : passWhole(passing);
+
+const packing = ({ headers }: IncomingMessage): string => headers["content-encoding"]?.toLowerCase() ?? "identity";
+
+const isStream = (answer: IncomingMessage): boolean =>
+  /^text\/event-stream/i.test(answer.headers["content-type"] ?? "") && packing(answer) === "identity";
+
+async function record({ turn, ended }: Passing, heard: Heard): Promise<boolean> {
+  for (const block of heard.blocks) await turn.block(block);
+  if (heard.end) await ended(heard);
+  return heard.end !== undefined;
+}
+
+async function passStream(passing: Passing): Promise<Passed> {
+  const { answer, response, protocol, kept, signal } = passing;
+  const events = sseReader();
+  const reader = protocol.stream();
+  let whole = false;
+  let begun = false;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    kept.add(chunk);
+    let from = 0;
+    for (const { data, at } of events.push(chunk)) {
+      const heard = whole ? null : reader.take(data);
+      if (!begun && reader.begun) {
+        begun = true;
+        passing.first();
+      }
+      if (!heard) continue;
+      await write(response, chunk.subarray(from, at), signal);
+      from = at;
+      whole = await record(passing, heard);
+    }
+    await write(response, chunk.subarray(from), signal);
+  }
+  const last = whole ? null : (reader.close?.() ?? null);
+  if (last) whole = await record(passing, last);
+  return { whole, reader };
+}
+
+/** An answer in one piece is none before its last byte: the chunk that came last is held back until more comes. */
+async function passWhole(passing: Passing): Promise<Passed> {
+  const { answer, response, protocol, kept, signal } = passing;
+  let held: Buffer | null = null;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    kept.add(chunk);
+    if (held) await write(response, held, signal);
+    held = chunk;
+  }
+  const text = await unpacked(kept.bytes(), packing(answer));
+  let reader = protocol.whole();
+  let whole = false;
+  let heard = reader.take(text);
+  if (!heard && /^(event|data):/.test(text)) {
+    // A stream under another name, or one that was packed.
+    reader = protocol.stream();
+    for (const { data } of sseReader().push(Buffer.from(text))) {
+      heard = whole ? null : reader.take(data);
+      if (heard) whole = await record(passing, heard);
+    }
+    heard = whole ? null : (reader.close?.() ?? null);
+  }
+  if (heard) whole = await record(passing, heard);
+  if (held) await write(response, held, signal);
+  return { whole, reader };
+}
+
+async function unpacked(bytes: Buffer, how: string): Promise<string> {
+  try {
+    if (how === "gzip" || how === "deflate") return (await promisify(unzip)(bytes)).toString();
+    if (how === "br") return (await promisify(brotliDecompress)(bytes)).toString();
+  } catch {
+    // Cut or broken: it reads as no answer.
+  }
+  return bytes.toString();
+}
+
+/** Writes, and waits while the client does not read. */
+export async function write(response: ServerResponse, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  if (bytes.length === 0) return;
+  signal.throwIfAborted();
+  if (response.write(bytes)) return;
+  await new Promise<void>((resolve, reject) => {
+    const done = (end: () => void) => (): void => {
+      response.off("drain", drained);
+      signal.removeEventListener("abort", stopped);
+      end();
+    };
+    const drained = done(resolve);
+    const stopped = done(() => reject(signal.reason));
+    response.on("drain", drained);
+    signal.addEventListener("abort", stopped, { once: true });
+  });
+}

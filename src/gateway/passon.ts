@@ -1,0 +1,36 @@
+/** What is no model call (lists of models, counts of tokens, …) goes to the provider and back as it is, and is not recorded. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { asksForKey, ownKey } from "./credentials.ts";
+import { headersBack, headersFor, type Send, type Upstream } from "./upstream.ts";
+
+export interface PassOn {
+  upstream: Upstream;
+  /** Behind the upstream's base. */
+  path: string;
+  send: Send;
+  env: NodeJS.ProcessEnv;
+  signal: AbortSignal;
+}
+
+export async function passOn(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { upstream, path, send, env, signal }: PassOn,
+): Promise<void> {
+  const left = new AbortController();
+  response.on("close", () => left.abort());
+  const headers = headersFor(request.headers);
+  if (asksForKey(request.headers)) {
+    delete headers.authorization;
+    delete headers["x-api-key"];
+    Object.assign(headers, ownKey(upstream.provider, env, request.headers));
+  }
+  const length = request.headers["content-length"];
+  if (length !== undefined) headers["content-length"] = length;
+  const method = request.method ?? "GET";
+  const body = method === "GET" || method === "HEAD" ? null : request;
+  const answer = await send(upstream, { method, path, headers, body, signal: AbortSignal.any([left.signal, signal]) });
+  response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headersBack(answer));
+  answer.on("error", () => response.destroy());
+  answer.pipe(response);
+}

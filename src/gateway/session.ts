@@ -1,0 +1,122 @@
+/** What the gateway writes into a scope while it is driven: which thread a request continues, and its step. */
+import type { LiveScope } from "../scope/scope.ts";
+import { endCall, hear } from "./hear.ts";
+import type { Price } from "./prices.ts";
+import type { Canonical } from "./protocol.ts";
+import { type Asked, putAsked, recordRequest } from "./request.ts";
+import { continued, freeThread, knownIn, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
+import { beginTurn, type Turn } from "./turn.ts";
+
+export interface Session {
+  readonly scope: LiveScope;
+  /** Writes the step of a request; at return it may leave. Throws `Refused` where a handler does not let it. */
+  ask(request: Canonical, price: Price | null): Promise<Turn>;
+  /** Remembers under which name the provider keeps the conversation that ends with an answer. */
+  named(id: string, turn: Turn): void;
+  /** Ends all that is open: nobody waits for it any more. */
+  close(): Promise<void>;
+}
+
+/** How long a request waits for the end of the answer that it already tells, in ms. */
+const PATIENCE = 2000;
+
+/** Where the programs run whose calls are recorded. */
+export interface Around {
+  /** Number of the step that they run in. */
+  inside?(): number | undefined;
+  /** Called before a request is written down, one at a time. */
+  before?(): Promise<void>;
+}
+
+export async function openSession(scope: LiveScope, around: Around = {}): Promise<Session> {
+  const threads = await loadThreads(scope);
+  const byAnswer = new Map<string, { thread: Thread; length: number }>();
+  const ofTurn = new WeakMap<Turn, Thread>();
+
+  /** What a request tells in all, where it only tells what came behind an answer that it names. */
+  const previous = (request: Canonical): { thread: Thread; length: number } | undefined => {
+    const id = request.params.previous_response_id;
+    const found = typeof id === "string" ? byAnswer.get(id) : undefined;
+    return found && found.thread.entries.length === found.length ? found : undefined;
+  };
+
+  /** The thread of a request, and its messages as that has them. */
+  const find = async (request: Canonical, sent: readonly Sent[], asked: Asked): Promise<[Thread, readonly Sent[]]> => {
+    for (let tries = 0; ; tries++) {
+      const before = previous(request)?.thread;
+      const found = before
+        ? { thread: before, sent: [...before.entries.map(asTold), ...sent] }
+        : await continued(scope.store, threads.values(), sent, asked);
+      const turn = found?.thread.turn;
+      if (found && !turn?.active) return [found.thread, found.sent];
+      const tells =
+        found?.sent[found.thread.entries.length]?.item.role === "assistant" && turn && turn.blocks.length > 0;
+      if (tells && tries === 0) {
+        await Promise.race([turn.settled, new Promise((resolve) => setTimeout(resolve, PATIENCE).unref())]);
+        continue;
+      }
+      const fresh = newThread(freeThread(threads));
+      threads.set(fresh.name, fresh);
+      return [fresh, sent];
+    }
+  };
+
+  const place = async (request: Canonical, price: Price | null): Promise<{ turn: Turn; ready: Promise<void> }> => {
+    await around.before?.();
+    const inside = around.inside?.();
+    const sent: Sent[] = [];
+    const known = knownIn(threads.values());
+    for (const item of request.messages) sent.push(await putSent(scope.store, item, known));
+    const asked = await putAsked(scope.store, request);
+    const [thread, told] = await find(request, sent, asked);
+    const same = thread.entries.length === told.length && thread.asked?.system === asked.system;
+    const head = () => scope.head().state?.threads[thread.name]?.items ?? null;
+    const { turn: waiting } = thread;
+    if (!same) await waiting?.giveUp();
+    await hear(scope, thread, told, inside);
+    const what = await recordRequest(scope.store, request, asked, head(), thread.edits);
+    if (waiting && thread.turn === waiting && !waiting.active) {
+      if (waiting.what === what && (await waiting.again())) return { turn: waiting, ready: Promise.resolve() };
+      await waiting.giveUp();
+    }
+    thread.asked = asked;
+    const begun = await beginTurn({ scope, thread, request, what, price, inside });
+    ofTurn.set(begun.turn, thread);
+    return begun;
+  };
+
+  // Requests that come at once are written down one after the other.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const run = last.then(work);
+    last = run.catch(() => {});
+    return run;
+  };
+
+  return {
+    scope,
+    ask: async (request, price) => {
+      const { turn, ready } = await inTurn(() => place(request, price));
+      await ready;
+      return turn;
+    },
+    named: (id, turn) => {
+      const thread = ofTurn.get(turn);
+      if (thread) byAnswer.set(id, { thread, length: thread.entries.length });
+    },
+    close: () =>
+      inTurn(async () => {
+        for (const thread of threads.values()) {
+          await thread.turn?.giveUp();
+          for (const [call, n] of thread.open) await endCall(scope, thread, call, n, "aborted");
+        }
+      }),
+  };
+}
+
+/** A message that the provider keeps, and the client does not tell again. */
+const asTold = ({ link, key, sent }: Thread["entries"][number]): Sent => ({
+  item: { role: "user", content: [] },
+  link: sent ?? link,
+  key,
+});
