@@ -63,7 +63,7 @@ afterAll(() => {
 test("a killed run is resumed to the same end, however often it is killed", async () => {
   const dice = random(seed);
   let whole = 0;
-  for (let k = 0; k < runs(300, 8); k++) {
+  for (let k = 0; k < runs(150, 8); k++) {
     const user = await newUser(START);
     users.push(user);
     const model = user.script(TURNS);
@@ -102,7 +102,7 @@ test("a killed run is resumed to the same end, however often it is killed", asyn
     await allEnded(user);
     endAll(users.pop()!);
   }
-  expect(whole).toBeGreaterThan(runs(300, 8) / 2);
+  expect(whole).toBeGreaterThan(runs(150, 8) / 2);
 }, 3_000_000);
 
 /** Verbs that a user may type first after a crash, and what holds then. */
@@ -119,7 +119,7 @@ const FIRST: Array<[string[], (user: User) => Promise<void> | void]> = [
 
 test("after a kill every verb works at once, and the run can still be resumed", async () => {
   const dice = random(seed + 1);
-  for (let k = 0; k < runs(120, FIRST.length); k++) {
+  for (let k = 0; k < runs(60, FIRST.length); k++) {
     const user = await newUser(START);
     users.push(user);
     const [first, holds] = FIRST[k % FIRST.length]!;

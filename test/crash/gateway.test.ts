@@ -43,7 +43,7 @@ test("what was sent has its intent, what was told is recorded, and all has its o
       env: { ANTHROPIC_API_KEY: "sk-planted-key" },
     });
   let told = 0;
-  for (let round = 0; round < runs(60, 6); round++) {
+  for (let round = 0; round < runs(30, 6); round++) {
     const running = start();
     const url = await urlOf(running);
     const messages: object[] = [{ role: "user", content: `round ${round}` }];

@@ -277,7 +277,7 @@ for (const { name, before: first, args, either, again } of OPERATIONS)
     await user.does(args);
     const whole = performance.now() - began;
     const after = await stateOf(user);
-    for (let k = 0; k < runs(60, name.includes("land") || name === "merge" ? 2 : 1); k++) {
+    for (let k = 0; k < runs(24, name.includes("land") || name === "merge" ? 2 : 1); k++) {
       const told = `seed ${seed}, ${k}`;
       back(name);
       const seen = await stepsOf(user, "fix");
@@ -301,7 +301,7 @@ test("an operation of which the user never saw the end can be taken back", async
   const dice = random(seed + 99);
   back("prepared");
   const before = (await stateOf(user)).run;
-  for (let k = 0; k < runs(100, 2); k++) {
+  for (let k = 0; k < runs(50, 2); k++) {
     const { killed } = await killedAfter(user, ["revert", "fix", "1"], 60 + dice() * 250);
     const reverted = JSON.stringify((await stateOf(user)).run) !== JSON.stringify(before);
     const { code, err } = await user.shepherd(["undo"]);
