@@ -23,7 +23,7 @@ const parentsOf = (all: Commits, id: string, undone: ReadonlySet<string>): reado
   all.get(id)?.parents.slice(0, undone.has(id) ? 1 : 2) ?? [];
 
 /** Merges that were taken back in the history of these commits: what they merged is not there any more, and can be merged again. */
-function takenBack(all: Commits, ...heads: readonly string[]): Set<string> {
+export function takenBack(all: Commits, ...heads: readonly string[]): Set<string> {
   const by = new Map<unknown, string[]>();
   for (const id of new Set(heads.flatMap((head) => [...ancestors(all, head)]))) {
     const c = all.get(id);

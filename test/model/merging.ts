@@ -1,6 +1,6 @@
 /** The rules of DESIGN.md section 3 on undo, merge, sync and main, as predicates over one transition. */
 import { effects, owner } from "./effects.ts";
-import { baseOf, commits, leftBehind, nearest } from "./graph.ts";
+import { baseOf, commits, leftBehind, nearest, takenBack } from "./graph.ts";
 import { accepted, acting, first, type Law, names, pairs, stateBefore, type Transition, type Verdict } from "./laws.ts";
 import { newest, operations, pending, traceOf, unanswered, unsealed } from "./query.ts";
 import type { Sealed } from "./seal.ts";
@@ -151,8 +151,12 @@ export const mergesCommute = (t: Pick<Transition, "m" | "after">): Verdict => {
       .filter((b) => a < b && traceOf(t.after, a).header.parent === traceOf(t.after, b).header.parent)
       .map((b) => [a, b] as const),
   );
+  const all = commits(t.after);
   return first(couples.slice(0, 4), ([a, b]) => {
     const parent = traceOf(t.after, a).header.parent as Name;
+    // What one of them has, and was taken back elsewhere, is no disjoint change: it comes again with whichever brings it.
+    const heads = [a, b, parent].flatMap((name) => t.m.traceOf(t.after, name).head ?? []);
+    if (takenBack(all, ...heads).size > 0) return undefined;
     const both = [
       [a, b],
       [b, a],
