@@ -215,11 +215,11 @@ const OPERATIONS: Operation[] = [
   {
     name: "checkout",
     args: ["checkout", "fix@3", "../out"],
-    // What it wrote stands in a directory of its own, and may be the half of it.
+    // What it wrote stands in a directory of its own, and may be the half of it, of the last file too.
     either: (user, _before, after) => {
       const out = `${user.directory}/out`;
       for (const [path, text] of Object.entries(existsSync(out) ? filesOf(out) : {}))
-        if (!path.includes("/.") && !path.startsWith(".")) expect(after.run[path], path).toBe(text);
+        if (!path.includes("/.") && !path.startsWith(".")) expect(after.run[path]?.startsWith(text), path).toBe(true);
     },
     again: async (user) => {
       rmSync(`${user.directory}/out`, { recursive: true, force: true });
