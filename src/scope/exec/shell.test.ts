@@ -351,6 +351,8 @@ export -f nested; readonly -f sub; declare -rx R=1; declare -ix I=2+3; declare -
   test("commands one by one, with the state as bytes between them, leave what one long shell has at their end", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 10 }), async (changes) => {
+        // A function's name that POSIX does not know ends a shell in that mode if it reads a script, as the long one does.
+        fc.pre(!changes.includes("set -o posix") || !changes.some((each) => /^\S*[^\w\s]\S*\(\)/m.test(each)));
         state = null;
         for (const command of changes) expect((await sh(command)).stateLost, command).toBeUndefined();
         const last = encodeShell(state!);
