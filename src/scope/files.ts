@@ -134,6 +134,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   let sandbox: Promise<Sandbox> | null = null;
   let samePath = true;
   let last: Hash | null = null;
+  // The Git directories of the last capture: a process may have committed and changed no file.
+  let lastGit = "";
   // What the state that the files were set to lacks.
   let lacking: { was: Hash; paths: Buffer[] } | null = null;
   // What was left out of the last capture, and what of that nobody was told of yet.
@@ -166,6 +168,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (tmp.vcs) carry.tmpVcs = link("tree", tmp.vcs);
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
+    lastGit = `${carry.vcs} ${carry.outerVcs}`;
     mayWrite = sandbox !== null && (await (await sandbox).processes()).length > 0;
     return { workspace: link("tree", tree), carry };
   };
@@ -218,9 +221,9 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     background: async ({ end = false } = {}) => {
       if (!sandbox || !mayWrite) return null;
       if (end) await (await sandbox).killAll();
-      const before = last;
+      const before = { tree: last!, git: lastGit };
       const captured = await take();
-      return captured.workspace === link("tree", before!) ? null : told(captured);
+      return captured.workspace === link("tree", before.tree) && lastGit === before.git ? null : told(captured);
     },
     restore: async (workspace, carry, seeds) => {
       if (sandbox) await (await sandbox).killAll();

@@ -10,13 +10,16 @@ afterEach(() => {
 });
 
 /** A run whose model thinks for long while a process of its first call has just written `db`. */
-async function thinking(): Promise<{ user: User; run: Running }> {
+async function thinking(writes = "echo data > db", first = ":"): Promise<{ user: User; run: Running }> {
   const user = await newUser();
   users.push(user);
   const gate = join(user.directory, "gate");
   fs.mkdirSync(gate);
-  const server = `until [ -e ${gate}/write ]; do sleep 0.01; done; echo data > db; touch ${gate}/written; exec sleep 100`;
-  const script = user.script([{ call: [bash(`(${server}) >/dev/null 2>&1 &`)] }, { say: "the end", delay: 60_000 }]);
+  const server = `until [ -e ${gate}/write ]; do sleep 0.01; done; ${writes}; touch ${gate}/written; exec sleep 100`;
+  const script = user.script([
+    { call: [bash(`${first}; (${server}) >/dev/null 2>&1 &`)] },
+    { say: "the end", delay: 60_000 },
+  ]);
   const run = user.start(["run", "--scope", "fix", "--write", gate, "--model", script, "go"]);
   await until(async () => (await rows(user))[0] === "3 model (intent)");
   fs.writeFileSync(join(gate, "write"), "");
@@ -40,6 +43,14 @@ test("what a process has written last is a step of its own when the run ends", a
   expect((await user.does(["log", "fix", "-n", "1"])).out).toContain("written in the background");
   expect((await user.does(["cat", "fix@", "db"])).out).toBe("data\n");
   expect((await user.does(["fsck"])).out).toContain("The store is sound");
+});
+
+test("so is what it has committed and no file shows", async () => {
+  const { user, run } = await thinking("git commit -q --allow-empty -m behind", "git init -q");
+  run.process.kill("SIGINT");
+  await run.ended;
+  expect((await rows(user)).slice(0, 2)).toEqual(["4 work", "3 model (aborted)"]);
+  expect((await user.does(["exec", "fix", "--", "git", "log", "--format=%s"])).out).toBe("behind\n");
 });
 
 test("a revert of a run that goes on first records what its processes have written, so undo brings that back", async () => {
