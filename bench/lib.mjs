@@ -7,15 +7,16 @@ import { basename, join, resolve } from "node:path";
 /** A small run, which only shows that the bench works: its figures say nothing, and are never written down. */
 export const quick = process.argv.includes("--quick");
 
-/** The compiled package that is measured. */
-const dist = resolve(process.env.SHEPHERD_DIST ?? "dist");
-if (!existsSync(join(dist, "cli/main.js"))) {
-  console.error(`${dist} is not there: \`npm run build\` makes it.`);
+/** Where the package that is measured was built. */
+const built = resolve(process.env.SHEPHERD_BUILT ?? ".");
+/** The command as users get it. */
+export const cli = join(built, "bin/shepherd.js");
+if (!existsSync(cli)) {
+  console.error(`${cli} is not there: \`npm run build\` makes it.`);
   process.exit(2);
 }
-export const cli = join(dist, "cli/main.js");
-/** A module of the compiled package. */
-export const use = (path) => import(join(dist, path));
+/** A compiled module of the sources. */
+export const use = (path) => import(join(built, "dist", path));
 
 /** A directory for the data of this bench, removed when it ends, however it ends. SHEPHERD_BENCH_DIR says on which disk. */
 export const home = mkdtempSync(join(process.env.SHEPHERD_BENCH_DIR ?? tmpdir(), "shepherd-bench-"));

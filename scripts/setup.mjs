@@ -1,6 +1,6 @@
 // What `npm start` and `npm test` do first on a fresh clone: install and build, each only where it is needed.
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const run = (command, args) => execFileSync(command, args, { stdio: ["ignore", "inherit", "inherit"] });
@@ -13,5 +13,5 @@ export function setup() {
     writeFileSync(stamp, lock);
   }
   run(join("node_modules", ".bin", "tsc"), ["-p", "tsconfig.build.json"]);
-  if (!statSync("dist/cli/main.js").isFile()) throw new Error("The build made no dist/cli/main.js.");
+  run(process.execPath, [join("scripts", "bundle.mjs")]);
 }

@@ -9,7 +9,7 @@ setup();
 const home = mkdtempSync(join(tmpdir(), "shepherd-demo-"));
 const project = join(home, "cart");
 const demo = resolve("examples/demo");
-const cli = resolve("dist/cli/main.js");
+const cli = resolve("bin/shepherd.js");
 const env = {
   ...process.env,
   SHEPHERD_DIR: join(home, "store"),

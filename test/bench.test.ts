@@ -6,11 +6,11 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { built } from "./support/built.ts";
 
 const benches = readdirSync("bench").filter((name) => readFileSync(join("bench", name), "utf8").includes("\ntable("));
-let dist: string;
+let root: string;
 const place = mkdtempSync(join(tmpdir(), "shepherd-test-"));
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 beforeAll(async () => {
-  dist = dirname(dirname(await built()));
+  root = dirname(dirname(await built()));
 });
 
 test("every bench is told in docs/performance.md", () => {
@@ -23,7 +23,7 @@ test.each(benches)("bench/%s runs, prints its tables, and leaves nothing behind"
   const before = readFileSync("docs/performance.md", "utf8");
   const done = spawnSync(process.execPath, [resolve("bench", name), "--quick", "--write"], {
     encoding: "utf8",
-    env: { ...process.env, SHEPHERD_DIST: dist, SHEPHERD_BENCH_DIR: place },
+    env: { ...process.env, SHEPHERD_BUILT: root, SHEPHERD_BENCH_DIR: place },
     timeout: 50_000,
   });
   expect(done.stderr).toBe("");

@@ -2,7 +2,7 @@
  * Rows of logs, kept as a cache: a row of a sealed step never changes, and making one means reading what it shows. A file that does not fit
  * its log is not used; all of it can be deleted at any time.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { readLog } from "../scope/view.ts";
 import type { Cursor } from "../trace/logs.ts";
@@ -13,44 +13,67 @@ import { type Row, rowOf } from "./rows.ts";
 export type Shown = Pick<Row, "n" | "id" | "kind" | "status" | "summary" | "changes" | "leftOut">;
 
 interface Head {
-  v: 3;
+  v: 4;
   log: string;
   cursor: Cursor;
   last: number;
-  check: number;
-  /** Bytes of the first part: what is shown of each row. Behind it is the rest, which is half of it and nearly never wanted. */
-  shown: number;
+  /** What is shown of each row. Behind it lies the rest, which is most of it and seldom wanted. */
+  shown: Part;
+  rest: Part;
 }
+
+interface Part {
+  length: number;
+  crc: number;
+}
+
+/** The head is padded with spaces to so many bytes. */
+const HEAD = 512;
 
 /** Rows are kept when at least so many had to be made. */
 const WORTH = 200;
 
 const fileOf = (store: EmbeddedStore, log: string): string => `${store.cache("rows")}/${log}`;
 
-interface Kept {
-  shown: Shown[];
-  whole(): Row[];
+interface Kept<Rows> {
+  rows: Rows;
   current: boolean;
 }
 
-async function load(store: EmbeddedStore, log: string): Promise<Kept | null> {
+/** What was kept of a log: all of each row, or only what is shown of it. Null if there is nothing, or it does not fit the log. */
+async function load(store: EmbeddedStore, log: string, whole: true): Promise<Kept<Row[]> | null>;
+async function load(store: EmbeddedStore, log: string, whole: boolean): Promise<Kept<Shown[]> | null>;
+async function load(store: EmbeddedStore, log: string, whole: boolean): Promise<Kept<Shown[]> | null> {
+  let fd = -1;
   try {
-    const bytes = readFileSync(fileOf(store, log));
-    const end = bytes.indexOf(0x0a);
-    const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
-    const body = bytes.subarray(end + 1);
-    if (head.v !== 3 || head.log !== log || crc32(body) !== head.check) return null;
+    fd = openSync(fileOf(store, log), "r");
+    const head = JSON.parse(bytesAt(fd, 0, HEAD).toString()) as Head;
+    if (head.v !== 4 || head.log !== log) return null;
+    const part = <T>({ length, crc }: Part, from: number): T[] => {
+      const bytes = bytesAt(fd, from, length);
+      if (crc32(bytes) !== crc) throw new Error("The rows are damaged.");
+      return JSON.parse(bytes.toString()) as T[];
+    };
+    const shown = part<Shown>(head.shown, HEAD);
+    const rest = whole ? part<Omit<Row, keyof Shown>>(head.rest, HEAD + head.shown.length) : [];
     if (!(await store.logs.seek(log, head.cursor, head.last))) return null;
     const current = (await store.logs.end(log)).seq === head.cursor.seq;
-    const shown = JSON.parse(body.toString("utf8", 0, head.shown)) as Shown[];
-    const whole = (): Row[] => {
-      const rest = JSON.parse(body.toString("utf8", head.shown)) as Omit<Row, keyof Shown>[];
-      return shown.map((each, i) => join(each, rest[i]!));
-    };
-    return { shown, whole, current };
+    return { rows: whole ? shown.map((each, i) => join(each, rest[i]!)) : shown, current };
   } catch {
     return null;
+  } finally {
+    if (fd >= 0) closeSync(fd);
   }
+}
+
+function bytesAt(fd: number, from: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let at = 0; at < length; ) {
+    const read = readSync(fd, bytes, at, length - at, from + at);
+    if (read === 0) throw new Error("The rows are cut short.");
+    at += read;
+  }
+  return bytes;
 }
 
 const join = (
@@ -98,14 +121,18 @@ const restOf = ({ frame, tier, parents, at, thread, inside, turn, attempts }: Ro
 
 /** Rows of a log's own steps: in the order of sealing, then what is pending. `scope` is the name they are told with; null for what is shown alone. */
 async function rowsOf(store: EmbeddedStore, log: string, scope: string | null, live: boolean): Promise<Shown[]> {
-  const kept = await load(store, log);
   const named = (rows: Row[]): Row[] => {
     for (const row of rows) row.scope = scope ?? "";
     return rows;
   };
-  if (kept?.current) return scope === null ? kept.shown : named(kept.whole());
+  if (scope === null) {
+    const shown = await load(store, log, false);
+    if (shown?.current) return shown.rows;
+  }
+  const kept = await load(store, log, true);
+  if (kept?.current) return named(kept.rows);
   const { fold } = await readLog(store, log);
-  const rows = kept?.whole() ?? [];
+  const rows = kept?.rows ?? [];
   const known = rows.length;
   for (const step of fold.sealed.slice(known)) rows.push(await rowOf(store, "", step, live));
   const pending = [];
@@ -124,11 +151,11 @@ async function save(store: EmbeddedStore, log: string, rows: Row[]): Promise<voi
   // Something came meanwhile: the next reader keeps them.
   if (!cursor || cursor.seq !== (await store.logs.end(log)).seq) return;
   const shown = Buffer.from(JSON.stringify(rows.map(shownOf)));
-  const body = Buffer.concat([shown, Buffer.from(JSON.stringify(rows.map(restOf)))]);
-  const head: Head = { v: 3, log, cursor, last, check: crc32(body), shown: shown.length };
-  await store.disk
-    .create(fileOf(store, log), Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body]), { replace: true })
-    .catch(() => {});
+  const rest = Buffer.from(JSON.stringify(rows.map(restOf)));
+  const part = (bytes: Buffer): Part => ({ length: bytes.length, crc: crc32(bytes) });
+  const head: Head = { v: 4, log, cursor, last, shown: part(shown), rest: part(rest) };
+  const heading = Buffer.from(`${JSON.stringify(head).padEnd(HEAD - 1)}\n`);
+  await store.disk.create(fileOf(store, log), Buffer.concat([heading, shown, rest]), { replace: true }).catch(() => {});
 }
 
 /** As `rowsOf`, with the rows of the prefix that the scope shares with those it was forked from: the oldest log first. */

@@ -15,9 +15,9 @@ afterEach(() => fs.rmSync(home, { recursive: true, force: true }));
 
 test("npm pack holds what a user needs and nothing else, and what it installs works in an empty project", async () => {
   const source = join(home, "source");
-  fs.cpSync(dirname(dirname(dirname(await built()))), source, { recursive: true });
+  fs.cpSync(dirname(dirname(await built())), source, { recursive: true });
   const { files } = JSON.parse(fs.readFileSync(join(ROOT, "package.json"), "utf8")) as { files: string[] };
-  for (const name of files) if (name !== "dist") fs.cpSync(join(ROOT, name), join(source, name), { recursive: true });
+  for (const name of files) if (name !== "bin") fs.cpSync(join(ROOT, name), join(source, name), { recursive: true });
   const env = {
     ...process.env,
     HOME: home,
@@ -34,8 +34,8 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
   ];
   const paths = packed.files.map(({ path }) => path);
   expect(paths).toEqual(expect.arrayContaining(["README.md", "LICENSE", "CHANGELOG.md", "docs/tutorial.md"]));
-  expect(paths).toContain("dist/cli/main.js");
-  expect(paths.filter((path) => !/^(dist\/.*\.js|docs\/.*\.md|[A-Z]+(\.md)?|package\.json)$/.test(path))).toEqual([]);
+  expect(paths).toContain("bin/shepherd.js");
+  expect(paths.filter((path) => !/^(bin\/.*\.js|docs\/.*\.md|[A-Z]+(\.md)?|package\.json)$/.test(path))).toEqual([]);
   expect(paths.filter((path) => /test|bench/.test(path))).toEqual([]);
 
   const project = join(home, "project");

@@ -21,7 +21,7 @@ function nameOfSources(): string {
       .update(fs.readFileSync(join(ROOT, path)))
       .update("\0");
   };
-  for (const path of ["package.json", "tsconfig.json", "tsconfig.build.json"]) add(path);
+  for (const path of ["package.json", "tsconfig.json", "tsconfig.build.json", "scripts/bundle.mjs"]) add(path);
   for (const path of fs.readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).sort())
     if (path.endsWith(".ts") && !path.endsWith(".test.ts")) add(join("src", path));
   return hash.digest("hex").slice(0, 20);
@@ -31,9 +31,12 @@ function build(target: string): void {
   const made = fs.mkdtempSync(`${target}.`);
   // Other users run it too.
   fs.chmodSync(made, 0o755);
+  const run = (command: string, ...args: string[]): unknown =>
+    execFileSync(command, args, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] });
   // Without a check of types: that is another step, and an error there should not hide what the tests say.
   const options = ["-p", "tsconfig.build.json", "--noCheck", "--declaration", "false", "--outDir", join(made, "dist")];
-  execFileSync(join(ROOT, "node_modules/.bin/tsc"), options, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] });
+  run(join(ROOT, "node_modules/.bin/tsc"), ...options);
+  run(process.execPath, "scripts/bundle.mjs", join(made, "bin"));
   // The command finds its version in ../package.json.
   fs.copyFileSync(join(ROOT, "package.json"), join(made, "package.json"));
   fs.renameSync(made, target);
@@ -56,7 +59,7 @@ function lock(path: string): boolean {
   return false;
 }
 
-/** Path of `main.js`, compiled from the sources as they are now. */
+/** Path of `shepherd.js`, compiled from the sources as they are now. */
 export async function built(): Promise<string> {
   fs.mkdirSync(PLACE, { recursive: true });
   const target = join(PLACE, nameOfSources());
@@ -78,5 +81,5 @@ export async function built(): Promise<string> {
   }
   // What is in use is not stale.
   fs.utimesSync(target, new Date(), new Date());
-  return join(target, "dist/cli/main.js");
+  return join(target, "bin/shepherd.js");
 }

@@ -20,7 +20,7 @@ export const verb: Verb = {
   },
   examples: ["shepherd log", "shepherd log fix-login --follow", "shepherd log --json | jq .summary"],
   run: async (context, flags, args) => {
-    const { out, signal } = context;
+    const { out } = context;
     const limit = count(flags, "number", 1) ?? Number.POSITIVE_INFINITY;
     const run = await chooseRun(context, args[0]);
     const store = await context.store();
@@ -36,7 +36,7 @@ export const verb: Verb = {
       ? await allRows(store, run.log, await namesOf(store), live)
       : await shownRows(store, run.log, live);
     for (const { log, rows } of all.reverse()) {
-      for (let at = rows.length - 1; at >= 0 && left > 0 && !signal.aborted; at--) {
+      for (let at = rows.length - 1; at >= 0 && left > 0; at--) {
         const row = rows[at]!;
         if (!wanted(row)) continue;
         left--;

@@ -1,0 +1,13 @@
+// The command `shepherd` in few files: node loads it in half the time that the modules of the sources take one by one.
+import { rmSync } from "node:fs";
+import { rolldown } from "rolldown";
+
+/** @param dir beside package.json, in which the command finds its version; made anew. */
+export async function bundle(dir) {
+  rmSync(dir, { recursive: true, force: true });
+  const made = await rolldown({ input: { shepherd: "src/cli/main.ts" }, platform: "node" });
+  await made.write({ dir, format: "esm", chunkFileNames: "[name]-[hash].js" });
+  await made.close();
+}
+
+if (import.meta.filename === process.argv[1]) await bundle(process.argv[2] ?? "bin");
