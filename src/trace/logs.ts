@@ -1,5 +1,5 @@
 /** The logs of a store: one append-only file of frames each. */
-import { encodeJson, sha256 } from "./bytes.ts";
+import { encodeJson, linksIn, sha256, target } from "./bytes.ts";
 import { type Cursor, counted, encodeFrame, frameHash, isLogId, parseFrame, type Strays } from "./chain.ts";
 import type { Disk } from "./disk.ts";
 import { isReadOnly } from "./diskerror.ts";
@@ -36,8 +36,8 @@ export interface FileLogs extends Logs {
 export interface LogHooks {
   /** Called before a log is looked at for the first time: what a power loss left of it must be put in order before. */
   recover(log: string): Promise<void>;
-  /** Syncs what frames name; awaited before a log is synced. */
-  syncObjects(): Promise<void>;
+  /** Syncs what frames name, or at least these objects and what they name; awaited before a log is synced. */
+  syncObjects(ids?: readonly Hash[]): Promise<void>;
   /** Told when all frames before `seq` are synced. */
   synced(log: string, seq: number, closing: boolean): Promise<void>;
 }
@@ -92,30 +92,30 @@ export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLo
   };
 
   const syncOnce = async (log: string, opened: OpenLog, closing: boolean): Promise<void> => {
-    if (opened.timer) clearTimeout(opened.timer);
-    opened.timer = null;
     opened.dirty = false;
     try {
       advance(opened);
-      const { seen, end } = opened;
-      await hooks.syncObjects();
+      const { seen, end, names } = opened;
+      if (seen <= opened.synced) return;
+      opened.names = [];
+      await hooks.syncObjects(names ?? undefined);
       await opened.segment.sync();
       opened.synced = seen;
       await hooks.synced(log, end.seq, closing);
     } catch (error) {
       opened.dirty = true;
+      opened.names = null;
       throw error;
     }
   };
   /** Resolves when all that was appended before the call is synced; callers that come together share one sync. */
   const syncNow = async (log: string, opened: OpenLog, closing = false): Promise<void> => {
-    const wanted = opened.segment.size();
-    while (opened.synced < wanted) {
-      opened.syncing ??= syncOnce(log, opened, closing).finally(() => {
-        opened.syncing = null;
-      });
-      await opened.syncing;
-    }
+    // One that is under way may not have what came before this call.
+    if (opened.syncing) await opened.syncing;
+    opened.syncing ??= syncOnce(log, opened, closing).finally(() => {
+      opened.syncing = null;
+    });
+    await opened.syncing;
   };
 
   return {
@@ -138,12 +138,17 @@ export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLo
       }
       if (frames.length === 0) return true;
       opened.dirty = true;
-      opened.timer ??= setTimeout(() => void syncNow(log, opened).catch(() => {}), GROUP).unref();
+      opened.timer ??= setTimeout(() => {
+        opened.timer = null;
+        if (opened.dirty) void syncNow(log, opened).catch(() => {});
+      }, GROUP).unref();
       const offset = opened.segment.append(payloads, opened.seen);
       let ours = true;
       if (offset < 0) ours = advance(opened, frameHash(frames[0]!));
       else {
         opened.seen = offset + recordsLength(payloads);
+        if (opened.names)
+          for (const frame of frames) for (const each of linksIn(frame)) opened.names.push(target(each));
         pass(opened, { offset: opened.seen, seq: from + frames.length, prev, epoch });
       }
       wakeTails(opened);
@@ -178,7 +183,10 @@ export function openLogs(disk: Disk, directory: string, hooks: LogHooks): FileLo
       if (found.done || found.value.offset !== last || found.value.end !== cursor.offset) return false;
       const frame = sha256(found.value.payload) === cursor.prev && parseFrame(found.value.payload, path(log));
       if (!frame || frame.seq + 1 !== cursor.seq || frame.epoch !== cursor.epoch) return false;
-      if (cursor.seq > opened.end.seq) opened.seen = cursor.offset;
+      if (cursor.seq > opened.end.seq) {
+        opened.seen = cursor.offset;
+        opened.names = null;
+      }
       pass(opened, cursor);
       return true;
     },

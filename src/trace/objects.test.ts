@@ -175,3 +175,28 @@ test("sync covers what another process put, since a frame may name it", async ()
   await Promise.all([a.sync(), b.sync(), b.sync()]);
   expect(disk.syncs(".pack")).toBeLessThanOrEqual(before + 1);
 });
+
+test("a sync of objects that are synced costs none, and one of others covers what was put before them, by whom ever", async () => {
+  const disk = simDisk();
+  const [a, b] = [await openObjects(disk, "/o", 300), await openObjects(disk, "/o", 300)];
+  const old = await b.put(randomBytes(400));
+  await b.sync();
+  const before = disk.syncs(".pack");
+  await b.sync([old]);
+  expect(disk.syncs(".pack")).toBe(before);
+  // In a pack that `b` has not seen, and only written; what `b` puts next lies in that pack or a newer one.
+  const part = await a.put(randomBytes(400));
+  const whole = await b.put(Buffer.from(`it names ${part}`));
+  await b.sync([old, whole]);
+  expect(disk.syncs(".pack")).toBeGreaterThan(before);
+  const left = await openObjects(disk.crash(worst), "/o");
+  expect(await left.has([old, part, whole])).toEqual([true, true, true]);
+  // The same bytes of another process, known and not yet synced.
+  const again = await a.put(Buffer.from("only written"));
+  expect(await b.put(Buffer.from("only written"))).toBe(again);
+  await b.sync([again]);
+  expect(await (await openObjects(disk.crash(worst), "/o")).has([again])).toEqual([true]);
+  const there = disk.syncs(".pack");
+  await b.sync([again, whole, part, old]);
+  expect(disk.syncs(".pack")).toBe(there);
+});

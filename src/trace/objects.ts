@@ -3,6 +3,7 @@ import { sha256 } from "./bytes.ts";
 import type { Disk } from "./disk.ts";
 import { openPack, type Pack, type Place } from "./pack.ts";
 import { type Hash, MAX_OBJECT, type Objects } from "./ports.ts";
+import { RECORD_HEAD } from "./record.ts";
 import { createSegment, NewerFormat } from "./segment.ts";
 
 /** Thrown where the bytes of an object were destroyed by `forget`. */
@@ -16,8 +17,11 @@ export class Forgotten extends Error {
 const FULL = 128 << 20;
 
 export interface PackedObjects extends Objects {
-  /** Synced when it resolves: everything that anybody put before the call. */
-  sync(): Promise<void>;
+  /**
+   * Synced when it resolves: everything that anybody put before the call; or, where these are all that matter, at least the objects with
+   * these ids and what was put before each of them. Those that are known to be synced cost no look at the disk.
+   */
+  sync(ids?: Iterable<Hash>): Promise<void>;
   /** Objects in these packs may be collected: `has` denies them, so that who needs one puts it again. */
   condemn(packs: ReadonlySet<number>): void;
   packs(): Pack[];
@@ -35,6 +39,8 @@ export async function openObjects(disk: Disk, directory: string, full = FULL): P
   let order: Pack[] = [];
   // How far this process knows a pack to be synced.
   const synced = new Map<Pack, number>();
+  // How far it was, with everything in all packs that was put before.
+  const complete = new Map<Pack, number>();
   // Objects whose bytes turned out to be damaged: who has them may put them again.
   const damaged = new Set<Hash>();
   let condemned: ReadonlySet<number> = new Set();
@@ -66,6 +72,7 @@ export async function openObjects(disk: Disk, directory: string, full = FULL): P
       else {
         packs.delete(number);
         synced.delete(pack);
+        complete.delete(pack);
         pack.segment.close();
       }
     }
@@ -108,6 +115,14 @@ export async function openObjects(disk: Disk, directory: string, full = FULL): P
     if (forgotten) throw new Forgotten(id);
     return null;
   };
+  const known = (ids: Iterable<Hash>): boolean => {
+    for (const id of ids) {
+      const found = damaged.has(id) ? null : locate(id, false);
+      if (!found || found.place.offset + RECORD_HEAD + found.place.length > (complete.get(found.pack) ?? 0))
+        return false;
+    }
+    return true;
+  };
   const takes = (pack: Pack): boolean => pack.segment.size() <= full && !condemned.has(pack.number);
   const writable = async (): Promise<Pack> => {
     while (!newest || !takes(newest)) {
@@ -142,11 +157,14 @@ export async function openObjects(disk: Disk, directory: string, full = FULL): P
         return locate(id, true) !== null;
       });
     },
-    sync: () => {
+    sync: (ids) => {
+      if (ids && known(ids)) return Promise.resolve();
       // One after the other: a later call must not return while an earlier one still syncs what both need.
       syncing = syncing
         .catch(() => {})
         .then(async () => {
+          // What is put from here on need not be among what is synced, though what names it may be.
+          const before = [...packs.values()].map((pack) => [pack, pack.segment.size()] as const);
           // A frame can name what another process put, and only wrote.
           refresh();
           for (const pack of packs.values()) {
@@ -156,6 +174,7 @@ export async function openObjects(disk: Disk, directory: string, full = FULL): P
             synced.set(pack, size);
             await pack.saveIndex().catch(passOver);
           }
+          for (const [pack, size] of before) if (packs.get(pack.number) === pack) complete.set(pack, size);
         });
       return syncing;
     },

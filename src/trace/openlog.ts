@@ -18,6 +18,8 @@ export interface OpenLog extends LogFile {
   synced: number;
   /** Whether this process appended something since. */
   dirty: boolean;
+  /** Objects that the frames name which are not synced; null if some of these frames are not this process's. */
+  names: Hash[] | null;
   syncing: Promise<void> | null;
   timer: NodeJS.Timeout | null;
 }
@@ -40,6 +42,7 @@ export function openLog(disk: Disk, path: string, log: string, recovered: boolea
       waiters: new Set(),
       synced: 0,
       dirty: false,
+      names: null,
       syncing: null,
       timer: null,
     }
@@ -65,6 +68,7 @@ export function advance(opened: OpenLog, wanted?: Hash): boolean {
   const size = opened.segment.size();
   if (size === opened.seen) return false;
   let found = false;
+  opened.names = null;
   for (const { cursor } of counted(opened.segment, opened.end)) {
     if (cursor.prev === wanted) found = true;
     pass(opened, cursor);

@@ -66,9 +66,10 @@ function segment(file: DiskFile, path: string, start: number): Segment {
   let syncing: Promise<void> | null = null;
 
   const syncNow = async (): Promise<void> => {
+    const covers = file.size();
+    if (covers <= synced) return;
     // After a failure the kernel may take for clean what never reached the disk, and the next sync would succeed without it.
     if (failed) throw failed;
-    const covers = file.size();
     try {
       await file.sync();
       synced = covers;
@@ -98,13 +99,12 @@ function segment(file: DiskFile, path: string, start: number): Segment {
     },
     size: () => file.size(),
     sync: async () => {
-      const wanted = file.size();
-      while (synced < wanted) {
-        syncing ??= syncNow().finally(() => {
-          syncing = null;
-        });
-        await syncing;
-      }
+      // One that is under way may not have what came before this call.
+      if (syncing) await syncing;
+      syncing ??= syncNow().finally(() => {
+        syncing = null;
+      });
+      await syncing;
     },
     close: () => file.close(),
   };
