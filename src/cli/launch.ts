@@ -12,12 +12,13 @@ import type { Ending } from "../run/lifecycle.ts";
 import type { Main } from "../run/main.ts";
 import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
-import { openFilesOf } from "../scope/files.ts";
+import { type FilesOptions, openFilesOf } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import { readScope } from "../scope/view.ts";
-import type { Link, Session } from "../trace/ports.ts";
+import type { Carry, Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import { type FollowLive, followLive, type Land } from "./landing.ts";
 import type { Output, Progress } from "./output.ts";
@@ -37,11 +38,16 @@ export interface Launch {
 
 /** Opens the files of a scope that is to be driven. */
 export const filesFor =
-  ({ store, signal, lacks }: Pick<Launch, "store" | "signal" | "lacks">, progress: Progress) =>
+  (
+    { store, signal, lacks }: Pick<Launch, "store" | "signal" | "lacks">,
+    progress: Progress,
+    agent?: FilesOptions["agent"],
+  ) =>
   ({ ref, parent, grants }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
     openFilesOf(store, ref, {
       parent,
       grants,
+      agent,
       signal,
       onProgress: (text) => progress.at(text),
       onForgotten: lacks.tell,
@@ -94,18 +100,20 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
   const failure: Failure = { error: null, unfit: false };
   let steps: { done(): Promise<void> } | null = null;
   let { land } = launch;
+  const coding = await codingFor(launch, task);
   const ending = await drive(launch.store, name, {
     signal: launch.signal,
-    files: filesFor(launch, progress),
-    worker: workerFor(launch, task, failure, going),
+    files: filesFor(launch, progress, coding?.agent),
+    worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
       steps = tellSteps(launch, scope);
       going.live = await followLive(launch, scope);
+      await coding?.prepare(scope);
       const n = await beginRun(scope, task);
       const ticket = scope.lock.request("exclusive");
       const place = async (): Promise<void> => {
         try {
-          await placeOn(scope, n, task, await main);
+          await placeOn(scope, n, task, await main, await carryFor(launch.store, scope, coding));
         } finally {
           progress.done();
           ticket.release();
@@ -119,14 +127,23 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
       land = (await going.live?.end()) ?? land;
       await steps?.done();
     },
-  }).finally(() => progress.done());
+  }).finally(async () => {
+    progress.done();
+    await coding?.close();
+  });
   return { name, ending, land, ...failure };
 }
 
-async function placeOn(scope: LiveScope, n: number, task: Task, main: Main): Promise<void> {
-  await placeRun(scope, n, main, task);
-  const { state, carry } = scope.head();
-  await scope.files!.restore(state!.roots.workspace, carry, main.sources);
+const codingFor = async ({ store, out }: Launch, task: Task): Promise<Coding | null> =>
+  task.worker === "plugin" ? (await import("./coding.ts")).openCoding(store, out, task) : null;
+
+const carryFor = async (store: EmbeddedStore, scope: LiveScope, coding: Coding | null): Promise<Carry> =>
+  coding ? coding.carry(await workspacePath(store, scope.ref.log)) : {};
+
+async function placeOn(scope: LiveScope, n: number, task: Task, main: Main, carry: Carry): Promise<void> {
+  await placeRun(scope, n, main, task, carry);
+  const head = scope.head();
+  await scope.files!.restore(head.state!.roots.workspace, head.carry, main.sources);
 }
 
 export interface ResumeOptions {
@@ -151,12 +168,14 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
   const progress = launch.out.progress();
   let steps: { done(): Promise<void> } | null = null;
   let { land } = launch;
+  const coding = await codingFor(launch, task);
   const ending = await drive(store, name, {
     signal: launch.signal,
-    files: filesFor(launch, progress),
-    worker: workerFor(launch, task, failure, going),
+    files: filesFor(launch, progress, coding?.agent),
+    worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
       steps = tellSteps(launch, scope);
+      await coding?.prepare(scope);
       const first = scope.writer.fold.steps.get(0);
       // Stopped while main was still being read: it starts on main as it is now.
       if (first?.intent.kind === "run" && !first.outcome)
@@ -165,6 +184,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
           0,
           task,
           await freshMain(store, await workspacePath(store, scope.ref.log), { signal: launch.signal }),
+          await carryFor(store, scope, coding),
         );
       const doubts = await recover(scope, task.worker === "agent" ? AGENT : COMMAND);
       progress.done();
@@ -175,7 +195,10 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
       land = (await going.live?.end()) ?? land;
       await steps?.done();
     },
-  }).finally(() => progress.done());
+  }).finally(async () => {
+    progress.done();
+    await coding?.close();
+  });
   return { name, ending, land, ...failure };
 }
 
@@ -218,7 +241,7 @@ interface Going extends ResumeOptions {
   live?: FollowLive;
 }
 
-function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): Worker {
+function workerFor(launch: Launch, task: Task, failure: Failure, going: Going, coding: Coding | null): Worker {
   const { out } = launch;
   if (task.worker === "command") {
     const quiet = out.json || launch.several;
@@ -231,6 +254,17 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going): 
         if (!quiet) process[stream].write(chunk);
       },
     });
+    return {
+      ...worker,
+      work: async (...args) => {
+        await going.start?.placed;
+        return worker.work(...args);
+      },
+    };
+  }
+  if (coding) {
+    const prompt = going.resumed ? (going.instruction ?? null) : task.text;
+    const worker = coding.worker({ prompt, resumed: going.resumed });
     return {
       ...worker,
       work: async (...args) => {

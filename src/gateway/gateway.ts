@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { LiveScope } from "../scope/scope.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import { openaiChat } from "./chat.ts";
@@ -12,7 +12,7 @@ import { exchange, refuse } from "./exchange.ts";
 import { type Limiter, makeLimiter } from "./limiter.ts";
 import { passOn } from "./passon.ts";
 import { PRICES, type Prices } from "./prices.ts";
-import type { Protocol, Provider } from "./protocol.ts";
+import type { Members, Protocol, Provider } from "./protocol.ts";
 import { openaiResponses } from "./responses.ts";
 import { type Around, openSession, type Session } from "./session.ts";
 import { makeSender, type Upstream } from "./upstream.ts";
@@ -25,9 +25,22 @@ export interface GatewayOptions {
   env?: NodeJS.ProcessEnv;
 }
 
+/** Addresses that programs are told. */
+export interface Urls {
+  anthropic: string;
+  openai: string;
+  /** Where hooks of a program ask before a call, and tell behind it. */
+  hook: string;
+}
+
 export interface Gateway {
-  /** What programs are told: their base URLs. */
-  readonly urls: { [provider in Provider]: string };
+  /** On this machine. They have a secret in them: who knows it can use the user's keys. */
+  readonly urls: Urls;
+  /**
+   * Serves what connects to a server in the network of a sandbox, too. Nobody else can reach that, so there the addresses are the same in each
+   * sandbox: they stand in what an agent tells a model.
+   */
+  accept(server: NetServer, port: number): Urls;
   /** Records into a scope until `signal` aborts; then all that was under way has its outcome. */
   serve(scope: LiveScope, signal: AbortSignal, around?: Around): Promise<void>;
   close(): Promise<void>;
@@ -49,23 +62,26 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const secret = randomBytes(24).toString("base64url");
   const { send, close } = makeSender();
   const closed = new AbortController();
+  // Connections from sandboxes.
+  const inside = new WeakSet<Socket>();
   const pending = new Set<Promise<void>>();
-  let serving: { session: Session; signal: AbortSignal } | null = null;
+  let serving: Serving | null = null;
   let wake = (): void => {};
   let woken = new Promise<void>((resolve) => {
     wake = resolve;
   });
 
   /** Where to record; waits while there is nothing to record into. */
-  const current = async (): Promise<{ session: Session; signal: AbortSignal }> => {
+  const current = async (): Promise<Serving> => {
     while (!serving) await woken;
     return serving;
   };
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const found = route(request.url ?? "/", secret);
+    const found = route(request.url ?? "/", inside.has(request.socket) ? INSIDE : secret);
     if (!found) return void response.writeHead(404).end();
-    const { provider, path } = found;
+    if (found.service === "hook") return answerHook(request, response, await current());
+    const { service: provider, path } = found;
     const upstream = upstreams[provider];
     // A web socket would pass unread. Who asks for one and is refused asks by HTTP.
     if (request.headers.upgrade)
@@ -78,7 +94,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     if (!body) return refuse(response, upstream, 413, "request_too_large", "The request is too large for Shepherd.");
     if (request.headers["content-encoding"])
       return refuse(response, upstream, 415, "invalid_request_error", "Shepherd does not read packed requests.");
-    const { session, signal } = await current();
+    const { session, signal }: Serving = await current();
     const { protocol } = recorded;
     const done = exchange(request, response, body, {
       session,
@@ -108,15 +124,23 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   server.requestTimeout = 0;
   server.keepAliveTimeout = 600_000;
   await listen(server);
-  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/${secret}`;
 
   return {
-    urls: { anthropic: `${base}/anthropic`, openai: `${base}/openai` },
+    urls: urlsAt((server.address() as AddressInfo).port, secret),
+    accept: (from, port) => {
+      // Whoever starts its programs again has the same server.
+      if (from.listenerCount("connection") > 0) return urlsAt(port, INSIDE);
+      from.on("connection", (socket) => {
+        inside.add(socket);
+        server.emit("connection", socket);
+      });
+      return urlsAt(port, INSIDE);
+    },
     serve: async (scope, signal, around) => {
       const session = await openSession(scope, around);
       const stop = new AbortController();
       const both = AbortSignal.any([signal, stop.signal]);
-      serving = { session, signal: both };
+      serving = { session, signal: both, hook: around?.hook };
       wake();
       woken = new Promise((resolve) => {
         wake = resolve;
@@ -139,13 +163,43 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
+interface Serving {
+  session: Session;
+  signal: AbortSignal;
+  hook: Around["hook"];
+}
+
+/** What stands for the secret in a sandbox. */
+const INSIDE = "shepherd";
+
+function urlsAt(port: number, secret: string): Urls {
+  const base = `http://127.0.0.1:${port}/${secret}`;
+  return { anthropic: `${base}/anthropic`, openai: `${base}/openai`, hook: `${base}/hook` };
+}
+
+/** One line of JSON for one; whoever gets none, or not the whole of it, must not go on. */
+async function answerHook(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { hook, signal }: Serving,
+): Promise<void> {
+  const left = new AbortController();
+  response.on("close", () => left.abort(new Error("the hook went away")));
+  const body = await read(request);
+  if (!hook || !body) return void response.writeHead(404).end();
+  const answer = await hook(JSON.parse(body.toString()) as Members, AbortSignal.any([signal, left.signal]));
+  const line = Buffer.from(`${JSON.stringify(answer)}\n`);
+  response.writeHead(200, { "content-type": "application/json", "content-length": line.length, connection: "close" });
+  response.end(line);
+}
+
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
 
-/** `/SECRET/PROVIDER/PATH`; null for whoever does not know the secret. */
-function route(url: string, secret: string): { provider: Provider; path: string } | null {
-  const match = /^\/([^/?]+)\/(anthropic|openai)(\/[^#]*|\?[^#]*)?$/.exec(url);
+/** `/SECRET/SERVICE/PATH`; null for whoever does not know the secret. */
+function route(url: string, secret: string): { service: Provider | "hook"; path: string } | null {
+  const match = /^\/([^/?]+)\/(anthropic|openai|hook)(\/[^#]*|\?[^#]*)?$/.exec(url);
   if (!match || !timingSafeEqual(digest(match[1]!), digest(secret))) return null;
-  return { provider: match[2] as Provider, path: match[3] ?? "/" };
+  return { service: match[2] as Provider | "hook", path: match[3] ?? "/" };
 }
 
 async function read(request: IncomingMessage): Promise<Buffer | null> {

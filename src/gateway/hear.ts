@@ -1,18 +1,24 @@
 /** What a request tells that the thread does not have yet: results of calls end their steps, all else is a step `message`. */
 import type { LiveScope } from "../scope/scope.ts";
 import type { Link } from "../trace/ports.ts";
+import type { Calls } from "./calls.ts";
 import { putEdit } from "./request.ts";
 import { entryOf, type Sent, type Thread } from "./threads.ts";
 
 /** So many links at most stand in a frame. */
 const MOST = 4000;
 
-export async function hear(
-  scope: LiveScope,
-  thread: Thread,
-  sent: readonly Sent[],
-  inside: number | undefined,
-): Promise<void> {
+/** Of which conversation something is heard. */
+export interface Ear {
+  scope: LiveScope;
+  thread: Thread;
+  /** The step that its requests run in. */
+  inside?: number | undefined;
+  calls: Calls | undefined;
+}
+
+export async function hear(ear: Ear, sent: readonly Sent[]): Promise<void> {
+  const { scope, thread, inside, calls } = ear;
   const { writer, store } = scope;
   for (const [at, entry] of thread.entries.entries()) {
     const { link } = sent[at]!;
@@ -22,7 +28,7 @@ export async function hear(
   }
   const fresh = sent.slice(thread.entries.length);
   const answered = new Set(fresh.flatMap(({ item }) => (item.role === "result" ? [item.call] : [])));
-  for (const [call, n] of thread.open) if (!answered.has(call)) await endCall(scope, thread, call, n, "not-run");
+  for (const [call, n] of thread.open) if (!answered.has(call)) await endCall(ear, call, n, "not-run");
 
   let said: Sent[] = [];
   const flush = async (): Promise<void> => {
@@ -48,12 +54,12 @@ export async function hear(
       await flush();
       thread.open.delete(item.call);
       const status = item.status === "failed" ? "failed" : "done";
-      const ms = Date.now() - (writer.fold.steps.get(n)?.at ?? Date.now());
-      await writer.outcome(
-        n,
-        { status, threads: { [thread.name]: { append: [link] } } },
-        { witness: { at: Date.now(), ms } },
-      );
+      if (calls) await calls.told(n, status, [link]);
+      else {
+        const ms = Date.now() - (writer.fold.steps.get(n)?.at ?? Date.now());
+        const threads = { [thread.name]: { append: [link] } };
+        await writer.outcome(n, { status, threads }, { witness: { at: Date.now(), ms } });
+      }
     }
     thread.entries.push(entryOf(link, item));
   }
@@ -62,14 +68,14 @@ export async function hear(
 
 /** Ends the step of a call of which no result came. */
 export async function endCall(
-  { writer }: LiveScope,
-  thread: Thread,
+  { scope, thread, calls }: Ear,
   call: string,
   n: number,
   status: "not-run" | "aborted",
 ): Promise<void> {
   thread.open.delete(call);
-  await writer.outcome(n, { status }, { witness: { at: Date.now() } });
+  if (calls) return calls.told(n, status, []);
+  await scope.writer.outcome(n, { status }, { witness: { at: Date.now() } });
 }
 
 function* parts<T>(list: readonly T[], size: number): Generator<T[]> {

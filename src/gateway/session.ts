@@ -1,8 +1,10 @@
 /** What the gateway writes into a scope while it is driven: which thread a request continues, and its step. */
 import type { LiveScope } from "../scope/scope.ts";
+import type { Json } from "../trace/ports.ts";
+import type { Calls } from "./calls.ts";
 import { endCall, hear } from "./hear.ts";
 import type { Price } from "./prices.ts";
-import type { Canonical } from "./protocol.ts";
+import type { Canonical, Members } from "./protocol.ts";
 import { type Asked, putAsked, recordRequest } from "./request.ts";
 import { continued, freeThread, knownIn, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
 import { beginTurn, type Turn } from "./turn.ts";
@@ -22,10 +24,14 @@ const PATIENCE = 2000;
 
 /** Where the programs run whose calls are recorded. */
 export interface Around {
-  /** Number of the step that they run in. */
-  inside?(): number | undefined;
+  /** Number of the step that a request runs in. */
+  inside?(request: Canonical, thread: Thread): number | undefined;
   /** Called before a request is written down, one at a time. */
   before?(): Promise<void>;
+  /** Where it can be seen how they perform the calls that a model asks for. */
+  calls?: Calls;
+  /** Called with what a hook tells; what it gives is the hook's answer. Rejects if the hook must not go on. */
+  hook?(event: Members, signal: AbortSignal): Promise<Json>;
 }
 
 export async function openSession(scope: LiveScope, around: Around = {}): Promise<Session> {
@@ -63,24 +69,24 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
 
   const place = async (request: Canonical, price: Price | null): Promise<{ turn: Turn; ready: Promise<void> }> => {
     await around.before?.();
-    const inside = around.inside?.();
     const sent: Sent[] = [];
     const known = knownIn(threads.values());
     for (const item of request.messages) sent.push(await putSent(scope.store, item, known));
     const asked = await putAsked(scope.store, request);
     const [thread, told] = await find(request, sent, asked);
+    const inside = around.inside?.(request, thread);
     const same = thread.entries.length === told.length && thread.asked?.system === asked.system;
     const head = () => scope.head().state?.threads[thread.name]?.items ?? null;
     const { turn: waiting } = thread;
     if (!same) await waiting?.giveUp();
-    await hear(scope, thread, told, inside);
+    await hear({ scope, thread, inside, calls: around.calls }, told);
     const what = await recordRequest(scope.store, request, asked, head(), thread.edits);
     if (waiting && thread.turn === waiting && !waiting.active) {
       if (waiting.what === what && (await waiting.again())) return { turn: waiting, ready: Promise.resolve() };
       await waiting.giveUp();
     }
     thread.asked = asked;
-    const begun = await beginTurn({ scope, thread, request, what, price, inside });
+    const begun = await beginTurn({ scope, thread, request, what, price, inside, calls: around.calls });
     ofTurn.set(begun.turn, thread);
     return begun;
   };
@@ -108,7 +114,8 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
       inTurn(async () => {
         for (const thread of threads.values()) {
           await thread.turn?.giveUp();
-          for (const [call, n] of thread.open) await endCall(scope, thread, call, n, "aborted");
+          for (const [call, n] of thread.open)
+            await endCall({ scope, thread, calls: around.calls }, call, n, "aborted");
         }
       }),
   };

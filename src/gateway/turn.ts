@@ -5,6 +5,7 @@ import type { LiveScope, Pending } from "../scope/scope.ts";
 import { type Block, type Item, putBytes, putItem } from "../scope/thread.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { Json, Link } from "../trace/ports.ts";
+import type { Calls } from "./calls.ts";
 import { endCall } from "./hear.ts";
 import { costOf, type Price } from "./prices.ts";
 import type { Canonical, End, Usage } from "./protocol.ts";
@@ -61,11 +62,12 @@ interface Begin {
   price: Price | null;
   /** The step that it runs in. */
   inside: number | undefined;
+  calls: Calls | undefined;
 }
 
 /** Writes the intent. At return it is written; `ready` rejects with `Refused`, or resolves when the request may leave (synced). */
 export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Promise<void> }> {
-  const { scope, thread, request, what, price, inside } = begin;
+  const { scope, thread, request, what, price, inside, calls } = begin;
   const { store, writer } = scope;
   let finish: (performed: Performed) => void = () => {};
   const performed = new Promise<Performed>((resolve) => {
@@ -167,20 +169,19 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
       await writer.part(n, { part: "block", what: of, ...(isCall && { call: true }) });
       blocks.push(block);
       if (block.type !== "call") return;
-      // Who performs it is not known, nor what it changes.
       const facts = {
         kind: "tool" as const,
         tier: "reversible" as const,
         thread: thread.name,
         what: of,
-        unobserved: true,
+        // Without word from who performs it nobody knows what it changes.
+        ...(calls ? calls.traits(block) : { unobserved: true }),
       };
       const before = thread.open.get(block.id);
-      if (before !== undefined) await endCall(scope, thread, block.id, before, "not-run");
-      thread.open.set(
-        block.id,
-        await writer.intent(facts, { links: { turn: n, ...(inside !== undefined && { inside }) } }),
-      );
+      if (before !== undefined) await endCall({ scope, thread, calls }, block.id, before, "not-run");
+      const asked = await writer.intent(facts, { links: { turn: n, ...(inside !== undefined && { inside }) } });
+      thread.open.set(block.id, asked);
+      calls?.asked(asked, block);
     },
     end: async ({ stop, usage }, raw, measured) => {
       await keep(raw);

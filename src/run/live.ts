@@ -8,6 +8,7 @@ import { syncScope } from "../scope/merge.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { target } from "../trace/bytes.ts";
 import type { Hash } from "../trace/ports.ts";
+import { capturedUnsealed } from "../trace/seal.ts";
 import { quotePath } from "../world/paths.ts";
 import { freshMain, landRun } from "./land.ts";
 
@@ -55,7 +56,8 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
   };
 
   const bring = async (): Promise<void> => {
-    if (!scope.head().state) return;
+    // Of calls beside each other the first brings it: what it captured must have its commit before anything else comes in.
+    if (!scope.head().state || writer.fold.pending().some(capturedUnsealed)) return;
     const main = await freshMain(store, directory);
     if (main.head.id === seen) return;
     const from = { id: main.head.id, tree: main.tree, name: "main", log: main.log };

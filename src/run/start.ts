@@ -6,20 +6,22 @@ import { type LiveScope, treeLink } from "../scope/scope.ts";
 import { putItem } from "../scope/thread.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
 import { itemNode } from "../trace/commit.ts";
-import type { Json, Link, Session } from "../trace/ports.ts";
+import type { Carry, Json, Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { writeTree } from "../world/tree.ts";
 import type { Main, Workspace } from "./main.ts";
 
 export interface Task {
   /** Which worker: the built-in agent, a command, or programs of the user's whose model calls are recorded. */
-  worker: "agent" | "command" | "gateway";
+  worker: "agent" | "command" | "gateway" | "plugin";
   /** What it is to do: the first user message, or the command's words. */
   text: string;
   argv?: string[];
   /** Where the command, or the agent's shell, starts, relative to the workspace; its root without it. */
   at?: string;
   model?: string;
+  /** For a coding agent of the user's: which plugin drives it, words for its command line, and the name under which it keeps its conversation. */
+  plugin?: { name: string; args: string[]; session: string };
 }
 
 export interface NewRun {
@@ -78,7 +80,7 @@ const emptyTmp = async ({ objects }: EmbeddedStore): Promise<Link> =>
  * Writes the outcome of step 0: it stands on main's commit, with the task as first message. Where commands see the files at another path, it
  * says so: what is promised of the bytes of requests then holds but for that path.
  */
-export async function placeRun(scope: LiveScope, n: number, main: Main, task: Task): Promise<void> {
+export async function placeRun(scope: LiveScope, n: number, main: Main, task: Task, carry: Carry = {}): Promise<void> {
   const { samePath } = await detect();
   await scope.writer.outcome(
     n,
@@ -89,7 +91,7 @@ export async function placeRun(scope: LiveScope, n: number, main: Main, task: Ta
       ...(task.worker === "agent" && { threads: { main: { append: [await firstMessage(scope, task)] } } }),
     },
     {
-      carry: { ...main.carry, tmp: await emptyTmp(scope.store) },
+      carry: { ...main.carry, tmp: await emptyTmp(scope.store), ...carry },
       witness: { at: Date.now(), ...(!samePath && { paths: "moved" }) },
     },
   );

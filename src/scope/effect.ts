@@ -61,6 +61,11 @@ export interface Effect {
   /** For a container, which holds no lock while it runs: its files are captured once it has ended. */
   captureAtEnd?: boolean;
   run(attempt: Attempt): Promise<Performed>;
+  /**
+   * For a call that a program of the user's performs, which tells later what came of it. Its files are captured, and the lock is given back,
+   * before; the outcome is written once this resolves.
+   */
+  told?(performed: Performed): Promise<Performed>;
   /** What the worker is told when it is refused. */
   refused(reason: string): Promise<Performed>;
 }

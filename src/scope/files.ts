@@ -18,7 +18,7 @@ import { quotePath } from "../world/paths.ts";
 import { driverOf } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
-import { SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
+import { type SandboxSpec, SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
 import { endLeftOver } from "./exec/track.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
@@ -30,6 +30,8 @@ export interface Files {
   readonly path: string;
   /** Where it lies on the host. */
   readonly host: string;
+  /** Where the agent's configuration directory lies on the host, and where it is for the scope's commands; null if the run has none. */
+  readonly config: { host: string; path: string } | null;
   /** The namespace its commands run in, made at first use. */
   sandbox(): Promise<Sandbox>;
   /** The files as they are now, as content. */
@@ -62,6 +64,8 @@ export interface FilesOptions {
   /** Path of the user's directory. */
   workspace: string;
   grants: Grants;
+  /** The agent that works here: where it sees its configuration directory, what of the user's it must not see, what network it has. */
+  agent?: { config: string; hide: readonly string[]; network: SandboxSpec["network"] } | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((text: string) => void) | undefined;
   /** Called with a sentence for each file that a state lacks since its bytes were forgotten. */
@@ -84,15 +88,22 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
     (error: unknown) => error instanceof Forgotten,
   );
 
-type Root = "workspace" | "git" | "tmp";
+type Root = "workspace" | "git" | "config" | "tmp";
+
+/** What agents keep in their configuration directories that no state needs. */
+const CONFIG_SCRATCH: readonly string[] = [
+  ...["backups", "cache", "debug", "ide", "log", "logs", "paste-cache", "shell-snapshots", "shell_snapshots"],
+  ...["statsig", "telemetry", "tmp", ".tmp"],
+];
 
 /**
- * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, and a /tmp, but for the
+ * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, the agent's configuration, and a /tmp, but for the
  * caches of the sandbox in it, and the places at which the sandbox mounts something: who removes one takes the mount away.
  */
 const rootsOf = ({ workspace, grants }: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } => ({
   workspace: {},
   git: {},
+  config: { exclude: CONFIG_SCRATCH },
   tmp: {
     mode: 0o1777,
     exclude: [
@@ -129,6 +140,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const owner = `${store.directory}/${options.log}`;
   // Whether the state has what is to be seen there.
   let hasGit = false;
+  let hasConfig = false;
   let opening: Promise<World<Root>> | null = null;
   let world: World<Root> | null = null;
   let sandbox: Promise<Sandbox> | null = null;
@@ -155,7 +167,9 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
 
   const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
     // Not to be stopped: what a step has done is captured also when its run is.
-    const { workspace, git, tmp } = await opened().capture({ onProgress: progress("reading the scope's files") });
+    const { workspace, git, config, tmp } = await opened().capture({
+      onProgress: progress("reading the scope's files"),
+    });
     const tree = lacking
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
       : workspace.tree;
@@ -165,6 +179,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     known = new Set(skipped.map(({ path }) => path.toString("latin1")));
     const carry: Carry = { mtimes: link("mtimes", workspace.mtimes), tmp: link("tree", tmp.tree) };
     if (hasGit) carry.outerVcs = link("tree", git.tree);
+    if (hasConfig) carry.config = link("tree", config.tree);
     if (tmp.vcs) carry.tmpVcs = link("tree", tmp.vcs);
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
@@ -182,21 +197,23 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
 
   const open = async (): Promise<Sandbox> => {
     const path = options.workspace;
-    const { workspace: host, git: gitHost, tmp } = opened().paths;
+    const { workspace: host, git: gitHost, config, tmp } = opened().paths;
+    const { agent } = options;
     const sandbox = await openSandbox({
       binds: [
         { from: host, to: path, mode: "rw" },
         ...(git && hasGit ? [{ from: gitHost, to: git.directory, mode: "rw" as const }] : []),
+        ...(agent && hasConfig ? [{ from: config, to: agent.config, mode: "rw" as const }] : []),
       ],
       readOnly: options.grants.readOnly
         .map((each) => resolve(path, each))
         .filter((each) => existsSync(join(host, each.slice(path.length)))),
       writable: options.grants.writable,
-      hide: [store.directory, ...SECRETS.map((each) => join(homedir(), each))],
+      hide: [store.directory, ...SECRETS.map((each) => join(homedir(), each)), ...(agent?.hide ?? [])],
       tmp,
       scope: owner,
       env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },
-      network: "host",
+      network: agent?.network ?? "host",
     });
     samePath = sandbox.abilities.samePath;
     return sandbox;
@@ -211,6 +228,11 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     },
     get host() {
       return opened().paths.workspace;
+    },
+    get config() {
+      if (!hasConfig) return null;
+      const { config: host } = opened().paths;
+      return { host, path: samePath && options.agent ? options.agent.config : host };
     },
     sandbox: async () => {
       opened();
@@ -229,6 +251,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       if (sandbox) await (await sandbox).killAll();
       mayWrite = false;
       hasGit = carry.outerVcs !== undefined;
+      hasConfig = carry.config !== undefined;
       const state: WorldState<Root> = {
         workspace: {
           tree: target(workspace),
@@ -237,6 +260,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
           vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
         },
         git: carry.outerVcs && { tree: target(carry.outerVcs), vcs: null },
+        config: carry.config && { tree: target(carry.config), vcs: null },
         tmp: carry.tmp && { tree: target(carry.tmp), vcs: carry.tmpVcs ? target(carry.tmpVcs) : null },
       };
       const { signal } = options;

@@ -12,7 +12,7 @@ import { type Fold, type FoldSnapshot, type Step, snapshotOf, startFold } from "
 import type { EmbeddedStore } from "../trace/store.ts";
 
 interface Head {
-  v: 1;
+  v: 2;
   log: string;
   cursor: Cursor;
   /** Where the last frame folded starts. */
@@ -40,7 +40,7 @@ export function isIndexDamaged(store: EmbeddedStore, log: string): boolean {
   const end = bytes.indexOf(0x0a);
   try {
     const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
-    return head.v === 1 && crc32(bytes.subarray(end + 1)) !== head.check;
+    return head.v === 2 && crc32(bytes.subarray(end + 1)) !== head.check;
   } catch {
     return true;
   }
@@ -63,7 +63,7 @@ async function load(store: EmbeddedStore, log: string): Promise<Loaded | null> {
   try {
     const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
     const lines = bytes.subarray(end + 1);
-    if (head.v !== 1 || head.log !== log || crc32(lines) !== head.check) return null;
+    if (head.v !== 2 || head.log !== log || crc32(lines) !== head.check) return null;
     return (await store.logs.seek(log, head.cursor, head.last)) ? { head, lines } : null;
   } catch {
     return null;
@@ -105,7 +105,7 @@ export async function loadFold(store: EmbeddedStore, log: string): Promise<Fold>
 async function save(store: EmbeddedStore, log: string, fold: Fold, cursor: Cursor, last: number): Promise<void> {
   const { steps, compensated, notes } = snapshotOf(fold);
   const lines = Buffer.from(steps.map((step) => `${JSON.stringify(step)}\n`).join(""));
-  const head: Head = { v: 1, log, cursor, last, steps: steps.length, compensated, notes, check: crc32(lines) };
+  const head: Head = { v: 2, log, cursor, last, steps: steps.length, compensated, notes, check: crc32(lines) };
   const bytes = Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), lines]);
   try {
     // Else the power could take frames that the index, which is synced at once, takes for there.

@@ -2,10 +2,12 @@
 import { encodeJson, link, target } from "../trace/bytes.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Carry, Hash, Link, Session, State } from "../trace/ports.ts";
+import { capturedUnsealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Conflict, mergeBase, mergeTrees, resolveTrees } from "../world/merge.ts";
 import { recordBackground } from "./background.ts";
 import { getCommit, mergeBases } from "./history.ts";
+import type { Ticket } from "./lock.ts";
 import { planOperation, updateOperation } from "./operations.ts";
 import { type LiveScope, treeLink } from "./scope.ts";
 import type { View } from "./view.ts";
@@ -115,11 +117,9 @@ export async function syncScope(
   signal?: AbortSignal,
 ): Promise<Merged> {
   const { store, ref } = scope;
-  const ticket = scope.lock.request("exclusive");
-  await ticket.held;
+  const ticket = await lockWhenSealed(scope);
   try {
     signal?.throwIfAborted();
-    await capturesSealed(scope);
     await recordBackground(scope);
     const ours = scope.head();
     if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
@@ -141,17 +141,25 @@ export async function syncScope(
   }
 }
 
-/** Waits until what was captured has its commits: what is merged with the head before that would be overwritten by them. */
-async function capturesSealed({ writer }: LiveScope): Promise<void> {
-  const waits = (): boolean => writer.fold.pending().some((step) => step.outcome?.workspace !== undefined);
-  if (!waits()) return;
-  await new Promise<void>((resolve) => {
-    const unwatch = writer.watch(() => {
-      if (waits()) return;
-      unwatch();
-      resolve();
+/**
+ * Takes the lock once all that was captured has its commits: what is merged with the head before that would be overwritten by them. It is given
+ * back meanwhile, since what they wait for may be a call that waits for it.
+ */
+async function lockWhenSealed({ writer, lock }: LiveScope): Promise<Ticket> {
+  const waits = (): boolean => writer.fold.pending().some(capturedUnsealed);
+  for (;;) {
+    const ticket = lock.request("exclusive");
+    await ticket.held;
+    if (!waits()) return ticket;
+    ticket.release();
+    await new Promise<void>((resolve) => {
+      const unwatch = writer.watch(() => {
+        if (waits()) return;
+        unwatch();
+        resolve();
+      });
     });
-  });
+  }
 }
 
 const NOTHING: Merged = { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };

@@ -101,7 +101,7 @@ function live(
 
   const settle = async (n: number, effect: Effect, place: Ticket, signal: AbortSignal): Promise<Settled> => {
     let ticket = place;
-    const finish = async (performed: Performed, captured: Captured | null): Promise<Settled> => {
+    const finish = async (performed: Performed, captured: Measured | null): Promise<Settled> => {
       const tier = performed.tier && higherTier(performed.tier, effect.intent.tier);
       const outcome: OutcomeFacts = {
         ...performed.facts,
@@ -112,15 +112,15 @@ function live(
         ...(captured && { workspace: captured.workspace }),
         ...(captured?.background && { background: true }),
       };
-      const witness: { [key: string]: Json } = { at: Date.now(), ...performed.witness };
-      if (captured) {
-        const tree = target(captured.workspace);
-        witness.changes = { ...(await countChanges(store, tree === last ? tree : last, tree)) };
-        if (captured.leftOut) witness.leftOut = captured.leftOut;
-        last = tree;
-      }
+      const witness: { [key: string]: Json } = { at: Date.now(), ...performed.witness, ...captured?.witness };
       const sealed = await writer.outcome(n, outcome, { witness, ...(captured && { carry: captured.carry }) });
       return { n, outcome, sealed };
+    };
+    const measured = async (captured: Captured): Promise<Measured> => {
+      const tree = target(captured.workspace);
+      const changes = { ...(await countChanges(store, tree === last ? tree : last, tree)) };
+      last = tree;
+      return { ...captured, witness: { changes, ...(captured.leftOut && { leftOut: captured.leftOut }) } };
     };
     try {
       const view = {
@@ -151,13 +151,20 @@ function live(
       if (effect.intent.tier !== "reversible") await writer.sync();
       const background = effect.lock === "exclusive" && files ? (await files.background()) !== null : false;
       const key = idempotencyKey(ref.log, n, effect.intent.what ?? "");
-      const performed = await effect.run({ n, key, input, signal });
+      let performed = await effect.run({ n, key, input, signal });
       if (effect.captureAtEnd) {
         ticket = lock.request("exclusive");
         await ticket.held;
       }
       const captures = files && (effect.lock === "exclusive" || effect.captureAtEnd);
-      return await finish(performed, captures ? { ...(await files.capture()), background } : null);
+      const captured = captures ? await measured({ ...(await files.capture()), background }) : null;
+      if (effect.told) {
+        const facts = { part: "files", ...(captured && { workspace: captured.workspace }) };
+        await writer.part(n, facts, captured ? { carry: captured.carry } : {});
+        ticket.release();
+        performed = await effect.told(performed);
+      }
+      return await finish(performed, captured);
     } finally {
       ticket.release();
     }
@@ -225,6 +232,11 @@ export interface Captured {
   carry: Carry;
   background?: boolean;
   leftOut?: { [why: string]: number };
+}
+
+/** With what stands beside the outcome. */
+interface Measured extends Captured {
+  witness: { [key: string]: Json };
 }
 
 /** What the files of a commit are, as hashes. */

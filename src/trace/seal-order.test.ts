@@ -37,6 +37,7 @@ function folded() {
         facts: { kind: "tool", tier: "reversible", ...facts },
         ...(turn !== undefined && { links: { turn } }),
       }),
+    part: (n: number, part: string) => push({ phase: "part", n, facts: { part } }),
     outcome: (n: number, facts: Partial<OutcomeFacts> = {}) =>
       push({ phase: "outcome", n, facts: { status: "done", ...facts } }),
   };
@@ -69,4 +70,30 @@ test("what a container captured is not overwritten by an earlier capture that is
   expect(outcome(1, { workspace: W("call and container") })).toEqual([]);
   expect(outcome(2)).toEqual([2, 3, 1]);
   expect(fold.head().state!.roots.workspace).toBe(W("call and container"));
+});
+
+test("calls whose results are told later are sealed in the order in which their files were captured", () => {
+  const { fold, intent, part, outcome } = folded();
+  intent(1, { thread: "main" });
+  intent(2, { thread: "sub" });
+  expect(part(1, "files")).toEqual([]);
+  expect(part(2, "files")).toEqual([]);
+  expect(outcome(2, { workspace: W("both") })).toEqual([]);
+  expect(outcome(1, { workspace: W("one") })).toEqual([1, 2]);
+  expect(fold.head().state!.roots.workspace).toBe(W("both"));
+});
+
+test("another attempt, or an end without files, holds nobody back", () => {
+  const { intent, part, outcome } = folded();
+  intent(1, { thread: "main" });
+  intent(2, { thread: "sub" });
+  part(1, "files");
+  part(2, "files");
+  part(1, "attempt");
+  expect(outcome(2, { workspace: W("2") })).toEqual([2]);
+  intent(3, { thread: "sub" });
+  part(1, "files");
+  part(3, "files");
+  expect(outcome(3, { workspace: W("3") })).toEqual([]);
+  expect(outcome(1, { status: "aborted" })).toEqual([1, 3]);
 });

@@ -3,8 +3,8 @@
  *
  * - the step `run` before all others;
  * - a tool call when it has its outcome, its turn's message is whole, the calls of its turn with smaller numbers are sealed, and those
- *   that had the lock before it are. The outcome is written before the lock is given back, so of two steps one of which excludes the
- *   other, the one whose outcome stands first in the log had the lock first;
+ *   that had the lock before it are. The outcome, or a part `files` where the outcome must wait for what the worker is told, is written before
+ *   the lock is given back, so of two steps one of which excludes the other, the one of which that stands first in the log had the lock first;
  * - a container at its end, once the message that asked for it is whole; any other step at its outcome. Where one of these captured the
  *   files it waits, as a call does, for those that had the lock before it. A pending model call and a container hold nobody back.
  */
@@ -25,6 +25,8 @@ export interface Step {
   parts: number;
   /** Attempts that were begun (parts of that name); the first is not told by a part. */
   attempts: number;
+  /** Sequence number of the part that says that the call has ended and its files are captured; -1 without. */
+  filesSeq: number;
   allowed: boolean;
   outcome: OutcomeFacts | null;
   outcomeSeq: number;
@@ -84,12 +86,19 @@ export const isContainer = (intent: IntentFacts): boolean => intent.kind === "co
 
 /** Whether a step that has ended held the lock: it captured the files, or is a call that ran. One that was stopped while it waited did not. */
 const heldLock = (step: Step): boolean => {
-  if (!step.outcome) return false;
+  if (!step.outcome) return step.filesSeq >= 0;
   const { status, workspace } = step.outcome;
   if (workspace !== undefined) return true;
   if (step.intent.kind !== "tool" || isContainer(step.intent)) return false;
   return status !== "denied" && status !== "not-run" && status !== "aborted";
 };
+
+/** Whether its files were captured, and it has no commit yet: a state that is set now would be overwritten by it. */
+export const capturedUnsealed = (step: Step): boolean =>
+  step.sealed === null && (step.outcome ? step.outcome.workspace !== undefined : step.filesSeq >= 0);
+
+/** Where it stands in the order of those that had the lock. */
+const lockSeq = (step: Step): number => (step.filesSeq >= 0 ? step.filesSeq : step.outcomeSeq);
 
 const NO_STATE: State = { roots: { workspace: "tree:" as never }, threads: {} };
 
@@ -158,7 +167,7 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
     }
     if (!heldLock(step)) return true;
     for (const other of open.values()) {
-      if (other === step || !heldLock(other) || other.outcomeSeq > step.outcomeSeq) continue;
+      if (other === step || !heldLock(other) || lockSeq(other) > lockSeq(step)) continue;
       if (!(isShared(step.intent) && isShared(other.intent))) return false;
     }
     return true;
@@ -206,6 +215,7 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
       witness: frame.witness ?? {},
       parts: 0,
       attempts: 1,
+      filesSeq: -1,
       allowed: false,
       outcome: null,
       outcomeSeq: -1,
@@ -272,7 +282,10 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
 
 function takePart(step: Step, frame: PartFrame): void {
   step.parts++;
-  if (frame.facts.part === "attempt") step.attempts++;
+  if (frame.facts.part === "files") step.filesSeq = frame.seq;
+  if (frame.facts.part !== "attempt") return;
+  step.attempts++;
+  step.filesSeq = -1;
 }
 
 /** The tier that counts: the higher of declared and observed. */

@@ -196,6 +196,15 @@ export async function buildVectors(directory: string): Promise<void> {
     { status: "done", with: head.id!, state: head.state!, carried: 1 },
     { ...at(), carry: head.carry },
   );
+  // Two conversations at once: the files of one call were captured before those of the other, and its result was told later.
+  const call = (thread: string) => second.intent({ kind: "tool", tier: "reversible", thread }, at());
+  const [p, q] = [await call("sub"), await call("main")];
+  await second.part(q, { part: "files", workspace: W1 });
+  await second.part(q, { part: "attempt", attempt: 2 });
+  await second.part(p, { part: "files", workspace: W0 });
+  await second.part(q, { part: "files", workspace: W1 });
+  await second.outcome(q, { status: "done", workspace: W1 }, at());
+  await second.outcome(p, { status: "done", workspace: W0 }, at());
   const before = second.fold.steps.get(b)!.sealed!;
   const revert = await second.intent({ kind: "revert", tier: "reversible", to: before.id }, at());
   await second.outcome(revert, { status: "done", state: before.state }, { ...at(), carry: before.carry });

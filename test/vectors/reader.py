@@ -146,10 +146,15 @@ class Store:
 
         def held(step):
             outcome = step.get("outcome")
-            if not outcome or "workspace" in outcome:
-                return bool(outcome)
+            if not outcome:
+                return "files" in step
+            if "workspace" in outcome:
+                return True
             return (step["intent"]["kind"] == "tool" and not container(step)
                     and outcome["status"] not in ("denied", "not-run", "aborted"))
+
+        def place(step):
+            return step.get("files", step.get("at"))
 
         def ready(n, step):
             others = [other for m, other in steps.items() if m != n and not other["sealed"]]
@@ -162,7 +167,7 @@ class Store:
                 if not container(step) and any(m < n and not other["sealed"] and not container(other)
                                                and other["links"].get("turn") == turn for m, other in steps.items()):
                     return False
-            return not held(step) or not any(held(other) and other["at"] < step["at"] and not (shared(step) and shared(other))
+            return not held(step) or not any(held(other) and place(other) < place(step) and not (shared(step) and shared(other))
                                              for other in others)
 
         for frame in frames:
@@ -173,6 +178,10 @@ class Store:
                 steps[n] = {"intent": frame["facts"], "links": frame.get("links", {}), "sealed": False}
             elif phase != "note":
                 assert n in steps and not (phase == "outcome" and "outcome" in steps[n]), f"step {n} breaks a law"
+            if phase == "part" and frame["facts"].get("part") == "files":
+                steps[n]["files"] = frame["seq"]
+            if phase == "part" and frame["facts"].get("part") == "attempt":
+                steps[n].pop("files", None)
             if phase != "outcome":
                 continue
             steps[n].update(outcome=frame["facts"], at=frame["seq"], carry=frame.get("carry"))

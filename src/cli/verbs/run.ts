@@ -1,8 +1,10 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
+import { randomUUID } from "node:crypto";
 import { existsSync, lstatSync } from "node:fs";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { openModel } from "../../agent/models.ts";
+import { pluginFor } from "../../plugins/plugins.ts";
 import { typedText } from "../../run/command.ts";
 import { freshMain } from "../../run/land.ts";
 import { createRun, type Task } from "../../run/start.ts";
@@ -84,6 +86,17 @@ function taskOf(context: Context, flags: Flags, args: string[]): Task {
     if (args.length > 0) throw new Exit(2, "A task or a command, not both: leave out what stands before `--`.");
     if (context.rest.length === 0) throw new Exit(2, "Which command? `shepherd run -- COMMAND…`");
     return { worker: "command", text: typedText(context.rest), argv: context.rest };
+  }
+  const plugin = args[0] === undefined ? undefined : pluginFor(args[0]);
+  if (plugin) {
+    const [, task, ...more] = args;
+    if (task === undefined)
+      throw new Exit(2, `What is ${plugin.command} to do? \`shepherd run ${plugin.command} "TASK"\`.`);
+    if (more.length > 0)
+      throw new Exit(2, `One task, in quotes: \`shepherd run ${plugin.command} "${[task, ...more].join(" ")}"\`.`);
+    const model = text(flags, "model");
+    const words = model === undefined ? [] : ["--model", model];
+    return { worker: "plugin", text: task, plugin: { name: plugin.name, args: words, session: randomUUID() } };
   }
   if (args.length === 0)
     throw new Exit(2, 'What is to be done? `shepherd run --model MODEL "TASK"`, or `shepherd run -- COMMAND…`.');

@@ -1,6 +1,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
+import type { Writable } from "node:stream";
 import { openPipe } from "./pipe.ts";
 import { hasProc, processTable, readProcess, send } from "./table.ts";
 import { readUpTo, unnamedFile } from "./temp.ts";
@@ -14,6 +15,8 @@ export interface CallOptions {
   stdin?: string | Uint8Array;
   /** That of this process instead; not a terminal's, of which only one session can read. */
   ownStdin?: boolean;
+  /** Is given a pipe to its standard input, which stays open until it is ended. */
+  onStdin?: (input: Writable) => void;
   /** Ends the command after this many milliseconds: SIGTERM to its whole session, SIGKILL to what is left after `graceMs`. */
   timeoutMs?: number;
   /** Ends the command in the same way. */
@@ -99,12 +102,17 @@ export async function startCall(program: Program, options: CallOptions): Promise
     const report = unnamedFile("", true);
     files.push(report);
     const [out, err] = [pipes[0]!.write, pipes.at(-1)!.write];
-    const input = options.ownStdin ? 0 : options.stdin === undefined ? "ignore" : files[1]!;
+    const given = options.stdin === undefined ? "ignore" : files[1]!;
+    const input = options.onStdin ? "pipe" : options.ownStdin ? 0 : given;
     const stdio: StdioOptions = [input, out, err, files[0]!, report];
     const started = performance.now();
     const [file, ...words] = program.argv();
     const child = spawn(file!, words, { stdio, env: program.env, cwd: "/", detached: true });
     files.pop();
+    if (child.stdin) {
+      child.stdin.on("error", () => {});
+      options.onStdin?.(child.stdin);
+    }
     return follow(
       child,
       pipes.map((pipe) => pipe.read),

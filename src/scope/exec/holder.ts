@@ -7,7 +7,7 @@ import { quote } from "./quote.ts";
 import { SCRATCH_DIR } from "./spec.ts";
 import { processTable, send } from "./table.ts";
 import { unnamedFile, writeAt } from "./temp.ts";
-import type { Tools } from "./tools.ts";
+import { findProgram, NoTool, type Tools } from "./tools.ts";
 import { container, difference, lockdown, mountCall, type Piece } from "./view.ts";
 
 /**
@@ -20,11 +20,18 @@ export interface Method {
   tools: Tools;
 }
 
+export interface HolderOptions {
+  /** A network of its own. */
+  network?: boolean;
+}
+
 /** The process that keeps the namespaces of one sandbox: number 1 in them. They die with it, and it dies with us. */
 export interface Holder {
   alive(): boolean;
   /** Arguments that start a program inside; the program must be an absolute path. */
   enter(options?: { session: boolean }): string[];
+  /** Arguments that start a program of the host in the network of the sandbox, and in nothing else of it. */
+  enterNetwork(): string[];
   /** Ends everything inside; resolves when nothing of it is left. */
   end(): Promise<void>;
   /** Gives the namespaces up: only when nothing that was told to `enter` can still be on its way. */
@@ -121,15 +128,41 @@ function mountScript(pieces: readonly Piece[], method: Method): { script: string
   return { script: lines.join("\n"), lists };
 }
 
+/** Namespaces, in the order in which they are entered: as nsenter calls them, and their files. */
+const KINDS = [
+  ["user", "user"],
+  ["mount", "mnt"],
+  ["ipc", "ipc"],
+  ["net", "net"],
+  ["pid", "pid_for_children"],
+] as const;
+
+/** SIOCSIFFLAGS with IFF_UP for `lo`, where there is no ip(8). */
+const PERL = 'socket(S, 2, 2, 0) && ioctl(S, 0x8914, pack("a16sx22", "lo", 1)) or die "lo: $!\\n"';
+
+/** A line of bash that takes the loopback device of a new network up. Throws a sentence where no program can. */
+function loopbackUp(): string {
+  const ip = findProgram("ip");
+  if (ip) return `${ip} link set lo up || exit 1\n`;
+  const perl = findProgram("perl");
+  if (perl) return `${perl} -e ${quote(PERL)} || exit 1\n`;
+  throw new NoTool("A program that can take up a network device is needed: install iproute2, or perl.");
+}
+
 /** Starts the holder of a sandbox and waits until all is mounted. Throws with the reason if the host does not allow it. */
-export async function startHolder(pieces: readonly Piece[], method: Method): Promise<Holder> {
+export async function startHolder(
+  pieces: readonly Piece[],
+  method: Method,
+  { network = false }: HolderOptions = {},
+): Promise<Holder> {
   const { tools } = method;
   const { script, lists } = mountScript(pieces, method);
+  const kinds = KINDS.filter(([name]) => (name !== "user" || method.how === "userns") && (name !== "net" || network));
   const user = method.how === "userns" ? ["--user", "--map-current-user", "--keep-caps"] : [];
   // An ordinary user has none left after the next program; root would keep what can undo the mounts.
   const drop = ["--no-new-privs", "--inh-caps=-all", ...(isRoot() ? [`--bounding-set=${CAPABILITIES}`] : [])];
   const dropAll = user.length > 0 ? [...drop, "--ambient-caps=-all"] : drop;
-  const setUp = `echo ready; read -r _ || exit 1
+  const setUp = `${network ? loopbackUp() : ""}echo ready; read -r _ || exit 1
 ${script}
 echo mounted; read -r _ || exit 1
 . /proc/self/fd/${SECOND_SCRIPT}
@@ -139,7 +172,16 @@ exec >/dev/null 2>&1
 exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc --noprofile -c ${quote("while read -r _; do :; done")} ${HOLDER_NAME}; }
 `;
   const files = [setUp, "", "", ...lists].map((content) => unnamedFile(content));
-  const unshare = [tools.unshare, ...user, "--mount", "--pid", "--ipc", "--fork", "--kill-child=KILL"];
+  const unshare = [
+    tools.unshare,
+    ...user,
+    "--mount",
+    "--pid",
+    "--ipc",
+    ...(network ? ["--net"] : []),
+    "--fork",
+    "--kill-child=KILL",
+  ];
   const child = spawn(
     tools.setpriv,
     ["--pdeathsig", "KILL", ...unshare, tools.bash, "--norc", "--noprofile", `/proc/self/fd/${FIRST_SCRIPT}`],
@@ -171,9 +213,10 @@ exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc
     await new Promise((resolve) => setImmediate(resolve));
     throw new Error(said.trim() || "The namespaces could not be made.");
   };
-  const namespaces: number[] = [];
+  const namespaces = new Map<string, number>();
   const release = () => {
-    for (const fd of namespaces.splice(0)) fs.closeSync(fd);
+    for (const fd of namespaces.values()) fs.closeSync(fd);
+    namespaces.clear();
   };
   const end = async (): Promise<void> => {
     child.ref();
@@ -199,8 +242,7 @@ exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc
     await says("closed");
     const wrong = difference(pieces, table(), before);
     if (wrong) throw new Error(`The sandbox would not be what was asked for: ${wrong}.`);
-    for (const name of ["user", "mnt", "ipc", "pid_for_children"])
-      if (name !== "user" || user.length > 0) namespaces.push(fs.openSync(`/proc/${child.pid}/ns/${name}`, "r"));
+    for (const [name, file] of kinds) namespaces.set(name, fs.openSync(`/proc/${child.pid}/ns/${file}`, "r"));
     input.write("\n");
   } catch (error) {
     await end();
@@ -214,20 +256,23 @@ exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc
   child.unref();
   // A sandbox in which nothing happens must not keep this process alive.
   (input as Socket).unref();
-  const at = (i: number) => `/proc/${process.pid}/fd/${namespaces[i]}`;
-  const names = user.length > 0 ? ["user", "mount", "ipc", "pid"] : ["mount", "ipc", "pid"];
+  const into = (names: readonly string[]): string[] => [
+    tools.nsenter,
+    ...names.map((name) => `--${name}=/proc/${process.pid}/fd/${namespaces.get(name)}`),
+    ...(user.length > 0 ? ["--preserve-credentials"] : []),
+    "--",
+  ];
+  const mine = kinds.map(([name]) => name);
   return {
     alive: () => !over,
     end,
     release,
     enter: ({ session } = { session: true }) => [
-      tools.nsenter,
-      ...names.map((name, i) => `--${name}=${at(i)}`),
-      ...(user.length > 0 ? ["--preserve-credentials"] : []),
-      "--",
+      ...into(mine),
       tools.setpriv,
       ...drop,
       ...(session ? [tools.setsid] : []),
     ],
+    enterNetwork: () => into(mine.filter((name) => name === "user" || name === "net")),
   };
 }

@@ -1,9 +1,11 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
+import type { Server } from "node:net";
 import path from "node:path";
 import { type Abilities, detectMethod } from "./abilities.ts";
 import { type CallOptions, type CallResult, type Program, type ProgramResult, startCall } from "./call.ts";
 import { HOLDER_NAME, type Holder, isRoot, startHolder } from "./holder.ts";
+import { listenIn } from "./listener.ts";
 import { quote, quoteAll } from "./quote.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { unnamedFile } from "./temp.ts";
@@ -39,6 +41,8 @@ export interface Sandbox {
   readonly abilities: Abilities;
   /** Where commands start. */
   readonly home: string;
+  /** Accepts what connects to the port of its network; null where it has no network of its own. */
+  readonly listener: Server | null;
   /** The whole environment of commands. */
   readonly env: Readonly<Record<string, string>>;
   /** Runs a command and resolves when it has ended; background processes that it started live on. Throws if it cannot start. */
@@ -116,13 +120,24 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   }
 
   let holder: Holder | null = null;
+  let listener: Server | null = null;
   const env: Record<string, string> = { ...spec.env };
   for (const name of [...OWN, "TMPDIR", "TMP", "TEMP"]) delete env[name];
   const tracker: Tracker | null = method ? null : startTracker(undefined, spec.scope);
   if (method) {
     const view = planView(spec, isRoot());
     Object.assign(env, view.env);
-    holder = await startHolder(view.pieces, method);
+    const { network } = spec;
+    holder = await startHolder(view.pieces, method, { network: network !== "host" });
+    if (network !== "host") {
+      try {
+        listener = await listenIn(holder.enterNetwork(), network.port);
+      } catch (error) {
+        await holder.end();
+        holder.release();
+        throw new Error(`The sandbox has no way to its gateway: ${(error as Error).message}.`);
+      }
+    }
   } else {
     env.TMPDIR = path.resolve(spec.tmp);
   }
@@ -248,6 +263,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
 
   const dispose = async (): Promise<void> => {
     try {
+      listener?.close();
       await holder?.end();
       await tracker?.kill();
       await Promise.allSettled(under);
@@ -260,6 +276,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   return {
     abilities,
     home,
+    listener,
     env,
     exec,
     interactive,

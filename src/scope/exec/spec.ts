@@ -24,7 +24,11 @@ export interface SandboxSpec {
   tmp: string;
   /** The whole environment of commands; HOME in it says which caches become scratch (see `SCRATCH`). */
   env: Readonly<Record<string, string>>;
-  network: "host";
+  /**
+   * `host`: that of the host. A port: a network of its own, in which there is nothing but what listens on 127.0.0.1, and on this port this
+   * process (`Sandbox.listener`). Where the host has no namespaces it is always the host's.
+   */
+  network: "host" | { port: number };
   /** Names what commands work for, so that without namespaces `endLeftOver` finds them. */
   scope?: string;
 }

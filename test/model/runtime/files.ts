@@ -28,6 +28,7 @@ export function shadowFiles(store: EmbeddedStore): ShadowFiles {
     samePath: true,
     path: "/",
     host: "/",
+    config: null,
     sandbox: () => Promise.reject(new Error("No command runs here.")),
     background: async () => null,
     close: async () => {},

@@ -1,0 +1,104 @@
+/** Runs of coding agents of the user's: what `run` and `resume` need besides what all runs need. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { budgetHandler } from "../gateway/budget.ts";
+import { type Gateway, openGateway } from "../gateway/gateway.ts";
+import { PRICES } from "../gateway/prices.ts";
+import type { Plugin } from "../plugins/plugin.ts";
+import { pluginNamed } from "../plugins/plugins.ts";
+import { PORT, pluginWorker } from "../plugins/worker.ts";
+import type { Worker } from "../run/drive.ts";
+import type { Task } from "../run/start.ts";
+import { detect } from "../scope/exec/abilities.ts";
+import type { FilesOptions } from "../scope/files.ts";
+import type { LiveScope } from "../scope/scope.ts";
+import { link } from "../trace/bytes.ts";
+import type { Carry } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { capture } from "../world/capture.ts";
+import { Exit } from "./errors.ts";
+import { upstreamsOf } from "./gateway.ts";
+import type { Output } from "./output.ts";
+
+/** A coding agent that is about to work on a run, or already does. */
+export interface Coding {
+  /** What the scope's files must know of it. */
+  agent: NonNullable<FilesOptions["agent"]>;
+  /** The part of the user's configuration that a new run starts with. */
+  carry(workspace: string): Promise<Carry>;
+  /** Called with the scope before it works. */
+  prepare(scope: LiveScope): Promise<void>;
+  worker(going: { prompt: string | null; resumed: boolean }): Worker;
+  close(): Promise<void>;
+}
+
+/** The plugin of a task, and its program. Throws where it cannot run here. */
+export async function openCoding(store: EmbeddedStore, out: Output, task: Task): Promise<Coding> {
+  const plugin = pluginOf(task);
+  const detected = await plugin.detect(process.env);
+  if (!detected)
+    throw new Exit(
+      4,
+      `There is no program ${plugin.command} on your PATH: install it, then try \`${plugin.command} --version\`.`,
+    );
+  for (const { severity, what } of plugin.problems(process.env, detected)) {
+    if (severity === "error") throw new Exit(4, what);
+    out.warn(`shepherd: ${what}`);
+  }
+  const place = plugin.configPlace(process.env);
+  // Where a run sees its view of it; the agent would make it too.
+  mkdirSync(place.path, { recursive: true, mode: 0o700 });
+  const { samePath } = await detect();
+  const gateway: Gateway = await openGateway({ upstreams: upstreamsOf([]), prices: PRICES });
+  return {
+    agent: { config: place.path, hide: place.hide, network: samePath ? { port: PORT } : "host" },
+    carry: (workspace) => gathered(store, plugin, workspace),
+    prepare: async (scope) => {
+      scope.handlers.push(budgetHandler({}, PRICES, () => scope.writer.fold));
+      await scope.writer.note(null, {
+        note: "agent",
+        plugin: plugin.name,
+        version: detected.version,
+        support: detected.support,
+        enforced: samePath,
+      });
+    },
+    worker: ({ prompt, resumed }) => {
+      let first = true;
+      return pluginWorker({
+        plugin,
+        program: detected.program,
+        gateway,
+        session: task.plugin!.session,
+        args: task.plugin!.args,
+        at: task.at,
+        next: async () => {
+          const next = first ? { prompt, resumed } : { prompt: null, resumed: true };
+          first = false;
+          return next;
+        },
+        onOutput: (text) => out.line(text),
+        onError: (chunk) => void process.stderr.write(chunk),
+      });
+    },
+    close: () => gateway.close(),
+  };
+}
+
+function pluginOf(task: Task): Plugin {
+  const plugin = task.plugin && pluginNamed(task.plugin.name);
+  if (!plugin) throw new Exit(2, `This Shepherd has no plugin ${task.plugin?.name}: update it.`);
+  return plugin;
+}
+
+async function gathered(store: EmbeddedStore, plugin: Plugin, workspace: string): Promise<Carry> {
+  const into = mkdtempSync(join(tmpdir(), "shepherd-config-"));
+  try {
+    plugin.gather(plugin.configPlace(process.env), workspace, into);
+    const { tree } = await capture(into, store.objects);
+    return { config: link("tree", tree) };
+  } finally {
+    rmSync(into, { recursive: true, force: true });
+  }
+}

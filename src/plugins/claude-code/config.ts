@@ -1,0 +1,61 @@
+/** The user's configuration of Claude Code, and what of it a run gets. */
+import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import type { ConfigPlace } from "../plugin.ts";
+
+/** Entries of the directory that are about what the user set up, and not about what went on. */
+const KEPT: readonly string[] = [
+  ...["settings.json", "settings.local.json", "CLAUDE.md", "keybindings.json", "agents", "commands", "skills"],
+  ...["plugins", "output-styles", "hooks", "rules", "themes", "statusline.sh", "statusline-command.sh"],
+];
+
+/** Members of .claude.json that are keys, or say which keys were accepted. */
+const SECRET = ["primaryApiKey", "customApiKeyResponses", "oauthAccount"];
+
+export function configPlace(env: NodeJS.ProcessEnv): ConfigPlace {
+  const path = env.CLAUDE_CONFIG_DIR ? resolve(env.CLAUDE_CONFIG_DIR) : join(homedir(), ".claude");
+  return { path, hide: [join(homedir(), ".claude.json"), join(path, ".credentials.json")] };
+}
+
+/** Name of the directory that Claude Code keeps a project's conversations in. */
+export const projectFolder = (workspace: string): string => workspace.replaceAll(/[^A-Za-z0-9]/g, "-");
+
+export function gather({ path }: ConfigPlace, workspace: string, into: string): void {
+  const copy = (from: string, to: string): void => {
+    // Links of the user's lead to where they set it up; the files behind them are what counts.
+    cpSync(from, to, { recursive: true, dereference: true, filter: (each) => !/\/\.git$/.test(each) && isPlain(each) });
+  };
+  for (const name of KEPT) if (existsSync(join(path, name))) copy(join(path, name), join(into, name));
+  const project = join("projects", projectFolder(workspace));
+  const memory = join(project, "memory");
+  if (existsSync(join(path, memory))) {
+    mkdirSync(join(into, project), { recursive: true });
+    copy(join(path, memory), join(into, memory));
+  }
+  const state = [join(path, ".claude.json"), join(homedir(), ".claude.json")].find(existsSync);
+  const known = state ? readState(state) : {};
+  for (const name of SECRET) delete known[name];
+  writeFileSync(
+    join(into, ".claude.json"),
+    `${JSON.stringify({ ...known, hasCompletedOnboarding: true }, null, 2)}\n`,
+    {
+      mode: 0o600,
+    },
+  );
+}
+
+/** Sockets and pipes stay where they are. */
+function isPlain(path: string): boolean {
+  const stat = lstatSync(path);
+  return stat.isFile() || stat.isDirectory() || (stat.isSymbolicLink() && existsSync(path));
+}
+
+function readState(path: string): { [name: string]: unknown } {
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}

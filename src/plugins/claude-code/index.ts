@@ -1,0 +1,20 @@
+/** Claude Code as a worker. */
+import type { Plugin } from "../plugin.ts";
+import { configPlace, gather } from "./config.ts";
+import { detect, problems } from "./detect.ts";
+import { hook } from "./hooks.ts";
+import { start } from "./start.ts";
+import { taskOf, traits } from "./tools.ts";
+
+export const claudeCode: Plugin = {
+  name: "claude-code",
+  command: "claude",
+  detect,
+  problems,
+  configPlace,
+  gather,
+  start,
+  traits,
+  taskOf,
+  hook,
+};

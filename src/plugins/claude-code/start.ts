@@ -1,0 +1,44 @@
+/** How Claude Code is started in a scope. Tried with 2.1.329. */
+import { DUMMY } from "../../gateway/credentials.ts";
+import { isRoot } from "../../scope/exec/holder.ts";
+import type { Start, Started } from "../plugin.ts";
+import { settings } from "./hooks.ts";
+
+/**
+ * Every worker is started in the same way, the first time too: with its task on standard input (`-p TASK` would change what a tool says of
+ * itself, and with it the request). What it may do is the scope's matter, so it asks nobody.
+ */
+export function start({ program, config, urls, session, args, prompt, resumed }: Start): Started {
+  const words = ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"];
+  const known = resumed ? ["--resume", session] : ["--session-id", session];
+  return {
+    argv: [program, ...words, ...known, "--settings", settings(urls.hook), "--dangerously-skip-permissions", ...args],
+    env: {
+      CLAUDE_CONFIG_DIR: config,
+      ANTHROPIC_BASE_URL: urls.anthropic,
+      ANTHROPIC_API_KEY: DUMMY,
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+      DISABLE_AUTOUPDATER: "1",
+      DISABLE_TELEMETRY: "1",
+      DISABLE_ERROR_REPORTING: "1",
+      // Without it root may not skip the questions.
+      ...(isRoot() && { IS_SANDBOX: "1" }),
+    },
+    input: prompt === null ? "" : `${JSON.stringify({ type: "user", message: { role: "user", content: prompt } })}\n`,
+    over: (line) => read(line)?.type === "result",
+    told: (line) => {
+      const said = read(line);
+      if (said?.type !== "result") return null;
+      return typeof said.result === "string" && said.result !== "" ? said.result : null;
+    },
+  };
+}
+
+function read(line: string): { type?: unknown; result?: unknown } | null {
+  if (!line.includes('"type":"result"')) return null;
+  try {
+    return JSON.parse(line) as { type?: unknown; result?: unknown };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * A coding agent of the user's, as Shepherd drives it: where its program and its configuration are, how it is started, what its hooks say. All
+ * that is about one agent is behind this interface; scopes, the gateway and recording are the same for all.
+ */
+import type { ToolTraits } from "../gateway/calls.ts";
+import type { Urls } from "../gateway/gateway.ts";
+import type { Call } from "../scope/thread.ts";
+import type { Json } from "../trace/ports.ts";
+
+type Members = { [name: string]: Json };
+
+/** What was found of an agent on this machine. */
+export interface Detected {
+  /** The program, absolute and without links. */
+  program: string;
+  version: string;
+  /** `exact`: a version that was tested; `untested` otherwise. */
+  support: "exact" | "untested";
+}
+
+/** Something that would fail, or is only a fall-back, as one sentence that says what to do. */
+export interface Problem {
+  severity: "error" | "warning";
+  what: string;
+}
+
+/** Where the user's configuration of an agent lies. */
+export interface ConfigPlace {
+  /** The directory, which the agent has a view of its own of, at the same path. */
+  path: string;
+  /** Files of the user's that the agent must not see: credentials, and what lies beside the directory. */
+  hide: readonly string[];
+}
+
+export interface Start {
+  program: string;
+  config: string;
+  urls: Urls;
+  /** Name under which it keeps its conversation: the same in each fork. */
+  session: string;
+  /** Words for its command line that the user gave. */
+  args: readonly string[];
+  /** What it is to do. Null: it is to go on as it was, with nothing said. */
+  prompt: string | null;
+  /** Whether its configuration has the conversation already. */
+  resumed: boolean;
+}
+
+/** How an agent is started. */
+export interface Started {
+  argv: string[];
+  env: { [name: string]: string | null };
+  /** Written to its standard input, which stays open until `over` says that its work is done. Without it, it has none. */
+  input?: string;
+  /** Whether a line of its output says that its work is done. */
+  over?(line: string): boolean;
+  /** What a line of its output says to a person; null for nothing. */
+  told?(line: string): string | null;
+}
+
+/** What a hook tells. */
+export type HookEvent =
+  | { kind: "before"; call: string; name: string; input: Json }
+  | { kind: "after"; call: string; status: "done" | "failed" | "aborted" }
+  | { kind: "other" };
+
+export interface Plugin {
+  readonly name: string;
+  /** What users type: `shepherd run claude`. */
+  readonly command: string;
+  /** Its program; null where there is none. */
+  detect(env: NodeJS.ProcessEnv): Promise<Detected | null>;
+  /** What would fail or be less than it should, known before a run. */
+  problems(env: NodeJS.ProcessEnv, detected: Detected): Problem[];
+  configPlace(env: NodeJS.ProcessEnv): ConfigPlace;
+  /** Copies what a run needs of the user's configuration into an empty directory: no credentials, no other conversations, no caches. */
+  gather(place: ConfigPlace, workspace: string, into: string): void;
+  start(start: Start): Started;
+  traits(call: Call): ToolTraits;
+  /** The task of a sub-agent, as its first message tells it; null for other calls. */
+  taskOf(call: Call): string | null;
+  hook: {
+    decode(event: Members): HookEvent;
+    allow(input?: Json): Json;
+    deny(reason: string): Json;
+    /** For what needs no answer. */
+    none: Json;
+  };
+}
