@@ -7,11 +7,13 @@ import { type Gateway, openGateway } from "../gateway/gateway.ts";
 import { PRICES } from "../gateway/prices.ts";
 import type { Plugin } from "../plugins/plugin.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
+import { keepSession } from "../plugins/sessions.ts";
 import { PORT, pluginWorker } from "../plugins/worker.ts";
 import type { Worker } from "../run/drive.ts";
 import type { Task } from "../run/start.ts";
 import { detect } from "../scope/exec/abilities.ts";
 import type { FilesOptions } from "../scope/files.ts";
+import { workspacePath } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { link } from "../trace/bytes.ts";
 import type { Carry } from "../trace/ports.ts";
@@ -23,13 +25,16 @@ import type { Output } from "./output.ts";
 
 /** A coding agent that is about to work on a run, or already does. */
 export interface Coding {
+  /** Name of the plugin. */
+  readonly name: string;
   /** What the scope's files must know of it. */
   agent: NonNullable<FilesOptions["agent"]>;
   /** The part of the user's configuration that a new run starts with. */
   carry(workspace: string): Promise<Carry>;
   /** Called with the scope before it works. */
   prepare(scope: LiveScope): Promise<void>;
-  worker(going: { prompt: string | null; resumed: boolean }): Worker;
+  /** @param prompt what to say first; null to go on without a word */
+  worker(workspace: string, prompt: string | null): Worker;
   close(): Promise<void>;
 }
 
@@ -52,9 +57,12 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
   const { samePath } = await detect();
   const gateway: Gateway = await openGateway({ upstreams: upstreamsOf([]), prices: PRICES });
   return {
+    name: plugin.name,
     agent: { config: place.path, hide: place.hide, network: samePath ? { port: PORT } : "host" },
     carry: (workspace) => gathered(store, plugin, workspace),
     prepare: async (scope) => {
+      // What a killed owner left of it, before the files are set back.
+      await keepSession(scope, plugin.session.path(await workspacePath(store, scope.ref.log), task.plugin!.session));
       scope.handlers.push(budgetHandler({}, PRICES, () => scope.writer.fold));
       await scope.writer.note(null, {
         note: "agent",
@@ -64,24 +72,20 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         enforced: samePath,
       });
     },
-    worker: ({ prompt, resumed }) => {
-      let first = true;
-      return pluginWorker({
+    worker: (workspace, prompt) =>
+      pluginWorker({
         plugin,
         program: detected.program,
         gateway,
         session: task.plugin!.session,
         args: task.plugin!.args,
         at: task.at,
-        next: async () => {
-          const next = first ? { prompt, resumed } : { prompt: null, resumed: true };
-          first = false;
-          return next;
-        },
+        task: task.text,
+        prompt,
+        workspace,
         onOutput: (text) => out.line(text),
         onError: (chunk) => void process.stderr.write(chunk),
-      });
-    },
+      }),
     close: () => gateway.close(),
   };
 }

@@ -264,12 +264,13 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going, c
   }
   if (coding) {
     const prompt = going.resumed ? (going.instruction ?? null) : task.text;
-    const worker = coding.worker({ prompt, resumed: going.resumed });
+    let worker: Worker | null = null;
     return {
-      ...worker,
-      work: async (...args) => {
+      name: coding.name,
+      work: async (scope, ...args) => {
         await going.start?.placed;
-        return worker.work(...args);
+        worker ??= coding.worker(await workspacePath(launch.store, scope.ref.log), prompt);
+        return worker.work(scope, ...args);
       },
     };
   }

@@ -86,6 +86,12 @@ export async function exchange(
   const signal = AbortSignal.any([options.signal, left.signal]);
   let turn: Turn;
   try {
+    const known = await session.onRecord(canonical);
+    if (known) {
+      const type = known.subarray(0, 1).toString() === "{" ? "application/json" : "text/event-stream; charset=utf-8";
+      response.writeHead(200, { "content-type": type });
+      return void response.end(known);
+    }
     const price: Price | null = priceOf(canonical.model, options.prices);
     turn = await session.ask(canonical, price);
   } catch (error) {

@@ -90,11 +90,12 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
     if (!recorded || request.method !== "POST")
       return passOn(request, response, { upstream, path, send, env, signal: closed.signal });
-    const body = await read(request);
-    if (!body) return refuse(response, upstream, 413, "request_too_large", "The request is too large for Shepherd.");
+    const told = await read(request);
+    if (!told) return refuse(response, upstream, 413, "request_too_large", "The request is too large for Shepherd.");
     if (request.headers["content-encoding"])
       return refuse(response, upstream, 415, "invalid_request_error", "Shepherd does not read packed requests.");
-    const { session, signal }: Serving = await current();
+    const { session, signal, outgoing }: Serving = await current();
+    const body = outgoing?.(told) ?? told;
     const { protocol } = recorded;
     const done = exchange(request, response, body, {
       session,
@@ -140,7 +141,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       const session = await openSession(scope, around);
       const stop = new AbortController();
       const both = AbortSignal.any([signal, stop.signal]);
-      serving = { session, signal: both, hook: around?.hook };
+      serving = { session, signal: both, hook: around?.hook, outgoing: around?.outgoing };
       wake();
       woken = new Promise((resolve) => {
         wake = resolve;
@@ -167,6 +168,7 @@ interface Serving {
   session: Session;
   signal: AbortSignal;
   hook: Around["hook"];
+  outgoing: Around["outgoing"];
 }
 
 /** What stands for the secret in a sandbox. */

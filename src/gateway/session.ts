@@ -3,6 +3,7 @@ import type { LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Calls } from "./calls.ts";
 import { endCall, hear } from "./hear.ts";
+import { askAgain, onRecord } from "./onrecord.ts";
 import type { Price } from "./prices.ts";
 import type { Canonical, Members } from "./protocol.ts";
 import { type Asked, putAsked, recordRequest } from "./request.ts";
@@ -13,6 +14,8 @@ export interface Session {
   readonly scope: LiveScope;
   /** Writes the step of a request; at return it may leave. Throws `Refused` where a handler does not let it. */
   ask(request: Canonical, price: Price | null): Promise<Turn>;
+  /** The answer on record to a request, whose calls are asked for once more at return; null if the provider is to be asked. */
+  onRecord(request: Canonical): Promise<Buffer | null>;
   /** Remembers under which name the provider keeps the conversation that ends with an answer. */
   named(id: string, turn: Turn): void;
   /** Ends all that is open: nobody waits for it any more. */
@@ -30,6 +33,8 @@ export interface Around {
   before?(): Promise<void>;
   /** Where it can be seen how they perform the calls that a model asks for. */
   calls?: Calls;
+  /** A request as it is to be recorded, and to leave. */
+  outgoing?(body: Buffer): Buffer;
   /** Called with what a hook tells; what it gives is the hook's answer. Rejects if the hook must not go on. */
   hook?(event: Members, signal: AbortSignal): Promise<Json>;
 }
@@ -105,6 +110,18 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
       const { turn, ready } = await inTurn(() => place(request, price));
       await ready;
       return turn;
+    },
+    onRecord: async (request) => {
+      const { calls } = around;
+      if (!calls) return null;
+      return inTurn(async () => {
+        const sent: Sent[] = [];
+        for (const item of request.messages) sent.push(await putSent(scope.store, item, knownIn(threads.values())));
+        const found = await onRecord(scope, threads.values(), request, sent, await putAsked(scope.store, request));
+        if (!found) return null;
+        await askAgain(scope, found, calls);
+        return found.raw;
+      });
     },
     named: (id, turn) => {
       const thread = ofTurn.get(turn);

@@ -76,7 +76,8 @@ export const newThread = (name: string): Thread => ({
   open: new Map(),
 });
 
-const same = (entry: Entry, sent: Sent): boolean =>
+/** Whether a message of a request is that of a thread. */
+export const same = (entry: Entry, sent: Sent): boolean =>
   sent.link === entry.link || sent.link === entry.sent || (entry.key !== null && entry.key === sent.key);
 
 const sameAsked = (a: Asked | null, b: Asked): boolean => a !== null && a.system === b.system && a.tools === b.tools;

@@ -6,6 +6,7 @@ import type { ToolTraits } from "../gateway/calls.ts";
 import type { Urls } from "../gateway/gateway.ts";
 import type { Call } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
+import type { Place } from "./place.ts";
 
 type Members = { [name: string]: Json };
 
@@ -76,6 +77,14 @@ export interface Plugin {
   /** Copies what a run needs of the user's configuration into an empty directory: no credentials, no other conversations, no caches. */
   gather(place: ConfigPlace, workspace: string, into: string): void;
   start(start: Start): Started;
+  session: {
+    /** Where it keeps a conversation, below its configuration directory. */
+    path(workspace: string, session: string): string;
+    /** Its record of a conversation up to a place; null if there is no telling what it had there. */
+    cut(record: Buffer, at: Place): Buffer | null;
+  };
+  /** A model request as it is to leave. */
+  outgoing(body: Buffer): Buffer;
   traits(call: Call): ToolTraits;
   /** The task of a sub-agent, as its first message tells it; null for other calls. */
   taskOf(call: Call): string | null;

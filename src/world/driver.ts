@@ -17,6 +17,8 @@ export interface Driver {
    * as far as it is right. Stopped or failed halfway nothing is open, and the same call goes on from there.
    */
   open<Root extends string>(spec: WorldSpec<Root>): Promise<World<Root>>;
+  /** Where a root of a world lies as it was left or is now, whoever has it open; null if nothing of it is kept. To read only. */
+  kept(root: string, id: string): string | null;
   /** The worlds that it keeps something of. */
   list(): Promise<Kept[]>;
   /**

@@ -62,6 +62,10 @@ export function portableDriver({ directory, objects, generation, worth = 256 << 
       }
       return world;
     },
+    kept: (root, id) => {
+      const directory = join(homeOf(id), root);
+      return fs.existsSync(directory) ? directory : null;
+    },
     list: async () =>
       fs
         .readdirSync(all)

@@ -6,7 +6,14 @@ import { join } from "node:path";
 // @ts-expect-error a script
 import { agents } from "../../scripts/agents.mjs";
 import { built } from "../support/built.ts";
-import { type Answer, type Asked, anthropicEvents, type Provider, startProvider, type Wire } from "../support/provider.ts";
+import {
+  type Answer,
+  type Asked,
+  anthropicEvents,
+  type Provider,
+  startProvider,
+  type Wire,
+} from "../support/provider.ts";
 
 /** An answer of the model: text, and calls as `[tool, input]`. */
 export interface Said {
@@ -37,7 +44,8 @@ export interface Rig {
   end(): Promise<void>;
 }
 
-export const turnsIn = ({ json }: Asked): number => json.messages.filter(({ role }: Wire) => role === "assistant").length;
+export const turnsIn = ({ json }: Asked): number =>
+  json.messages.filter(({ role }: Wire) => role === "assistant").length;
 
 export async function claudeRig(): Promise<Rig> {
   const home = fs.mkdtempSync(join(tmpdir(), "shepherd-claude-"));
@@ -64,6 +72,7 @@ export async function claudeRig(): Promise<Rig> {
     ANTHROPIC_BASE_URL: provider.url,
     ANTHROPIC_API_KEY: "sk-ant-planted-0123456789abcdef",
     NO_COLOR: "1",
+    ...(process.env.DBG && { DBG: "1" }),
     GIT_AUTHOR_NAME: "a",
     GIT_AUTHOR_EMAIL: "a@example.invalid",
     GIT_COMMITTER_NAME: "a",

@@ -9,17 +9,89 @@ beforeEach(async () => {
 });
 afterEach(() => rig.end());
 
-test("a run of several calls", async () => {
+/** What the provider was asked, byte for byte. */
+const asked = (): string[] =>
+  rig.provider.asked.filter(({ url }) => url.startsWith("/v1/messages")).map(({ body }) => body.toString());
+
+test("each call is a step with its own changes, and what the model is asked after a fork at any is what it was asked then", async () => {
   fs.writeFileSync(join(rig.project, "a.txt"), "one\n");
+  const b = join(rig.project, "b.txt");
   rig.script = [
     { say: "I look.", call: [["Bash", { command: "cat a.txt", description: "look" }]] },
     { say: "I change.", call: [["Bash", { command: "sed -i s/one/two/ a.txt", description: "change" }]] },
-    { say: "I write.", call: [["Write", { file_path: join(rig.project, "b.txt"), content: "new\n" }]] },
+    { say: "I write.", call: [["Write", { file_path: b, content: "new\n" }]] },
+    {
+      say: "Two at once.",
+      call: [
+        ["Read", { file_path: b }],
+        ["Bash", { command: "echo three >> a.txt; exit 3", description: "fail" }],
+      ],
+    },
     { say: "all done" },
   ];
   const done = await rig.shepherd("run", "claude", "change a to two", "--scope", "it");
-  console.log(done.stdout, done.stderr, done.code);
-  const rows = await rig.log("it");
-  console.log(rows.map(({ n, kind, status, summary, changes }) => `${n} ${kind} ${status} ${summary} ${JSON.stringify(changes)}`).join("\n"));
+  expect(done.stderr).toBe("");
   expect(done.code).toBe(0);
+  expect(fs.readFileSync(join(rig.project, "a.txt"), "utf8")).toBe("one\n");
+
+  const rows = await rig.log("it");
+  expect(rows.map(({ kind, status, changes }) => [kind, status, changes?.files ?? null])).toEqual([
+    ["run", "done", null],
+    ["message", "done", null],
+    ["model", "done", null],
+    ["tool", "done", 0],
+    ["model", "done", null],
+    ["tool", "done", 1],
+    // Claude Code tells the model that a file that it had read was changed.
+    ["message", "done", null],
+    ["model", "done", null],
+    ["tool", "done", 1],
+    ["model", "done", null],
+    ["tool", "done", null],
+    ["tool", "failed", 1],
+    ["model", "done", null],
+  ]);
+  for (const [n, content] of [
+    [4, "one\n"],
+    [5, "two\n"],
+    [11, "two\nthree\n"],
+  ] as const)
+    expect((await rig.shepherd("cat", `it@${n}`, "a.txt")).stdout).toBe(content);
+
+  const before = asked();
+  expect(before).toHaveLength(5);
+  // By step: which request comes next. Between the calls of a turn it goes on from the answer that asked for them, which is on record.
+  const next: { [n: number]: number } = { 3: 1, 5: 2, 6: 2, 7: 3, 8: 3, 9: 4, 10: 4, 11: 4 };
+  for (const [n, request] of Object.entries(next)) {
+    rig.provider.asked.length = 0;
+    await rig.shepherd("fork", `it@${n}`, "--scope", `from-${n}`);
+    const again = await rig.shepherd("resume", `from-${n}`);
+    expect(again.code).toBe(0);
+    expect(before.indexOf(asked()[0]!), `after step ${n}`).toBe(request);
+    expect((await rig.shepherd("cat", `from-${n}@`, "a.txt")).stdout).toBe("two\nthree\n");
+  }
+  // At its end there is nothing to ask; a word goes on from there.
+  rig.provider.asked.length = 0;
+  await rig.shepherd("fork", "it@12", "--scope", "end");
+  expect((await rig.shepherd("resume", "end")).code).toBe(0);
+  expect(asked()).toEqual([]);
+  rig.script.push({ say: "You are welcome." });
+  expect((await rig.shepherd("resume", "end", "thank you")).stdout).toContain("You are welcome.");
+  expect(rig.provider.asked[0]!.json.messages.slice(0, -1)).toEqual(expect.any(Array));
+  expect((await rig.log("end")).map(({ kind }) => kind).slice(-2)).toEqual(["message", "model"]);
+
+  const { stdout } = await rig.shepherd("fsck");
+  expect(stdout).toMatch(/sound|nothing is wrong|clean/i);
+  // The user's key left for the provider, and is nowhere else.
+  expect(rig.provider.asked[0]!.headers["x-api-key"]).toBe(rig.env.ANTHROPIC_API_KEY);
+  expect(filesWith(rig.store, rig.env.ANTHROPIC_API_KEY!)).toEqual([]);
 });
+
+/** Files below a directory that have a text in them. */
+function filesWith(directory: string, text: string): string[] {
+  return fs
+    .readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => fs.readFileSync(path).includes(text));
+}

@@ -1,4 +1,5 @@
 /** The user's configuration of Claude Code, and what of it a run gets. */
+import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
@@ -36,13 +37,10 @@ export function gather({ path }: ConfigPlace, workspace: string, into: string): 
   const state = [join(path, ".claude.json"), join(homedir(), ".claude.json")].find(existsSync);
   const known = state ? readState(state) : {};
   for (const name of SECRET) delete known[name];
-  writeFileSync(
-    join(into, ".claude.json"),
-    `${JSON.stringify({ ...known, hasCompletedOnboarding: true }, null, 2)}\n`,
-    {
-      mode: 0o600,
-    },
-  );
+  // It makes one up where there is none, and tells it with each request: it must be the same wherever a run goes on.
+  known.userID ??= randomBytes(32).toString("hex");
+  known.hasCompletedOnboarding = true;
+  writeFileSync(join(into, ".claude.json"), `${JSON.stringify(known, null, 2)}\n`, { mode: 0o600 });
 }
 
 /** Sockets and pipes stay where they are. */

@@ -3,6 +3,8 @@ import type { Plugin } from "../plugin.ts";
 import { configPlace, gather } from "./config.ts";
 import { detect, problems } from "./detect.ts";
 import { hook } from "./hooks.ts";
+import { outgoing } from "./resume.ts";
+import { cut, sessionPath } from "./session.ts";
 import { start } from "./start.ts";
 import { taskOf, traits } from "./tools.ts";
 
@@ -14,6 +16,8 @@ export const claudeCode: Plugin = {
   configPlace,
   gather,
   start,
+  session: { path: sessionPath, cut },
+  outgoing,
   traits,
   taskOf,
   hook,

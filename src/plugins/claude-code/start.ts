@@ -3,6 +3,7 @@ import { DUMMY } from "../../gateway/credentials.ts";
 import { isRoot } from "../../scope/exec/holder.ts";
 import type { Start, Started } from "../plugin.ts";
 import { settings } from "./hooks.ts";
+import { RESUME } from "./resume.ts";
 
 /**
  * Every worker is started in the same way, the first time too: with its task on standard input (`-p TASK` would change what a tool says of
@@ -22,6 +23,7 @@ export function start({ program, config, urls, session, args, prompt, resumed }:
       DISABLE_TELEMETRY: "1",
       DISABLE_ERROR_REPORTING: "1",
       // Without it root may not skip the questions.
+      ...(prompt === null && RESUME),
       ...(isRoot() && { IS_SANDBOX: "1" }),
     },
     input: prompt === null ? "" : `${JSON.stringify({ type: "user", message: { role: "user", content: prompt } })}\n`,

@@ -1,0 +1,23 @@
+/** Where a run stands, as its agent's own record of the conversation must say it. */
+import { itemsOf, openCalls } from "../scope/thread.ts";
+import type { State } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+
+export interface Place {
+  /** Messages of the model up to here; 0: nothing was said yet. */
+  turns: number;
+  /** Calls of the last of them that have results, and those that have none. */
+  answered: string[];
+  open: string[];
+}
+
+/** The place of a state in its main conversation. */
+export async function placeOf(store: EmbeddedStore, state: State): Promise<Place> {
+  const items = await itemsOf(store, state.threads.main);
+  const said = items.filter(({ role }) => role === "assistant");
+  const last = said.at(-1);
+  const open = openCalls(items.filter(({ role }) => role === "assistant" || role === "result")).map(({ id }) => id);
+  const calls =
+    last?.role === "assistant" ? last.content.flatMap((each) => (each.type === "call" ? [each.id] : [])) : [];
+  return { turns: said.length, answered: calls.filter((id) => !open.includes(id)), open };
+}
