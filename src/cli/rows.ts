@@ -107,10 +107,7 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
     }
     case "inject":
     case "message": {
-      const last = Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1);
-      if (!last) return "";
-      const item = await getItem(store, last);
-      return plain(item.content.map((block) => (block.type === "text" ? block.text : "")).join(" "));
+      return saidIn(store, Object.values(step.outcome?.threads ?? {})[0]?.append ?? []);
     }
     case "revert":
       return `to step ${named("to")}`;
@@ -127,6 +124,24 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
     default:
       return isContainer(step.intent) ? "(container)" : "";
   }
+}
+
+/** What an agent adds to a message on its own, and marks as such. */
+const ADDED = /<(system-reminder|environment_context|user_instructions)>.*?<\/\1>/gs;
+/** Much of what an agent is told is not for a row. */
+const LONGEST = 500;
+
+/** What somebody said: the user, where any of these messages is a user's. */
+async function saidIn(store: EmbeddedStore, messages: readonly Link[]): Promise<string> {
+  const items = await Promise.all(messages.map((each) => getItem(store, each)));
+  const texts = (role: string | null): string[] =>
+    items
+      .filter((item) => role === null || item.role === role)
+      .map(({ content }) => content.map((block) => (block.type === "text" ? block.text : "")).join(" "))
+      .map((text) => text.replaceAll(ADDED, "").trim())
+      .filter(Boolean);
+  const said = texts("user").at(-1) ?? texts(null).at(-1) ?? "";
+  return plain(said.length > LONGEST ? `${said.slice(0, LONGEST).toWellFormed()}…` : said);
 }
 
 /** What a provider said that did not answer, or why it was not asked. */

@@ -103,6 +103,8 @@ export function followCalls(scope: LiveScope, { traits, taskOf, signal }: CallsO
           lock: container ? "none" : shared ? "shared" : "exclusive",
           run: ({ input: now }) => {
             known.started = true;
+            // The program went on while the call was still about to begin, so it is not performed.
+            if (known.stop.signal.aborted) return Promise.resolve({ status: "aborted" });
             resolve({ kind: "allow", ...(now !== input && { input: now }) });
             return new Promise((done) => {
               known.ended = (status) => done({ status });

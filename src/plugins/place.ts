@@ -9,6 +9,8 @@ export interface Place {
   /** Calls of the last of them that have results, and those that have none. */
   answered: string[];
   open: string[];
+  /** Calls that had their results before that message. */
+  before: string[];
 }
 
 /** The place of a state in its main conversation. */
@@ -19,5 +21,7 @@ export async function placeOf(store: EmbeddedStore, state: State): Promise<Place
   const open = openCalls(items.filter(({ role }) => role === "assistant" || role === "result")).map(({ id }) => id);
   const calls =
     last?.role === "assistant" ? last.content.flatMap((each) => (each.type === "call" ? [each.id] : [])) : [];
-  return { turns: said.length, answered: calls.filter((id) => !open.includes(id)), open };
+  const until = last ? items.lastIndexOf(last) : items.length;
+  const before = items.slice(0, until).flatMap((item) => (item.role === "result" ? [item.call] : []));
+  return { before, turns: said.length, answered: calls.filter((id) => !open.includes(id)), open };
 }

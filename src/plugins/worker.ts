@@ -9,7 +9,7 @@ import { settlePending } from "../run/recover.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { itemLinks } from "../scope/thread.ts";
-import { allSteps } from "../scope/view.ts";
+import { cameThrough } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
 import { placeOf } from "./place.ts";
 import type { Plugin, Started } from "./plugin.ts";
@@ -107,44 +107,45 @@ async function beginning(
   { plugin, task, onError }: PluginOptions,
 ): Promise<{ prompt: string | null; resumed: boolean } | null> {
   const { store, ref, files } = scope;
-  let place = await placeOf(store, scope.head().state!);
-  if (place.open.length > 0 && (place.answered.length > 0 || prompt !== null)) {
-    await stepBack(scope, prompt === null ? "intent" : "before", onError);
-    place = await placeOf(store, scope.head().state!);
-  }
   const file = join(files!.config!.host, path);
-  // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
-  if (place.turns === 0 || (place.turns === 1 && place.open.length > 0 && place.answered.length === 0)) {
-    rmSync(file, { force: true });
-    return { prompt: prompt ?? task, resumed: false };
+  // Each time it goes further back.
+  for (let tries = 0; tries < 1000; tries++) {
+    const place = await placeOf(store, scope.head().state!);
+    const { turns, answered, open } = place;
+    const between = open.length > 0 && answered.length > 0;
+    // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
+    if (turns === 0 || (turns === 1 && open.length > 0 && !between && prompt === null)) {
+      rmSync(file, { force: true });
+      return { prompt: prompt ?? task, resumed: false };
+    }
+    if (prompt === null && open.length === 0 && answered.length === 0) return null;
+    if (!between && (open.length === 0 || prompt === null)) {
+      const record = await sessionAt(store, ref.log, plugin, path, place);
+      if (record) {
+        mkdirSync(dirname(file), { recursive: true });
+        writeFileSync(file, record, { mode: 0o600 });
+        return { prompt, resumed: true };
+      }
+    }
+    // To the answer whose calls were not all performed, or whose results its record has not; or, with something new to say, behind what came before.
+    await stepBack(scope, open.length > 0 && (prompt !== null || !between) ? "before" : "answer", onError);
   }
-  if (prompt === null && place.answered.length === 0 && place.open.length === 0) return null;
-  const record = await sessionAt(store, ref.log, plugin, path, place);
-  if (!record) throw new Inexact(ref.name);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, record, { mode: 0o600 });
-  return { prompt, resumed: true };
+  throw new Inexact(ref.name);
 }
 
-/**
- * Sets a scope back to where its agent can go on from: to the answer whose calls were not all performed, or, where something else is to be said,
- * behind what came before it.
- */
-async function stepBack(scope: LiveScope, how: "intent" | "before", tell?: (chunk: Buffer) => void): Promise<void> {
+/** Sets a scope back to the last answer of its conversation, or to what came before that. */
+async function stepBack(scope: LiveScope, how: "answer" | "before", tell?: (chunk: Buffer) => void): Promise<void> {
   const { store, ref, writer } = scope;
   const said = (await itemLinks(store, scope.head().state!.threads.main)).reverse();
-  const steps = await allSteps(store, { ref, log: ref.log, fold: writer.fold });
-  const models = steps.filter(({ step }) => step.sealed && step.intent.kind === "model");
-  const at = models.findLast(({ step }) => said.includes(step.outcome!.result!));
-  if (!at) throw new Inexact(ref.name);
-  const sealed = steps.filter(({ step }) => step.sealed);
-  const to = how === "intent" ? at : sealed[sealed.indexOf(at) - 1];
+  const path = await cameThrough(store, { ref, log: ref.log, fold: writer.fold });
+  const last = path.findIndex(({ step }) => step.intent.kind === "model" && said.includes(step.outcome!.result!));
+  const to = last < 0 ? undefined : path[how === "answer" ? last : last + 1];
   if (!to) throw new Inexact(ref.name);
   await settlePending(scope);
   const { n } = await revertScope(scope, to.step.n);
   tell?.(
     Buffer.from(
-      `shepherd: not all calls of step ${at.step.n} were performed, so it goes on from step ${to.step.n}, as step ${n}.\n`,
+      `shepherd: what followed step ${to.step.n} cannot be gone on with, so it goes on from there, as step ${n}.\n`,
     ),
   );
 }

@@ -96,3 +96,18 @@ export async function allSteps(store: EmbeddedStore, view: View): Promise<Found[
   const shared = await allSteps(store, parent);
   return [...shared.filter(({ log, step }) => log !== origin.log || inPrefix(parent.fold, origin.n, step)), ...own];
 }
+
+/** The sealed steps that a state came through, newest first: behind a revert stands what it went back to. */
+export async function cameThrough(store: EmbeddedStore, view: View): Promise<Found[]> {
+  const sealed = (await allSteps(store, view)).filter(({ step }) => step.sealed);
+  const path: Found[] = [];
+  for (let at = sealed.length - 1; at >= 0; ) {
+    const { step } = sealed[at]!;
+    path.push(sealed[at]!);
+    const { kind, to } = step.intent;
+    const back = kind === "revert" && step.outcome?.status === "done" ? to : undefined;
+    const before = back === undefined ? -1 : sealed.findLastIndex((each, i) => i < at && each.step.sealed!.id === back);
+    at = before >= 0 ? before : at - 1;
+  }
+  return path;
+}

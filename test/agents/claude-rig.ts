@@ -1,5 +1,6 @@
 /** The real Claude Code in a project of its own, before a scripted provider that speaks its protocol. */
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -88,7 +89,8 @@ export async function claudeRig(): Promise<Rig> {
     script: [],
     other: () => null,
     env,
-    tag: () => "x",
+    // Providers give each call an id of its own; the same conversation must get the same.
+    tag: ({ json }) => createHash("sha256").update(JSON.stringify(json.messages[0])).digest("hex").slice(0, 8),
     start,
     shepherd: (...args) =>
       new Promise((resolve) => {

@@ -6,14 +6,19 @@ import { storeDirectory } from "../context.ts";
 import { sizeText } from "../size.ts";
 import type { Verb } from "../verb.ts";
 
+/** Says how something stands. */
+export type Tell = (what: string, state: "ok" | "limited" | "unfit", text: string) => void;
+
 export const verb: Verb = {
   brief: "what this machine allows, and what would help",
-  usage: "",
-  most: 0,
-  run: async (context) => {
+  usage: "[AGENT]",
+  most: 1,
+  details:
+    "With the command of a coding agent (`shepherd doctor claude`) it tells beforehand what would fail or be less exact in a run of it.",
+  run: async (context, _flags, args) => {
     const { out } = context;
     let unfit = false;
-    const tell = (what: string, state: "ok" | "limited" | "unfit", text: string): void => {
+    const tell: Tell = (what, state, text) => {
       if (state === "unfit") unfit = true;
       out.object({ check: what, state, text });
       const mark =
@@ -53,6 +58,7 @@ export const verb: Verb = {
         `commands see the files of a run at the path of yours (${abilities.how === "root" ? "as root" : "in a user namespace"})`,
       );
     else tell("sandbox", "limited", `commands see the files of a run at a path of their own. ${abilities.why ?? ""}`);
+    if (args[0] !== undefined) await (await import("../agentcheck.ts")).checkAgent(args[0], tell);
     if (process.platform !== "linux")
       tell("platform", "limited", `${process.platform} is not tried yet; Linux is, and Windows through WSL2`);
     return unfit ? 4 : undefined;

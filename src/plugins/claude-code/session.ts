@@ -33,12 +33,13 @@ const resultsIn = ({ type, message }: Line): string[] =>
     : [];
 
 /** The record up to a place; null where it does not come so far, or where no cut gives what the agent had there. */
-export function cut(record: Buffer, { turns, answered, open }: Place): Buffer | null {
+export function cut(record: Buffer, { turns, answered, open, before }: Place): Buffer | null {
   // Some calls of a turn have results, and some do not: it has no record of that.
   if (open.length > 0 && answered.length > 0) return null;
   let turn = 0;
   let of: string | undefined;
   const missing = new Set(answered);
+  const unheard = new Set(before);
   let end = -1;
   let heard = -1;
   // Where the last line of the model ends.
@@ -63,7 +64,10 @@ export function cut(record: Buffer, { turns, answered, open }: Place): Buffer | 
       // Where it went on without a word, the word that it was given stands there; it would not go on behind it once more.
       if (text.includes(WORD)) continue;
       heard = at;
-      for (const id of resultsIn(line)) missing.delete(id);
+      for (const id of resultsIn(line)) {
+        missing.delete(id);
+        unheard.delete(id);
+      }
       if (turn === turns && answered.length > 0 && missing.size === 0 && end < 0) end = at;
     } else if (line.type === "attachment") {
       // What it found out itself before it asked again, and would not find out anew: that a file has changed since it read it.
@@ -71,5 +75,7 @@ export function cut(record: Buffer, { turns, answered, open }: Place): Buffer | 
       if (end > said && answered.length > 0) end = at;
     }
   }
+  // Killed before it had written down the answer that it acted on.
+  if (open.length > 0 && turn === turns - 1 && unheard.size === 0 && heard >= 0) return record.subarray(0, heard);
   return end < 0 ? null : record.subarray(0, end);
 }
