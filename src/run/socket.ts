@@ -119,7 +119,63 @@ function lines(socket: Socket, take: (line: string) => void): void {
   });
 }
 
-/** Asks the owner of a run. Throws `NoOwner` if nobody listens, `OwnerError` with the owner's words if it refuses. `signal` takes back what has not begun. */
+/** A connection to the owner of a run, on which requests can follow each other and overlap. */
+export interface Connection {
+  /** Throws `OwnerError` with the owner's words if it refuses, `NoOwner` if it goes away. */
+  request(method: string, params?: { [key: string]: Json }, onEvent?: (event: Json) => void): Promise<Json>;
+  close(): void;
+}
+
+/** Throws `NoOwner` if nobody listens. */
+export async function connect(path: string): Promise<Connection> {
+  const socket = createConnection(path);
+  const open = new Map<number, { reply: (reply: Reply) => void; fail: (error: Error) => void }>();
+  let next = 1;
+  await new Promise<void>((resolve, reject) => {
+    socket.once("connect", resolve);
+    socket.once("error", (error: NodeJS.ErrnoException) =>
+      reject(error.code === "ENOENT" || error.code === "ECONNREFUSED" ? new NoOwner("Nobody drives this run.") : error),
+    );
+  });
+  const gone = (): NoOwner => new NoOwner("The owner of this run went away.");
+  socket.on("error", () => socket.destroy());
+  socket.on("close", () => {
+    for (const { fail } of open.values()) fail(gone());
+    open.clear();
+  });
+  lines(socket, (line) => {
+    const reply = JSON.parse(line) as Reply;
+    open.get(reply.id)?.reply(reply);
+  });
+  return {
+    request: (method, params = {}, onEvent) =>
+      new Promise((resolve, reject) => {
+        if (socket.destroyed) return reject(gone());
+        const id = next++;
+        const reply = ({ event, error, result }: Reply): void => {
+          if (event !== undefined) {
+            onEvent?.(event);
+            return;
+          }
+          open.delete(id);
+          if (error) reject(new OwnerError(error.message, error.type));
+          else resolve(result ?? null);
+        };
+        open.set(id, { reply, fail: reject });
+        socket.write(`${JSON.stringify({ id, method, params })}\n`);
+      }),
+    close: () => socket.destroy(),
+  };
+}
+
+interface Reply {
+  id: number;
+  result?: Json;
+  event?: Json;
+  error?: { message: string; type: string };
+}
+
+/** Asks the owner of a run once. Throws as a connection does. `signal` takes back what has not begun. */
 export async function ask(
   path: string,
   method: string,
@@ -128,27 +184,16 @@ export async function ask(
   signal?: AbortSignal,
 ): Promise<Json> {
   signal?.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const socket = createConnection(path);
-    const end = (settle: () => void): void => {
-      socket.destroy();
-      settle();
-    };
-    signal?.addEventListener("abort", () => end(() => reject(signal.reason)), { once: true });
-    socket.on("connect", () => socket.write(`${JSON.stringify({ id: 1, method, params })}\n`));
-    socket.on("error", (error: NodeJS.ErrnoException) =>
-      end(() =>
-        reject(
-          error.code === "ENOENT" || error.code === "ECONNREFUSED" ? new NoOwner("Nobody drives this run.") : error,
-        ),
-      ),
-    );
-    socket.on("close", () => reject(new NoOwner("The owner of this run went away.")));
-    lines(socket, (line) => {
-      const reply = JSON.parse(line) as { result?: Json; event?: Json; error?: { message: string; type: string } };
-      if (reply.event !== undefined) onEvent?.(reply.event);
-      else if (reply.error) end(() => reject(new OwnerError(reply.error!.message, reply.error!.type)));
-      else end(() => resolve(reply.result ?? null));
-    });
-  });
+  const connection = await connect(path);
+  const stop = (): void => connection.close();
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    return await connection.request(method, params, onEvent);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    connection.close();
+  }
 }

@@ -11,6 +11,8 @@ export interface EffectView {
   /** Name of the tool or of the declared effect; the kind for others. */
   name: string;
   input: Json;
+  /** Whether it is declared to change no file. */
+  readOnly: boolean;
 }
 
 /** What a handler says. `forward` leaves it to the next handler outwards; who answers last of all is the default of the tier. */
@@ -18,7 +20,8 @@ export type Decision =
   | { kind: "forward" }
   | { kind: "allow" }
   | { kind: "deny"; reason: string }
-  | { kind: "rewrite"; input: Json }
+  /** `allow`: so it may run, and nobody further out is asked. */
+  | { kind: "rewrite"; input: Json; allow?: boolean }
   | { kind: "answer"; result: Performed };
 
 export interface Handler {
@@ -95,8 +98,10 @@ export async function decide(
   for (const handler of handlers) {
     const answer = await ask(handler, { ...effect, input }, signal);
     if (answer.kind === "forward") continue;
-    if (answer.kind === "rewrite") input = answer.input;
-    else return { decision: answer, input, by: handler.name };
+    if (answer.kind === "rewrite") {
+      input = answer.input;
+      if (answer.allow) return { decision: { kind: "allow" }, input, by: handler.name };
+    } else return { decision: answer, input, by: handler.name };
   }
   const decision = defaultDecision(effect.tier) as Exclude<Decision, { kind: "forward" | "rewrite" }>;
   return { decision, input, by: "default" };

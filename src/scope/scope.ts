@@ -130,6 +130,7 @@ function live(
         tier: effect.intent.tier,
         name: effect.name,
         input: effect.input,
+        readOnly: effect.lock === "shared",
       };
       const { decision, input, by } = await decide(view, handlers, signal);
       if (decision.kind === "deny") {
