@@ -53,6 +53,8 @@ export interface Started {
   env: { [name: string]: string | null };
   /** Written to its standard input, which stays open until `over` says that its work is done. Without it, it has none. */
   input?: string;
+  /** What is written to its standard input to tell it something while it works. */
+  say?(text: string): string;
   /** Whether a line of its output says that its work is done. */
   over?(line: string): boolean;
   /** What a line of its output says to a person; null for nothing. */

@@ -6,11 +6,13 @@ import { followCalls } from "../gateway/calls.ts";
 import type { Gateway, Urls } from "../gateway/gateway.ts";
 import type { Worker } from "../run/drive.ts";
 import { settlePending } from "../run/recover.ts";
+import type { CallOptions } from "../scope/exec/call.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { itemLinks } from "../scope/thread.ts";
 import { allSteps } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
+import { makeDelivery } from "./deliver.ts";
 import { placeOf } from "./place.ts";
 import type { Plugin, Started } from "./plugin.ts";
 import { keepSession, sessionAt } from "./sessions.ts";
@@ -43,12 +45,20 @@ export function pluginWorker(options: PluginOptions): Worker {
   let first = true;
   return {
     name: plugin.name,
-    work: async (scope, signal) => {
+    hears: true,
+    work: async (scope, signal, _restarted, control) => {
       const { files } = scope;
       if (!files?.config) throw new Error(`${scope.ref.name} has no files here, so nothing can run in it.`);
       const sandbox = await files.sandbox();
-      const begin = await beginning(scope, path, first ? options.prompt : null, options);
+      const talk = makeTalk(options, () => delivery.owed);
+      const delivery = makeDelivery(scope, control.inbox, talk.say);
+      let begin = await beginning(scope, path, first ? options.prompt : null, options);
       first = false;
+      if (!begin) {
+        // It has nothing to do, unless somebody has told it something meanwhile.
+        const prompt = await delivery.asPrompt();
+        begin = prompt === null ? null : await beginning(scope, path, prompt, options);
+      }
       if (!begin) return "done";
       const urls: Urls = sandbox.listener ? gateway.accept(sandbox.listener, PORT) : gateway.urls;
       const over = new AbortController();
@@ -64,7 +74,16 @@ export function pluginWorker(options: PluginOptions): Worker {
         const verdict = await calls.begin(heard.call, heard.input);
         return verdict.kind === "allow" ? plugin.hook.allow(verdict.input) : plugin.hook.deny(verdict.reason);
       };
-      const serving = gateway.serve(scope, both, { inside: calls.insideOf, calls, hook, outgoing: plugin.outgoing });
+      const serving = gateway.serve(scope, both, {
+        inside: calls.insideOf,
+        calls,
+        hook,
+        outgoing: plugin.outgoing,
+        hold: control.unpaused,
+        // Not earlier: how it starts says what it is asked first.
+        before: async () => delivery.begin(),
+        injected: delivery.injected,
+      });
       try {
         const started = plugin.start({
           program: options.program,
@@ -80,7 +99,7 @@ export function pluginWorker(options: PluginOptions): Worker {
           cwd: options.at ? `${files.path}/${options.at}` : files.path,
           signal,
           separate: true,
-          ...follow(started, options),
+          ...talk.follow(started),
         });
         if (signal.aborted) return "aborted";
         return code === 0 ? "done" : "failed";
@@ -88,6 +107,7 @@ export function pluginWorker(options: PluginOptions): Worker {
         if (signal.aborted) return "aborted";
         throw error;
       } finally {
+        delivery.end();
         over.abort();
         await serving;
         await keepSession(scope, path);
@@ -158,30 +178,50 @@ export class Inexact extends Error {
   }
 }
 
-/** Gives it its input, and closes that when a line of its output says that it is done. */
-function follow({ input, over, told }: Started, { onOutput, onError }: PluginOptions) {
-  let end = (): void => {};
+interface Talk {
+  /** Gives it its input, reads its output, and closes the first when a line of the second says that it is done. */
+  follow(started: Started): Pick<CallOptions, "onStdin" | "onOutput">;
+  /** Tells it something while it works; false if that cannot be (any more). */
+  say(text: string): boolean;
+}
+
+/** @param owed whether it was told something that it has not acted on: then it is not done */
+function makeTalk({ onOutput, onError }: PluginOptions, owed: () => boolean): Talk {
+  let pipe: Writable | null = null;
+  let words: Started["say"];
   let rest = "";
   const decoder = new TextDecoder();
-  const line = (text: string): void => {
-    const said = told ? told(text) : text;
-    if (said !== null) onOutput?.(said);
-    if (over?.(text)) end();
-  };
   return {
-    ...(input !== undefined && {
-      onStdin: (pipe: Writable) => {
-        if (input !== "") pipe.write(input);
-        end = () => pipe.end();
-      },
-    }),
-    onOutput: (chunk: Buffer, stream: "stdout" | "stderr") => {
-      if (stream === "stderr") return onError?.(chunk);
-      rest += decoder.decode(chunk, { stream: true });
-      for (let at = rest.indexOf("\n"); at >= 0; at = rest.indexOf("\n")) {
-        line(rest.slice(0, at));
-        rest = rest.slice(at + 1);
-      }
+    say: (text) => {
+      if (!pipe || !words) return false;
+      pipe.write(words(text));
+      return true;
+    },
+    follow: ({ input, over, told, say }) => {
+      words = say;
+      const line = (text: string): void => {
+        const said = told ? told(text) : text;
+        if (said !== null) onOutput?.(said);
+        if (!over?.(text) || owed()) return;
+        pipe?.end();
+        pipe = null;
+      };
+      return {
+        ...(input !== undefined && {
+          onStdin: (stdin: Writable) => {
+            pipe = stdin;
+            if (input !== "") stdin.write(input);
+          },
+        }),
+        onOutput: (chunk, stream) => {
+          if (stream === "stderr") return onError?.(chunk);
+          rest += decoder.decode(chunk, { stream: true });
+          for (let at = rest.indexOf("\n"); at >= 0; at = rest.indexOf("\n")) {
+            line(rest.slice(0, at));
+            rest = rest.slice(at + 1);
+          }
+        },
+      };
     },
   };
 }

@@ -26,7 +26,8 @@ export function start({ program, config, urls, session, args, prompt, resumed }:
       ...(prompt === null && RESUME),
       ...(isRoot() && { IS_SANDBOX: "1" }),
     },
-    input: prompt === null ? "" : `${JSON.stringify({ type: "user", message: { role: "user", content: prompt } })}\n`,
+    input: prompt === null ? "" : userLine(prompt),
+    say: userLine,
     over: (line) => read(line)?.type === "result",
     told: (line) => {
       const said = read(line);
@@ -35,6 +36,9 @@ export function start({ program, config, urls, session, args, prompt, resumed }:
     },
   };
 }
+
+const userLine = (content: string): string =>
+  `${JSON.stringify({ type: "user", message: { role: "user", content } })}\n`;
 
 function read(line: string): { type?: unknown; result?: unknown } | null {
   if (!line.includes('"type":"result"')) return null;
