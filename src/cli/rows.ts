@@ -106,12 +106,12 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       return plain(`${name === "bash" ? "" : `${name} `}${typeof main === "string" ? main : JSON.stringify(input)}`);
     }
     case "inject":
-    case "message": {
-      const last = Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1);
-      if (!last) return "";
-      const item = await getItem(store, last);
-      return plain(item.content.map((block) => (block.type === "text" ? block.text : "")).join(" "));
-    }
+      // As it was typed, whatever an agent has put around it.
+      if (Array.isArray(step.witness.said))
+        return plain((await Promise.all((step.witness.said as Link[]).map((each) => wordsIn(store, each)))).join(" "));
+      return said(store, step);
+    case "message":
+      return said(store, step);
     case "revert":
       return `to step ${named("to")}`;
     case "merge":
@@ -128,6 +128,15 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       return isContainer(step.intent) ? "(container)" : "";
   }
 }
+
+/** The last message that a step has added to a conversation. */
+async function said(store: EmbeddedStore, step: Step): Promise<string> {
+  const last = Object.values(step.outcome?.threads ?? {})[0]?.append?.at(-1);
+  return last ? plain(await wordsIn(store, last)) : "";
+}
+
+const wordsIn = async (store: EmbeddedStore, message: Link): Promise<string> =>
+  (await getItem(store, message)).content.map((block) => (block.type === "text" ? block.text : "")).join(" ");
 
 /** What a provider said that did not answer, or why it was not asked. */
 async function errorOf(store: EmbeddedStore, { error }: OutcomeFacts): Promise<string> {

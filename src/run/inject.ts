@@ -61,10 +61,11 @@ export interface Inbox {
   onCome(heard: () => void): () => void;
 }
 
-/** What a step says that tells these. */
+/** What stands beside a step that tells these: who said what, since an agent may word it in its own way. */
 export const witnessOf = (told: readonly Injected[]): { [key: string]: Json } => ({
   by: [...new Set(told.map(({ by }) => by))].join(", "),
   inject: told.map(({ id }) => id),
+  said: told.map(({ item }) => item),
 });
 
 export const textOf = async (scope: Pick<LiveScope, "store">, { item }: Injected): Promise<string> =>

@@ -132,6 +132,22 @@ test("what is injected into a run at rest is told when it goes on; without text,
   expect((await user.does(["pause", "fix"], 3)).err).toContain("fix is not at work");
 });
 
+test("what is injected outlives whoever drives the run", async () => {
+  const { user, run, go, rows } = await atWork((gate) => [{ call: [wait(gate, "one")] }, { say: "the end" }]);
+  await user.does(["inject", "fix", "use zod"]);
+  run.process.kill("SIGKILL");
+  await run.ended;
+  go("one");
+  await user.does(["resume", "fix"]);
+  expect((await rows()).map(({ kind, status }) => `${kind} ${status}`)).toEqual([
+    "run done",
+    "model done",
+    "tool done",
+    "inject done",
+    "model done",
+  ]);
+});
+
 test("a paused run ends what runs and begins nothing; what it is told meanwhile comes first", async () => {
   const { user, run, go, rows, asked } = await atWork((gate) => [
     { call: [wait(gate, "one")] },
