@@ -26,6 +26,7 @@ export function keepGate(
   send: (id: string, answer: Answer) => Promise<Json>,
 ): Gatekeeper {
   const queue: Asked[] = [];
+  let closed = false;
   let current: { id: string; gone: AbortController } | null = null;
   let leave = (): void => {};
   const left = new Promise<void>((resolve) => {
@@ -39,12 +40,13 @@ export function keepGate(
       current = { id: event.id, gone: new AbortController() };
       try {
         const answer = await answerOf(out, run, event, current.gone.signal);
+        if (closed) return;
         if (answer) await send(event.id, answer);
         else if (current.gone.signal.aborted) out.warn("shepherd: That is decided otherwise.");
         else return leave();
       } catch (error) {
-        // The next is asked all the same; who has gone hears it elsewhere.
-        out.warn(`shepherd: ${(error as Error).message}`);
+        // The next is asked all the same.
+        if (!closed) out.warn(`shepherd: ${(error as Error).message}`);
       }
       current = null;
     }
@@ -61,6 +63,7 @@ export function keepGate(
     },
     left,
     close: () => {
+      closed = true;
       queue.length = 0;
       current?.gone.abort();
     },
@@ -73,32 +76,33 @@ const LINES = 20;
 /** The answer; null where the person has left, or `signal` aborts. */
 async function answerOf(out: Output, run: string, event: Asked, signal: AbortSignal): Promise<Answer | null> {
   const { stderr, stdin } = process;
-  const shown = maskedLines(callLines(event.tool, event.input).join("\n").split("\n")).map(plain);
+  const lines = callLines(event.tool, event.input).join("\n").split("\n");
+  const shown = maskedLines(lines[0] === event.tool ? lines.slice(1) : lines).map(plain);
   const more = shown.length > LINES ? [`  … ${shown.length - LINES} more lines`] : [];
   const width = stderr.columns ?? 80;
   stderr.write(`${out.style("bold", `${run}, step ${event.n}: ${plain(event.tool)} (${event.tier})`)}\n`);
   for (const line of [...shown.slice(0, LINES), ...more]) stderr.write(`  ${clip(line, width - 3)}\n`);
 
-  const lines = createInterface({ input: stdin, output: stderr });
+  const reader = createInterface({ input: stdin, output: stderr });
   const gone = new AbortController();
-  lines.on("close", () => gone.abort());
+  reader.on("close", () => gone.abort());
   // The terminal gives it to who reads, not to the process.
-  lines.on("SIGINT", () => process.emit("SIGINT", "SIGINT"));
+  reader.on("SIGINT", () => process.emit("SIGINT", "SIGINT"));
   const either = AbortSignal.any([signal, gone.signal]);
   try {
-    return await talk(lines, event, either);
+    return await talk(reader, event, either);
   } catch (error) {
     if ((error as Error).name !== "AbortError") throw error;
     stderr.write("\n");
     return null;
   } finally {
-    lines.close();
+    reader.close();
   }
 }
 
-async function talk(lines: Interface, event: Asked, signal: AbortSignal): Promise<Answer> {
-  const ask = (question: string): Promise<string> => lines.question(question, { signal });
-  const always = plain(masked(event.always));
+async function talk(reader: Interface, event: Asked, signal: AbortSignal): Promise<Answer> {
+  const ask = (question: string): Promise<string> => reader.question(question, { signal });
+  const always = clip(plain(masked(event.always)), 50);
   for (;;) {
     const word = (await ask(`y yes, n no, e edit, a always ${always}: `)).trim().toLowerCase();
     if (word === "y" || word === "yes") return { kind: "allow" };
@@ -108,7 +112,7 @@ async function talk(lines: Interface, event: Asked, signal: AbortSignal): Promis
       return { kind: "deny", ...(reason !== "" && { reason }) };
     }
     if (word === "e" || word === "edit") {
-      const input = await edited(lines, event.input, ask);
+      const input = await edited(reader, event.input, ask);
       if (input !== undefined) return { kind: "rewrite", input };
     }
   }
@@ -116,14 +120,14 @@ async function talk(lines: Interface, event: Asked, signal: AbortSignal): Promis
 
 /** The input as the person wants it: the one text that it is about, where that fits a line, else all of it as JSON. */
 async function edited(
-  lines: Interface,
+  reader: Interface,
   input: Json,
   ask: (question: string) => Promise<string>,
 ): Promise<Json | undefined> {
   const main = mainOf(input);
   const alone = main?.kind === "command" && !main.text.includes("\n") ? main : null;
   const answer = ask("> ");
-  lines.write(alone ? alone.text : JSON.stringify(input));
+  reader.write(alone ? alone.text : JSON.stringify(input));
   const text = await answer;
   if (alone) return { ...(input as { [key: string]: Json }), [alone.key]: text };
   try {

@@ -37,6 +37,13 @@ export const noteLand = (writer: Writer, how: "live" | "ask"): Promise<void> =>
 
 export const landsLive = ({ fold }: View): boolean => fold.notes.get("land")?.facts.how === "live";
 
+/** How a run ended whose owner has gone, or is about to. */
+export function endOf({ fold }: View): RunState {
+  const last = fold.notes.get("run")?.facts;
+  if (!last) return "idle";
+  return last.state === "ended" ? (last.ending as Ending) : "interrupted";
+}
+
 /** How a run stands: from its notes, and from whether its owner lives. */
 export async function stateOf(store: EmbeddedStore, view: View): Promise<{ state: RunState; owner: Owner | null }> {
   if (view.ref?.discarded) return { state: "discarded", owner: null };
@@ -44,8 +51,7 @@ export async function stateOf(store: EmbeddedStore, view: View): Promise<{ state
   const last = view.fold.notes.get("run")?.facts;
   if (owner && last?.state === "paused") return { state: "paused", owner };
   if (owner) return { state: waitsForPerson(view) ? "waiting" : "running", owner };
-  if (!last) return { state: "idle", owner };
-  return { state: last.state === "ended" ? (last.ending as Ending) : "interrupted", owner };
+  return { state: endOf(view), owner };
 }
 
 /** What an earlier owner waited for does not count. */

@@ -80,7 +80,29 @@ function essence({ phase, n, facts, links, carry }: Frame): unknown {
   return { phase, n, facts, links, carry: rest };
 }
 
-async function run(name: string, observers: number): Promise<{ worker: unknown[]; requests: unknown[] }> {
+/** Commands that look at a run, and one that lets all of its calls pass. Gives what ends with them: their exit codes. */
+async function watch(name: string): Promise<() => Promise<unknown[]>> {
+  const all = [0, 1, 2].map(() => user.start(["observe", name, "--follow", "--json"]));
+  const gate = user.start(["gate", name, "--allow", "*", "--json"]);
+  await until(
+    () => gate.err.includes("Decides by patterns"),
+    () => gate.err,
+  );
+  return async () => {
+    const [gatekeeper, ...seen] = await Promise.all([gate, ...all].map(({ ended }) => ended));
+    expect(gatekeeper!.objects().length).toBeGreaterThan(12);
+    // What was under way when they came is not the same; what came of it is.
+    const sealed = seen.map((each) => each.objects().filter(({ status }) => status !== "intent"));
+    for (const rows of sealed) expect(rows).toEqual(sealed[0]);
+    return [gatekeeper!, ...seen].map(({ code }) => code);
+  };
+}
+
+async function run(
+  name: string,
+  observers: number,
+  gated = false,
+): Promise<{ worker: unknown[]; requests: unknown[] }> {
   for (const gate of readdirSync(gates)) rmSync(join(gates, gate));
   const running = user.start([
     "run",
@@ -100,6 +122,7 @@ async function run(name: string, observers: number): Promise<{ worker: unknown[]
   const ended = new AbortController();
   const opening = openGates(log, ended.signal);
   const watching: Array<ReturnType<typeof observe>> = [];
+  let left = async (): Promise<unknown[]> => [];
   if (observers > 0) {
     await until(
       () => running.out.includes("message ·"),
@@ -110,10 +133,12 @@ async function run(name: string, observers: number): Promise<{ worker: unknown[]
     const stranger = createConnection(socketPath(store, log));
     stranger.on("error", () => {}).write("no request\n\n{}\n");
   }
+  if (gated) left = await watch(name);
   const { code, err } = await running.ended;
   expect([code, err]).toEqual([0, ""]);
   ended.abort();
   await opening;
+  expect(new Set(await left())).toEqual(new Set(gated ? [0] : []));
   const frames: Frame[] = [];
   for await (const frame of store.logs.read(log)) frames.push(frame);
   for (const { frames: seen } of watching.slice(observers > 1 ? 1 : 0)) {
@@ -128,9 +153,10 @@ async function run(name: string, observers: number): Promise<{ worker: unknown[]
   return { worker, requests };
 }
 
-test("steps and request bytes of a worker are the same with 0, 1 and many observers, also with one that never reads", async () => {
+test("steps and request bytes of a worker are the same with 0, 1 and many observers, also with one that never reads, and with a gate that allows", async () => {
   const alone = await run("alone", 0);
   expect(alone.requests).toHaveLength(7);
   expect(await run("one", 1)).toEqual(alone);
   expect(await run("many", long ? 100 : 10)).toEqual(alone);
+  expect(await run("gated", 1, true)).toEqual(alone);
 });

@@ -1,6 +1,6 @@
 /** `shepherd gate`: be asked before each call of a run. */
 import type { GateEvent } from "../../run/gate.ts";
-import { stateOf } from "../../run/lifecycle.ts";
+import { endOf } from "../../run/lifecycle.ts";
 import { parsePattern } from "../../run/pattern.ts";
 import { NoOwner } from "../../run/socket.ts";
 import { readLog } from "../../scope/view.ts";
@@ -61,8 +61,7 @@ export const verb: Verb = {
         throw error;
       }
       const store = await context.store();
-      const { state } = await stateOf(store, await readLog(store, run.log, run));
-      out.say(`${run.name} has ended (${state}).`);
+      out.say(`${run.name} has ended (${endOf(await readLog(store, run.log, run))}).`);
     } finally {
       signal.removeEventListener("abort", stop);
       keeper.close();
