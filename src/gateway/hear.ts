@@ -59,7 +59,7 @@ export async function hear(ear: Ear, sent: readonly Sent[]): Promise<void> {
   for (const each of fresh) {
     const { item, link } = each;
     const n = item.role === "result" ? thread.open.get(item.call) : undefined;
-    const by = item.role === "result" ? null : (ear.injected?.(item, thread) ?? null);
+    const by = item.role === "result" ? null : (ear.injected?.(item, inside) ?? null);
     if (by) {
       await flush();
       await write("inject", [link], by);

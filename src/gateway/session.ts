@@ -35,7 +35,7 @@ export interface Around {
   /** Called before a request is written down, one at a time. */
   before?(): Promise<void>;
   /** For a message that tells what somebody has injected: what stands beside its step; null for all others. */
-  injected?(item: Item, thread: Thread): { [key: string]: Json } | null;
+  injected?(item: Item, inside: number | undefined): { [key: string]: Json } | null;
   /** Where it can be seen how they perform the calls that a model asks for. */
   calls?: Calls;
   /** A request as it is to be recorded, and to leave. */

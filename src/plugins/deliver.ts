@@ -3,6 +3,7 @@ import type { Around } from "../gateway/session.ts";
 import { type Inbox, type Injected, textOf, witnessOf } from "../run/inject.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import type { Item } from "../scope/thread.ts";
+import type { Plugin } from "./plugin.ts";
 
 export interface Delivery {
   injected: NonNullable<Around["injected"]>;
@@ -10,15 +11,26 @@ export interface Delivery {
   begin(): void;
   /** What waits, as one text, for an agent that has nothing else to do; null if nothing does. It counts as handed over. */
   asPrompt(): Promise<string | null>;
-  /** Whether something was handed over that its model was not told yet. */
-  readonly owed: boolean;
+  /**
+   * It says that its work is done. Whether it is to go on, since its model was not told yet what was handed over. What it passes over twice it will
+   * never tell: that waits for the next time that it is started.
+   */
+  goesOn(): boolean;
   end(): void;
 }
 
-/** @param send hands over a text; false if the agent takes none any more. */
-export function makeDelivery(scope: LiveScope, inbox: Inbox, send: (text: string) => boolean): Delivery {
+/**
+ * @param plugin the agent
+ * @param send hands over a text; false if the agent takes none any more
+ */
+export function makeDelivery(
+  scope: LiveScope,
+  inbox: Inbox,
+  plugin: Pick<Plugin, "asMessage">,
+  send: (text: string) => boolean,
+): Delivery {
   /** What was handed over and is not told yet. */
-  const handed = new Map<string, { injected: Injected; text: string }>();
+  const handed = new Map<string, { injected: Injected; text: string; passedOver: boolean }>();
   let begun = false;
   let ended = (): void => {};
   let last: Promise<void> = Promise.resolve();
@@ -29,15 +41,15 @@ export function makeDelivery(scope: LiveScope, inbox: Inbox, send: (text: string
     last = last.then(async () => {
       for (const injected of fresh()) {
         const text = await textOf(scope, injected);
-        if (send(text)) handed.set(injected.id, { injected, text });
+        if (send(plugin.asMessage(text))) handed.set(injected.id, { injected, text, passedOver: false });
       }
     });
     last.catch(() => {});
   };
   return {
-    injected: (item, thread) => {
+    injected: (item, inside) => {
       // A sub-agent may be told the same words by its parent.
-      if (thread.name !== "main" || handed.size === 0) return null;
+      if (inside !== undefined || handed.size === 0) return null;
       const said = wordsOf(item);
       const told = [...handed.values()].filter(({ text }) => holds(said, text)).map(({ injected }) => injected);
       for (const { id } of told) handed.delete(id);
@@ -53,13 +65,18 @@ export function makeDelivery(scope: LiveScope, inbox: Inbox, send: (text: string
       const texts: string[] = [];
       for (const injected of fresh()) {
         const text = await textOf(scope, injected);
-        handed.set(injected.id, { injected, text });
+        handed.set(injected.id, { injected, text, passedOver: false });
         texts.push(text);
       }
-      return texts.length > 0 ? texts.join("\n\n") : null;
+      return texts.length > 0 ? plugin.asMessage(texts.join("\n\n")) : null;
     },
-    get owed() {
-      return handed.size > 0;
+    goesOn: () => {
+      let owed = false;
+      for (const each of handed.values()) {
+        if (!each.passedOver) owed = true;
+        each.passedOver = true;
+      }
+      return owed;
     },
     end: () => ended(),
   };

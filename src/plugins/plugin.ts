@@ -85,6 +85,8 @@ export interface Plugin {
     /** Its record of a conversation up to a place; null if there is no telling what it had there. */
     cut(record: Buffer, at: Place): Buffer | null;
   };
+  /** Words in which it takes a text for something that it is told, whatever it begins with. They hold the text on lines of its own. */
+  asMessage(text: string): string;
   /** A model request as it is to leave. */
   outgoing(body: Buffer): Buffer;
   traits(call: Call): ToolTraits;

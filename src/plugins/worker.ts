@@ -50,8 +50,8 @@ export function pluginWorker(options: PluginOptions): Worker {
       const { files } = scope;
       if (!files?.config) throw new Error(`${scope.ref.name} has no files here, so nothing can run in it.`);
       const sandbox = await files.sandbox();
-      const talk = makeTalk(options, () => delivery.owed);
-      const delivery = makeDelivery(scope, control.inbox, talk.say);
+      const talk = makeTalk(options, () => delivery.goesOn());
+      const delivery = makeDelivery(scope, control.inbox, plugin, talk.say);
       let begin = await beginning(scope, path, first ? options.prompt : null, options);
       first = false;
       if (!begin) {
@@ -185,8 +185,8 @@ interface Talk {
   say(text: string): boolean;
 }
 
-/** @param owed whether it was told something that it has not acted on: then it is not done */
-function makeTalk({ onOutput, onError }: PluginOptions, owed: () => boolean): Talk {
+/** @param goesOn whether it is to go on although it says that it is done */
+function makeTalk({ onOutput, onError }: PluginOptions, goesOn: () => boolean): Talk {
   let pipe: Writable | null = null;
   let words: Started["say"];
   let rest = "";
@@ -202,7 +202,7 @@ function makeTalk({ onOutput, onError }: PluginOptions, owed: () => boolean): Ta
       const line = (text: string): void => {
         const said = told ? told(text) : text;
         if (said !== null) onOutput?.(said);
-        if (!over?.(text) || owed()) return;
+        if (!over?.(text) || goesOn()) return;
         pipe?.end();
         pipe = null;
       };

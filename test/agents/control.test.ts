@@ -81,19 +81,20 @@ async function framesOf(name: string): Promise<Frame[]> {
 test("what is injected is in the next request and not before, and is one step, however Claude Code words it", async () => {
   rig.script = [wait("one"), { say: "I look.", call: [bash("cat a.txt")] }, { say: "all done" }];
   const run = await start("one");
-  const told = await rig.shepherd("inject", "it", "use <zod> & no yup\nplease");
+  // What begins with a slash is no command.
+  const told = await rig.shepherd("inject", "it", "/cost: use <zod> & no yup\nplease");
   expect(told.stdout).toBe("it is told that with its next request to the model.\n");
   expect(JSON.stringify(requests())).not.toContain("zod");
   go("one");
   expect(await run.code).toBe(0);
   const [first, second, third] = requests().map(plain);
   expect(second!.slice(0, first!.length)).toEqual(first);
-  expect(JSON.stringify(second!.slice(first!.length + 2))).toContain("use <zod> & no yup\\nplease");
+  expect(JSON.stringify(second!.slice(first!.length + 2))).toContain("/cost: use <zod> & no yup\\nplease");
   expect(JSON.stringify(second!.slice(0, first!.length + 2))).not.toContain("zod");
   expect(third!.slice(0, second!.length)).toEqual(second);
   expect(await rows()).toEqual(["run", "message", "model", "tool", "inject", "model", "tool", "model"]);
   const [row] = (await rig.log("it")).filter(({ kind }) => kind === "inject");
-  expect(row.summary).toBe("use <zod> & no yup⏎please");
+  expect(row.summary).toBe("/cost: use <zod> & no yup⏎please");
   expect((await rig.shepherd("show", "it", "4")).stdout).toMatch(/^by {9}\S+$/m);
 });
 

@@ -37,6 +37,10 @@ export function start({ program, config, urls, session, args, prompt, resumed }:
   };
 }
 
+/** What begins with a slash is put off to the end of its turn, and may be a command of its own that no model hears of. */
+export const asMessage = (text: string): string =>
+  text.trimStart().startsWith("/") ? `The user says:\n${text}` : text;
+
 const userLine = (content: string): string =>
   `${JSON.stringify({ type: "user", message: { role: "user", content } })}\n`;
 
