@@ -9,6 +9,8 @@ export interface Place {
   /** Calls of the last of them that have results, and those that have none. */
   answered: string[];
   open: string[];
+  /** Whether something was said behind them. */
+  said: boolean;
 }
 
 /** The place of a state in its main conversation. */
@@ -19,5 +21,11 @@ export async function placeOf(store: EmbeddedStore, state: State): Promise<Place
   const open = openCalls(items.filter(({ role }) => role === "assistant" || role === "result")).map(({ id }) => id);
   const calls =
     last?.role === "assistant" ? last.content.flatMap((each) => (each.type === "call" ? [each.id] : [])) : [];
-  return { turns: said.length, answered: calls.filter((id) => !open.includes(id)), open };
+  const behind = last ? items.slice(items.indexOf(last) + 1) : [];
+  return {
+    turns: said.length,
+    answered: calls.filter((id) => !open.includes(id)),
+    open,
+    said: behind.some(({ role }) => role !== "result"),
+  };
 }

@@ -96,6 +96,18 @@ test("what is injected is in the next request and not before, and is one step, h
   const [row] = (await rig.log("it")).filter(({ kind }) => kind === "inject");
   expect(row.summary).toBe("/cost: use <zod> & no yup⏎please");
   expect((await rig.shepherd("show", "it", "4")).stdout).toMatch(/^by {9}\S+$/m);
+
+  // What goes on from before it was told does not know of it; from behind it, it asks what was asked then.
+  for (const [n, next] of [
+    [3, plain(second!).slice(0, first!.length + 2)],
+    [4, second],
+  ] as const) {
+    rig.provider.asked.length = 0;
+    await rig.shepherd("fork", `it@${n}`, "--scope", `from-${n}`);
+    expect((await rig.shepherd("resume", `from-${n}`)).code).toBe(0);
+    expect(plain(requests()[0]!), `from step ${n}`).toEqual(next);
+    expect(JSON.stringify(requests()).includes("zod")).toBe(n === 4);
+  }
 });
 
 test("what is injected while Claude Code says its last word is told behind it, and at rest when it goes on", async () => {
