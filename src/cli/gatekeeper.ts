@@ -1,7 +1,8 @@
 /** The person at a gate: is asked about one call at a time, in the order in which they came. */
 import { createInterface, type Interface } from "node:readline/promises";
-import type { Answer, Decided, GateEvent } from "../run/gate.ts";
+import type { Decided, GateEvent } from "../run/gate.ts";
 import { mainOf } from "../run/pattern.ts";
+import type { Answer } from "../run/question.ts";
 import type { Json } from "../trace/ports.ts";
 import { callLines } from "./asked.ts";
 import { ring } from "./bell.ts";

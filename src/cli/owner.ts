@@ -1,8 +1,9 @@
 /** Requests to whoever drives a run. */
 import { userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Connection, connect, NoOwner } from "../run/connect.ts";
 import { cannot } from "../run/control.ts";
-import { type Connection, connect, NoOwner, socketPath } from "../run/socket.ts";
+import { socketPath } from "../run/socket.ts";
 import { listScopes, type ScopeRef } from "../scope/registry.ts";
 import { Busy } from "../scope/scope.ts";
 import { Exit } from "./errors.ts";

@@ -93,6 +93,8 @@ export interface Plugin {
   /** The task of a sub-agent, as its first message tells it; null for other calls. */
   taskOf(call: Call): string | null;
   hook: {
+    /** So long the agent waits for an answer, in ms; then it performs the call. */
+    waits: number;
     decode(event: Members): HookEvent;
     allow(input?: Json): Json;
     deny(reason: string): Json;

@@ -1,21 +1,21 @@
 /** A run whose worker is a coding agent of the user's: its model calls go through the gateway, its tool calls through hooks, its files are the scope's. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Writable } from "node:stream";
-import { followCalls } from "../gateway/calls.ts";
+import { followCalls, type Verdict } from "../gateway/calls.ts";
 import type { Gateway, Urls } from "../gateway/gateway.ts";
 import type { Worker } from "../run/drive.ts";
 import { settlePending } from "../run/recover.ts";
-import type { CallOptions } from "../scope/exec/call.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { itemLinks } from "../scope/thread.ts";
 import { allSteps } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
+import { within } from "./deadline.ts";
 import { makeDelivery } from "./deliver.ts";
 import { placeOf } from "./place.ts";
-import type { Plugin, Started } from "./plugin.ts";
+import type { Plugin } from "./plugin.ts";
 import { keepSession, sessionAt } from "./sessions.ts";
+import { makeTalk } from "./talk.ts";
 
 /** The port of the gateway inside each scope: it stands in what agents are told, so it is the same everywhere. */
 export const PORT = 7601;
@@ -38,6 +38,9 @@ export interface PluginOptions {
   onError?(chunk: Buffer): void;
 }
 
+/** Before the agent would go on without an answer. */
+const LATE: Verdict = { kind: "deny", reason: "nobody has answered" };
+
 /** Drives an agent until its work is done. */
 export function pluginWorker(options: PluginOptions): Worker {
   const { plugin, gateway } = options;
@@ -50,6 +53,8 @@ export function pluginWorker(options: PluginOptions): Worker {
       const { files } = scope;
       if (!files?.config) throw new Error(`${scope.ref.name} has no files here, so nothing can run in it.`);
       const sandbox = await files.sandbox();
+      await control.unpaused(signal).catch(() => {});
+      if (signal.aborted) return "aborted";
       const talk = makeTalk(options, () => delivery.goesOn());
       const delivery = makeDelivery(scope, control.inbox, plugin, talk.say);
       let begin = await beginning(scope, path, first ? options.prompt : null, options);
@@ -69,9 +74,12 @@ export function pluginWorker(options: PluginOptions): Worker {
         if (heard.kind === "other") return plugin.hook.none;
         if (heard.kind === "after") {
           await calls.end(heard.call, heard.status);
+          // Here it waits as long as it takes; a request that is held back it would give up. What it is told meanwhile is in the next one.
+          await control.unpaused(signal);
           return plugin.hook.none;
         }
-        const verdict = await calls.begin(heard.call, heard.input);
+        const begun = calls.begin(heard.call, heard.input);
+        const verdict = await within(plugin.hook.waits * 0.9, begun, LATE);
         return verdict.kind === "allow" ? plugin.hook.allow(verdict.input) : plugin.hook.deny(verdict.reason);
       };
       const serving = gateway.serve(scope, both, {
@@ -176,52 +184,4 @@ export class Inexact extends Error {
       `${scope} stands between the calls of a turn, and its agent cannot go on from there: \`shepherd revert ${scope} N\` to a step behind or before them.`,
     );
   }
-}
-
-interface Talk {
-  /** Gives it its input, reads its output, and closes the first when a line of the second says that it is done. */
-  follow(started: Started): Pick<CallOptions, "onStdin" | "onOutput">;
-  /** Tells it something while it works; false if that cannot be (any more). */
-  say(text: string): boolean;
-}
-
-/** @param goesOn whether it is to go on although it says that it is done */
-function makeTalk({ onOutput, onError }: PluginOptions, goesOn: () => boolean): Talk {
-  let pipe: Writable | null = null;
-  let words: Started["say"];
-  let rest = "";
-  const decoder = new TextDecoder();
-  return {
-    say: (text) => {
-      if (!pipe || !words) return false;
-      pipe.write(words(text));
-      return true;
-    },
-    follow: ({ input, over, told, say }) => {
-      words = say;
-      const line = (text: string): void => {
-        const said = told ? told(text) : text;
-        if (said !== null) onOutput?.(said);
-        if (!over?.(text) || goesOn()) return;
-        pipe?.end();
-        pipe = null;
-      };
-      return {
-        ...(input !== undefined && {
-          onStdin: (stdin: Writable) => {
-            pipe = stdin;
-            if (input !== "") stdin.write(input);
-          },
-        }),
-        onOutput: (chunk, stream) => {
-          if (stream === "stderr") return onError?.(chunk);
-          rest += decoder.decode(chunk, { stream: true });
-          for (let at = rest.indexOf("\n"); at >= 0; at = rest.indexOf("\n")) {
-            line(rest.slice(0, at));
-            rest = rest.slice(at + 1);
-          }
-        },
-      };
-    },
-  };
 }

@@ -2,9 +2,10 @@
 import type { Handler } from "../scope/effect.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
-import { type Answer, type GateOptions, makeGates } from "./gate.ts";
+import { type GateOptions, makeGates } from "./gate.ts";
 import { type Inbox, makeInbox } from "./inject.ts";
 import { makePause } from "./pause.ts";
+import type { Answer } from "./question.ts";
 import type { Method } from "./socket.ts";
 import type { Task } from "./start.ts";
 

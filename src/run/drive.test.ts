@@ -3,9 +3,10 @@ import { agentRig, framesOf, type Rig } from "../../test/support/agent-rig.ts";
 import { tell } from "../agent/message.ts";
 import { findScope } from "../scope/registry.ts";
 import { readScope } from "../scope/view.ts";
+import { ask } from "./connect.ts";
 import { makeControl } from "./control.ts";
 import { drive } from "./drive.ts";
-import { ask, socketPath } from "./socket.ts";
+import { socketPath } from "./socket.ts";
 
 let rig: Rig;
 beforeEach(async () => {

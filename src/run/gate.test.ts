@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import type { Decision, EffectView } from "../scope/effect.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
-import { type Answer, type GateEvent, type GateOptions, makeGates } from "./gate.ts";
+import { type GateEvent, type GateOptions, makeGates } from "./gate.ts";
+import type { Answer } from "./question.ts";
 
 interface Gate {
   events: GateEvent[];
@@ -92,6 +93,7 @@ test("an effect that needs consent has it from a gate that lets it pass, also wi
   const left = call({ usd: 9 }, paid);
   anna.leave();
   expect(await left).toEqual({ kind: "deny", reason: "the gate went away before it answered" });
+  await open({ allow: ["*"] });
   await open({ timeoutMs: 1 });
   expect(await call({ usd: 9 }, paid)).toEqual({ kind: "deny", reason: "the gate did not answer in time" });
   // What can be taken back goes on.

@@ -1,14 +1,13 @@
 /**
  * Gates of a run: people who are asked before a tool call that is not read-only. All must let it pass. The gate that came last is asked
- * first and the one that came first has the last word, on the input as the others have left it. Where a gate goes away or takes too long, it
- * is as if it were not there.
+ * first and the one that came first has the last word, on the input as the others have left it. Where a gate goes away or takes too long, what
+ * the tier says stands: an effect that needs consent is denied, and for all others it is as if the gate were not there.
  */
-import { randomUUID } from "node:crypto";
-import { type Decision, defaultDecision, type EffectView, type Handler, needsConsent } from "../scope/effect.ts";
+import { type Decision, type EffectView, type Handler, needsConsent } from "../scope/effect.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
-import { noteWaiting } from "./lifecycle.ts";
 import { type Pattern, parsePattern, patternLike } from "./pattern.ts";
+import { type Answer, makeQuestions, type Question, type Word } from "./question.ts";
 
 export interface GateOptions {
   /** Patterns of calls that are let pass, and not, without a question; what is denied counts first. */
@@ -22,14 +21,10 @@ export interface GateOptions {
   by: string;
 }
 
-export type Answer =
-  /** `always`: a pattern for calls that are let pass from now on. */
-  { kind: "allow"; always?: string } | { kind: "deny"; reason?: string } | { kind: "rewrite"; input: Json };
-
 /** What a gate is told. */
 export type GateEvent =
   | { type: "attached" }
-  | { type: "ask"; id: string; n: number; tool: string; tier: string; input: Json; always: string }
+  | ({ type: "ask"; id: string } & Question)
   /** Nobody needs the answer any more. */
   | { type: "withdrawn"; id: string }
   | Decided;
@@ -54,9 +49,6 @@ export interface Gates {
   answer(id: string, answer: Answer): void;
 }
 
-/** What a gate says of a call. `none`: nothing, and why. */
-type Word = Answer | { kind: "none"; why: string };
-
 interface Gate extends Omit<GateOptions, "allow" | "deny"> {
   allow: Pattern[];
   deny: Pattern[];
@@ -70,45 +62,7 @@ export function makeGates(scope: LiveScope): Gates {
   const { writer } = scope;
   // In the order in which they came.
   const gates: Gate[] = [];
-  const questions = new Map<string, { n: number; answer: (answer: Answer) => void }>();
-  let told = "";
-
-  const tellWaiting = async (): Promise<void> => {
-    const steps = [...new Set([...questions.values()].map(({ n }) => n))].sort((a, b) => a - b);
-    if (told === String(steps)) return;
-    told = String(steps);
-    await noteWaiting(writer, steps);
-  };
-
-  /** Asks the person at a gate. */
-  const ask = async (gate: Gate, view: EffectView, signal: AbortSignal): Promise<Word> => {
-    const id = randomUUID();
-    const { n, name: tool, tier, input } = view;
-    let timer: NodeJS.Timeout | undefined;
-    const ends = new AbortController();
-    const word = new Promise<Word>((resolve, reject) => {
-      questions.set(id, { n, answer: resolve });
-      const { timeoutMs, closed } = gate;
-      if (timeoutMs !== undefined)
-        timer = setTimeout(() => resolve({ kind: "none", why: "the gate did not answer in time" }), timeoutMs);
-      const away = (): void => resolve({ kind: "none", why: "the gate went away before it answered" });
-      closed.addEventListener("abort", away, { once: true, signal: ends.signal });
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true, signal: ends.signal });
-      if (closed.aborted) away();
-      if (signal.aborted) reject(signal.reason);
-    });
-    try {
-      await tellWaiting();
-      gate.send({ type: "ask", id, n, tool, tier, input, always: patternLike({ name: tool, input }, home(scope)) });
-      return await word;
-    } finally {
-      clearTimeout(timer);
-      ends.abort();
-      // Whoever answered knows; all others are told.
-      if (questions.delete(id)) gate.send({ type: "withdrawn", id });
-      await tellWaiting();
-    }
-  };
+  const questions = makeQuestions(writer);
 
   const decide = async (gate: Gate, view: EffectView, signal: AbortSignal): Promise<Word> => {
     const call = { name: view.name, input: view.input };
@@ -149,7 +103,8 @@ export function makeGates(scope: LiveScope): Gates {
       await tell("deny", "nobody", { reason });
       return { kind: "deny", reason };
     }
-    const word = await ask(gate, view, signal);
+    const { n, name: tool, tier, input } = view;
+    const word = await questions.ask(gate, { n, tool, tier, input, always: patternLike(call, home(scope)) }, signal);
     if (word.kind === "none") {
       await tell("default", "nobody", { reason: word.why });
       return word;
@@ -175,9 +130,10 @@ export function makeGates(scope: LiveScope): Gates {
     }
     const rewritten = input !== view.input;
     if (!needsConsent(view.tier)) return rewritten ? { kind: "rewrite", input } : { kind: "forward" };
+    // Somebody was asked and has not said that it may run.
+    if (why !== null) return { kind: "deny", reason: why };
     if (passed) return rewritten ? { kind: "rewrite", input, allow: true } : { kind: "allow" };
-    const otherwise = defaultDecision(view.tier);
-    return why !== null && otherwise.kind === "deny" ? { kind: "deny", reason: why } : { kind: "forward" };
+    return { kind: "forward" };
   };
 
   return {
@@ -194,13 +150,7 @@ export function makeGates(scope: LiveScope): Gates {
         gates.splice(gates.indexOf(gate), 1);
       }
     },
-    answer: (id, answer) => {
-      const question = questions.get(id);
-      if (!question) throw new Error("Nobody waits for that answer any more.");
-      if (answer.kind === "allow" && answer.always !== undefined) parsePattern(answer.always);
-      questions.delete(id);
-      question.answer(answer);
-    },
+    answer: questions.answer,
   };
 }
 

@@ -16,9 +16,10 @@ import type { Json } from "../trace/ports.ts";
 import { tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
+import { ask, NoOwner } from "./connect.ts";
 import { inject } from "./inject.ts";
 import { doubtsOf, settlePending } from "./recover.ts";
-import { ask, NoOwner, socketPath } from "./socket.ts";
+import { socketPath } from "./socket.ts";
 
 export type Params = { [key: string]: Json };
 /** `signal` aborts if nobody waits for it any more: then it may be left, as long as it has not begun. */

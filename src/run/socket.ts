@@ -1,23 +1,10 @@
 /** The control socket of a run's owner: requests and answers as lines of JSON, for the user of the store alone. */
 import { chmodSync, lstatSync, mkdirSync, rmSync } from "node:fs";
-import { createConnection, createServer, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { sha256 } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-
-/** Thrown where no process listens for a run. */
-export class NoOwner extends Error {}
-
-/** A request that the owner answered with an error. */
-export class OwnerError extends Error {
-  constructor(
-    message: string,
-    readonly type: string,
-  ) {
-    super(message);
-  }
-}
 
 /** The kernel takes paths of at most 107 bytes. */
 const LONGEST = 100;
@@ -105,7 +92,7 @@ async function answer(
 /** A line is at most this long; who sends more is cut off. */
 const MAX_LINE = 16 << 20;
 
-function lines(socket: Socket, take: (line: string) => void): void {
+export function lines(socket: Socket, take: (line: string) => void): void {
   let rest = "";
   socket.setEncoding("utf8");
   socket.on("data", (chunk: string) => {
@@ -117,83 +104,4 @@ function lines(socket: Socket, take: (line: string) => void): void {
     }
     if (rest.length > MAX_LINE) socket.destroy();
   });
-}
-
-/** A connection to the owner of a run, on which requests can follow each other and overlap. */
-export interface Connection {
-  /** Throws `OwnerError` with the owner's words if it refuses, `NoOwner` if it goes away. */
-  request(method: string, params?: { [key: string]: Json }, onEvent?: (event: Json) => void): Promise<Json>;
-  close(): void;
-}
-
-/** Throws `NoOwner` if nobody listens. */
-export async function connect(path: string): Promise<Connection> {
-  const socket = createConnection(path);
-  const open = new Map<number, { reply: (reply: Reply) => void; fail: (error: Error) => void }>();
-  let next = 1;
-  await new Promise<void>((resolve, reject) => {
-    socket.once("connect", resolve);
-    socket.once("error", (error: NodeJS.ErrnoException) =>
-      reject(error.code === "ENOENT" || error.code === "ECONNREFUSED" ? new NoOwner("Nobody drives this run.") : error),
-    );
-  });
-  const gone = (): NoOwner => new NoOwner("The owner of this run went away.");
-  socket.on("error", () => socket.destroy());
-  socket.on("close", () => {
-    for (const { fail } of open.values()) fail(gone());
-    open.clear();
-  });
-  lines(socket, (line) => {
-    const reply = JSON.parse(line) as Reply;
-    open.get(reply.id)?.reply(reply);
-  });
-  return {
-    request: (method, params = {}, onEvent) =>
-      new Promise((resolve, reject) => {
-        if (socket.destroyed) return reject(gone());
-        const id = next++;
-        const reply = ({ event, error, result }: Reply): void => {
-          if (event !== undefined) {
-            onEvent?.(event);
-            return;
-          }
-          open.delete(id);
-          if (error) reject(new OwnerError(error.message, error.type));
-          else resolve(result ?? null);
-        };
-        open.set(id, { reply, fail: reject });
-        socket.write(`${JSON.stringify({ id, method, params })}\n`);
-      }),
-    close: () => socket.destroy(),
-  };
-}
-
-interface Reply {
-  id: number;
-  result?: Json;
-  event?: Json;
-  error?: { message: string; type: string };
-}
-
-/** Asks the owner of a run once. Throws as a connection does. `signal` takes back what has not begun. */
-export async function ask(
-  path: string,
-  method: string,
-  params: { [key: string]: Json } = {},
-  onEvent?: (event: Json) => void,
-  signal?: AbortSignal,
-): Promise<Json> {
-  signal?.throwIfAborted();
-  const connection = await connect(path);
-  const stop = (): void => connection.close();
-  signal?.addEventListener("abort", stop, { once: true });
-  try {
-    return await connection.request(method, params, onEvent);
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  } finally {
-    signal?.removeEventListener("abort", stop);
-    connection.close();
-  }
 }

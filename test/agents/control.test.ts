@@ -2,8 +2,9 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { connect } from "../../src/run/connect.ts";
 import type { GateEvent } from "../../src/run/gate.ts";
-import { connect, socketPath } from "../../src/run/socket.ts";
+import { socketPath } from "../../src/run/socket.ts";
 import { findScope } from "../../src/scope/registry.ts";
 import type { Frame } from "../../src/trace/frame.ts";
 import type { Json } from "../../src/trace/ports.ts";
@@ -209,13 +210,14 @@ test("what a person edits is what runs, and the model still sees what it asked f
   expect(rewrite?.facts.by).toBe("gate");
 });
 
-test("a paused run asks its model nothing until it goes on", async () => {
+test("a paused run asks its model nothing until it goes on, and then tells what it was told meanwhile", async () => {
   rig.script = [wait("one"), { say: "I look.", call: [bash("cat a.txt")] }, { say: "all done" }];
   const run = await start("one");
   expect((await rig.shepherd("pause", "it")).code).toBe(0);
   go("one");
   await until(async () => (await framesOf("it")).some(({ facts }) => facts.part === "files"));
   expect((await rig.shepherd("status", "--json")).stdout).toContain('"state":"paused"');
+  await rig.shepherd("inject", "it", "slowly");
   expect((await rig.shepherd("resume", "it")).stdout).toBe("it goes on.\n");
   expect(await run.code).toBe(0);
   const frames = await framesOf("it");
@@ -223,7 +225,7 @@ test("a paused run asks its model nothing until it goes on", async () => {
   const models = frames.filter(({ phase, facts }) => phase === "intent" && facts.kind === "model");
   expect(models).toHaveLength(3);
   expect(models.filter(({ seq }) => seq > resumed.seq)).toHaveLength(2);
-  expect(await rows()).toEqual(["run", "message", "model", "tool", "model", "tool", "model"]);
+  expect(await rows()).toEqual(["run", "message", "model", "tool", "inject", "model", "tool", "model"]);
 });
 
 test("requests and steps are the same with three observers and a gate that allows as without", async () => {

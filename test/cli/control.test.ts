@@ -3,8 +3,9 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { requestOf } from "../../src/agent/request.ts";
+import { type Connection, connect } from "../../src/run/connect.ts";
 import type { GateEvent } from "../../src/run/gate.ts";
-import { type Connection, connect, socketPath } from "../../src/run/socket.ts";
+import { socketPath } from "../../src/run/socket.ts";
 import { findScope } from "../../src/scope/registry.ts";
 import { readScope } from "../../src/scope/view.ts";
 import type { Json } from "../../src/trace/ports.ts";
@@ -383,6 +384,23 @@ test("observe tells what is under way before its outcome, for a run that goes on
   const { out } = await user.does(["observe", "fix"]);
   expect(out).toBe((await user.does(["log", "fix"])).out.trimEnd().split("\n").reverse().join("\n").concat("\n"));
   expect((await user.does(["observe", "fix", "--follow", "--from", "3"])).out).toContain("the end");
+});
+
+test("where several runs are at work one must be named; a command can be neither paused nor gated", async () => {
+  const { user, run, go } = await atWork((gate) => [{ call: [wait(gate, "one")] }, { say: "the end" }]);
+  const gate = join(user.directory, "gate");
+  const waits = `touch ${gate}/cmd.begun; until [ -e ${gate}/cmd ]; do sleep 0.01; done`;
+  const command = user.start(["run", "--scope", "cmd", "--write", gate, "--", "sh", "-c", waits]);
+  await until(() => fs.existsSync(`${gate}/cmd.begun`));
+  for (const args of [["pause"], ["gate"], ["inject", "hello"]])
+    expect((await user.does(args, 2)).err).toMatch(
+      /^shepherd: Which run\? At work are (fix, cmd|cmd, fix): name one\.\n$/,
+    );
+  for (const verb of ["pause", "gate"])
+    expect((await user.does([verb, "cmd"], 3)).err).toContain("cmd runs a command, which is one step");
+  for (const name of ["one", "cmd"]) go(name);
+  expect((await command.ended).code).toBe(0);
+  expect((await run.ended).code).toBe(0);
 });
 
 test("who follows a run whose process is killed is told all there is, and stops", async () => {

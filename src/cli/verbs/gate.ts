@@ -1,8 +1,9 @@
 /** `shepherd gate`: be asked before each call of a run. */
+
+import { NoOwner } from "../../run/connect.ts";
 import type { GateEvent } from "../../run/gate.ts";
 import { endOf } from "../../run/lifecycle.ts";
 import { parsePattern } from "../../run/pattern.ts";
-import { NoOwner } from "../../run/socket.ts";
 import { readLog } from "../../scope/view.ts";
 import type { Json } from "../../trace/ports.ts";
 import { Exit } from "../errors.ts";
