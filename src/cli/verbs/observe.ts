@@ -37,7 +37,6 @@ export const verb: Verb = {
       const driven = await live();
       for (const step of fold.pending()) await show(step, driven);
     };
-    if (end === 0) await showPending();
     const frames = flags.follow ? framesToTheEnd(store, run.log, signal) : store.logs.read(run.log);
     for await (const frame of frames) {
       const sealed = fold.push(frame, frameHash(frame));
