@@ -7,7 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { goal, home, ms, quantile, quick, table, use } from "./lib.mjs";
 
 const { openStore } = await use("trace/store.js");
-const { socketPath, ask } = await use("run/socket.js");
+const { socketPath } = await use("run/socket.js");
+const { ask } = await use("run/connect.js");
 const now = () => performance.timeOrigin + performance.now();
 const COUNT = quick ? 20 : 500;
 /** A frame's age when it is seen; undefined if it is none of ours. */

@@ -454,6 +454,24 @@ test("a handler can deny a call, put another input in its place, and deny the mo
   expect(step(refused, 1).outcome!.status).toBe("denied");
 });
 
+test("what the agent is told stands before its next request, also where it would be done", async () => {
+  const scope = await rig.start();
+  const model = recording(rig.script({ say: "one" }, { say: "two" }));
+  const asked: string[] = [];
+  const said = [["a", "b"], [], ["c"]];
+  const inbox = async (ending: boolean) => {
+    asked.push(`${ending ? "ending" : "asking"} ${model.sent.length}`);
+    return (said.shift() ?? []).map((each) => ({ text: each, witness: { by: each } }));
+  };
+  expect(await run(scope, model, { inbox })).toMatchObject({ stopped: "done", text: "two" });
+  // Once more behind each time that it was told something.
+  expect(asked).toEqual(["asking 0", "asking 0", "ending 1", "asking 1", "ending 2"]);
+  const words = (await items(scope)).map(({ content }) => (content[0] as { text: string }).text);
+  expect(words).toEqual(["fix it", "a", "b", "one", "c", "two"]);
+  const told = [...scope.writer.fold.steps.values()].filter(({ intent }) => intent.kind === "inject");
+  expect(told.map(({ witness }) => witness.by)).toEqual(["a", "b", "c"]);
+});
+
 test("the number of model calls can be limited, and the run goes on later", async () => {
   const scope = await rig.start();
   const look = tool("look", "shared", async () => {});

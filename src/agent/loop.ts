@@ -1,5 +1,6 @@
 /** The built-in agent: asks a model, performs the calls of its answer, and so on until an answer asks for nothing. */
 
+import type { Said } from "../run/inject.ts";
 import { attemptedAgain } from "../scope/attempt.ts";
 import type { LiveScope, Pending } from "../scope/scope.ts";
 import { type Call, getBytes, getItem, type Item, putItem } from "../scope/thread.ts";
@@ -38,8 +39,11 @@ export interface AgentOptions {
   maxTurns?: number;
   retry?: Retry;
   onEvent?: (event: AgentEvent) => void;
-  /** Gives what the agent is to be told before it is asked again; each text is a step of its own. */
-  inbox?: () => string[];
+  /**
+   * Gives what the agent is to be told before it is asked again, each a step of its own; resolves when it may be asked. `ending`: it has nothing
+   * more to do, and is done unless it is told something.
+   */
+  inbox?: (ending: boolean) => Promise<readonly Said[]>;
   /** For a run whose files are still being read: its conversation as it will be, and when the scope stands on them. */
   start?: { session: Session; placed: Promise<void> };
 }
@@ -210,12 +214,16 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
       const from = head();
       const items = await conversation.read(session());
       const todo = next(items);
-      if (todo.do === "stop" && !failure) return end("done", items);
+      if (todo.do === "stop" && !failure) {
+        if (!signal.aborted && (await told(true))) continue;
+        return end("done", items);
+      }
       const halt = stopped(items);
       if (halt) return halt;
       let outcome: OutcomeFacts | null = null;
       if (todo.do === "perform") await perform(todo.calls, items);
-      else if (await tell(scope, thread, options.inbox?.() ?? [])) continue;
+      else if (await told(false)) continue;
+      else if (signal.aborted) continue;
       else if (turns++ < maxTurns) outcome = await ask(items);
       else return end("limit", items);
       // The first answer may come before the scope has a commit; what follows builds on that.
@@ -224,6 +232,14 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
       else if (outcome?.status === "cut" && ++cuts < retry.attempts) await pause(retry.delay(cuts), signal);
       else if (!stopped(items)) return end("error", items, await reasonOf(outcome));
     }
+  };
+
+  /** Tells what waits to be told. Whether there was anything. */
+  const told = async (ending: boolean): Promise<boolean> => {
+    const said = (await options.inbox?.(ending)) ?? [];
+    // What is said stands behind the task.
+    if (said.length > 0) await options.start?.placed;
+    return tell(scope, thread, said);
   };
 
   /** Why a turn left its conversation as it was. */

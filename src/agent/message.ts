@@ -1,4 +1,5 @@
 /** A user's message to an agent that is at rest. */
+import type { Said } from "../run/inject.ts";
 import { type LiveScope, record } from "../scope/scope.ts";
 import { type Item, itemsOf, notRun, openCalls, putItem } from "../scope/thread.ts";
 import type { Link } from "../trace/ports.ts";
@@ -29,14 +30,15 @@ export async function leaveBehind(scope: LiveScope, thread: string, text?: strin
   return (await record(scope, facts, { status: "done", threads: { [thread]: { append } } })).n;
 }
 
-/** Tells an agent something that no user said, between two of its turns: a step `inject` each. Whether there was anything. Written at return. */
-export async function tell(scope: LiveScope, thread: string, texts: readonly string[]): Promise<boolean> {
-  for (const text of texts) {
+/** Tells an agent something between two of its turns: a step `inject` each. Whether there was anything. Written at return. */
+export async function tell(scope: LiveScope, thread: string, said: readonly Said[]): Promise<boolean> {
+  for (const { text, witness } of said) {
     const what = await putItem(scope.store, { role: "user", content: [{ type: "text", text: text.toWellFormed() }] });
     const facts = { kind: "inject" as const, tier: "reversible" as const, thread, what };
-    await record(scope, facts, { status: "done", threads: { [thread]: { append: [what] } } });
+    const outcome = { status: "done" as const, threads: { [thread]: { append: [what] } } };
+    await record(scope, facts, outcome, witness ? { witness } : {});
   }
-  return texts.length > 0;
+  return said.length > 0;
 }
 
 /** The message that was cut off just before, without a call: the user has seen it, so the model must know what it said. */

@@ -8,8 +8,8 @@ import type { Context } from "./verb.ts";
 
 export const programsBehind = (gateway: Gateway): Worker => ({
   name: "gateway",
-  work: async (scope, signal) => {
-    await gateway.serve(scope, signal);
+  work: async (scope, signal, _restarted, { unpaused }) => {
+    await gateway.serve(scope, signal, { hold: unpaused });
     return "done";
   },
 });
@@ -22,12 +22,13 @@ export const commandBehind = (
   { out, quiet }: Pick<Context, "out"> & { quiet: boolean },
 ): Worker => ({
   name: "gateway",
-  work: async (scope, signal) => {
+  work: async (scope, signal, _restarted, { unpaused }) => {
     const over = new AbortController();
     const inside = (): number | undefined =>
       scope.writer.fold.pending().find(({ intent, outcome }) => intent.kind === "command" && !outcome)?.n;
     const serving = gateway.serve(scope, AbortSignal.any([signal, over.signal]), {
       inside,
+      hold: unpaused,
       before: () => recordWork(scope, inside()),
     });
     try {

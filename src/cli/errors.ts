@@ -20,6 +20,7 @@ const CODES: { [name: string]: ExitCode } = {
   ModelError: 2,
   RevisionError: 2,
   Busy: 3,
+  NoOwner: 3,
   InDoubt: 3,
   Unacknowledged: 3,
   Fenced: 3,

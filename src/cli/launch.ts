@@ -7,6 +7,7 @@ import { resumeAgent } from "../agent/resume.ts";
 import { settleModel } from "../agent/settle.ts";
 import { commandWorker } from "../run/command.ts";
 import { drive, type Worker } from "../run/drive.ts";
+import type { Said } from "../run/inject.ts";
 import { freshMain } from "../run/land.ts";
 import type { Ending } from "../run/lifecycle.ts";
 import type { Main } from "../run/main.ts";
@@ -17,10 +18,12 @@ import { workspacePath } from "../scope/registry.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import { readScope } from "../scope/view.ts";
 import type { Carry, Link, Session } from "../trace/ports.ts";
+import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import { type FollowLive, followLive, type Land } from "./landing.ts";
+import { noticesOf } from "./notices.ts";
 import type { Output, Progress } from "./output.ts";
 import type { Lacks } from "./partial.ts";
 import { formatRow, rowOf } from "./rows.ts";
@@ -59,7 +62,9 @@ export function tellSteps(
   scope: LiveScope,
 ): { done(): Promise<void> } {
   let last: Promise<void> = Promise.resolve();
-  const unwatch = scope.writer.watch((_frame, sealed) => {
+  const notice = noticesOf(out, scope.ref.name);
+  const unwatch = scope.writer.watch((frame, sealed) => {
+    notice(frame);
     for (const step of sealed)
       last = last.then(async () => {
         const row = await rowOf(store, scope.ref.name, step, true);
@@ -207,14 +212,19 @@ const AGENT: Recovery = {
   model: async (scope, step) => {
     await settleModel(scope, step);
   },
-  again: async () => {},
+  again: async (scope, step) => {
+    // A message of which only the intent was written: it is told again, or was never said.
+    if (step.intent.kind === "inject" || step.intent.kind === "message") await abort(scope, step);
+  },
 };
 const COMMAND: Recovery = {
   model: async () => {},
-  again: async (scope, step) => {
-    await scope.writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
-  },
+  again: abort,
 };
+
+async function abort(scope: LiveScope, step: Step): Promise<void> {
+  await scope.writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
+}
 
 /** The task of a run, from its step 0 or from that of the scope it was forked from. */
 export async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
@@ -267,6 +277,7 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going, c
     let worker: Worker | null = null;
     return {
       name: coding.name,
+      hears: true,
       work: async (scope, ...args) => {
         await going.start?.placed;
         worker ??= coding.worker(await workspacePath(launch.store, scope.ref.log), prompt);
@@ -278,9 +289,17 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going, c
   let first = true;
   return {
     name: "agent",
-    work: async (scope, signal, restarted) => {
+    hears: true,
+    work: async (scope, signal, restarted, control) => {
       const fresh = first && !going.resumed && !restarted;
-      const options = { model, signal, at: task.at, ...(going.live && { inbox: going.live.inbox }) };
+      const inbox = async (ending: boolean): Promise<Said[]> => {
+        if (!ending || control.inbox.waiting().length > 0) await control.unpaused(signal).catch(() => {});
+        if (signal.aborted) return [];
+        // Where it is done, nothing is to be told of what lands.
+        const live = ending ? [] : (going.live?.inbox() ?? []);
+        return [...live.map((text) => ({ text })), ...(await control.inbox.read())];
+      };
+      const options = { model, signal, at: task.at, inbox };
       const end = fresh
         ? await runAgent(scope, { ...options, ...(going.start && { start: going.start }) })
         : await resumeAgent(scope, {

@@ -106,9 +106,12 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       return plain(`${name === "bash" ? "" : `${name} `}${typeof main === "string" ? main : JSON.stringify(input)}`);
     }
     case "inject":
-    case "message": {
+      // As it was typed, whatever an agent has put around it.
+      if (Array.isArray(step.witness.said))
+        return plain((await Promise.all((step.witness.said as Link[]).map((each) => wordsIn(store, each)))).join(" "));
       return saidIn(store, Object.values(step.outcome?.threads ?? {})[0]?.append ?? []);
-    }
+    case "message":
+      return saidIn(store, Object.values(step.outcome?.threads ?? {})[0]?.append ?? []);
     case "revert":
       return `to step ${named("to")}`;
     case "merge":
@@ -143,6 +146,9 @@ async function saidIn(store: EmbeddedStore, messages: readonly Link[]): Promise<
   const said = texts("user").at(-1) ?? texts(null).at(-1) ?? "";
   return plain(said.length > LONGEST ? `${said.slice(0, LONGEST).toWellFormed()}…` : said);
 }
+
+const wordsIn = async (store: EmbeddedStore, message: Link): Promise<string> =>
+  (await getItem(store, message)).content.map((block) => (block.type === "text" ? block.text : "")).join(" ");
 
 /** What a provider said that did not answer, or why it was not asked. */
 async function errorOf(store: EmbeddedStore, { error }: OutcomeFacts): Promise<string> {

@@ -93,7 +93,7 @@ export async function exchange(
       return void response.end(known);
     }
     const price: Price | null = priceOf(canonical.model, options.prices);
-    turn = await session.ask(canonical, price);
+    turn = await session.ask(canonical, price, signal);
   } catch (error) {
     if (error instanceof Refused) return refuse(response, upstream, 402, "billing_error", error.message);
     const sentence = `Shepherd could not record this request, so it was not sent: ${(error as Error).message}`;

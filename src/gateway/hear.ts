@@ -1,8 +1,12 @@
-/** What a request tells that the thread does not have yet: results of calls end their steps, all else is a step `message`. */
+/**
+ * What a request tells that the thread does not have yet: results of calls end their steps, a message in which somebody has injected
+ * something is a step `inject`, all else is a step `message`.
+ */
 import type { LiveScope } from "../scope/scope.ts";
-import type { Link } from "../trace/ports.ts";
+import type { Json, Link } from "../trace/ports.ts";
 import type { Calls } from "./calls.ts";
 import { putEdit } from "./request.ts";
+import type { Around } from "./session.ts";
 import { entryOf, type Sent, type Thread } from "./threads.ts";
 
 /** So many links at most stand in a frame. */
@@ -15,6 +19,8 @@ export interface Ear {
   /** The step that its requests run in. */
   inside?: number | undefined;
   calls: Calls | undefined;
+  /** What stands beside the step of a message that somebody has injected; null for all others. */
+  injected?: Around["injected"];
 }
 
 export async function hear(ear: Ear, sent: readonly Sent[]): Promise<void> {
@@ -30,26 +36,34 @@ export async function hear(ear: Ear, sent: readonly Sent[]): Promise<void> {
   const answered = new Set(fresh.flatMap(({ item }) => (item.role === "result" ? [item.call] : [])));
   for (const [call, n] of thread.open) if (!answered.has(call)) await endCall(ear, call, n, "not-run");
 
+  const write = async (
+    kind: "message" | "inject",
+    append: Link[],
+    witness?: { [key: string]: Json },
+  ): Promise<void> => {
+    const facts = { kind, tier: "reversible" as const, thread: thread.name, what: append.at(-1)! };
+    const links = inside === undefined ? {} : { links: { inside } };
+    const n = await writer.intent(facts, { ...links, ...(witness && { witness }) });
+    const threads = { [thread.name]: { append } };
+    await writer.outcome(n, { status: "done", threads }, { witness: { at: Date.now() } });
+  };
   let said: Sent[] = [];
   const flush = async (): Promise<void> => {
-    for (const part of parts(said, MOST)) {
-      const append: Link[] = part.map(({ link }) => link);
-      const facts = {
-        kind: "message" as const,
-        tier: "reversible" as const,
-        thread: thread.name,
-        what: append.at(-1)!,
-      };
-      const n = await writer.intent(facts, inside === undefined ? {} : { links: { inside } });
-      const threads = { [thread.name]: { append } };
-      await writer.outcome(n, { status: "done", threads }, { witness: { at: Date.now() } });
-    }
+    for (const part of parts(said, MOST))
+      await write(
+        "message",
+        part.map(({ link }) => link),
+      );
     said = [];
   };
   for (const each of fresh) {
     const { item, link } = each;
     const n = item.role === "result" ? thread.open.get(item.call) : undefined;
-    if (n === undefined || item.role !== "result") said.push(each);
+    const by = item.role === "result" ? null : (ear.injected?.(item, inside) ?? null);
+    if (by) {
+      await flush();
+      await write("inject", [link], by);
+    } else if (n === undefined || item.role !== "result") said.push(each);
     else {
       await flush();
       thread.open.delete(item.call);

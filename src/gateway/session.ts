@@ -1,5 +1,6 @@
 /** What the gateway writes into a scope while it is driven: which thread a request continues, and its step. */
 import type { LiveScope } from "../scope/scope.ts";
+import type { Item } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Calls } from "./calls.ts";
 import { endCall, hear } from "./hear.ts";
@@ -12,8 +13,8 @@ import { beginTurn, type Turn } from "./turn.ts";
 
 export interface Session {
   readonly scope: LiveScope;
-  /** Writes the step of a request; at return it may leave. Throws `Refused` where a handler does not let it. */
-  ask(request: Canonical, price: Price | null): Promise<Turn>;
+  /** Writes the step of a request; at return it may leave. Throws `Refused` where a handler does not let it. `signal`: nobody waits for it any more. */
+  ask(request: Canonical, price: Price | null, signal: AbortSignal): Promise<Turn>;
   /** The answer on record to a request, whose calls are asked for once more at return; null if the provider is to be asked. */
   onRecord(request: Canonical): Promise<Buffer | null>;
   /** Remembers under which name the provider keeps the conversation that ends with an answer. */
@@ -29,8 +30,12 @@ const PATIENCE = 2000;
 export interface Around {
   /** Number of the step that a request runs in. */
   inside?(request: Canonical, thread: Thread): number | undefined;
+  /** Resolves when a request may be written down and leave; rejects once `signal` aborts. */
+  hold?(signal: AbortSignal): Promise<void>;
   /** Called before a request is written down, one at a time. */
   before?(): Promise<void>;
+  /** For a message that tells what somebody has injected: what stands beside its step; null for all others. */
+  injected?(item: Item, inside: number | undefined): { [key: string]: Json } | null;
   /** Where it can be seen how they perform the calls that a model asks for. */
   calls?: Calls;
   /** A request as it is to be recorded, and to leave. */
@@ -84,7 +89,8 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
     const head = () => scope.head().state?.threads[thread.name]?.items ?? null;
     const { turn: waiting } = thread;
     if (!same) await waiting?.giveUp();
-    await hear({ scope, thread, inside, calls: around.calls }, told);
+    const { calls, injected } = around;
+    await hear({ scope, thread, inside, calls, injected }, told);
     const what = await recordRequest(scope.store, request, asked, head(), thread.edits);
     if (waiting && thread.turn === waiting && !waiting.active) {
       if (waiting.what === what && (await waiting.again())) return { turn: waiting, ready: Promise.resolve() };
@@ -106,7 +112,8 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
 
   return {
     scope,
-    ask: async (request, price) => {
+    ask: async (request, price, signal) => {
+      await around.hold?.(signal);
       const { turn, ready } = await inTurn(() => place(request, price));
       await ready;
       return turn;

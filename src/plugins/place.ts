@@ -11,6 +11,8 @@ export interface Place {
   open: string[];
   /** Calls that had their results before that message. */
   before: string[];
+  /** Whether something was said behind them. */
+  said: boolean;
 }
 
 /** The place of a state in its main conversation. */
@@ -22,6 +24,11 @@ export async function placeOf(store: EmbeddedStore, state: State): Promise<Place
   const calls =
     last?.role === "assistant" ? last.content.flatMap((each) => (each.type === "call" ? [each.id] : [])) : [];
   const until = last ? items.lastIndexOf(last) : items.length;
-  const before = items.slice(0, until).flatMap((item) => (item.role === "result" ? [item.call] : []));
-  return { before, turns: said.length, answered: calls.filter((id) => !open.includes(id)), open };
+  return {
+    turns: said.length,
+    answered: calls.filter((id) => !open.includes(id)),
+    open,
+    before: items.slice(0, until).flatMap((item) => (item.role === "result" ? [item.call] : [])),
+    said: items.slice(until + 1).some(({ role }) => role !== "result"),
+  };
 }

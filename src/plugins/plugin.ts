@@ -53,6 +53,8 @@ export interface Started {
   env: { [name: string]: string | null };
   /** Written to its standard input, which stays open until `over` says that its work is done. Without it, it has none. */
   input?: string;
+  /** What is written to its standard input to tell it something while it works. */
+  say?(text: string): string;
   /** Whether a line of its output says that its work is done. */
   over?(line: string): boolean;
   /** What a line of its output says to a person; null for nothing. */
@@ -83,12 +85,16 @@ export interface Plugin {
     /** Its record of a conversation up to a place; null if there is no telling what it had there. */
     cut(record: Buffer, at: Place): Buffer | null;
   };
+  /** Words in which it takes a text for something that it is told, whatever it begins with. They hold the text on lines of its own. */
+  asMessage(text: string): string;
   /** A model request as it is to leave. */
   outgoing(body: Buffer): Buffer;
   traits(call: Call): ToolTraits;
   /** The task of a sub-agent, as its first message tells it; null for other calls. */
   taskOf(call: Call): string | null;
   hook: {
+    /** So long the agent waits for an answer, in ms; then it performs the call. */
+    waits: number;
     decode(event: Members): HookEvent;
     allow(input?: Json): Json;
     deny(reason: string): Json;

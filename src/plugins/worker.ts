@@ -1,8 +1,7 @@
 /** A run whose worker is a coding agent of the user's: its model calls go through the gateway, its tool calls through hooks, its files are the scope's. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Writable } from "node:stream";
-import { followCalls } from "../gateway/calls.ts";
+import { followCalls, type Verdict } from "../gateway/calls.ts";
 import type { Gateway, Urls } from "../gateway/gateway.ts";
 import type { Worker } from "../run/drive.ts";
 import { settlePending } from "../run/recover.ts";
@@ -11,9 +10,12 @@ import type { LiveScope } from "../scope/scope.ts";
 import { itemLinks } from "../scope/thread.ts";
 import { cameThrough } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
+import { within } from "./deadline.ts";
+import { makeDelivery } from "./deliver.ts";
 import { placeOf } from "./place.ts";
-import type { Plugin, Started } from "./plugin.ts";
+import type { Plugin } from "./plugin.ts";
 import { keepSession, sessionAt } from "./sessions.ts";
+import { makeTalk } from "./talk.ts";
 
 /** The port of the gateway inside each scope: it stands in what agents are told, so it is the same everywhere. */
 export const PORT = 7601;
@@ -36,6 +38,9 @@ export interface PluginOptions {
   onError?(chunk: Buffer): void;
 }
 
+/** Before the agent would go on without an answer. */
+const LATE: Verdict = { kind: "deny", reason: "nobody has answered" };
+
 /** Drives an agent until its work is done. */
 export function pluginWorker(options: PluginOptions): Worker {
   const { plugin, gateway } = options;
@@ -43,12 +48,22 @@ export function pluginWorker(options: PluginOptions): Worker {
   let first = true;
   return {
     name: plugin.name,
-    work: async (scope, signal) => {
+    hears: true,
+    work: async (scope, signal, _restarted, control) => {
       const { files } = scope;
       if (!files?.config) throw new Error(`${scope.ref.name} has no files here, so nothing can run in it.`);
       const sandbox = await files.sandbox();
-      const begin = await beginning(scope, path, first ? options.prompt : null, options);
+      await control.unpaused(signal).catch(() => {});
+      if (signal.aborted) return "aborted";
+      const talk = makeTalk(options, () => delivery.goesOn());
+      const delivery = makeDelivery(scope, control.inbox, plugin, talk.say);
+      let begin = await beginning(scope, path, first ? options.prompt : null, options);
       first = false;
+      if (!begin) {
+        // It has nothing to do, unless somebody has told it something meanwhile.
+        const prompt = await delivery.asPrompt();
+        begin = prompt === null ? null : await beginning(scope, path, prompt, options);
+      }
       if (!begin) return "done";
       const urls: Urls = sandbox.listener ? gateway.accept(sandbox.listener, PORT) : gateway.urls;
       const over = new AbortController();
@@ -59,12 +74,24 @@ export function pluginWorker(options: PluginOptions): Worker {
         if (heard.kind === "other") return plugin.hook.none;
         if (heard.kind === "after") {
           await calls.end(heard.call, heard.status);
+          // Here it waits as long as it takes; a request that is held back it would give up. What it is told meanwhile is in the next one.
+          await control.unpaused(signal);
           return plugin.hook.none;
         }
-        const verdict = await calls.begin(heard.call, heard.input);
+        const begun = calls.begin(heard.call, heard.input);
+        const verdict = await within(plugin.hook.waits * 0.9, begun, LATE);
         return verdict.kind === "allow" ? plugin.hook.allow(verdict.input) : plugin.hook.deny(verdict.reason);
       };
-      const serving = gateway.serve(scope, both, { inside: calls.insideOf, calls, hook, outgoing: plugin.outgoing });
+      const serving = gateway.serve(scope, both, {
+        inside: calls.insideOf,
+        calls,
+        hook,
+        outgoing: plugin.outgoing,
+        hold: control.unpaused,
+        // Not earlier: how it starts says what it is asked first.
+        before: async () => delivery.begin(),
+        injected: delivery.injected,
+      });
       try {
         const started = plugin.start({
           program: options.program,
@@ -80,7 +107,7 @@ export function pluginWorker(options: PluginOptions): Worker {
           cwd: options.at ? `${files.path}/${options.at}` : files.path,
           signal,
           separate: true,
-          ...follow(started, options),
+          ...talk.follow(started),
         });
         if (signal.aborted) return "aborted";
         return code === 0 ? "done" : "failed";
@@ -88,6 +115,7 @@ export function pluginWorker(options: PluginOptions): Worker {
         if (signal.aborted) return "aborted";
         throw error;
       } finally {
+        delivery.end();
         over.abort();
         await serving;
         await keepSession(scope, path);
@@ -157,32 +185,4 @@ export class Inexact extends Error {
       `${scope} stands between the calls of a turn, and its agent cannot go on from there: \`shepherd revert ${scope} N\` to a step behind or before them.`,
     );
   }
-}
-
-/** Gives it its input, and closes that when a line of its output says that it is done. */
-function follow({ input, over, told }: Started, { onOutput, onError }: PluginOptions) {
-  let end = (): void => {};
-  let rest = "";
-  const decoder = new TextDecoder();
-  const line = (text: string): void => {
-    const said = told ? told(text) : text;
-    if (said !== null) onOutput?.(said);
-    if (over?.(text)) end();
-  };
-  return {
-    ...(input !== undefined && {
-      onStdin: (pipe: Writable) => {
-        if (input !== "") pipe.write(input);
-        end = () => pipe.end();
-      },
-    }),
-    onOutput: (chunk: Buffer, stream: "stdout" | "stderr") => {
-      if (stream === "stderr") return onError?.(chunk);
-      rest += decoder.decode(chunk, { stream: true });
-      for (let at = rest.indexOf("\n"); at >= 0; at = rest.indexOf("\n")) {
-        line(rest.slice(0, at));
-        rest = rest.slice(at + 1);
-      }
-    },
-  };
 }

@@ -4,6 +4,7 @@ import { recordBackground } from "../scope/background.ts";
 import { type AttachOptions, attach, type LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { type Control, makeControl } from "./control.ts";
 import { type Ending, noteEnded, noteStarted } from "./lifecycle.ts";
 import { BESIDE, OPERATIONS, type Params } from "./operate.ts";
 import { doubtsOf } from "./recover.ts";
@@ -12,11 +13,14 @@ import { type Method, serve, socketPath } from "./socket.ts";
 /** What drives a run: the built-in agent, a command. Called again when an operation stopped it in between. */
 export interface Worker {
   name: string;
+  /** Whether its agent can be told something while it works. */
+  hears?: boolean;
   /**
    * Works until the work is done or `signal` aborts; then whatever is running has ended. Each call goes on from the scope's head.
    * @param restarted whether an operation (a revert, a merge) has changed the scope since the last call.
+   * @param control what others want of it meanwhile. One that hears is called again if it is done while something is still to be told.
    */
-  work(scope: LiveScope, signal: AbortSignal, restarted: boolean): Promise<Ending>;
+  work(scope: LiveScope, signal: AbortSignal, restarted: boolean, control: Control): Promise<Ending>;
 }
 
 export interface DriveOptions extends AttachOptions {
@@ -50,7 +54,9 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
       waiting.push({ begin: () => work().then(resolve, reject), closed });
       interrupt.abort(new Interrupted("An operation stops the worker for a moment."));
     });
+  const control = makeControl(scope);
   const methods: { [name: string]: Method } = {
+    ...control.methods,
     observe: async ({ from }, send, closed) => {
       const start = typeof from === "number" ? from : 0;
       for await (const frame of store.logs.tail(scope.ref.log, start, { signal: closed }))
@@ -66,13 +72,21 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
   try {
     await noteStarted(scope.writer, options.worker.name);
     await options.prepared?.(scope);
+    scope.handlers.unshift(...control.handlers);
     let ending: Ending;
     let restarted = false;
     for (;;) {
       const signal = AbortSignal.any([options.signal, interrupt.signal]);
-      ending = await options.worker.work(scope, signal, restarted);
+      const before = new Set(control.inbox.waiting().map(({ id }) => id));
+      ending = await options.worker.work(scope, signal, restarted, control);
       const operations = waiting.splice(0);
-      if (operations.length === 0) break;
+      if (operations.length === 0) {
+        // It came when the worker did not listen any more.
+        const left = options.worker.hears && ending === "done" ? control.inbox.waiting() : [];
+        if (left.length === 0 || (left.length === before.size && left.every(({ id }) => before.has(id)))) break;
+        restarted = false;
+        continue;
+      }
       interrupt = new AbortController();
       // Who asked for it and has gone since does not want it any more.
       for (const { begin, closed } of operations) if (!closed.aborted) await begin();

@@ -1,6 +1,7 @@
 /** The life of a run, as it is written down: notes in its log, and whether somebody drives it now. */
 
 import type { View } from "../scope/view.ts";
+import type { Frame } from "../trace/frame.ts";
 import type { Owner } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Writer } from "../trace/writer.ts";
@@ -16,11 +17,32 @@ export const noteStarted = (writer: Writer, by: string): Promise<void> =>
 export const noteEnded = (writer: Writer, ending: Ending): Promise<void> =>
   writer.note(null, { note: "run", state: "ended", ending });
 
+export const notePaused = (writer: Writer, by: string): Promise<void> =>
+  writer.note(null, { note: "run", state: "paused" }, { witness: { by } });
+
+export const noteResumed = (writer: Writer, by: string): Promise<void> =>
+  writer.note(null, { note: "run", state: "resumed" }, { witness: { by } });
+
+/** The steps of calls that wait for a person; none: nothing does any more. */
+export const noteWaiting = (writer: Writer, steps: readonly number[]): Promise<void> =>
+  writer.note(null, { note: "waiting", steps: [...steps] });
+
+/** Steps that a frame says to wait for a person; null for every other frame. */
+export const waitingIn = ({ phase, facts }: Pick<Frame, "phase" | "facts">): number[] | null =>
+  phase === "note" && facts.note === "waiting" ? (facts.steps as number[]) : null;
+
 /** Whether the run lands as it goes on: who reverts it later then sets the user's directory back too. */
 export const noteLand = (writer: Writer, how: "live" | "ask"): Promise<void> =>
   writer.note(null, { note: "land", how });
 
 export const landsLive = ({ fold }: View): boolean => fold.notes.get("land")?.facts.how === "live";
+
+/** How a run ended whose owner has gone, or is about to. */
+export function endOf({ fold }: View): RunState {
+  const last = fold.notes.get("run")?.facts;
+  if (!last) return "idle";
+  return last.state === "ended" ? (last.ending as Ending) : "interrupted";
+}
 
 /** How a run stands: from its notes, and from whether its owner lives. */
 export async function stateOf(store: EmbeddedStore, view: View): Promise<{ state: RunState; owner: Owner | null }> {
@@ -28,7 +50,12 @@ export async function stateOf(store: EmbeddedStore, view: View): Promise<{ state
   const owner = await store.leases.holder(`log/${view.log}`);
   const last = view.fold.notes.get("run")?.facts;
   if (owner && last?.state === "paused") return { state: "paused", owner };
-  if (owner) return { state: "running", owner };
-  if (!last) return { state: "idle", owner };
-  return { state: last.state === "ended" ? (last.ending as Ending) : "interrupted", owner };
+  if (owner) return { state: waitsForPerson(view) ? "waiting" : "running", owner };
+  return { state: endOf(view), owner };
+}
+
+/** What an earlier owner waited for does not count. */
+function waitsForPerson({ fold }: View): boolean {
+  const waiting = fold.notes.get("waiting");
+  return waiting !== undefined && waiting.epoch === fold.notes.get("run")?.epoch && waitingIn(waiting)!.length > 0;
 }

@@ -16,8 +16,10 @@ import type { Json } from "../trace/ports.ts";
 import { tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
+import { ask, NoOwner } from "./connect.ts";
+import { inject } from "./inject.ts";
 import { doubtsOf, settlePending } from "./recover.ts";
-import { ask, NoOwner, socketPath } from "./socket.ts";
+import { socketPath } from "./socket.ts";
 
 export type Params = { [key: string]: Json };
 /** `signal` aborts if nobody waits for it any more: then it may be left, as long as it has not begun. */
@@ -55,6 +57,10 @@ export const OPERATIONS: { [name: string]: Operate } = {
     const undone = await undoInScope(scope, operation);
     return { ...undone, inDoubt, conflicts: undone.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
   },
+  inject: async (scope, { id, text, by }) => {
+    await inject(scope, { id: String(id), text: String(text), by: String(by) });
+    return null;
+  },
   note: async (scope, { n, facts }) => {
     await scope.writer.note(n as number | null, facts as { note: string });
     return null;
@@ -88,7 +94,7 @@ const takeOf = (value: Json | undefined): Take | undefined =>
   value === "ours" || value === "theirs" ? value : undefined;
 
 /** Operations for which a worker need not stop. */
-export const BESIDE: ReadonlySet<string> = new Set(["note", "sync"]);
+export const BESIDE: ReadonlySet<string> = new Set(["note", "sync", "inject"]);
 
 /** What is done before an operation to steps that a crash left without an outcome; the operation ends the others. */
 export type Settle = (scope: LiveScope) => Promise<void>;

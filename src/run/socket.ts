@@ -1,23 +1,10 @@
 /** The control socket of a run's owner: requests and answers as lines of JSON, for the user of the store alone. */
 import { chmodSync, lstatSync, mkdirSync, rmSync } from "node:fs";
-import { createConnection, createServer, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { sha256 } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-
-/** Thrown where no process listens for a run. */
-export class NoOwner extends Error {}
-
-/** A request that the owner answered with an error. */
-export class OwnerError extends Error {
-  constructor(
-    message: string,
-    readonly type: string,
-  ) {
-    super(message);
-  }
-}
 
 /** The kernel takes paths of at most 107 bytes. */
 const LONGEST = 100;
@@ -105,7 +92,7 @@ async function answer(
 /** A line is at most this long; who sends more is cut off. */
 const MAX_LINE = 16 << 20;
 
-function lines(socket: Socket, take: (line: string) => void): void {
+export function lines(socket: Socket, take: (line: string) => void): void {
   let rest = "";
   socket.setEncoding("utf8");
   socket.on("data", (chunk: string) => {
@@ -116,39 +103,5 @@ function lines(socket: Socket, take: (line: string) => void): void {
       if (line) take(line);
     }
     if (rest.length > MAX_LINE) socket.destroy();
-  });
-}
-
-/** Asks the owner of a run. Throws `NoOwner` if nobody listens, `OwnerError` with the owner's words if it refuses. `signal` takes back what has not begun. */
-export async function ask(
-  path: string,
-  method: string,
-  params: { [key: string]: Json } = {},
-  onEvent?: (event: Json) => void,
-  signal?: AbortSignal,
-): Promise<Json> {
-  signal?.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const socket = createConnection(path);
-    const end = (settle: () => void): void => {
-      socket.destroy();
-      settle();
-    };
-    signal?.addEventListener("abort", () => end(() => reject(signal.reason)), { once: true });
-    socket.on("connect", () => socket.write(`${JSON.stringify({ id: 1, method, params })}\n`));
-    socket.on("error", (error: NodeJS.ErrnoException) =>
-      end(() =>
-        reject(
-          error.code === "ENOENT" || error.code === "ECONNREFUSED" ? new NoOwner("Nobody drives this run.") : error,
-        ),
-      ),
-    );
-    socket.on("close", () => reject(new NoOwner("The owner of this run went away.")));
-    lines(socket, (line) => {
-      const reply = JSON.parse(line) as { result?: Json; event?: Json; error?: { message: string; type: string } };
-      if (reply.event !== undefined) onEvent?.(reply.event);
-      else if (reply.error) end(() => reject(new OwnerError(reply.error!.message, reply.error!.type)));
-      else end(() => resolve(reply.result ?? null));
-    });
   });
 }

@@ -11,6 +11,8 @@ export interface EffectView {
   /** Name of the tool or of the declared effect; the kind for others. */
   name: string;
   input: Json;
+  /** Whether it is declared to change no file. */
+  readOnly: boolean;
 }
 
 /** What a handler says. `forward` leaves it to the next handler outwards; who answers last of all is the default of the tier. */
@@ -18,7 +20,8 @@ export type Decision =
   | { kind: "forward" }
   | { kind: "allow" }
   | { kind: "deny"; reason: string }
-  | { kind: "rewrite"; input: Json }
+  /** `allow`: so it may run, and nobody further out is asked. */
+  | { kind: "rewrite"; input: Json; allow?: boolean }
   | { kind: "answer"; result: Performed };
 
 export interface Handler {
@@ -82,24 +85,33 @@ export const defaultDecision = (tier: Tier): Decision =>
     ? { kind: "deny", reason: `nobody allowed this ${tier} effect; a gate can allow it` }
     : { kind: "allow" };
 
+export interface Decided {
+  decision: Exclude<Decision, { kind: "forward" | "rewrite" }>;
+  input: Json;
+  /** The handler that had the last word; `default` for the tier. */
+  by: string;
+  /** The one that changed the input last; null if none has. */
+  changedBy: string | null;
+}
+
 /**
  * Asks the handlers from the innermost outwards. A rewrite goes on outwards with the new input; every other answer ends it. A handler
  * that fails or takes too long counts as the default of the tier, and the reason says so.
  */
-export async function decide(
-  effect: EffectView,
-  handlers: readonly Handler[],
-  signal: AbortSignal,
-): Promise<{ decision: Exclude<Decision, { kind: "forward" | "rewrite" }>; input: Json; by: string }> {
+export async function decide(effect: EffectView, handlers: readonly Handler[], signal: AbortSignal): Promise<Decided> {
   let input = effect.input;
+  let changedBy: string | null = null;
   for (const handler of handlers) {
     const answer = await ask(handler, { ...effect, input }, signal);
     if (answer.kind === "forward") continue;
-    if (answer.kind === "rewrite") input = answer.input;
-    else return { decision: answer, input, by: handler.name };
+    if (answer.kind === "rewrite") {
+      input = answer.input;
+      changedBy = handler.name;
+      if (answer.allow) return { decision: { kind: "allow" }, input, by: handler.name, changedBy };
+    } else return { decision: answer, input, by: handler.name, changedBy };
   }
-  const decision = defaultDecision(effect.tier) as Exclude<Decision, { kind: "forward" | "rewrite" }>;
-  return { decision, input, by: "default" };
+  const decision = defaultDecision(effect.tier) as Decided["decision"];
+  return { decision, input, by: "default", changedBy };
 }
 
 async function ask(handler: Handler, effect: EffectView, signal: AbortSignal): Promise<Decision> {

@@ -130,8 +130,9 @@ function live(
         tier: effect.intent.tier,
         name: effect.name,
         input: effect.input,
+        readOnly: effect.lock === "shared",
       };
-      const { decision, input, by } = await decide(view, handlers, signal);
+      const { decision, input, by, changedBy } = await decide(view, handlers, signal);
       if (decision.kind === "deny") {
         const refused = await effect.refused(decision.reason);
         return await finish({ ...refused, status: "denied", facts: { ...refused.facts, by } }, null);
@@ -142,8 +143,8 @@ function live(
         await orAbort(ticket.held, signal);
         return await finish({ ...decision.result, facts: { ...decision.result.facts, by } }, null);
       }
-      if (input !== effect.input)
-        await writer.part(n, { part: "rewrite", what: await putBytes(store, encodeJson(input)), by });
+      if (changedBy !== null)
+        await writer.part(n, { part: "rewrite", what: await putBytes(store, encodeJson(input)), by: changedBy });
       ticket.come();
       await orAbort(ticket.held, signal);
       // Only now, so that who finds the step without an outcome knows whether it may have acted.

@@ -86,6 +86,13 @@ test("what is not understood is one sentence on standard error, and exit code 2"
     ["diff", "no-such-run"],
     ["undo"],
     ["undo", "7"],
+    ["observe", "a", "b"],
+    ["observe", "--from", "first"],
+    ["inject"],
+    ["inject", "a", "b", "c"],
+    ["gate", "--allow", "Bash("],
+    ["gate", "--timeout", "0"],
+    ["pause", "a", "b"],
   ];
   const told = await Promise.all(wrong.map((args) => user.shepherd(args)));
   for (const [i, { code, out, err }] of told.entries()) {
@@ -114,6 +121,10 @@ test("verbs without a run to mean say so", async () => {
     ["resume"],
     ["shell"],
     ["revert", "1"],
+    ["observe"],
+    ["inject", "text"],
+    ["gate"],
+    ["pause"],
   ];
   for (const { code, err } of await Promise.all(
     [...verbs, ["exec", "--", "true"]].map((args) => user.shepherd(args)),

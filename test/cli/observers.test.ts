@@ -47,11 +47,12 @@ const makeTurns = () => [
   { say: "the end", delay: 20 },
 ];
 
-/** Opens the gate of each turn once its message is whole. Ends with `signal`. */
-async function openGates(log: string, signal: AbortSignal): Promise<void> {
+/** Opens the gate of each turn once its message is whole, and not before `ready`. Ends with `signal`. */
+async function openGates(log: string, signal: AbortSignal, ready: Promise<unknown>): Promise<void> {
   const models = new Map<number, number>();
   for await (const { phase, n, facts } of store.logs.tail(log, 0, { signal })) {
     if (phase === "intent" && facts.kind === "model") models.set(n, models.size);
+    await ready;
     if (phase === "outcome" && models.has(n)) writeFileSync(join(gates, String(models.get(n))), "");
   }
 }
@@ -80,7 +81,30 @@ function essence({ phase, n, facts, links, carry }: Frame): unknown {
   return { phase, n, facts, links, carry: rest };
 }
 
-async function run(name: string, observers: number): Promise<{ worker: unknown[]; requests: unknown[] }> {
+/** Commands that look at a run, and one that lets all of its calls pass. Gives what ends with them: their exit codes. */
+async function watch(name: string): Promise<() => Promise<unknown[]>> {
+  const all = [0, 1, 2].map(() => user.start(["observe", name, "--follow", "--json"]));
+  const gate = user.start(["gate", name, "--allow", "*", "--json"]);
+  await until(
+    () => gate.err.includes("Decides by patterns"),
+    () => gate.err,
+  );
+  return async () => {
+    const [gatekeeper, ...seen] = await Promise.all([gate, ...all].map(({ ended }) => ended));
+    // Those of the first turn were let pass before it came.
+    expect(gatekeeper!.objects()).toHaveLength(15);
+    // What was under way when they came is not the same; what came of it is.
+    const sealed = seen.map((each) => each.objects().filter(({ status }) => status !== "intent"));
+    for (const rows of sealed) expect(rows).toEqual(sealed[0]);
+    return [gatekeeper!, ...seen].map(({ code }) => code);
+  };
+}
+
+async function run(
+  name: string,
+  observers: number,
+  gated = false,
+): Promise<{ worker: unknown[]; requests: unknown[] }> {
   for (const gate of readdirSync(gates)) rmSync(join(gates, gate));
   const running = user.start([
     "run",
@@ -98,8 +122,16 @@ async function run(name: string, observers: number): Promise<{ worker: unknown[]
   );
   const { log } = (await findScope(store, name))!;
   const ended = new AbortController();
-  const opening = openGates(log, ended.signal);
+  let ready = (): void => {};
+  const opening = openGates(
+    log,
+    ended.signal,
+    new Promise<void>((resolve) => {
+      ready = resolve;
+    }),
+  );
   const watching: Array<ReturnType<typeof observe>> = [];
+  let left = async (): Promise<unknown[]> => [];
   if (observers > 0) {
     await until(
       () => running.out.includes("message ·"),
@@ -110,10 +142,16 @@ async function run(name: string, observers: number): Promise<{ worker: unknown[]
     const stranger = createConnection(socketPath(store, log));
     stranger.on("error", () => {}).write("no request\n\n{}\n");
   }
+  if (gated) {
+    await until(() => running.out.includes("turn 0"));
+    left = await watch(name);
+  }
+  ready();
   const { code, err } = await running.ended;
   expect([code, err]).toEqual([0, ""]);
   ended.abort();
   await opening;
+  expect(new Set(await left())).toEqual(new Set(gated ? [0] : []));
   const frames: Frame[] = [];
   for await (const frame of store.logs.read(log)) frames.push(frame);
   for (const { frames: seen } of watching.slice(observers > 1 ? 1 : 0)) {
@@ -128,9 +166,10 @@ async function run(name: string, observers: number): Promise<{ worker: unknown[]
   return { worker, requests };
 }
 
-test("steps and request bytes of a worker are the same with 0, 1 and many observers, also with one that never reads", async () => {
+test("steps and request bytes of a worker are the same with 0, 1 and many observers, also with one that never reads, and with a gate that allows", async () => {
   const alone = await run("alone", 0);
   expect(alone.requests).toHaveLength(7);
   expect(await run("one", 1)).toEqual(alone);
   expect(await run("many", long ? 100 : 10)).toEqual(alone);
+  expect(await run("gated", 1, true)).toEqual(alone);
 });

@@ -79,6 +79,35 @@ describe("objects of --json", () => {
     await tell(0, "gateway", ["--scope", "gc", "--", "touch", "made"]);
   };
 
+  /** A run that others steer while it is at work. */
+  const tellSteering = async (): Promise<void> => {
+    const open = join(user.directory, "open");
+    const turns = [
+      { call: [bash(`until [ -e ${open} ]; do sleep 0.01; done`)] },
+      { call: [bash("true")] },
+      { say: "." },
+    ];
+    const model = user.script(turns, "steered");
+    const running = user.start(["run", "--scope", "s", "--write", user.directory, "--model", model, "wait"]);
+    await until(
+      () => running.out.includes("model"),
+      () => running.err,
+    );
+    await tell(0, "pause", ["s"]);
+    await tell(0, "inject", ["s", "hurry", "--dry-run"]);
+    await tell(0, "inject", ["s", "hurry"]);
+    await tell(0, "resume", ["s"]);
+    const gate = user.start(["gate", "s", "--deny", "bash(true)", "--json"]);
+    await until(
+      () => gate.err.includes("patterns"),
+      () => gate.err,
+    );
+    writeFileSync(open, "");
+    await running.ended;
+    printed.set("gate", (await gate.ended).objects());
+    await tell(0, "observe", ["s"]);
+  };
+
   beforeAll(async () => {
     const work = user.script([
       { say: "I write.", call: [bash("printf 'three\\n' >> a.txt"), { tool: "read", input: { path: "a.txt" } }] },
@@ -97,6 +126,7 @@ describe("objects of --json", () => {
     await tell(0, "exec", ["w", "--", "rm", "dir/b.txt"]);
     await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
     await tellGateway();
+    await tellSteering();
     await tell(0, "log", ["w"]);
     for (const n of ["0", "1", "2", "4", "6"]) await tell(0, "show", ["w", n]);
     await tell(0, "diff", ["w"]);

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { tmpdir } from "node:os";
 import { type Gateway, type GatewayOptions, openGateway } from "../../src/gateway/gateway.ts";
+import type { Around } from "../../src/gateway/session.ts";
 import { lookAtMain } from "../../src/run/main.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../src/run/start.ts";
 import { NO_GRANTS } from "../../src/scope/registry.ts";
@@ -77,7 +78,7 @@ export interface GatewayRig {
   /** Ends the gateway, as Ctrl-C does. */
   stop(): Promise<void>;
   /** Serves again. */
-  serve(): void;
+  serve(around?: Around): void;
   end(): Promise<void>;
 }
 
@@ -103,9 +104,9 @@ export async function gatewayRig(answer: Answer, options: Partial<GatewayOptions
   });
   let stopping = new AbortController();
   let serving: Promise<void> = Promise.resolve();
-  const serve = (): void => {
+  const serve = (around?: Around): void => {
     stopping = new AbortController();
-    serving = gateway.serve(scope, stopping.signal);
+    serving = gateway.serve(scope, stopping.signal, around);
     serving.catch(() => {});
   };
   serve();

@@ -3,6 +3,7 @@
 import { listScopes } from "../../scope/registry.ts";
 import { type Found, readLog, readScope } from "../../scope/view.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
+import { framesToTheEnd } from "../follow.ts";
 import { allRows, type Shown, shownRows } from "../rowcache.ts";
 import { formatRow, rowOf } from "../rows.ts";
 import { chooseRun } from "../select.ts";
@@ -84,18 +85,6 @@ async function follow(
     out.object(row);
     out.line(formatRow(row, out));
   };
-  const stop = new AbortController();
-  const both = AbortSignal.any([signal, stop.signal]);
-  let ended = false;
-  for await (const frame of store.logs.tail(ref.log, 0, { signal: both })) {
+  for await (const frame of framesToTheEnd(store, ref.log, signal))
     for (const step of fold.push(frame, frameHash(frame))) await show(step);
-    if (frame.phase === "note" && frame.facts.note === "run") ended = frame.facts.state === "ended";
-    // Behind the end of a run nothing comes unless somebody drives it again.
-    if (
-      ended &&
-      (await store.logs.end(ref.log)).seq === frame.seq + 1 &&
-      !(await store.leases.holder(`log/${ref.log}`))
-    )
-      stop.abort();
-  }
 }

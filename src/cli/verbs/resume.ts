@@ -1,14 +1,14 @@
-/** `shepherd resume`: go on with a run that stopped. */
+/** `shepherd resume`: go on with a run that stopped, or that is paused. */
 import { Exit } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, resumeRun } from "../launch.ts";
 import { lacks, PARTIAL } from "../partial.ts";
-import { chooseRun } from "../select.ts";
+import { chooseToGoOn, releasePaused } from "../release.ts";
 import { text, type Verb } from "../verb.ts";
 import { checkedModel, told } from "./run.ts";
 
 export const verb: Verb = {
-  brief: "go on with a run that stopped",
+  brief: "go on with a run that stopped or is paused",
   usage: '[RUN] ["INSTRUCTION"]',
   goesOn: true,
   options: {
@@ -22,17 +22,19 @@ export const verb: Verb = {
     ...PARTIAL,
   },
   details:
-    "What a crash left in doubt is settled first: what can be taken back is done again, what cannot is asked about.",
+    "What a crash left in doubt is settled first: what can be taken back is done again, what cannot is asked about. A run that is paused goes on where it " +
+    "is driven, and is told the instruction before.",
   run: async (context, flags, args) => {
     const { out, signal } = context;
     const store = await context.store();
     const isRun = args.length > 0 && (await store.refs.get(`scope/${args[0]}`)) !== null;
-    const run = await chooseRun(context, isRun ? args[0] : undefined, { destructive: true });
+    const run = await chooseToGoOn(context, isRun ? args[0] : undefined);
     const words = isRun ? args.slice(1) : args;
     if (words.length > 1)
       throw new Exit(2, `One instruction, in quotes: \`shepherd resume ${run.name} "${words.join(" ")}"\`.`);
     const open = text(flags, "open");
     if (open !== undefined && open !== "perform" && open !== "drop") throw new Exit(2, "--open takes perform or drop.");
+    if (await releasePaused(context, run, flags, words[0])) return undefined;
     const named = text(flags, "model");
     const model = named && checkedModel(context, named);
     const land = await landOf(context, text(flags, "land"), { workspace: run.workspace, count: 1 });

@@ -49,6 +49,7 @@ export const verb: Verb = {
     field("kind", `${row.kind} (${row.tier})`);
     field("status", STATUS[row.status] ?? row.status);
     field("at", row.at);
+    if (row.kind === "inject" && typeof step.witness.by === "string") field("by", plain(step.witness.by));
     if (row.changes && row.changes.files > 0)
       field("changed", `${counted(row.changes.files, "file")} (${linesOf(row.changes)})`);
     if (typeof step.outcomeWitness.paths === "string") field("paths", step.outcomeWitness.paths);

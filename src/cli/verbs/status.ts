@@ -10,6 +10,8 @@ import type { Verb } from "../verb.ts";
 
 const STYLES = {
   running: "cyan",
+  paused: "yellow",
+  waiting: "yellow",
   done: "green",
   failed: "red",
   error: "red",

@@ -3,12 +3,12 @@ import type { Json } from "../../trace/ports.ts";
 import { hookCommand } from "../hook.ts";
 import type { HookEvent } from "../plugin.ts";
 
-/** Time-outs let the tool run; so there is none, in s. */
-const NEVER = 86_400;
+/** A time-out lets the tool run, so it is long, in s. */
+const PATIENCE = 86_400;
 
 /** Settings that go before the user's own, whose hooks run beside ours. */
 export function settings(hookUrl: string): string {
-  const hooks = [{ matcher: "*", hooks: [{ type: "command", command: hookCommand(hookUrl), timeout: NEVER }] }];
+  const hooks = [{ matcher: "*", hooks: [{ type: "command", command: hookCommand(hookUrl), timeout: PATIENCE }] }];
   return JSON.stringify({
     hooks: { PreToolUse: hooks, PostToolUse: hooks, PostToolUseFailure: hooks },
     // The scope is one, and another does not start inside.
@@ -17,6 +17,7 @@ export function settings(hookUrl: string): string {
 }
 
 export const hook = {
+  waits: PATIENCE * 1000,
   decode: (event: { [name: string]: Json }): HookEvent => {
     const { hook_event_name: name, tool_use_id: call, tool_name: tool, tool_input: input } = event;
     if (typeof call !== "string") return { kind: "other" };

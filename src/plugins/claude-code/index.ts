@@ -5,7 +5,7 @@ import { detect, problems } from "./detect.ts";
 import { hook } from "./hooks.ts";
 import { outgoing } from "./resume.ts";
 import { cut, sessionPath } from "./session.ts";
-import { start } from "./start.ts";
+import { asMessage, start } from "./start.ts";
 import { taskOf, traits } from "./tools.ts";
 
 export const claudeCode: Plugin = {
@@ -17,6 +17,7 @@ export const claudeCode: Plugin = {
   gather,
   start,
   session: { path: sessionPath, cut },
+  asMessage,
   outgoing,
   traits,
   taskOf,

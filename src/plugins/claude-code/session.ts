@@ -15,6 +15,7 @@ interface Line {
   type?: string;
   isSidechain?: boolean;
   message?: { id?: string; content?: unknown };
+  attachment?: { type?: string };
 }
 
 const parsed = (text: string): Line | null => {
@@ -33,7 +34,7 @@ const resultsIn = ({ type, message }: Line): string[] =>
     : [];
 
 /** The record up to a place; null where it does not come so far, or where no cut gives what the agent had there. */
-export function cut(record: Buffer, { turns, answered, open, before }: Place): Buffer | null {
+export function cut(record: Buffer, { turns, answered, open, before, said: more }: Place): Buffer | null {
   // Some calls of a turn have results, and some do not: it has no record of that.
   if (open.length > 0 && answered.length > 0) return null;
   let turn = 0;
@@ -70,6 +71,8 @@ export function cut(record: Buffer, { turns, answered, open, before }: Place): B
       }
       if (turn === turns && answered.length > 0 && missing.size === 0 && end < 0) end = at;
     } else if (line.type === "attachment") {
+      // What somebody told it while it worked, where that is still to come.
+      if (turn === turns && !more && line.attachment?.type === "queued_command") break;
       // What it found out itself before it asked again, and would not find out anew: that a file has changed since it read it.
       if (heard > said) heard = at;
       if (end > said && answered.length > 0) end = at;

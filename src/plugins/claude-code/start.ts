@@ -26,7 +26,8 @@ export function start({ program, config, urls, session, args, prompt, resumed }:
       ...(prompt === null && RESUME),
       ...(isRoot() && { IS_SANDBOX: "1" }),
     },
-    input: prompt === null ? "" : `${JSON.stringify({ type: "user", message: { role: "user", content: prompt } })}\n`,
+    input: prompt === null ? "" : userLine(prompt),
+    say: userLine,
     over: (line) => read(line)?.type === "result",
     told: (line) => {
       const said = read(line);
@@ -35,6 +36,13 @@ export function start({ program, config, urls, session, args, prompt, resumed }:
     },
   };
 }
+
+/** What begins with a slash is put off to the end of its turn, and may be a command of its own that no model hears of. */
+export const asMessage = (text: string): string =>
+  text.trimStart().startsWith("/") ? `The user says:\n${text}` : text;
+
+const userLine = (content: string): string =>
+  `${JSON.stringify({ type: "user", message: { role: "user", content } })}\n`;
 
 function read(line: string): { type?: unknown; result?: unknown } | null {
   if (!line.includes('"type":"result"')) return null;

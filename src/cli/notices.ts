@@ -1,0 +1,24 @@
+/** What the terminal of a run says when others hold it back, and when it waits for a person. */
+import { waitingIn } from "../run/lifecycle.ts";
+import type { Frame } from "../trace/frame.ts";
+import { ring } from "./bell.ts";
+import { type Output, plain } from "./output.ts";
+
+/** Takes the frames of a run, in order. */
+export function noticesOf(out: Pick<Output, "warn">, name: string, call = ring): (frame: Frame) => void {
+  let waits = false;
+  return ({ phase, facts, witness }) => {
+    if (phase === "note" && facts.note === "run" && (facts.state === "paused" || facts.state === "resumed")) {
+      const by = plain(String(witness?.by));
+      if (facts.state === "resumed") out.warn(`shepherd: ${name} goes on (${by}).`);
+      else out.warn(`shepherd: ${name} is paused (${by}): \`shepherd resume ${name}\` goes on.`);
+    }
+    const steps = waitingIn({ phase, facts } as Frame);
+    if (!steps) return;
+    if (steps.length > 0 && !waits) {
+      call();
+      out.warn(`shepherd: ${name} waits for a person at its gate, before step ${steps.join(", ")}.`);
+    }
+    waits = steps.length > 0;
+  };
+}

@@ -1,0 +1,79 @@
+/** What others can do to a run while it is driven: pause it, stand before its calls, tell its agent something. */
+import type { Handler } from "../scope/effect.ts";
+import type { LiveScope } from "../scope/scope.ts";
+import type { Json } from "../trace/ports.ts";
+import { type GateOptions, makeGates } from "./gate.ts";
+import { type Inbox, makeInbox } from "./inject.ts";
+import { makePause } from "./pause.ts";
+import type { Answer } from "./question.ts";
+import type { Method } from "./socket.ts";
+import type { Task } from "./start.ts";
+
+export interface Control {
+  /** Resolves when nothing new is held back. Rejects once `signal` aborts. */
+  unpaused(signal: AbortSignal): Promise<void>;
+  inbox: Inbox;
+  /** They stand before all others: what waits for a person then still finds the files as they are. */
+  handlers: Handler[];
+  /** Requests that the owner's socket takes. */
+  methods: { [name: string]: Method };
+}
+
+export function makeControl(scope: LiveScope): Control {
+  const pause = makePause(scope.writer);
+  const gates = makeGates(scope);
+  return {
+    unpaused: pause.over,
+    inbox: makeInbox(scope),
+    handlers: [pause.handler, gates.handler],
+    methods: {
+      pause: async ({ by }) => {
+        await pause.begin(String(by));
+        return null;
+      },
+      resume: async ({ by }) => {
+        const { paused } = pause;
+        await pause.end(String(by));
+        return paused;
+      },
+      gate: async (params, send, closed) => {
+        await gates.attach(gateOptions(params), (event) => void send(event as unknown as Json), closed);
+        return null;
+      },
+      answer: async ({ id, answer }) => {
+        gates.answer(String(id), checkAnswer(answer!));
+        return null;
+      },
+    },
+  };
+}
+
+type Params = { [key: string]: Json };
+
+const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
+
+const gateOptions = ({ allow, deny, asks, timeoutMs, by }: Params): GateOptions => ({
+  allow: texts(allow),
+  deny: texts(deny),
+  asks: asks === true,
+  by: String(by),
+  ...(typeof timeoutMs === "number" && { timeoutMs }),
+});
+
+/** The answer, whoever sent it. Throws where it is none. */
+function checkAnswer(value: Json): Answer {
+  const { kind, always, reason, input } = (value ?? {}) as Params;
+  if (kind === "allow") return { kind, ...(typeof always === "string" && { always }) };
+  if (kind === "deny") return { kind, ...(typeof reason === "string" && { reason: reason.toWellFormed() }) };
+  if (kind === "rewrite" && input !== undefined) return { kind, input };
+  throw new Error("An answer is allow, deny or rewrite.");
+}
+
+/** Why a run of that kind cannot be paused, told something or gated; null if it can. */
+export function cannot(task: Task, what: "pause" | "inject" | "gate", name: string): string | null {
+  if (task.worker === "command")
+    return `${name} runs a command, which is one step: nothing can be held back or told within it. Ctrl-C in its terminal stops it.`;
+  if (task.worker === "gateway" && what !== "pause")
+    return `${name} records a program that performs its calls itself and is told nothing by Shepherd: only its model calls can be held back (\`shepherd pause ${name}\`).`;
+  return null;
+}

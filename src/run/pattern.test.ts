@@ -1,0 +1,85 @@
+import { expect, test } from "vitest";
+import { parsePattern, patternLike } from "./pattern.ts";
+
+const HERE = "/home/you/project";
+const fits = (pattern: string, name: string, input: object, allows = true): boolean =>
+  parsePattern(pattern).fits({ name, input: input as never }, HERE, allows);
+const bash = (pattern: string, command: string, allows = true): boolean => fits(pattern, "Bash", { command }, allows);
+const write = (pattern: string, file_path: string): boolean => fits(pattern, "Write", { file_path });
+
+test("a name alone means every call of a tool, in upper or lower case, with * for any part of it", () => {
+  expect(fits("read", "Read", { file_path: "a" })).toBe(true);
+  expect(fits("Bash", "bash", { command: "rm -rf / ; true" })).toBe(true);
+  expect(fits("Bash(*)", "bash", { command: "a && b" })).toBe(true);
+  expect(fits("mcp__git__*", "mcp__git__push", {})).toBe(true);
+  expect(fits("*", "Anything", {})).toBe(true);
+  expect(fits("read", "Readonly", {})).toBe(false);
+  expect(fits("r.ad", "read", {})).toBe(false);
+});
+
+test("what is allowed of a command ends where another command begins, or a file is written", () => {
+  expect(bash("Bash(npm test*)", "npm test")).toBe(true);
+  expect(bash("Bash(npm test*)", "npm test -- --grep 'a b'")).toBe(true);
+  expect(bash("Bash(npm test*)", "npm testing")).toBe(true);
+  expect(bash("Bash(npm test *)", "npm test")).toBe(true);
+  expect(bash("Bash(npm test *)", "npm test $FILES")).toBe(true);
+  expect(bash("Bash(npm test *)", "npm testing")).toBe(false);
+  for (const more of [
+    "; rm x",
+    " && rm x",
+    " | sh",
+    "\nrm x",
+    " > a.txt",
+    " $(rm x)",
+    " `rm x`",
+    " & rm x",
+    " <(rm x)",
+  ])
+    expect(bash("Bash(npm test*)", `npm test${more}`), more).toBe(false);
+  expect(bash("Bash(npm test | tee log)", "npm test | tee log")).toBe(true);
+});
+
+test("what is denied of a command is denied in any part of it", () => {
+  expect(bash("Bash(rm *)", "cd src && rm -rf x", false)).toBe(true);
+  expect(bash("Bash(rm *)", "echo $(rm x)", false)).toBe(true);
+  expect(bash("Bash(*push*)", "git push; true", false)).toBe(true);
+  expect(bash("Bash(rm *)", "firm x", false)).toBe(false);
+});
+
+test("paths are those in the directory; * stays in one, ** does not; nobody gets out by ..", () => {
+  expect(write("Write(src/**)", "src/a/b.ts")).toBe(true);
+  expect(write("Write(src/**)", `${HERE}/src/a.ts`)).toBe(true);
+  expect(write("Write(src/*)", "src/a/b.ts")).toBe(false);
+  expect(write("Write(**/*.md)", "README.md")).toBe(true);
+  expect(write("Write(**/*.md)", "docs/a/b.md")).toBe(true);
+  expect(write("Write(./a.txt)", "a.txt")).toBe(true);
+  expect(write("Write(src/**)", "src/../secret")).toBe(false);
+  expect(write("Write(**)", "anything")).toBe(true);
+  expect(write("Write(**/x)", "../x")).toBe(false);
+  expect(write("Write(/etc/*)", "/etc/hosts")).toBe(true);
+  expect(write("Write(*.ts)", "axts")).toBe(false);
+});
+
+test("other calls are told by what they are about, or by their whole input", () => {
+  expect(fits("WebFetch(https://docs.*)", "WebFetch", { url: "https://docs.rs/x" })).toBe(true);
+  expect(fits('Odd(*"a":1*)', "Odd", { a: 1 })).toBe(true);
+  expect(fits("Odd(a)", "Odd", { a: 1 })).toBe(false);
+});
+
+test("what is no pattern is said in a sentence", () => {
+  for (const wrong of ["", "Bash(", "Bash()", "two words", "Bash(a) b"])
+    expect(() => parsePattern(wrong), wrong).toThrow(/is no pattern: write TOOL/);
+});
+
+test("the pattern for calls like one fits it, and no more than is told", () => {
+  const like = (name: string, input: object): string => patternLike({ name, input: input as never }, HERE);
+  expect(like("bash", { command: "npm test -- -x" })).toBe("bash(npm test *)");
+  expect(like("bash", { command: "ls -la" })).toBe("bash(ls *)");
+  expect(like("bash", { command: "a * && b" })).toBe("bash(a \\* && b)");
+  expect(like("Write", { file_path: `${HERE}/src/a.ts` })).toBe("Write(src/*)");
+  expect(like("Write", { file_path: "a.ts" })).toBe("Write(a.ts)");
+  expect(like("Write", { file_path: "/etc/hosts" })).toBe("Write(/etc/*)");
+  expect(like("Task", { prompt: "look" })).toBe("Task");
+  for (const command of ["npm test -- -x", "ls -la", "a * && b", "ls"])
+    expect(bash(like("Bash", { command }), command), command).toBe(true);
+});

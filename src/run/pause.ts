@@ -1,0 +1,60 @@
+/** A pause of a run: nothing new begins, and what runs ends. It is told by notes alone. */
+import type { Handler } from "../scope/effect.ts";
+import type { Writer } from "../trace/writer.ts";
+import { notePaused, noteResumed } from "./lifecycle.ts";
+
+export interface Pause {
+  /** Stands first of all: a call or a model request waits here. */
+  handler: Handler;
+  readonly paused: boolean;
+  /** Resolves when nothing holds back what is about to begin. Rejects once `signal` aborts. */
+  over(signal: AbortSignal): Promise<void>;
+  /** @param by who wants it */
+  begin(by: string): Promise<void>;
+  end(by: string): Promise<void>;
+}
+
+export function makePause(writer: Writer): Pause {
+  let paused = false;
+  const waiting = new Set<() => void>();
+  const over = async (signal: AbortSignal): Promise<void> => {
+    while (paused)
+      await new Promise<void>((resolve, reject) => {
+        const done = (settle: () => void): void => {
+          waiting.delete(go);
+          signal.removeEventListener("abort", stop);
+          settle();
+        };
+        const go = (): void => done(resolve);
+        const stop = (): void => done(() => reject(signal.reason));
+        if (signal.aborted) return reject(signal.reason);
+        waiting.add(go);
+        signal.addEventListener("abort", stop, { once: true });
+      });
+  };
+  return {
+    handler: {
+      name: "pause",
+      handle: async (_effect, signal) => {
+        await over(signal);
+        return { kind: "forward" };
+      },
+    },
+    get paused() {
+      return paused;
+    },
+    over,
+    begin: async (by) => {
+      if (paused) return;
+      // Before it is written: nothing may begin behind the note.
+      paused = true;
+      await notePaused(writer, by);
+    },
+    end: async (by) => {
+      if (!paused) return;
+      await noteResumed(writer, by);
+      paused = false;
+      for (const go of [...waiting]) go();
+    },
+  };
+}
