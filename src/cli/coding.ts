@@ -1,10 +1,11 @@
 /** Runs of coding agents of the user's: what `run` and `resume` need besides what all runs need. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { budgetHandler } from "../gateway/budget.ts";
 import { type Gateway, openGateway } from "../gateway/gateway.ts";
 import { PRICES } from "../gateway/prices.ts";
+import { keyFiles } from "../plugins/network.ts";
 import type { Plugin } from "../plugins/plugin.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
 import { keepSession } from "../plugins/sessions.ts";
@@ -21,6 +22,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { capture } from "../world/capture.ts";
 import { Exit } from "./errors.ts";
 import { upstreamsOf } from "./gateway.ts";
+import { masked } from "./mask.ts";
 import type { Output } from "./output.ts";
 
 /** A coding agent that is about to work on a run, or already does. */
@@ -54,11 +56,15 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
   const place = plugin.configPlace(process.env);
   // Where a run sees its view of it; the agent would make it too.
   mkdirSync(place.path, { recursive: true, mode: 0o700 });
-  const { samePath } = await detect();
+  const { samePath, why } = await detect();
   const gateway: Gateway = await openGateway({ upstreams: upstreamsOf([]), prices: PRICES });
   return {
     name: plugin.name,
-    agent: { config: place.path, hide: place.hide, network: samePath ? { port: PORT } : "host" },
+    agent: {
+      config: place.path,
+      hide: [...place.hide, ...keyFiles(homedir())],
+      network: samePath ? { port: PORT } : "host",
+    },
     carry: (workspace) => gathered(store, plugin, workspace),
     prepare: async (scope) => {
       // What a killed owner left of it, before the files are set back.
@@ -70,7 +76,10 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         version: detected.version,
         support: detected.support,
         enforced: samePath,
+        network: samePath ? (scope.grants.network ?? "host") : "host",
       });
+      if (!samePath && scope.grants.network !== "host")
+        out.warn(`shepherd: The run has the network of this machine, and what it connects to is not seen. ${why}`);
     },
     worker: (workspace, prompt) =>
       pluginWorker({
@@ -85,6 +94,7 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         workspace,
         onOutput: (text) => out.line(text),
         onError: (chunk) => void process.stderr.write(chunk),
+        onRefused: (sentence) => out.warn(`shepherd: ${masked(sentence)}`),
       }),
     close: () => gateway.close(),
   };

@@ -2,7 +2,8 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Writable } from "node:stream";
-import { followCalls } from "../gateway/calls.ts";
+import { type Calls, followCalls } from "../gateway/calls.ts";
+import { type Egress, openEgress } from "../gateway/egress/egress.ts";
 import type { Gateway, Urls } from "../gateway/gateway.ts";
 import type { Worker } from "../run/drive.ts";
 import { settlePending } from "../run/recover.ts";
@@ -11,6 +12,7 @@ import type { LiveScope } from "../scope/scope.ts";
 import { itemLinks } from "../scope/thread.ts";
 import { allSteps } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
+import { hostEnv, proxyEnv, withoutKeys } from "./network.ts";
 import { placeOf } from "./place.ts";
 import type { Plugin, Started } from "./plugin.ts";
 import { keepSession, sessionAt } from "./sessions.ts";
@@ -34,6 +36,8 @@ export interface PluginOptions {
   at?: string | undefined;
   onOutput?(text: string): void;
   onError?(chunk: Buffer): void;
+  /** Called with a sentence, once for each place that the run may not connect to. */
+  onRefused?(sentence: string): void;
 }
 
 /** Drives an agent until its work is done. */
@@ -53,7 +57,16 @@ export function pluginWorker(options: PluginOptions): Worker {
       const urls: Urls = sandbox.listener ? gateway.accept(sandbox.listener, PORT) : gateway.urls;
       const over = new AbortController();
       const both = AbortSignal.any([signal, over.signal]);
-      const calls = followCalls(scope, { traits: plugin.traits, taskOf: plugin.taskOf, signal });
+      const own = sandbox.listener !== null;
+      // Without a network of its own nobody sees what its calls do there.
+      const traits: Calls["traits"] = (call) => ({ ...plugin.traits(call), ...(!own && { unobserved: true }) });
+      const calls: Calls = followCalls(scope, {
+        traits,
+        taskOf: plugin.taskOf,
+        signal,
+        observed: (n) => egress.observed(n),
+      });
+      const egress: Egress = openEgress(scope, { running: calls.running, onRefused: options.onRefused });
       const hook = async (event: { [name: string]: Json }): Promise<Json> => {
         const heard = plugin.hook.decode(event);
         if (heard.kind === "other") return plugin.hook.none;
@@ -64,7 +77,8 @@ export function pluginWorker(options: PluginOptions): Worker {
         const verdict = await calls.begin(heard.call, heard.input);
         return verdict.kind === "allow" ? plugin.hook.allow(verdict.input) : plugin.hook.deny(verdict.reason);
       };
-      const serving = gateway.serve(scope, both, { inside: calls.insideOf, calls, hook, outgoing: plugin.outgoing });
+      const { outgoing } = plugin;
+      const serving = gateway.serve(scope, both, { inside: calls.insideOf, calls, hook, outgoing, egress });
       try {
         const started = plugin.start({
           program: options.program,
@@ -76,7 +90,7 @@ export function pluginWorker(options: PluginOptions): Worker {
         });
         const { code } = await sandbox.exec({
           argv: started.argv,
-          env: started.env,
+          env: { ...(own ? { ...proxyEnv(PORT), ...withoutKeys() } : hostEnv(process.env)), ...started.env },
           cwd: options.at ? `${files.path}/${options.at}` : files.path,
           signal,
           separate: true,
@@ -90,6 +104,7 @@ export function pluginWorker(options: PluginOptions): Worker {
       } finally {
         over.abort();
         await serving;
+        await egress.close();
         await keepSession(scope, path);
       }
     },
