@@ -249,7 +249,8 @@ describe("both sides", () => {
     const second = await tunnelTo("github.com:443");
     second.socket.resume();
     await egress.close();
-    if (!second.socket.closed) await once(second.socket, "close");
+    if (!second.socket.readableEnded) await once(second.socket, "end");
+    second.socket.end();
     await closedNotes(2);
     await until(() => accepted.size === 0);
   });
