@@ -1,0 +1,89 @@
+/** What a real coding agent reaches outside. Nothing leaves this machine: what passes leads to a server of the test. */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { claudeRig, type Rig } from "./claude-rig.ts";
+
+let rig: Rig;
+let server: Server;
+let port = 0;
+const heard: string[] = [];
+beforeEach(async () => {
+  rig = await claudeRig();
+  heard.length = 0;
+  server = createServer(({ url }, response) => {
+    heard.push(url!);
+    response.end("from outside\n");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  port = (server.address() as AddressInfo).port;
+});
+afterEach(async () => {
+  server.close();
+  await rig.end();
+});
+
+const bash = (command: string): [string, object] => ["Bash", { command, description: "x" }];
+/** The proxy is asked for names of this machine too. */
+const curl = (url: string): string => `curl -sS --noproxy '' ${url}`;
+
+test("is refused in a sentence, or recorded with the call that reached it; a revert behind it must be acknowledged", async () => {
+  rig.script = [
+    { call: [bash("echo $HTTPS_PROXY $https_proxy $NO_PROXY > env.txt")] },
+    { call: [bash(`${curl("http://example.com/")}; ${curl("https://example.com/")} 2>&1; true`)] },
+    { call: [bash(`${curl(`http://127.0.0.1:${port}/path`)} > got.txt`)] },
+    { call: [bash("curl -sS --max-time 5 https://example.org/ 2>&1; echo after >> got.txt")] },
+  ];
+  const done = await rig.shepherd("run", "claude", "go out", "--scope", "it", "--allow-host", `127.0.0.1:${port}`);
+  expect([done.code, done.stdout]).toEqual([0, expect.stringContaining("it is done")]);
+  const told = done.stderr.split("\n").filter((line) => line.startsWith("shepherd:"));
+  expect(told).toEqual([
+    "shepherd: The run may not connect to example.com:80: start it with `shepherd run --allow-host example.com` to allow it.",
+    "shepherd: The run may not connect to example.com:443: start it with `shepherd run --allow-host example.com` to allow it.",
+    "shepherd: The run may not connect to example.org:443: start it with `shepherd run --allow-host example.org` to allow it.",
+  ]);
+  expect(heard).toEqual(["/path"]);
+  const proxy = "http://127.0.0.1:7601";
+  expect((await rig.shepherd("cat", "it@", "env.txt")).stdout).toBe(`${proxy} ${proxy} 127.0.0.1,localhost,::1\n`);
+  expect((await rig.shepherd("cat", "it@", "got.txt")).stdout).toBe("from outside\nafter\n");
+
+  const tools = (await rig.log("it")).filter(({ kind }) => kind === "tool");
+  expect(tools.map(({ tier }) => tier)).toEqual(["reversible", "reversible", "irreversible", "reversible"]);
+  const [, asked, reached] = tools;
+  const show = async (n: number) => JSON.parse((await rig.shepherd("show", "it", `${n}`, "--json")).stdout).egress;
+  expect(await show(asked.n)).toMatchObject([
+    { place: "example.com:80", allowed: false, connections: 0 },
+    { place: "example.com:443", allowed: false, connections: 0 },
+  ]);
+  expect(await show(reached.n)).toMatchObject([
+    { place: `127.0.0.1:${port}`, class: "other", tier: "irreversible", allowed: true, connections: 1 },
+  ]);
+  expect((await rig.shepherd("show", "it", `${reached.n}`)).stdout).toMatch(
+    new RegExp(`egress +127.0.0.1:${port} \\(irreversible\\), 1 connection: \\d+ B out, \\d+ B in`),
+  );
+
+  const back = await rig.shepherd("revert", "it", `${reached.n - 1}`);
+  expect([back.code, back.stderr]).toEqual([3, expect.stringContaining("--acknowledge")]);
+  expect((await rig.shepherd("revert", "it", `${reached.n}`)).code).toBe(0);
+  expect((await rig.shepherd("revert", "it", `${reached.n - 1}`, "--acknowledge")).code).toBe(0);
+
+  // What goes on from it has no more.
+  const more = await rig.shepherd("run", "claude", "x", "--from", "it@2", "--allow-host", "other.example");
+  expect([more.code, more.stderr]).toEqual([3, expect.stringContaining("it may not connect to other.example")]);
+  const host = await rig.shepherd("run", "claude", "x", "--from", "it@2", "--network", "host");
+  expect([host.code, host.stderr]).toEqual([3, expect.stringContaining("it has --network proxy")]);
+  expect((await rig.shepherd("fsck")).code).toBe(0);
+});
+
+test("is nothing with only the gateway, and everything, unseen, with the network of the host", async () => {
+  rig.script = [{ call: [bash(`${curl("https://registry.npmjs.org/")} 2>&1; true`)] }];
+  const none = await rig.shepherd("run", "claude", "stay in", "--scope", "none", "--network", "gateway");
+  expect([none.code, none.stderr]).toEqual([0, expect.stringContaining("`shepherd run --network proxy`")]);
+
+  rig.script = [{ call: [bash(`curl -sS http://127.0.0.1:${port}/direct > got.txt`)] }];
+  const all = await rig.shepherd("run", "claude", "go out", "--scope", "all", "--network", "host");
+  expect([all.code, heard]).toEqual([0, ["/direct"]]);
+  const [tool] = (await rig.log("all")).filter(({ kind }) => kind === "tool");
+  const shown = JSON.parse((await rig.shepherd("show", "all", `${tool.n}`, "--json")).stdout);
+  expect([shown.intent.unobserved, shown.egress]).toEqual([true, []]);
+});
