@@ -21,7 +21,7 @@ import type { Carry } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { capture } from "../world/capture.ts";
 import { Exit } from "./errors.ts";
-import { upstreamsOf } from "./gateway.ts";
+import { togetherIn, upstreamsOf } from "./gateway.ts";
 import { masked } from "./mask.ts";
 import type { Output } from "./output.ts";
 
@@ -57,7 +57,7 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
   // Where a run sees its view of it; the agent would make it too.
   mkdirSync(place.path, { recursive: true, mode: 0o700 });
   const { samePath, why } = await detect();
-  const gateway: Gateway = await openGateway({ upstreams: upstreamsOf([]), prices: PRICES });
+  const gateway: Gateway = await openGateway({ upstreams: upstreamsOf([]), prices: PRICES, ...togetherIn(store) });
   return {
     name: plugin.name,
     agent: {

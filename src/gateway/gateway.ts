@@ -8,9 +8,11 @@ import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { LiveScope } from "../scope/scope.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import { openaiChat } from "./chat.ts";
+import type { Keys } from "./credentials.ts";
 import { forward, isForOthers, tunnel } from "./egress/proxy.ts";
 import { exchange, refuse } from "./exchange.ts";
 import { type Limiter, makeLimiter } from "./limiter.ts";
+import type { Exclusive } from "./login/claude.ts";
 import { passOn } from "./passon.ts";
 import { PRICES, type Prices } from "./prices.ts";
 import type { Members, Protocol, Provider } from "./protocol.ts";
@@ -22,8 +24,10 @@ export interface GatewayOptions {
   upstreams: { [provider in Provider]: Upstream };
   limiter?: Limiter;
   prices?: Prices;
-  /** Where keys are read from, at each request. */
+  /** Where keys and logins are read from, at each request. */
   env?: NodeJS.ProcessEnv;
+  /** How a login is renewed by one of all processes; by default only by one of this one. */
+  exclusive?: Exclusive;
 }
 
 /** Addresses that programs are told. */
@@ -60,6 +64,7 @@ const LARGEST = 256 << 20;
 /** Starts to listen, on 127.0.0.1 and a port that the system chooses. */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env } = options;
+  const keys: Keys = { env, exclusive: options.exclusive ?? ((_name, work) => work()) };
   const secret = randomBytes(24).toString("base64url");
   const { send, close } = makeSender();
   const closed = new AbortController();
@@ -98,7 +103,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     const bare = path.split("?")[0]!;
     const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
     if (!recorded || request.method !== "POST")
-      return passOn(request, response, { upstream, path, send, env, signal: closed.signal });
+      return passOn(request, response, { upstream, path, send, keys, signal: closed.signal });
     const told = await read(request);
     if (!told) return refuse(response, upstream, 413, "request_too_large", "The request is too large for Shepherd.");
     if (request.headers["content-encoding"])
@@ -114,7 +119,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       send,
       limiter,
       prices,
-      env,
+      keys,
       signal,
     });
     pending.add(done);
