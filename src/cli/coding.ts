@@ -6,7 +6,7 @@ import { budgetHandler } from "../gateway/budget.ts";
 import { type Gateway, openGateway } from "../gateway/gateway.ts";
 import { PRICES } from "../gateway/prices.ts";
 import { keyFiles } from "../plugins/network.ts";
-import type { Plugin } from "../plugins/plugin.ts";
+import type { Detected, Plugin } from "../plugins/plugin.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
 import { keepSession } from "../plugins/sessions.ts";
 import { PORT, pluginWorker } from "../plugins/worker.ts";
@@ -40,9 +40,18 @@ export interface Coding {
   close(): Promise<void>;
 }
 
-/** The plugin of a task, and its program. Throws where it cannot run here. */
-export async function openCoding(store: EmbeddedStore, out: Output, task: Task): Promise<Coding> {
+/** What was found of each plugin's program: to ask one for its version takes a while, and several runs need it. */
+const found = new Map<string, Promise<Detected>>();
+
+/** The program of a task's plugin. Throws a sentence where it cannot work here; what is less than it should be is told once. */
+export function requireProgram(out: Output, task: Task): Promise<Detected> {
   const plugin = pluginOf(task);
+  const known = found.get(plugin.name) ?? findProgram(out, plugin);
+  found.set(plugin.name, known);
+  return known;
+}
+
+async function findProgram(out: Output, plugin: Plugin): Promise<Detected> {
   const detected = await plugin.detect(process.env);
   if (!detected)
     throw new Exit(
@@ -53,6 +62,13 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
     if (severity === "error") throw new Exit(4, what);
     out.warn(`shepherd: ${what}`);
   }
+  return detected;
+}
+
+/** Opens what a task's plugin needs to work. Throws where it cannot work here. */
+export async function openCoding(store: EmbeddedStore, out: Output, task: Task): Promise<Coding> {
+  const plugin = pluginOf(task);
+  const detected = await requireProgram(out, task);
   const place = plugin.configPlace(process.env);
   // Where a run sees its view of it; the agent would make it too.
   mkdirSync(place.path, { recursive: true, mode: 0o700 });

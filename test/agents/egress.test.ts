@@ -2,6 +2,10 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { findScope } from "../../src/scope/registry.ts";
+import { getBytes } from "../../src/scope/thread.ts";
+import type { Link } from "../../src/trace/ports.ts";
+import { openStore } from "../../src/trace/store.ts";
 import { claudeRig, type Rig } from "./claude-rig.ts";
 
 let rig: Rig;
@@ -43,15 +47,21 @@ test("is refused in a sentence, or recorded with the call that reached it; a rev
     "shepherd: The run may not connect to example.org:443: start it with `shepherd run --allow-host example.org` to allow it.",
   ]);
   expect(heard).toEqual(["/path"]);
+  expect(await asked("it")).toEqual([
+    "example.com:80 refused",
+    "example.com:443 refused",
+    `127.0.0.1:${port} open`,
+    "example.org:443 refused",
+  ]);
   const proxy = "http://127.0.0.1:7601";
   expect((await rig.shepherd("cat", "it@", "env.txt")).stdout).toBe(`${proxy} ${proxy} 127.0.0.1,localhost,::1\n`);
   expect((await rig.shepherd("cat", "it@", "got.txt")).stdout).toBe("from outside\nafter\n");
 
   const tools = (await rig.log("it")).filter(({ kind }) => kind === "tool");
   expect(tools.map(({ tier }) => tier)).toEqual(["reversible", "reversible", "irreversible", "reversible"]);
-  const [, asked, reached] = tools;
+  const [, tried, reached] = tools;
   const show = async (n: number) => JSON.parse((await rig.shepherd("show", "it", `${n}`, "--json")).stdout).egress;
-  expect(await show(asked.n)).toMatchObject([
+  expect(await show(tried.n)).toMatchObject([
     { place: "example.com:80", allowed: false, connections: 0 },
     { place: "example.com:443", allowed: false, connections: 0 },
   ]);
@@ -73,6 +83,41 @@ test("is refused in a sentence, or recorded with the call that reached it; a rev
   const host = await rig.shepherd("run", "claude", "x", "--from", "it@2", "--network", "host");
   expect([host.code, host.stderr]).toEqual([3, expect.stringContaining("it has --network proxy")]);
   expect((await rig.shepherd("fsck")).code).toBe(0);
+});
+
+/** All connections that a run asked for, in order. */
+async function asked(run: string): Promise<string[]> {
+  const store = await openStore(rig.store);
+  try {
+    const { log } = (await findScope(store, run))!;
+    const found: string[] = [];
+    for await (const { phase, facts } of store.logs.read(log))
+      if (phase === "note" && facts.note === "egress" && facts.state !== "closed")
+        found.push(`${await getBytes(store, facts.what as Link)} ${facts.state}`);
+    return found;
+  } finally {
+    await store.close();
+  }
+}
+
+test("is asked for by the tools that people use, which find the proxy; the agent itself asks for nothing", async () => {
+  const tools = [
+    "npm view left-pad --fetch-retries=0 --cache=/tmp/npm",
+    "git ls-remote https://github.com/a/b",
+    "curl -sS https://codeload.github.com/",
+    "python3 -c 'import urllib.request as u; u.urlopen(\"https://pypi.org/\")'",
+    "pip download --no-cache-dir --retries 0 --disable-pip-version-check --index-url https://files.pythonhosted.org/ x",
+  ];
+  rig.script = [{ call: [bash(`${tools.map((each) => `(${each}) > out.txt 2>&1`).join("; ")}; true`)] }];
+  const done = await rig.shepherd("run", "claude", "use tools", "--scope", "it", "--network", "gateway");
+  expect(done.code).toBe(0);
+  expect(await asked("it")).toEqual([
+    "registry.npmjs.org:443 refused",
+    "github.com:443 refused",
+    "codeload.github.com:443 refused",
+    "pypi.org:443 refused",
+    "files.pythonhosted.org:443 refused",
+  ]);
 });
 
 test("is nothing with only the gateway, and everything, unseen, with the network of the host", async () => {

@@ -83,6 +83,8 @@ export const verb: Verb = {
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
     const k = count(flags, "count", 1) ?? 1;
     const task = taskOf(context, flags, args);
+    // Before anything is made for a run that cannot begin.
+    if (task.worker === "plugin") await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);
     const land = await landOf(context, text(flags, "land"), { workspace: id, count: k });
     const launch: Launch = { store, out, signal, several: k > 1, land, lacks: lacks(context, flags) };

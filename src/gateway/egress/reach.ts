@@ -1,8 +1,8 @@
 /** The way out: a name is resolved, what it leads to is looked at, and a connection is made to just that. */
 import { promises as dns, type LookupAddress } from "node:dns";
 import { connect, isIP, type Socket } from "node:net";
-import { authorityOf, type Place } from "../../scope/network.ts";
-import { mayLead } from "./addresses.ts";
+import { authorityOf, type Place, ruleFor } from "../../scope/network.ts";
+import { kindOf, mayLead } from "./addresses.ts";
 
 /** Thrown where a place cannot be reached, with the status that says so over HTTP. */
 export class Unreachable extends Error {
@@ -32,18 +32,22 @@ export function makeReach({
 }: ReachOptions = {}): Reach {
   const resolve = atMost(LOOKUPS, lookup);
   return async (place, named, signal) => {
-    const { host } = place;
+    const { host, port } = place;
     const family = isIP(host);
     const found = family > 0 ? [{ address: host, family }] : await resolve(host).catch(() => []);
     signal.throwIfAborted();
     if (found.length === 0)
       throw new Unreachable(502, `Shepherd finds no address of ${host}: is the name right, and the network there?`);
     const allowed = found.filter(({ address }) => mayLead(host, address, named));
-    if (allowed.length === 0)
+    if (allowed.length === 0) {
+      const { address } = found[0]!;
+      // A name may be followed into a private network; what is nearer must be asked for by its address.
+      const rule = ruleFor({ host: kindOf(address) === "private" ? host : address, port });
       throw new Unreachable(
         403,
-        `${host} leads to ${found[0]!.address}, into a network that is not public: \`shepherd run --allow-host\` takes ${named ? "the address itself" : "that very name or address"}.`,
+        `${host} leads to ${address}, which is not public: start the run with \`shepherd run --allow-host ${rule}\` to allow that.`,
       );
+    }
     return open(place, allowed, AbortSignal.any([signal, AbortSignal.timeout(patience)]));
   };
 }
