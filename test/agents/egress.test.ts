@@ -1,4 +1,5 @@
 /** What a real coding agent reaches outside. Nothing leaves this machine: what passes leads to a server of the test. */
+import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -6,6 +7,7 @@ import { findScope } from "../../src/scope/registry.ts";
 import { getBytes } from "../../src/scope/thread.ts";
 import type { Link } from "../../src/trace/ports.ts";
 import { openStore } from "../../src/trace/store.ts";
+import { until } from "../support/user.ts";
 import { claudeRig, type Rig } from "./claude-rig.ts";
 
 let rig: Rig;
@@ -23,6 +25,7 @@ beforeEach(async () => {
   port = (server.address() as AddressInfo).port;
 });
 afterEach(async () => {
+  server.closeAllConnections();
   server.close();
   await rig.end();
 });
@@ -82,7 +85,30 @@ test("is refused in a sentence, or recorded with the call that reached it; a rev
   expect([more.code, more.stderr]).toEqual([3, expect.stringContaining("it may not connect to other.example")]);
   const host = await rig.shepherd("run", "claude", "x", "--from", "it@2", "--network", "host");
   expect([host.code, host.stderr]).toEqual([3, expect.stringContaining("it has --network proxy")]);
+  // And no less.
+  heard.length = 0;
+  // Claude Code may put a turn of its own before the new instruction.
+  rig.script[3] = rig.script[2]!;
+  const child = await rig.shepherd("run", "claude", "once more", "--from", `it@${reached.n - 2}`, "--scope", "child");
+  expect([child.code, new Set(heard)]).toEqual([0, new Set(["/path"])]);
   expect((await rig.shepherd("fsck")).code).toBe(0);
+});
+
+test("in a call that was killed leaves that in doubt: it may have acted, so it is not performed again", async () => {
+  server.removeAllListeners("request").on("request", ({ url }) => void heard.push(url!));
+  rig.script = [{ call: [bash(curl(`http://127.0.0.1:${port}/pay`))] }, { say: "paid" }];
+  const running = rig.start("run", "claude", "pay", "--scope", "it", "--allow-host", `127.0.0.1:${port}`);
+  const ended = once(running, "exit");
+  await until(() => heard.length === 1);
+  running.kill("SIGKILL");
+  await ended;
+  const resumed = await rig.shepherd("resume", "it");
+  expect([resumed.code, resumed.stderr]).toEqual([3, expect.stringContaining("may or may not have acted")]);
+  expect(heard).toEqual(["/pay"]);
+  const [call] = (await rig.log("it")).filter(({ kind }) => kind === "tool");
+  expect([call.status, call.tier]).toEqual(["in-doubt", "irreversible"]);
+  expect((await rig.shepherd("revert", "it", "1")).stderr).toContain("--acknowledge");
+  expect((await rig.shepherd("revert", "it", "1", "--acknowledge")).code).toBe(0);
 });
 
 /** All connections that a run asked for, in order. */
