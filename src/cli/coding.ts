@@ -40,6 +40,8 @@ export interface Coding {
   close(): Promise<void>;
 }
 
+/** What was told of places that may not be reached: several runs say the same. */
+const refusals = new Set<string>();
 /** What was found of each plugin's program: to ask one for its version takes a while, and several runs need it. */
 const found = new Map<string, Promise<Detected>>();
 
@@ -110,7 +112,10 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         workspace,
         onOutput: (text) => out.line(text),
         onError: (chunk) => void process.stderr.write(chunk),
-        onRefused: (sentence) => out.warn(`shepherd: ${masked(sentence)}`),
+        onRefused: (sentence) => {
+          if (!refusals.has(sentence)) out.warn(`shepherd: ${masked(sentence)}`);
+          refusals.add(sentence);
+        },
       }),
     close: () => gateway.close(),
   };

@@ -2,8 +2,6 @@
  * What of the network a scope may reach, as its grants say it. A host rule is `NAME`, `NAME:PORT` or `*.NAME[:PORT]`; without a port it means 80
  * and 443. All rules that are kept are in the one form that `hostRule` gives.
  */
-import { isIP } from "node:net";
-
 /** `gateway`: only the model gateway. `proxy`: also what the egress proxy lets pass. `host`: the network of the machine, which nobody observes. */
 export type Network = "gateway" | "proxy" | "host";
 
@@ -31,21 +29,25 @@ export function placeOf(authority: string, port?: number): Place | null {
   // The parser knows the many ways to write one address and one international name.
   if (at === undefined || at < 1 || at > 65535 || !URL.canParse(`http://${authority}`)) return null;
   const host = new URL(`http://${authority}`).hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "");
-  return host === "" || (isIP(host) === 0 && !isName(host)) ? null : { host, port: at };
+  return isAddress(host) || isName(host) ? { host, port: at } : null;
 }
+
+/** Of what the parser has let pass. */
+const isAddress = (host: string): boolean => host.includes(":") || /^\d+(\.\d+){3}$/.test(host);
 
 const isName = (host: string): boolean => host.length <= 253 && /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/.test(host);
 
-const written = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host);
+const written = (host: string): string => (host.includes(":") ? `[${host}]` : host);
 
 export const authorityOf = ({ host, port }: Place): string => `${written(host)}:${port}`;
 
 /** A rule in the form in which rules are kept; null for what is none. */
 export function hostRule(text: string): string | null {
   const wild = text.startsWith("*.");
-  const rest = wild ? text.slice(2) : isIP(text) === 6 ? `[${text}]` : text;
+  // An address of version 6 may come without its brackets.
+  const rest = wild ? text.slice(2) : /^[^[]*:[^[]*:/.test(text) ? `[${text}]` : text;
   const place = placeOf(rest, USUAL[0]);
-  if (!place || (wild && isIP(place.host) !== 0)) return null;
+  if (!place || (wild && isAddress(place.host))) return null;
   const hasPort = /^(?:\[[^\]]*\]|[^:]*):\d+$/.test(rest);
   return `${wild ? "*." : ""}${written(place.host)}${hasPort ? `:${place.port}` : ""}`;
 }

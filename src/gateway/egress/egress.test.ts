@@ -167,6 +167,13 @@ describe("CONNECT", () => {
     ]);
   });
 
+  test("that is refused for ever new names does not flood the user", async () => {
+    await start();
+    for (let k = 0; k < 60; k++) (await tunnelTo(`n${k}.example:443`)).socket.destroy();
+    expect(refused.length).toBe(51);
+    expect(refused.at(-1)).toContain("`shepherd show` has them");
+  });
+
   test("is refused for all names where the run has only the gateway", async () => {
     await start({ network: "gateway" });
     expect((await tunnelTo("github.com:443")).body).toContain("`shepherd run --network proxy`");

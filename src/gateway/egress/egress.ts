@@ -35,6 +35,8 @@ export interface EgressOptions {
   reach?: Reach;
 }
 
+/** Of so many places that are refused the user hears at most. */
+const MOST_TOLD = 50;
 /** So many connections at once, which is far more than anybody needs, and leaves files for the gateway itself. */
 const MOST = 256;
 
@@ -46,10 +48,12 @@ export function openEgress(scope: LiveScope, { running, onRefused, reach = makeR
 
   /** Tells the user of a place that is refused, once. */
   const tell = (error: Error): Error => {
-    if (error instanceof Unreachable && error.status === 403 && !told.has(error.message)) {
-      told.add(error.message);
-      onRefused?.(error.message);
-    }
+    if (!(error instanceof Unreachable) || error.status !== 403) return error;
+    if (told.size >= MOST_TOLD || told.has(error.message)) return error;
+    told.add(error.message);
+    onRefused?.(error.message);
+    if (told.size === MOST_TOLD)
+      onRefused?.("More places that are refused are not told here: `shepherd show` has them.");
     return error;
   };
 
