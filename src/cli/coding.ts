@@ -94,7 +94,7 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         version: detected.version,
         support: detected.support,
         enforced: samePath,
-        network: samePath ? (scope.grants.network ?? "host") : "host",
+        network: samePath ? (scope.grants.network ?? "gateway") : "host",
       });
       if (!samePath && scope.grants.network !== "host")
         out.warn(`shepherd: The run has the network of this machine, and what it connects to is not seen. ${why}`);

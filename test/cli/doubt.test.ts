@@ -1,4 +1,4 @@
-/** Calls that may have acted when a run was killed: nobody performs, repeats or forgets them unasked. Today's tools have none, so they are written here. */
+/** Calls that may have acted when a run was killed: nobody performs, repeats or forgets them unasked. Only coding agents have such, so they are written here. */
 import { afterEach, expect, test } from "vitest";
 import { attach } from "../../src/scope/scope.ts";
 import { putBytes } from "../../src/scope/thread.ts";
