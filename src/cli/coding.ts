@@ -1,11 +1,12 @@
 /** Runs of coding agents of the user's: what `run` and `resume` need besides what all runs need. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { budgetHandler } from "../gateway/budget.ts";
 import { type Gateway, openGateway } from "../gateway/gateway.ts";
 import { PRICES } from "../gateway/prices.ts";
-import type { Plugin } from "../plugins/plugin.ts";
+import { keyFiles } from "../plugins/network.ts";
+import type { Detected, Plugin } from "../plugins/plugin.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
 import { keepSession } from "../plugins/sessions.ts";
 import { PORT, pluginWorker } from "../plugins/worker.ts";
@@ -20,7 +21,8 @@ import type { Carry } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { capture } from "../world/capture.ts";
 import { Exit } from "./errors.ts";
-import { upstreamsOf } from "./gateway.ts";
+import { togetherIn, upstreamsOf } from "./gateway.ts";
+import { masked } from "./mask.ts";
 import type { Output } from "./output.ts";
 
 /** A coding agent that is about to work on a run, or already does. */
@@ -38,9 +40,20 @@ export interface Coding {
   close(): Promise<void>;
 }
 
-/** The plugin of a task, and its program. Throws where it cannot run here. */
-export async function openCoding(store: EmbeddedStore, out: Output, task: Task): Promise<Coding> {
+/** What was told of places that may not be reached: several runs say the same. */
+const refusals = new Set<string>();
+/** What was found of each plugin's program: to ask one for its version takes a while, and several runs need it. */
+const found = new Map<string, Promise<Detected>>();
+
+/** The program of a task's plugin. Throws a sentence where it cannot work here; what is less than it should be is told once. */
+export function requireProgram(out: Output, task: Task): Promise<Detected> {
   const plugin = pluginOf(task);
+  const known = found.get(plugin.name) ?? findProgram(out, plugin);
+  found.set(plugin.name, known);
+  return known;
+}
+
+async function findProgram(out: Output, plugin: Plugin): Promise<Detected> {
   const detected = await plugin.detect(process.env);
   if (!detected)
     throw new Exit(
@@ -51,14 +64,25 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
     if (severity === "error") throw new Exit(4, what);
     out.warn(`shepherd: ${what}`);
   }
+  return detected;
+}
+
+/** Opens what a task's plugin needs to work. Throws where it cannot work here. */
+export async function openCoding(store: EmbeddedStore, out: Output, task: Task): Promise<Coding> {
+  const plugin = pluginOf(task);
+  const detected = await requireProgram(out, task);
   const place = plugin.configPlace(process.env);
   // Where a run sees its view of it; the agent would make it too.
   mkdirSync(place.path, { recursive: true, mode: 0o700 });
-  const { samePath } = await detect();
-  const gateway: Gateway = await openGateway({ upstreams: upstreamsOf([]), prices: PRICES });
+  const { samePath, why } = await detect();
+  const gateway: Gateway = await openGateway({ upstreams: upstreamsOf([]), prices: PRICES, ...togetherIn(store) });
   return {
     name: plugin.name,
-    agent: { config: place.path, hide: place.hide, network: samePath ? { port: PORT } : "host" },
+    agent: {
+      config: place.path,
+      hide: [...place.hide, ...keyFiles(homedir())],
+      network: samePath ? { port: PORT } : "host",
+    },
     carry: (workspace) => gathered(store, plugin, workspace),
     prepare: async (scope) => {
       // What a killed owner left of it, before the files are set back.
@@ -70,7 +94,10 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         version: detected.version,
         support: detected.support,
         enforced: samePath,
+        network: samePath ? (scope.grants.network ?? "gateway") : "host",
       });
+      if (!samePath && scope.grants.network !== "host")
+        out.warn(`shepherd: The run has the network of this machine, and what it connects to is not seen. ${why}`);
     },
     worker: (workspace, prompt) =>
       pluginWorker({
@@ -85,6 +112,10 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         workspace,
         onOutput: (text) => out.line(text),
         onError: (chunk) => void process.stderr.write(chunk),
+        onRefused: (sentence) => {
+          if (!refusals.has(sentence)) out.warn(`shepherd: ${masked(sentence)}`);
+          refusals.add(sentence);
+        },
       }),
     close: () => gateway.close(),
   };

@@ -2,9 +2,12 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Budget } from "../gateway/budget.ts";
+import type { GatewayOptions } from "../gateway/gateway.ts";
 import { PRICES, type Prices, readPrices } from "../gateway/prices.ts";
 import type { Provider } from "../gateway/protocol.ts";
+import { exclusiveBy, sharedLimiter } from "../gateway/shared.ts";
 import { type Upstream, upstreamOf } from "../gateway/upstream.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
 import { type Context, count, type Flags, text } from "./verb.ts";
 
@@ -42,3 +45,9 @@ export function upstreamsOf(given: string[]): { [provider in Provider]: Upstream
     throw new Exit(2, (error as Error).message);
   }
 }
+
+/** What all gateways on a store have in common: they wait for a provider together, and one renews a login for all. */
+export const togetherIn = (store: EmbeddedStore): Pick<GatewayOptions, "limiter" | "exclusive"> => ({
+  limiter: sharedLimiter(store.cache("limits")),
+  exclusive: exclusiveBy(store.leases),
+});

@@ -121,6 +121,7 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
     case "undo":
       return `operation ${named("undoes")}`;
     case "work":
+      if (step.outcome?.egress) return "connected outside of any call";
       return step.outcome?.background ? "written in the background" : "written by the command";
     case "external":
       return "changed outside of any run";

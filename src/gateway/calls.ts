@@ -5,6 +5,7 @@
 import type { Performed } from "../scope/effect.ts";
 import type { LiveScope, Pending } from "../scope/scope.ts";
 import type { Call } from "../scope/thread.ts";
+import type { Tier } from "../trace/frame.ts";
 import type { Json, Link } from "../trace/ports.ts";
 import type { Canonical } from "./protocol.ts";
 import type { Thread } from "./threads.ts";
@@ -15,6 +16,8 @@ export interface ToolTraits {
   shared?: boolean;
   /** Calls of its own run inside: a sub-agent. */
   container?: boolean;
+  /** What it does outside is not seen. */
+  unobserved?: boolean;
 }
 
 /** What a program is told before it performs a call. */
@@ -35,6 +38,8 @@ export interface Calls {
   end(id: string, status: "done" | "failed" | "aborted"): Promise<void>;
   /** The model is told what came of it. The outcome is written at return. */
   told(n: number, status: "done" | "failed" | "aborted" | "not-run", append: Link[]): Promise<void>;
+  /** Numbers of those that are being performed: containers only where nothing runs in any. */
+  running(): number[];
 }
 
 interface Known {
@@ -44,6 +49,8 @@ interface Known {
   /** Aborts while it waits for the lock or for a word. */
   stop: AbortController;
   started: boolean;
+  /** What was observed of it until it ended. */
+  tier?: Tier | undefined;
   /** Says how it ended. */
   ended: (status: "done" | "failed" | "aborted") => void;
   /** Says what the model is told. */
@@ -56,18 +63,22 @@ export interface CallsOptions {
   traits: (call: Call) => ToolTraits;
   /** The task of a sub-agent, in the words in which its first message tells it. */
   taskOf?: (call: Call) => string | null;
+  /** The highest tier of what a call did outside. Asked when it has ended. */
+  observed?: (n: number) => Tier | undefined;
   signal: AbortSignal;
 }
 
 /** So long a call waits for its intent, in ms: a hook may be quicker than the end of the block that asks for it. */
 const PATIENCE = 10_000;
 
-export function followCalls(scope: LiveScope, { traits, taskOf, signal }: CallsOptions): Calls {
+export function followCalls(scope: LiveScope, { traits, taskOf, observed, signal }: CallsOptions): Calls {
   const { writer } = scope;
   const byId = new Map<string, Known>();
   const byNumber = new Map<number, Known>();
   const waiting = new Map<string, () => void>();
   const containers = new Map<string, number>();
+  /** Those that are being performed. */
+  const performing = new Set<Known>();
 
   const find = async (id: string): Promise<Known> => {
     const known = byId.get(id);
@@ -80,6 +91,12 @@ export function followCalls(scope: LiveScope, { traits, taskOf, signal }: CallsO
     const found = byId.get(id);
     if (!found) throw new Error(`The call ${id} was never asked for by a model that Shepherd has heard.`);
     return found;
+  };
+
+  /** What it is known to have done outside; nothing belongs to it that comes later. */
+  const finish = (known: Known): { tier?: Tier } => {
+    if (performing.delete(known)) known.tier = observed?.(known.n);
+    return known.tier ? { tier: known.tier } : {};
   };
 
   const perform = (known: Known, input: Json): Promise<Verdict> =>
@@ -105,14 +122,19 @@ export function followCalls(scope: LiveScope, { traits, taskOf, signal }: CallsO
             known.started = true;
             // The program went on while the call was still about to begin, so it is not performed.
             if (known.stop.signal.aborted) return Promise.resolve({ status: "aborted" });
+            performing.add(known);
             resolve({ kind: "allow", ...(now !== input && { input: now }) });
             return new Promise((done) => {
-              known.ended = (status) => done({ status });
+              known.ended = (status) => done({ status, ...finish(known) });
             });
           },
-          told: (performed) => {
+          told: (ended) => {
             captured();
-            return told.then((said) => ({ ...said, status: said.status === "done" ? performed.status : said.status }));
+            return told.then((said) => ({
+              ...ended,
+              ...said,
+              status: said.status === "done" ? ended.status : said.status,
+            }));
           },
           refused: (reason) => {
             resolve({ kind: "deny", reason });
@@ -189,8 +211,14 @@ export function followCalls(scope: LiveScope, { traits, taskOf, signal }: CallsO
       known.told({ status: status === "not-run" ? "aborted" : status, ...threads });
       await known.pending.settled.catch(async (error: unknown) => {
         if (!signal.aborted && !known.stop.signal.aborted) throw error;
-        await writer.outcome(n, { status: "aborted", ...threads }, { witness: { at: Date.now() } });
+        const facts = { status: "aborted" as const, ...(known.started && finish(known)), ...threads };
+        await writer.outcome(n, facts, { witness: { at: Date.now() } });
       });
+    },
+    running: () => {
+      const now = [...performing];
+      const calls = now.filter(({ call }) => !traits(call).container);
+      return (calls.length > 0 ? calls : now).map(({ n }) => n);
     },
   };
 }

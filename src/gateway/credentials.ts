@@ -1,9 +1,12 @@
 /**
- * The user's keys. They are read from the environment of the host for each request, stand in the headers that leave for the provider, and
- * nowhere else: no frame, object, line or error has them.
+ * The user's keys and logins. They are read on the host for each request, stand in the headers that leave for the provider, and nowhere else: no
+ * frame, object, line or error has them.
  */
 import type { IncomingHttpHeaders } from "node:http";
+import { claudeToken, type Exclusive } from "./login/claude.ts";
+import { codexLogin } from "./login/codex.ts";
 import type { Provider } from "./protocol.ts";
+import type { Upstream } from "./upstream.ts";
 
 /** What a client sends that has no key of its own, and means the user's. */
 export const DUMMY = "shepherd";
@@ -23,17 +26,61 @@ const isDummy = (value: string | string[] | undefined): boolean =>
 export const asksForKey = (headers: IncomingHttpHeaders): boolean =>
   isDummy(headers.authorization) || isDummy(headers["x-api-key"]);
 
-/** The headers that say who asks, from the environment; null if it has no key for the provider. */
-export function ownKey(provider: Provider, env: NodeJS.ProcessEnv, headers: IncomingHttpHeaders): Headers | null {
-  if (provider === "openai") return env.OPENAI_API_KEY ? { authorization: `Bearer ${env.OPENAI_API_KEY}` } : null;
-  if (env.ANTHROPIC_API_KEY) return { "x-api-key": env.ANTHROPIC_API_KEY };
-  if (env.ANTHROPIC_AUTH_TOKEN) return { authorization: `Bearer ${env.ANTHROPIC_AUTH_TOKEN}` };
-  if (!env.CLAUDE_CODE_OAUTH_TOKEN) return null;
+/** Where keys come from. */
+export interface Keys {
+  env: NodeJS.ProcessEnv;
+  exclusive: Exclusive;
+}
+
+/** What says who asks. */
+export interface Key {
+  headers: Headers;
+  /** Where it is taken, if that is elsewhere. */
+  base?: URL | undefined;
+  /** Another one, for one that the provider has not taken; null if there is none. */
+  renew?: () => Promise<Key | null>;
+}
+
+const bearer = (token: string): Headers => ({ authorization: `Bearer ${token}` });
+
+/** A token of a login is taken only together with the name of that. */
+function oauth(token: string, headers: IncomingHttpHeaders): Headers {
   const beta = String(headers["anthropic-beta"] ?? "");
-  return {
-    authorization: `Bearer ${env.CLAUDE_CODE_OAUTH_TOKEN}`,
-    "anthropic-beta": beta.includes(OAUTH_BETA) ? beta : [beta, OAUTH_BETA].filter(Boolean).join(","),
+  const named = beta.includes(OAUTH_BETA) ? beta : [beta, OAUTH_BETA].filter(Boolean).join(",");
+  return { ...bearer(token), "anthropic-beta": named };
+}
+
+/** A key of the user's, from the environment. */
+function fromEnv(provider: Provider, env: NodeJS.ProcessEnv, headers: IncomingHttpHeaders): Headers | null {
+  if (provider === "openai") return env.OPENAI_API_KEY ? bearer(env.OPENAI_API_KEY) : null;
+  if (env.ANTHROPIC_API_KEY) return { "x-api-key": env.ANTHROPIC_API_KEY };
+  if (env.ANTHROPIC_AUTH_TOKEN) return bearer(env.ANTHROPIC_AUTH_TOKEN);
+  return env.CLAUDE_CODE_OAUTH_TOKEN ? oauth(env.CLAUDE_CODE_OAUTH_TOKEN, headers) : null;
+}
+
+/**
+ * The user's key for a request: from the environment, else of the login of the provider's own agent; null if there is none. A login is only for
+ * the provider itself, and not for what the user has put in its place.
+ */
+export async function ownKey(
+  { provider, own }: Upstream,
+  { env, exclusive }: Keys,
+  headers: IncomingHttpHeaders,
+): Promise<Key | null> {
+  const given = fromEnv(provider, env, headers);
+  if (given) return { headers: given };
+  if (!own) return null;
+  if (provider === "openai") {
+    const login = codexLogin(env);
+    return login && { headers: { ...bearer(login.token), ...login.headers }, base: login.base };
+  }
+  const token = await claudeToken({ env, exclusive });
+  if (!token) return null;
+  const renew = async (): Promise<Key | null> => {
+    const other = await claudeToken({ env, exclusive, refused: token });
+    return other ? { headers: oauth(other, headers) } : null;
   };
+  return { headers: oauth(token, headers), renew };
 }
 
 /** All that must not be written down of a request and of the environment. */

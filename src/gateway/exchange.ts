@@ -1,10 +1,10 @@
 /** One model call through the gateway: recorded, sent, and passed back as it comes. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { asksForKey, ownKey, secretsOf, without } from "./credentials.ts";
+import { asksForKey, type Key, type Keys, ownKey, secretsOf, without } from "./credentials.ts";
 import { type Limiter, retryAfter } from "./limiter.ts";
 import { Kept, pass, write } from "./pass.ts";
 import { type Price, type Prices, priceOf } from "./prices.ts";
-import { type Canonical, errorBody, type Members, type Protocol } from "./protocol.ts";
+import { type Canonical, errorBody, type Members, type Protocol, type Provider } from "./protocol.ts";
 import type { Session } from "./session.ts";
 import { type Broken, type Measured, Refused, type Turn } from "./turn.ts";
 import { headersBack, headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
@@ -18,7 +18,7 @@ export interface ExchangeOptions {
   send: Send;
   limiter: Limiter;
   prices: Prices;
-  env: NodeJS.ProcessEnv;
+  keys: Keys;
   /** Ends the exchange from our side. */
   signal: AbortSignal;
 }
@@ -29,6 +29,13 @@ const HOLD = 45_000;
 const STALE = 3;
 /** So much of a provider's words stands in a step. */
 const LONGEST = 10_000;
+
+const NO_KEY: { [provider in Provider]: string } = {
+  anthropic:
+    "Shepherd has no key for Anthropic: its environment has no ANTHROPIC_API_KEY, and Claude Code has no login (`claude`, then /login).",
+  openai:
+    "Shepherd has no key for OpenAI: its environment has no OPENAI_API_KEY, and Codex has no login (`codex login`).",
+};
 
 /** Answers with an error as the provider writes it. `once`: asking again cannot help. */
 export function refuse(
@@ -53,7 +60,7 @@ export async function exchange(
   body: Buffer,
   options: ExchangeOptions,
 ): Promise<void> {
-  const { session, protocol, upstream, env, limiter } = options;
+  const { session, protocol, upstream, keys, limiter } = options;
   const begun = performance.now();
   const measured: Measured = { ms: 0 };
   const now = (): Measured => ({ ...measured, ms: Math.round(performance.now() - begun) });
@@ -65,18 +72,15 @@ export async function exchange(
     return refuse(response, upstream, 400, "invalid_request_error", sentence);
   }
   const headers = headersFor(request.headers);
+  let key: Key | null = null;
   if (asksForKey(request.headers)) {
     delete headers.authorization;
     delete headers["x-api-key"];
-    const key = ownKey(upstream.provider, env, request.headers);
-    if (!key && upstream.own) {
-      const variable = upstream.provider === "anthropic" ? "ANTHROPIC_API_KEY" : "OPENAI_API_KEY";
-      const sentence = `The environment in which \`shepherd gateway\` was started has no ${variable}.`;
-      return refuse(response, upstream, 401, "authentication_error", sentence);
-    }
-    Object.assign(headers, key);
+    key = await ownKey(upstream, keys, request.headers);
+    if (!key && upstream.own) return refuse(response, upstream, 401, "authentication_error", NO_KEY[upstream.provider]);
+    Object.assign(headers, key?.headers);
   }
-  const secrets = secretsOf(headers, env);
+  const secrets = secretsOf(headers, keys.env);
 
   const left = new AbortController();
   const gone = (): void => {
@@ -105,12 +109,13 @@ export async function exchange(
   const broke = (why: string, how: Partial<Broken> = {}): Promise<void> =>
     turn.broke(without(why, secrets), { raw: Buffer.from(text()), ...how, measured: now() });
   try {
-    const waited = await limiter.pass(upstream.base.host, signal);
+    const to: Upstream = key?.base ? { ...upstream, base: key.base } : upstream;
+    const waited = await limiter.pass(to.base.host, signal);
     if (waited > 0) measured.waited = waited;
     const outgoing = { method: "POST", path: options.path, headers, body, signal };
     const send = async (tries: number): Promise<IncomingMessage> => {
       try {
-        return await options.send(upstream, outgoing);
+        return await options.send(to, outgoing);
       } catch (error) {
         if (!isStale(error) || signal.aborted || tries === 0) throw error;
         await broke("A connection that was kept is closed.", { holdMs: HOLD });
@@ -118,10 +123,21 @@ export async function exchange(
         return send(tries - 1);
       }
     };
-    const answer = await send(STALE);
+    let answer = await send(STALE);
+    // Of a login whose token ended before its time: one more attempt with a new one.
+    const renewed = answer.statusCode === 401 ? ((await key?.renew?.()) ?? null) : null;
+    if (renewed) {
+      secrets.push(...secretsOf(renewed.headers, {}));
+      Object.assign(headers, renewed.headers);
+      for await (const chunk of answer as AsyncIterable<Buffer>) kept.add(chunk);
+      await broke(`401: ${text().slice(0, LONGEST)}`, { holdMs: HOLD });
+      kept.clear();
+      if (!(await turn.again())) throw new Error("Nobody waited for another attempt.");
+      answer = await send(STALE);
+    }
     const status = answer.statusCode ?? 502;
     const after = retryAfter(answer.headers);
-    if ((status === 429 || status === 529) && after !== null) await limiter.hold(upstream.base.host, after);
+    if ((status === 429 || status === 529) && after !== null) await limiter.hold(to.base.host, after);
     response.writeHead(status, answer.statusMessage, headersBack(answer));
     response.flushHeaders();
     if (status < 200 || status > 299) {

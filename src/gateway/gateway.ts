@@ -8,8 +8,11 @@ import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { LiveScope } from "../scope/scope.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import { openaiChat } from "./chat.ts";
+import type { Keys } from "./credentials.ts";
+import { forward, isForOthers, tunnel } from "./egress/proxy.ts";
 import { exchange, refuse } from "./exchange.ts";
 import { type Limiter, makeLimiter } from "./limiter.ts";
+import type { Exclusive } from "./login/claude.ts";
 import { passOn } from "./passon.ts";
 import { PRICES, type Prices } from "./prices.ts";
 import type { Members, Protocol, Provider } from "./protocol.ts";
@@ -21,8 +24,10 @@ export interface GatewayOptions {
   upstreams: { [provider in Provider]: Upstream };
   limiter?: Limiter;
   prices?: Prices;
-  /** Where keys are read from, at each request. */
+  /** Where keys and logins are read from, at each request. */
   env?: NodeJS.ProcessEnv;
+  /** How a login is renewed by one of all processes; by default only by one of this one. */
+  exclusive?: Exclusive;
 }
 
 /** Addresses that programs are told. */
@@ -38,7 +43,7 @@ export interface Gateway {
   readonly urls: Urls;
   /**
    * Serves what connects to a server in the network of a sandbox, too. Nobody else can reach that, so there the addresses are the same in each
-   * sandbox: they stand in what an agent tells a model.
+   * sandbox: they stand in what an agent tells a model. There it is the HTTP proxy of the sandbox as well (`Around.egress`).
    */
   accept(server: NetServer, port: number): Urls;
   /** Records into a scope until `signal` aborts; then all that was under way has its outcome. */
@@ -59,11 +64,15 @@ const LARGEST = 256 << 20;
 /** Starts to listen, on 127.0.0.1 and a port that the system chooses. */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env } = options;
+  const keys: Keys = { env, exclusive: options.exclusive ?? ((_name, work) => work()) };
   const secret = randomBytes(24).toString("base64url");
   const { send, close } = makeSender();
   const closed = new AbortController();
-  // Connections from sandboxes.
+  // Servers in sandboxes, and connections from there.
+  const doors = new WeakSet<NetServer>();
   const inside = new WeakSet<Socket>();
+  // Those that the server gave away.
+  const tunnels = new Set<Socket>();
   const pending = new Set<Promise<void>>();
   let serving: Serving | null = null;
   let wake = (): void => {};
@@ -78,6 +87,14 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   };
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    // Who asks a proxy for everything asks it for this server too.
+    const here = `http://127.0.0.1:${request.socket.localPort}/`;
+    if (request.url?.startsWith(here)) request.url = request.url.slice(here.length - 1);
+    if (isForOthers(request)) {
+      // For others on this machine it is no proxy: they have the network themselves.
+      const egress = inside.has(request.socket) ? (await current()).egress : undefined;
+      return egress ? forward(request, response, egress) : void response.writeHead(403).end();
+    }
     const found = route(request.url ?? "/", inside.has(request.socket) ? INSIDE : secret);
     if (!found) return void response.writeHead(404).end();
     if (found.service === "hook") return answerHook(request, response, await current());
@@ -89,7 +106,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     const bare = path.split("?")[0]!;
     const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
     if (!recorded || request.method !== "POST")
-      return passOn(request, response, { upstream, path, send, env, signal: closed.signal });
+      return passOn(request, response, { upstream, path, send, keys, signal: closed.signal });
     const told = await read(request);
     if (!told) return refuse(response, upstream, 413, "request_too_large", "The request is too large for Shepherd.");
     if (request.headers["content-encoding"])
@@ -105,7 +122,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       send,
       limiter,
       prices,
-      env,
+      keys,
       signal,
     });
     pending.add(done);
@@ -121,6 +138,14 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         .end(`Shepherd: no answer (${(error as NodeJS.ErrnoException).code ?? "failed"}).\n`);
     });
   });
+  server.on("connect", (request, socket: Socket, head) => {
+    // From here on nobody else hears what goes wrong with it.
+    socket.on("error", () => {});
+    tunnels.add(socket);
+    socket.on("close", () => tunnels.delete(socket));
+    const serving = inside.has(socket) ? current() : Promise.resolve(null);
+    void serving.then((now) => tunnel(request, socket, head, now?.egress));
+  });
   // Clients decide how long they wait; a connection that they keep must not close under their next request.
   server.requestTimeout = 0;
   server.keepAliveTimeout = 600_000;
@@ -130,7 +155,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     urls: urlsAt((server.address() as AddressInfo).port, secret),
     accept: (from, port) => {
       // Whoever starts its programs again has the same server.
-      if (from.listenerCount("connection") > 0) return urlsAt(port, INSIDE);
+      if (doors.has(from)) return urlsAt(port, INSIDE);
+      doors.add(from);
       from.on("connection", (socket) => {
         inside.add(socket);
         server.emit("connection", socket);
@@ -141,7 +167,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       const session = await openSession(scope, around);
       const stop = new AbortController();
       const both = AbortSignal.any([signal, stop.signal]);
-      serving = { session, signal: both, hook: around?.hook, outgoing: around?.outgoing };
+      serving = { session, signal: both, hook: around?.hook, outgoing: around?.outgoing, egress: around?.egress };
       wake();
       woken = new Promise((resolve) => {
         wake = resolve;
@@ -158,6 +184,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     close: async () => {
       closed.abort();
       server.closeAllConnections();
+      for (const socket of tunnels) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
       close();
     },
@@ -169,6 +196,7 @@ interface Serving {
   signal: AbortSignal;
   hook: Around["hook"];
   outgoing: Around["outgoing"];
+  egress: Around["egress"];
 }
 
 /** What stands for the secret in a sandbox. */

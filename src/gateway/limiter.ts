@@ -10,9 +10,9 @@ export interface Limiter {
 }
 
 /** Nobody is kept back longer: the provider says it again, and then in its own words to the client. */
-const LONGEST = 60_000;
+export const LONGEST = 60_000;
 /** Those that waited do not all leave at once. */
-const APART = 50;
+export const APART = 50;
 
 export function makeLimiter(now: () => number = () => performance.now()): Limiter {
   const free = new Map<string, number>();
@@ -36,7 +36,7 @@ export function makeLimiter(now: () => number = () => performance.now()): Limite
   };
 }
 
-const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve, reject) => {
     const stop = (): void => {
       clearTimeout(timer);

@@ -21,6 +21,10 @@ export class Kept {
   bytes(): Buffer {
     return Buffer.concat(this.chunks);
   }
+  clear(): void {
+    this.chunks = [];
+    this.size = 0;
+  }
 }
 
 export interface Passing {

@@ -1,6 +1,6 @@
 /** What is no model call (lists of models, counts of tokens, …) goes to the provider and back as it is, and is not recorded. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { asksForKey, ownKey } from "./credentials.ts";
+import { asksForKey, type Keys, ownKey } from "./credentials.ts";
 import { headersBack, headersFor, type Send, type Upstream } from "./upstream.ts";
 
 export interface PassOn {
@@ -8,28 +8,31 @@ export interface PassOn {
   /** Behind the upstream's base. */
   path: string;
   send: Send;
-  env: NodeJS.ProcessEnv;
+  keys: Keys;
   signal: AbortSignal;
 }
 
 export async function passOn(
   request: IncomingMessage,
   response: ServerResponse,
-  { upstream, path, send, env, signal }: PassOn,
+  { upstream, path, send, keys, signal }: PassOn,
 ): Promise<void> {
   const left = new AbortController();
   response.on("close", () => left.abort());
   const headers = headersFor(request.headers);
+  let to = upstream;
   if (asksForKey(request.headers)) {
     delete headers.authorization;
     delete headers["x-api-key"];
-    Object.assign(headers, ownKey(upstream.provider, env, request.headers));
+    const key = await ownKey(upstream, keys, request.headers);
+    Object.assign(headers, key?.headers);
+    if (key?.base) to = { ...upstream, base: key.base };
   }
   const length = request.headers["content-length"];
   if (length !== undefined) headers["content-length"] = length;
   const method = request.method ?? "GET";
   const body = method === "GET" || method === "HEAD" ? null : request;
-  const answer = await send(upstream, { method, path, headers, body, signal: AbortSignal.any([left.signal, signal]) });
+  const answer = await send(to, { method, path, headers, body, signal: AbortSignal.any([left.signal, signal]) });
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headersBack(answer));
   answer.on("error", () => response.destroy());
   answer.pipe(response);

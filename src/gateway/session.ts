@@ -3,6 +3,7 @@ import type { LiveScope } from "../scope/scope.ts";
 import type { Item } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Calls } from "./calls.ts";
+import type { Egress } from "./egress/egress.ts";
 import { endCall, hear } from "./hear.ts";
 import { askAgain, onRecord } from "./onrecord.ts";
 import type { Price } from "./prices.ts";
@@ -42,6 +43,8 @@ export interface Around {
   outgoing?(body: Buffer): Buffer;
   /** Called with what a hook tells; what it gives is the hook's answer. Rejects if the hook must not go on. */
   hook?(event: Members, signal: AbortSignal): Promise<Json>;
+  /** What they may reach outside; nothing without it. */
+  egress?: Egress;
 }
 
 export async function openSession(scope: LiveScope, around: Around = {}): Promise<Session> {

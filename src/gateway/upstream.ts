@@ -37,7 +37,8 @@ export function upstreamOf(provider: Provider, env: NodeJS.ProcessEnv, given?: s
     throw new Error(
       `${VARIABLES[provider]} leads to a gateway of Shepherd: unset it, or say with --upstream where requests go.`,
     );
-  return { provider, base, own: text === DEFAULTS[provider] };
+  const bare = ({ href }: URL): string => href.replace(/\/+$/, "");
+  return { provider, base, own: bare(base) === bare(new URL(DEFAULTS[provider])) };
 }
 
 /** Headers that are about one connection, or that the next one makes anew. */

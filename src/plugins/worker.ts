@@ -1,7 +1,8 @@
 /** A run whose worker is a coding agent of the user's: its model calls go through the gateway, its tool calls through hooks, its files are the scope's. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { followCalls, type Verdict } from "../gateway/calls.ts";
+import { type Calls, followCalls, type Verdict } from "../gateway/calls.ts";
+import { type Egress, openEgress } from "../gateway/egress/egress.ts";
 import type { Gateway, Urls } from "../gateway/gateway.ts";
 import type { Worker } from "../run/drive.ts";
 import { settlePending } from "../run/recover.ts";
@@ -12,6 +13,7 @@ import { cameThrough } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
 import { within } from "./deadline.ts";
 import { makeDelivery } from "./deliver.ts";
+import { hostEnv, proxyEnv, withoutKeys } from "./network.ts";
 import { placeOf } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
 import { keepSession, sessionAt } from "./sessions.ts";
@@ -36,6 +38,8 @@ export interface PluginOptions {
   at?: string | undefined;
   onOutput?(text: string): void;
   onError?(chunk: Buffer): void;
+  /** Called with a sentence, once for each place that the run may not connect to. */
+  onRefused?(sentence: string): void;
 }
 
 /** Before the agent would go on without an answer. */
@@ -68,7 +72,16 @@ export function pluginWorker(options: PluginOptions): Worker {
       const urls: Urls = sandbox.listener ? gateway.accept(sandbox.listener, PORT) : gateway.urls;
       const over = new AbortController();
       const both = AbortSignal.any([signal, over.signal]);
-      const calls = followCalls(scope, { traits: plugin.traits, taskOf: plugin.taskOf, signal });
+      const own = sandbox.listener !== null;
+      // Without a network of its own nobody sees what its calls do there.
+      const traits: Calls["traits"] = (call) => ({ ...plugin.traits(call), ...(!own && { unobserved: true }) });
+      const calls: Calls = followCalls(scope, {
+        traits,
+        taskOf: plugin.taskOf,
+        signal,
+        observed: (n) => egress.observed(n),
+      });
+      const egress: Egress = openEgress(scope, { running: calls.running, onRefused: options.onRefused });
       const hook = async (event: { [name: string]: Json }): Promise<Json> => {
         const heard = plugin.hook.decode(event);
         if (heard.kind === "other") return plugin.hook.none;
@@ -86,6 +99,7 @@ export function pluginWorker(options: PluginOptions): Worker {
         inside: calls.insideOf,
         calls,
         hook,
+        egress,
         outgoing: plugin.outgoing,
         hold: control.unpaused,
         // Not earlier: how it starts says what it is asked first.
@@ -103,7 +117,7 @@ export function pluginWorker(options: PluginOptions): Worker {
         });
         const { code } = await sandbox.exec({
           argv: started.argv,
-          env: started.env,
+          env: { ...(own ? { ...proxyEnv(PORT), ...withoutKeys() } : hostEnv(process.env)), ...started.env },
           cwd: options.at ? `${files.path}/${options.at}` : files.path,
           signal,
           separate: true,
@@ -118,6 +132,7 @@ export function pluginWorker(options: PluginOptions): Worker {
         delivery.end();
         over.abort();
         await serving;
+        await egress.close();
         await keepSession(scope, path);
       }
     },

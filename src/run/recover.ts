@@ -51,7 +51,8 @@ export async function settlePending(scope: LiveScope, compensate?: Compensate): 
     if (step.outcome) continue;
     const inDoubt = doubts.some(({ n, compensated }) => n === step.n && !compensated);
     const witness = { at: Date.now(), ...(inDoubt && { inDoubt }) };
-    await scope.writer.outcome(step.n, { status: "aborted" }, { witness });
+    const { observed: tier } = step;
+    await scope.writer.outcome(step.n, { status: "aborted", ...(tier && { tier }) }, { witness });
   }
   return doubts;
 }

@@ -213,7 +213,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       tmp,
       scope: owner,
       env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },
-      network: agent?.network ?? "host",
+      network: options.grants.network === "host" ? "host" : (agent?.network ?? "host"),
     });
     samePath = sandbox.abilities.samePath;
     return sandbox;

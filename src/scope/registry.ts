@@ -3,6 +3,7 @@ import { realpathSync } from "node:fs";
 import { link, sha256 } from "../trace/bytes.ts";
 import type { Hash, Json, LogHeader, Origin } from "../trace/ports.ts";
 import { type EmbeddedStore, newLogId } from "../trace/store.ts";
+import { covers, lowerNetwork, type Network } from "./network.ts";
 
 /** A scope as its name stands for it. */
 export interface ScopeRef {
@@ -25,6 +26,10 @@ export interface Grants {
   readOnly: string[];
   /** Absolute paths outside the workspace that its commands can write. */
   writable: string[];
+  /** What its processes can reach; the host's network where it is not said. */
+  network?: Network;
+  /** What it may reach through the proxy besides the names that every run may: rules of `network.ts`. */
+  hosts?: string[];
 }
 
 export const NO_GRANTS: Grants = { readOnly: [], writable: [] };
@@ -33,7 +38,15 @@ export const NO_GRANTS: Grants = { readOnly: [], writable: [] };
 export const attenuate = (parent: Grants, asked: Partial<Grants>): Grants => ({
   readOnly: [...new Set([...parent.readOnly, ...(asked.readOnly ?? [])])].sort(),
   writable: (asked.writable ?? parent.writable).filter((path) => parent.writable.includes(path)).sort(),
+  ...((parent.network || asked.network) && { network: lowerNetwork(parent.network, asked.network) }),
+  ...((parent.hosts || asked.hosts) && {
+    hosts: (asked.hosts ?? parent.hosts ?? []).filter((rule) => mayReach(parent, rule)).sort(),
+  }),
 });
+
+/** Whether grants have all that a host rule means. */
+export const mayReach = ({ network = "host", hosts = [] }: Grants, rule: string): boolean =>
+  network === "host" || (network === "proxy" && hosts.some((each) => covers(each, rule)));
 
 const NAME = /^[a-z0-9][a-z0-9_-]{0,47}(\.[0-9]{1,6}){0,16}$/;
 

@@ -28,6 +28,8 @@ export interface Step {
   /** Sequence number of the part that says that the call has ended and its files are captured; -1 without. */
   filesSeq: number;
   allowed: boolean;
+  /** What it was seen to do outside and cannot be taken back, told by a note before it was done. */
+  observed?: Tier;
   outcome: OutcomeFacts | null;
   outcomeSeq: number;
   outcomeWitness: { [key: string]: Json };
@@ -227,6 +229,17 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
     open.set(step.n, step);
   };
 
+  /** Who finds such a call without an outcome must know that it may have acted. */
+  const takeEgress = ({ n, facts: { allowed, tier, also } }: NoteFrame): void => {
+    if (allowed !== true || tier !== "irreversible") return;
+    for (const each of [n, ...(Array.isArray(also) ? also : [])]) {
+      const step = typeof each === "number" ? steps.get(each) : undefined;
+      if (!step) continue;
+      step.allowed = true;
+      step.observed = tier;
+    }
+  };
+
   const settle = (frame: Frame & { phase: "outcome" }): Step[] => {
     const step = steps.get(frame.n)!;
     step.outcome = frame.facts;
@@ -270,6 +283,7 @@ export function startFold(header: LogHeader, made: (bytes: Buffer) => void = () 
       if (frame.phase === "note") {
         notes.set(frame.facts.note, frame);
         if (step && frame.facts.note === "allowed") step.allowed = true;
+        if (frame.facts.note === "egress") takeEgress(frame);
         return [];
       }
       takePart(step!, frame);
@@ -289,4 +303,4 @@ function takePart(step: Step, frame: PartFrame): void {
 }
 
 /** The tier that counts: the higher of declared and observed. */
-export const tierOf = (step: Step): Tier => step.outcome?.tier ?? step.intent.tier;
+export const tierOf = (step: Step): Tier => step.observed ?? step.outcome?.tier ?? step.intent.tier;

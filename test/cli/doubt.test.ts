@@ -1,6 +1,7 @@
-/** Calls that may have acted when a run was killed: nobody performs, repeats or forgets them unasked. Today's tools have none, so they are written here. */
+/** Calls that may have acted when a run was killed: nobody performs, repeats or forgets them unasked. Only coding agents have such, so they are written here. */
 import { afterEach, expect, test } from "vitest";
 import { attach } from "../../src/scope/scope.ts";
+import { putBytes } from "../../src/scope/thread.ts";
 import { openStore } from "../../src/trace/store.ts";
 import { bash, newUser, put, type User, until } from "../support/user.ts";
 
@@ -10,7 +11,7 @@ afterEach(() => {
 });
 
 /** A run `fix` of steps 0 to 3, and step 4: an effect that was allowed and has no outcome. */
-async function inDoubt(tier: "irreversible" | "compensable"): Promise<User> {
+async function inDoubt(tier: "irreversible" | "compensable" | "observed"): Promise<User> {
   const user = await newUser();
   users.push(user);
   await user.does([
@@ -23,9 +24,16 @@ async function inDoubt(tier: "irreversible" | "compensable"): Promise<User> {
   ]);
   const store = await openStore(user.store);
   const scope = await attach(store, "fix");
-  const n = await scope.writer.intent({ kind: "effect", tier });
+  const n =
+    tier === "observed"
+      ? await scope.writer.intent({ kind: "tool", tier: "reversible" })
+      : await scope.writer.intent({ kind: "effect", tier });
   expect(n).toBe(4);
-  await scope.writer.note(n, { note: "allowed" });
+  if (tier === "observed") {
+    const what = await putBytes(store, Buffer.from("example.com:443"));
+    const facts = { what, class: "other", tier: "irreversible", allowed: true, state: "open", connection: "1.1" };
+    await scope.writer.note(n, { note: "egress", ...facts });
+  } else await scope.writer.note(n, { note: "allowed" });
   await scope.close();
   await store.close();
   return user;
@@ -37,7 +45,7 @@ const statusOf = async (user: User, run = "fix"): Promise<unknown> =>
 const SENTENCE = "Step 4 of fix may or may not have acted before the crash";
 
 test("resume, exec and shell say which step, and leave it in doubt", async () => {
-  for (const tier of ["irreversible", "compensable"] as const) {
+  for (const tier of ["irreversible", "compensable", "observed"] as const) {
     const user = await inDoubt(tier);
     for (const words of [
       ["resume", "fix"],
@@ -52,16 +60,19 @@ test("resume, exec and shell say which step, and leave it in doubt", async () =>
   }
 });
 
-test("a revert needs --acknowledge, as for an effect that stands, and says that it may have acted", async () => {
-  const user = await inDoubt("irreversible");
-  expect((await user.does(["revert", "fix", "3"], 3)).err).toContain("--acknowledge");
-  expect(await statusOf(user)).toBe("in-doubt");
-  const reverted = await user.does(["revert", "fix", "3", "--acknowledge"]);
-  expect(reverted.out).toContain("step 4 (irreversible) may have acted; if so it stands");
-  expect((await user.does(["log", "fix"])).out).toMatch(/ 4 .*may have acted.*aborted/);
-  expect((await user.does(["revert", "fix", "0"], 3)).err).toContain("step 4");
-  await user.does(["resume", "fix"]);
-});
+test.each(["irreversible", "observed"] as const)(
+  "a revert (%s) needs --acknowledge, as for an effect that stands, and says that it may have acted",
+  async (tier) => {
+    const user = await inDoubt(tier);
+    expect((await user.does(["revert", "fix", "3"], 3)).err).toContain("--acknowledge");
+    expect(await statusOf(user)).toBe("in-doubt");
+    const reverted = await user.does(["revert", "fix", "3", "--acknowledge"]);
+    expect(reverted.out).toContain("step 4 (irreversible) may have acted; if so it stands");
+    expect((await user.does(["log", "fix"])).out).toMatch(/ 4 .*may have acted.*aborted/);
+    expect((await user.does(["revert", "fix", "0"], 3)).err).toContain("step 4");
+    await user.does(["resume", "fix"]);
+  },
+);
 
 test("a revert or a discard that would have to take it back, and cannot, leaves it in doubt", async () => {
   const user = await inDoubt("compensable");

@@ -1,6 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { attach } from "../../src/scope/scope.ts";
+import { putBytes } from "../../src/scope/thread.ts";
+import { openStore } from "../../src/trace/store.ts";
 import { bash, newUser, type Typed, type User, until } from "../support/user.ts";
 import { ROOT } from "./reader.ts";
 import { type Kind, kindsFor, misfits, sectionsOf } from "./reference.ts";
@@ -65,6 +68,18 @@ describe("objects of --json", () => {
     printed.set(verb, [...(printed.get(verb) ?? []), ...objects]);
   };
 
+  /** Writes down what a call of a coding agent reached outside. */
+  const reachOut = async (): Promise<void> => {
+    const store = await openStore(user.store);
+    const scope = await attach(store, "w");
+    const what = await putBytes(store, Buffer.from("pypi.org:443"));
+    const facts = { note: "egress", what, class: "registry", tier: "repeatable", allowed: true, connection: "1.1" };
+    await scope.writer.note(2, { ...facts, state: "open" });
+    await scope.writer.note(2, { ...facts, state: "closed", sent: 1, received: 2 });
+    await scope.close();
+    await store.close();
+  };
+
   /** The verb that goes on until it is interrupted. */
   const tellGateway = async (): Promise<void> => {
     const running = user.start(["gateway", "--scope", "gw", "--json"]);
@@ -127,6 +142,7 @@ describe("objects of --json", () => {
     await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
     await tellGateway();
     await tellSteering();
+    await reachOut();
     await tell(0, "log", ["w"]);
     for (const n of ["0", "1", "2", "4", "6"]) await tell(0, "show", ["w", n]);
     await tell(0, "diff", ["w"]);

@@ -6,7 +6,7 @@ import { type Gateway, type GatewayOptions, openGateway } from "../../src/gatewa
 import type { Around } from "../../src/gateway/session.ts";
 import { lookAtMain } from "../../src/run/main.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../src/run/start.ts";
-import { NO_GRANTS } from "../../src/scope/registry.ts";
+import { type Grants, NO_GRANTS } from "../../src/scope/registry.ts";
 import { attach, type LiveScope } from "../../src/scope/scope.ts";
 import { type Item, itemsOf } from "../../src/scope/thread.ts";
 import type { Frame } from "../../src/trace/frame.ts";
@@ -82,14 +82,20 @@ export interface GatewayRig {
   end(): Promise<void>;
 }
 
-export async function gatewayRig(answer: Answer, options: Partial<GatewayOptions> = {}): Promise<GatewayRig> {
+export interface RigOptions extends Partial<GatewayOptions> {
+  grants?: Grants;
+  around?: (scope: LiveScope) => Around;
+}
+
+export async function gatewayRig(answer: Answer, rigged: RigOptions = {}): Promise<GatewayRig> {
+  const { grants = NO_GRANTS, around, ...options } = rigged;
   const directory = mkdtempSync(`${tmpdir()}/shepherd-gateway-`);
   const workspace = `${directory}/ws`;
   mkdirSync(workspace);
   const store = await openStore(`${directory}/store`);
   const main = await lookAtMain(store, workspace);
   const task: Task = { worker: "gateway", text: "gateway" };
-  await createRun(store, { task, workspace: main.workspace, name: "g", grants: NO_GRANTS });
+  await createRun(store, { task, workspace: main.workspace, name: "g", grants });
   const scope = await attach(store, "g");
   await placeRun(scope, await beginRun(scope, task), main, task);
   const provider = await startProvider(answer);
@@ -104,9 +110,9 @@ export async function gatewayRig(answer: Answer, options: Partial<GatewayOptions
   });
   let stopping = new AbortController();
   let serving: Promise<void> = Promise.resolve();
-  const serve = (around?: Around): void => {
+  const serve = (given?: Around): void => {
     stopping = new AbortController();
-    serving = gateway.serve(scope, stopping.signal, around);
+    serving = gateway.serve(scope, stopping.signal, given ?? around?.(scope));
     serving.catch(() => {});
   };
   serve();

@@ -11,7 +11,7 @@ import { explainQuota, requireRoom } from "../../trace/quota.ts";
 import { commandBehind, programsBehind } from "../behind.ts";
 import { tellEnd } from "../end.ts";
 import { Exit } from "../errors.ts";
-import { budgetOf, pricesOf, upstreamsOf } from "../gateway.ts";
+import { budgetOf, pricesOf, togetherIn, upstreamsOf } from "../gateway.ts";
 import { type Land, landOf } from "../landing.ts";
 import { filesFor, type Launch, taskOf, tellSteps } from "../launch.ts";
 import { settleModels } from "../operate.ts";
@@ -72,7 +72,7 @@ export const verb: Verb = {
     const name = await nameOf(context, text(flags, "scope"), task);
     const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
     const progress = out.progress();
-    const gateway = await openGateway({ upstreams, prices });
+    const gateway = await openGateway({ upstreams, prices, ...togetherIn(store) });
     try {
       // What has the terminal for itself is not written between.
       const quiet = rest !== null && !out.json && out.terminal && process.stdin.isTTY === true;

@@ -25,7 +25,8 @@ import type { Skipped } from "../../world/walk.ts";
 import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
-import { type Launch, type Outcome, resumeRun, startRun } from "../launch.ts";
+import { type Launch, type Outcome, resumeRun, startRun, taskOf as taskOfRun } from "../launch.ts";
+import { checkNoMore, networkOf } from "../network.ts";
 import { operate } from "../operate.ts";
 import type { Output } from "../output.ts";
 import { lacks } from "../partial.ts";
@@ -50,6 +51,17 @@ export const verb: Verb = {
       help: "a path in the directory that the run cannot write",
     },
     write: { type: "string", multiple: true, value: "PATH", help: "a path outside that it can write" },
+    network: {
+      type: "string",
+      value: "HOW",
+      help: "what a coding agent can reach: gateway, proxy (the default) or host",
+    },
+    "allow-host": {
+      type: "string",
+      multiple: true,
+      value: "HOST",
+      help: "a name that it may connect to besides: NAME, NAME:PORT or *.NAME",
+    },
     partial: {
       type: "boolean",
       help: "exit with the work's code although the state of --from lacks files whose bytes were forgotten",
@@ -71,6 +83,8 @@ export const verb: Verb = {
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
     const k = count(flags, "count", 1) ?? 1;
     const task = taskOf(context, flags, args);
+    // Before anything is made for a run that cannot begin.
+    if (task.worker === "plugin") await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);
     const land = await landOf(context, text(flags, "land"), { workspace: id, count: k });
     const launch: Launch = { store, out, signal, several: k > 1, land, lacks: lacks(context, flags) };
@@ -116,8 +130,12 @@ export function checkedModel({ cwd }: Context, named: string): string {
   return model;
 }
 
-/** What the flags grant. Throws where that cannot be held. */
-async function grantsOf({ cwd }: Context, flags: Flags, workspace: string): Promise<Grants> {
+/** What the flags grant of files and network. Throws where that cannot be held. */
+async function grantsOf(context: Context, flags: Flags, workspace: string, task: Task): Promise<Grants> {
+  return { ...(await pathsOf(context, flags, workspace)), ...(await networkOf(flags, task)) };
+}
+
+async function pathsOf({ cwd }: Context, flags: Flags, workspace: string): Promise<Grants> {
   const readOnly = list(flags, "read-only").map((path) => resolve(cwd, path));
   const writable = list(flags, "write").map((path) => resolve(cwd, path));
   for (const path of readOnly) {
@@ -135,7 +153,8 @@ async function grantsOf({ cwd }: Context, flags: Flags, workspace: string): Prom
 async function fresh(context: Context, launch: Launch, flags: Flags, task: Task, k: number): Promise<Outcome[]> {
   const { out, signal, cwd } = context;
   const workspace = await findWorkspace(launch.store, cwd);
-  const grants = await grantsOf(context, flags, workspace.path);
+  const grants = await grantsOf(context, flags, workspace.path, task);
+  if (task.worker === "plugin") grants.network ??= "proxy";
   const at = below(workspace.path, cwd);
   if (at) task.at = at;
   const name = text(flags, "scope");
@@ -184,11 +203,16 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
       "--from goes on with a conversation; to run a command at a step: shepherd fork STEP, then shepherd exec.",
     );
   const { run, revision } = await chooseStep(context, [text(flags, "from")!], "shepherd run --from STEP");
-  const asked = await grantsOf(context, flags, await workspacePath(store, run.log));
-  const { writable } = await grantsOfLog(store, run.log);
-  const more = asked.writable.find((path) => !writable.includes(path));
-  if (more) throw new Exit(3, `${run.name} may not write ${more}, so what goes on from it may not either.`);
-  const grants = { readOnly: asked.readOnly, ...(asked.writable.length > 0 && { writable: asked.writable }) };
+  const asked = await grantsOf(context, flags, await workspacePath(store, run.log), await taskOfRun(store, run.name));
+  const parent = await grantsOfLog(store, run.log);
+  checkNoMore(run.name, parent, asked);
+  const { readOnly, writable, network, hosts } = asked;
+  const grants = {
+    readOnly,
+    ...(writable.length > 0 && { writable }),
+    ...(network && { network }),
+    ...(hosts && { hosts }),
+  };
   const name = text(flags, "scope");
   const names = Array.from({ length: k }, (_, i) => (name && i > 0 ? `${name}-${i + 1}` : name));
   await checkFree(store, name ? (names as string[]) : []);

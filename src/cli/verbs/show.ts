@@ -1,7 +1,9 @@
 /** `shepherd show`: one step in full. */
 
+import { EGRESS, egressOf, type Reached } from "../../scope/egress.ts";
 import type { ScopeRef } from "../../scope/registry.ts";
 import { type Block, getBytes, getItem } from "../../scope/thread.ts";
+import { readLog } from "../../scope/view.ts";
 import { parseLink } from "../../trace/bytes.ts";
 import { Forgotten } from "../../trace/objects.ts";
 import type { Link } from "../../trace/ports.ts";
@@ -12,7 +14,7 @@ import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
 import { leftOutOf, linesOf, rowOf } from "../rows.ts";
 import { chooseStep, chooseUnfinished } from "../select.ts";
-import { counted } from "../size.ts";
+import { counted, sizeText } from "../size.ts";
 import type { Context, Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -22,15 +24,17 @@ export const verb: Verb = {
   run: async (context, _flags, args) => {
     const { out } = context;
     const store = await context.store();
-    const { run, step, live } = await chosen(context, args);
+    const { run, log, step, live } = await chosen(context, args);
     const { sealed } = step;
     const row = await rowOf(store, run.name, step, live);
     const input = step.intent.what ? await readable(store, step.intent.what) : null;
     const items: unknown[] = [];
     for (const [thread, effect] of Object.entries(step.outcome?.threads ?? {}))
       for (const each of effect.append ?? []) items.push({ thread, ...(await getItem(store, each)) });
+    const egress = await reached(store, log, step);
     out.object({
       ...row,
+      egress,
       intent: step.intent,
       outcome: step.outcome,
       state: sealed?.state ?? null,
@@ -60,6 +64,7 @@ export const verb: Verb = {
           .map(([why, count]) => `${count} ${why}`)
           .join(", "),
       );
+    for (const each of egress) field("egress", wordsOfEgress(each));
     if (sealed) field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
     const asked = askedOf(row.kind, input);
     // The message that begins a conversation says its task.
@@ -92,17 +97,32 @@ function wordsOf(block: Block): string {
   return typeof thinking === "string" ? `(thinking) ${thinking}` : `(${String(type ?? "something")})`;
 }
 
+/** What it reached outside, masked. A name may have been made up to carry something out. */
+async function reached(store: EmbeddedStore, log: string, step: Step): Promise<Reached[]> {
+  const { fold } = await readLog(store, log);
+  return fold.notes.has(EGRESS) ? maskedIn(await egressOf(store, log, step)) : [];
+}
+
+function wordsOfEgress({ place, class: kind, allowed, connections, sent, received }: Reached): string {
+  const what = `${plain(place)} (${kind === "other" ? "irreversible" : kind})`;
+  if (!allowed) return `${what}, refused`;
+  return `${what}, ${counted(connections, "connection")}: ${sizeText(sent)} out, ${sizeText(received)} in`;
+}
+
 const STATUS: { [status: string]: string } = {
   intent: "running",
   "in-doubt": "in doubt: its process is gone, and whether it acted is not known",
 };
 
 /** The step that is meant, also one that still runs. */
-async function chosen(context: Context, args: string[]): Promise<{ run: ScopeRef; step: Step; live: boolean }> {
+async function chosen(
+  context: Context,
+  args: string[],
+): Promise<{ run: ScopeRef; log: string; step: Step; live: boolean }> {
   const unfinished = await chooseUnfinished(context, args);
-  if (unfinished) return unfinished;
+  if (unfinished) return { ...unfinished, log: unfinished.run.log };
   const { run, revision } = await chooseStep(context, args, "shepherd show [RUN] STEP");
-  return { run, step: revision.step, live: false };
+  return { run, log: revision.log, step: revision.step, live: false };
 }
 
 async function readable(store: EmbeddedStore, of: Link): Promise<string> {

@@ -15,8 +15,11 @@ const KEPT: readonly string[] = [
 const SECRET = ["primaryApiKey", "customApiKeyResponses", "oauthAccount"];
 
 export function configPlace(env: NodeJS.ProcessEnv): ConfigPlace {
-  const path = env.CLAUDE_CONFIG_DIR ? resolve(env.CLAUDE_CONFIG_DIR) : join(homedir(), ".claude");
-  return { path, hide: [join(homedir(), ".claude.json"), join(path, ".credentials.json")] };
+  const usual = join(homedir(), ".claude");
+  const path = env.CLAUDE_CONFIG_DIR ? resolve(env.CLAUDE_CONFIG_DIR) : usual;
+  // A login of another configuration, or of another agent, is no business of this one's.
+  const others = [...(path === usual ? [] : [usual]), join(homedir(), ".codex")];
+  return { path, hide: [join(homedir(), ".claude.json"), join(path, ".credentials.json"), ...others] };
 }
 
 /** Name of the directory that Claude Code keeps a project's conversations in. */

@@ -2,6 +2,8 @@
 import { execFile } from "node:child_process";
 import { realpathSync } from "node:fs";
 import { promisify } from "node:util";
+import { hasClaudeLogin } from "../../gateway/login/claude.ts";
+import { upstreamOf } from "../../gateway/upstream.ts";
 import { findProgram } from "../../scope/exec/tools.ts";
 import type { Detected, Problem } from "../plugin.ts";
 
@@ -16,8 +18,13 @@ export async function detect(): Promise<Detected | null> {
   return { program: realpathSync(found), version, support: TESTED.includes(version) ? "exact" : "untested" };
 }
 
-export function problems(_env: NodeJS.ProcessEnv, { version, support }: Detected): Problem[] {
+const KEYS = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"];
+
+export function problems(env: NodeJS.ProcessEnv, { version, support }: Detected): Problem[] {
   const found: Problem[] = [];
+  // What the user has put in the provider's place may need no key.
+  if (isProvider(env) && !KEYS.some((name) => env[name]) && !hasClaudeLogin(env))
+    found.push({ severity: "error", what: noLogin() });
   if (support === "untested")
     found.push({
       severity: "warning",
@@ -25,3 +32,17 @@ export function problems(_env: NodeJS.ProcessEnv, { version, support }: Detected
     });
   return found;
 }
+
+/** Whether requests go to the provider itself. What is no address is told elsewhere. */
+function isProvider(env: NodeJS.ProcessEnv): boolean {
+  try {
+    return upstreamOf("anthropic", env).own;
+  } catch {
+    return false;
+  }
+}
+
+const noLogin = (): string =>
+  process.platform === "darwin"
+    ? "Shepherd does not read the keychain, where Claude Code keeps its login here: put what `claude setup-token` prints into CLAUDE_CODE_OAUTH_TOKEN, or set ANTHROPIC_API_KEY."
+    : "Claude Code has no login: start `claude` and log in, or set ANTHROPIC_API_KEY.";
