@@ -8,6 +8,7 @@ import { readLog } from "../../scope/view.ts";
 import { quotePath } from "../../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
+import { exactStep, NEAREST } from "../exact.ts";
 import { landedObject } from "../landing.ts";
 import { operate, tellLeft } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
@@ -16,7 +17,7 @@ import { type Context, text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "conversation and files back at a step",
-  usage: "[RUN] STEP [--acknowledge]",
+  usage: "[RUN] STEP [--acknowledge] [--nearest]",
   options: {
     land: {
       type: "string",
@@ -24,6 +25,7 @@ export const verb: Verb = {
       help: "for a run that has landed: ask, auto or never set your directory back too",
     },
     acknowledge: { type: "boolean", help: "go on although effects are passed that cannot be taken back" },
+    ...NEAREST,
     ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be done" },
   },
@@ -35,13 +37,13 @@ export const verb: Verb = {
   run: async (context, flags, args) => {
     const { out } = context;
     const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP", { destructive: true });
-    const { n } = revision.step;
+    const { n, sealed } = await exactStep(await context.store(), run, revision, flags);
     const how = text(flags, "land");
     if (how !== undefined && how !== "ask" && how !== "auto" && how !== "never")
       throw new Exit(2, `--land takes ask, auto or never, not ${JSON.stringify(how)}.`);
     if (flags["dry-run"]) {
-      out.object({ scope: run.name, to: n, commit: revision.sealed.id, dryRun: true });
-      out.say(`Would set ${run.name} back to step ${n} (${revision.sealed.id.slice(0, 7)}).`);
+      out.object({ scope: run.name, to: n, commit: sealed.id, dryRun: true });
+      out.say(`Would set ${run.name} back to step ${n} (${sealed.id.slice(0, 7)}).`);
       return undefined;
     }
     const done = (await operate(context, run.name, "revert", {
@@ -63,7 +65,7 @@ export const verb: Verb = {
     }
     const back = landed?.op ? "takes back first that in your directory, then the revert" : "takes the revert back";
     out.say(`\`shepherd resume ${run.name}\` goes on from there; \`shepherd undo\` ${back}.`);
-    const lacks = await tellForgotten(context, flags, revision.sealed.state);
+    const lacks = await tellForgotten(context, flags, sealed.state);
     return landed && landed.conflicts.length > 0 ? 3 : lacks;
   },
 };

@@ -24,6 +24,7 @@ import { quotePath } from "../../world/paths.ts";
 import type { Skipped } from "../../world/walk.ts";
 import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
+import { exactStep, NEAREST } from "../exact.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun, taskOf as taskOfRun } from "../launch.ts";
 import { checkNoMore, networkOf } from "../network.ts";
@@ -62,6 +63,7 @@ export const verb: Verb = {
       value: "HOST",
       help: "a name that it may connect to besides: NAME, NAME:PORT or *.NAME",
     },
+    ...NEAREST,
     partial: {
       type: "boolean",
       help: "exit with the work's code although the state of --from lacks files whose bytes were forgotten",
@@ -203,6 +205,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
       "--from goes on with a conversation; to run a command at a step: shepherd fork STEP, then shepherd exec.",
     );
   const { run, revision } = await chooseStep(context, [text(flags, "from")!], "shepherd run --from STEP");
+  const { n } = await exactStep(store, run, revision, flags);
   const asked = await grantsOf(context, flags, await workspacePath(store, run.log), await taskOfRun(store, run.name));
   const parent = await grantsOfLog(store, run.log);
   checkNoMore(run.name, parent, asked);
@@ -219,7 +222,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
   const made: ScopeRef[] = [];
   for (const each of names)
     made.push(
-      ...(await forkScope(store, run.name, revision.step.n, {
+      ...(await forkScope(store, run.name, n, {
         grants,
         ...(each && { name: each }),
         note: async (facts) => {
