@@ -29,6 +29,8 @@ import type { Output } from "./output.ts";
 export interface Coding {
   /** Name of the plugin. */
   readonly name: string;
+  /** Whether it has the terminal: nothing else is written there while it works. */
+  readonly interactive: boolean;
   /** What the scope's files must know of it. */
   agent: NonNullable<FilesOptions["agent"]>;
   /** The part of the user's configuration that a new run starts with. */
@@ -76,8 +78,10 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
   mkdirSync(place.path, { recursive: true, mode: 0o700 });
   const { samePath, why } = await detect();
   const gateway: Gateway = await openGateway({ upstreams: upstreamsOf([]), prices: PRICES, ...togetherIn(store) });
+  const interactive = task.plugin!.interactive === true && out.terminal && process.stdin.isTTY === true;
   return {
     name: plugin.name,
+    interactive,
     agent: {
       config: place.path,
       hide: [...place.hide, ...keyFiles(homedir())],
@@ -107,13 +111,14 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         session: task.plugin!.session,
         args: task.plugin!.args,
         at: task.at,
+        interactive,
         task: task.text,
         prompt,
         workspace,
         onOutput: (text) => out.line(text),
         onError: (chunk) => void process.stderr.write(chunk),
         onRefused: (sentence) => {
-          if (!refusals.has(sentence)) out.warn(`shepherd: ${masked(sentence)}`);
+          if (!refusals.has(sentence) && !interactive) out.warn(`shepherd: ${masked(sentence)}`);
           refusals.add(sentence);
         },
       }),

@@ -111,7 +111,7 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
     files: filesFor(launch, progress, coding?.agent),
     worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
-      steps = tellSteps(launch, scope);
+      if (!coding?.interactive) steps = tellSteps(launch, scope);
       going.live = await followLive(launch, scope);
       await coding?.prepare(scope);
       const n = await beginRun(scope, task);
@@ -179,7 +179,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
     files: filesFor(launch, progress, coding?.agent),
     worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
-      steps = tellSteps(launch, scope);
+      if (!coding?.interactive) steps = tellSteps(launch, scope);
       await coding?.prepare(scope);
       const first = scope.writer.fold.steps.get(0);
       // Stopped while main was still being read: it starts on main as it is now.
@@ -273,7 +273,8 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going, c
     };
   }
   if (coding) {
-    const prompt = going.resumed ? (going.instruction ?? null) : task.text;
+    const typed = coding.interactive ? null : task.text;
+    const prompt = going.resumed ? (going.instruction ?? null) : typed;
     let worker: Worker | null = null;
     return {
       name: coding.name,

@@ -45,6 +45,8 @@ export interface Start {
   prompt: string | null;
   /** Whether its configuration has the conversation already. */
   resumed: boolean;
+  /** Whether it has the terminal, and its user types there; then `prompt` is what is typed first, or nothing. */
+  interactive: boolean;
 }
 
 /** How an agent is started. */

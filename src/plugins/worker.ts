@@ -6,6 +6,7 @@ import { type Egress, openEgress } from "../gateway/egress/egress.ts";
 import type { Gateway, Urls } from "../gateway/gateway.ts";
 import type { Worker } from "../run/drive.ts";
 import { settlePending } from "../run/recover.ts";
+import type { Sandbox } from "../scope/exec/sandbox.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { itemLinks } from "../scope/thread.ts";
@@ -34,6 +35,8 @@ export interface PluginOptions {
   prompt: string | null;
   /** Path of the user's directory. */
   workspace: string;
+  /** Whether it has the terminal. */
+  interactive?: boolean;
   /** Where it starts, relative to the workspace. */
   at?: string | undefined;
   onOutput?(text: string): void;
@@ -47,7 +50,7 @@ const LATE: Verdict = { kind: "deny", reason: "nobody has answered" };
 
 /** Drives an agent until its work is done. */
 export function pluginWorker(options: PluginOptions): Worker {
-  const { plugin, gateway } = options;
+  const { plugin, gateway, interactive = false } = options;
   const path = plugin.session.path(options.workspace, options.session);
   let first = true;
   return {
@@ -63,7 +66,7 @@ export function pluginWorker(options: PluginOptions): Worker {
       const delivery = makeDelivery(scope, control.inbox, plugin, talk.say);
       let begin = await beginning(scope, path, first ? options.prompt : null, options);
       first = false;
-      if (!begin) {
+      if (!begin && !interactive) {
         // It has nothing to do, unless somebody has told it something meanwhile.
         const prompt = await delivery.asPrompt();
         begin = prompt === null ? null : await beginning(scope, path, prompt, options);
@@ -113,16 +116,17 @@ export function pluginWorker(options: PluginOptions): Worker {
           urls,
           session: options.session,
           args: options.args,
+          interactive,
           ...begin,
         });
-        const { code } = await sandbox.exec({
+        const command = {
           argv: started.argv,
           env: { ...(own ? { ...proxyEnv(PORT), ...withoutKeys() } : hostEnv(process.env)), ...started.env },
           cwd: options.at ? `${files.path}/${options.at}` : files.path,
-          signal,
-          separate: true,
-          ...talk.follow(started),
-        });
+        };
+        const { code } = interactive
+          ? await onTerminal(sandbox, command, signal)
+          : await sandbox.exec({ ...command, signal, separate: true, ...talk.follow(started) });
         if (signal.aborted) return "aborted";
         return code === 0 ? "done" : "failed";
       } catch (error) {
@@ -139,6 +143,28 @@ export function pluginWorker(options: PluginOptions): Worker {
   };
 }
 
+/** Runs it on the terminal of this process; ends it, and sets the terminal back, when `signal` aborts. */
+async function onTerminal(
+  sandbox: Sandbox,
+  command: Parameters<Sandbox["interactive"]>[0],
+  signal: AbortSignal,
+): Promise<{ code: number | null }> {
+  const stop = (): void => void sandbox.killAll().catch(() => {});
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await sandbox.interactive(command);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    // A program that is killed leaves its screen, and the keys, as it had them.
+    if (signal.aborted && process.stdout.isTTY)
+      process.stdout.write("\x1b[?1049l\x1b[?2004l\x1b[?1000l\x1b[?25h\x1b[0m\r\n");
+    if (signal.aborted && process.stdin.isTTY) {
+      process.stdin.setRawMode(true);
+      process.stdin.setRawMode(false);
+    }
+  }
+}
+
 /**
  * How it starts where the scope stands: with its record of the conversation up to there, or anew where nothing was said yet. Null if there is
  * nothing left to do. Throws where its record does not tell what it had there.
@@ -147,7 +173,7 @@ async function beginning(
   scope: LiveScope,
   path: string,
   prompt: string | null,
-  { plugin, task, onError }: PluginOptions,
+  { plugin, task, onError, interactive = false }: PluginOptions,
 ): Promise<{ prompt: string | null; resumed: boolean } | null> {
   const { store, ref, files } = scope;
   const file = join(files!.config!.host, path);
@@ -157,12 +183,13 @@ async function beginning(
     const { turns, answered, open } = place;
     const between = open.length > 0 && answered.length > 0;
     // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
-    if (turns === 0 || (turns === 1 && open.length > 0 && !between && prompt === null)) {
+    const silent = prompt === null && !interactive;
+    if (turns === 0 || (turns === 1 && open.length > 0 && !between && silent)) {
       rmSync(file, { force: true });
-      return { prompt: prompt ?? task, resumed: false };
+      return { prompt: interactive ? prompt : (prompt ?? task), resumed: false };
     }
-    if (prompt === null && open.length === 0 && answered.length === 0) return null;
-    if (!between && (open.length === 0 || prompt === null)) {
+    if (silent && open.length === 0 && answered.length === 0) return null;
+    if (!between && (open.length === 0 || silent)) {
       const record = await sessionAt(store, ref.log, plugin, path, place);
       if (record) {
         mkdirSync(dirname(file), { recursive: true });
@@ -171,7 +198,7 @@ async function beginning(
       }
     }
     // To the answer whose calls were not all performed, or whose results its record has not; or, with something new to say, behind what came before.
-    await stepBack(scope, open.length > 0 && (prompt !== null || !between) ? "before" : "answer", onError);
+    await stepBack(scope, open.length > 0 && (!silent || !between) ? "before" : "answer", onError);
   }
   throw new Inexact(ref.name);
 }

@@ -21,7 +21,7 @@ export interface Task {
   at?: string;
   model?: string;
   /** For a coding agent of the user's: which plugin drives it, words for its command line, and the name under which it keeps its conversation. */
-  plugin?: { name: string; args: string[]; session: string };
+  plugin?: { name: string; args: string[]; session: string; interactive?: boolean };
 }
 
 export interface NewRun {

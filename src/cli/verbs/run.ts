@@ -25,7 +25,7 @@ import type { Skipped } from "../../world/walk.ts";
 import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
-import { LAND_HELP, landOf } from "../landing.ts";
+import { LAND_HELP, type Land, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun, taskOf as taskOfRun } from "../launch.ts";
 import { checkNoMore, networkOf } from "../network.ts";
 import { operate } from "../operate.ts";
@@ -88,7 +88,10 @@ export const verb: Verb = {
     // Before anything is made for a run that cannot begin.
     if (task.worker === "plugin") await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);
-    const land = await landOf(context, text(flags, "land"), { workspace: id, count: k });
+    const asked = await landOf(context, text(flags, "land"), { workspace: id, count: k });
+    // Who works with an agent in their directory sees what it does there.
+    const live = task.plugin?.interactive === true && flags.land === undefined && asked === "ask";
+    const land: Land = live ? "live" : asked;
     const launch: Launch = { store, out, signal, several: k > 1, land, lacks: lacks(context, flags) };
     const outcomes = text(flags, "from")
       ? await fromStep(context, launch, flags, task, k)
@@ -106,13 +109,20 @@ function taskOf(context: Context, flags: Flags, args: string[]): Task {
   const plugin = args[0] === undefined ? undefined : pluginFor(args[0]);
   if (plugin) {
     const [, task, ...more] = args;
-    if (task === undefined)
-      throw new Exit(2, `What is ${plugin.command} to do? \`shepherd run ${plugin.command} "TASK"\`.`);
+    const { out } = context;
+    const interactive =
+      task === undefined && out.terminal && process.stdin.isTTY === true && !flags.count && !flags.from;
+    if (task === undefined && !interactive)
+      throw new Exit(
+        2,
+        `What is ${plugin.command} to do? \`shepherd run ${plugin.command} "TASK"\`; without a task it is for a terminal.`,
+      );
     if (more.length > 0)
       throw new Exit(2, `One task, in quotes: \`shepherd run ${plugin.command} "${[task, ...more].join(" ")}"\`.`);
     const model = text(flags, "model");
     const words = model === undefined ? [] : ["--model", model];
-    return { worker: "plugin", text: task, plugin: { name: plugin.name, args: words, session: randomUUID() } };
+    const driven = { name: plugin.name, args: words, session: randomUUID(), ...(interactive && { interactive }) };
+    return { worker: "plugin", text: task ?? plugin.command, plugin: driven };
   }
   if (args.length === 0)
     throw new Exit(2, 'What is to be done? `shepherd run --model MODEL "TASK"`, or `shepherd run -- COMMAND…`.');

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { DUMMY } from "../../gateway/credentials.ts";
 import type { ConfigPlace } from "../plugin.ts";
 
 /** Entries of the directory that are about what the user set up, and not about what went on. */
@@ -42,7 +43,13 @@ export function gather({ path }: ConfigPlace, workspace: string, into: string): 
   for (const name of SECRET) delete known[name];
   // It makes one up where there is none, and tells it with each request: it must be the same wherever a run goes on.
   known.userID ??= randomBytes(32).toString("hex");
+  // What it would ask before it begins: whether this directory and this key are the user's. In a scope both are known.
   known.hasCompletedOnboarding = true;
+  known.bypassPermissionsModeAccepted = true;
+  known.customApiKeyResponses = { approved: [DUMMY], rejected: [] };
+  const projects = (known.projects ?? {}) as { [path: string]: object };
+  const here = { ...projects[workspace], hasTrustDialogAccepted: true, hasCompletedProjectOnboarding: true };
+  known.projects = { ...projects, [workspace]: here };
   writeFileSync(join(into, ".claude.json"), `${JSON.stringify(known, null, 2)}\n`, { mode: 0o600 });
 }
 

@@ -9,11 +9,23 @@ import { RESUME } from "./resume.ts";
  * Every worker is started in the same way, the first time too: with its task on standard input (`-p TASK` would change what a tool says of
  * itself, and with it the request). What it may do is the scope's matter, so it asks nobody.
  */
-export function start({ program, config, urls, session, args, prompt, resumed }: Start): Started {
-  const words = ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"];
+export function start({ program, config, urls, session, args, prompt, resumed, interactive }: Start): Started {
+  const words = interactive
+    ? []
+    : ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"];
+  const last = interactive && prompt !== null ? [prompt] : [];
   const known = resumed ? ["--resume", session] : ["--session-id", session];
   return {
-    argv: [program, ...words, ...known, "--settings", settings(urls.hook), "--dangerously-skip-permissions", ...args],
+    argv: [
+      program,
+      ...words,
+      ...known,
+      "--settings",
+      settings(urls.hook),
+      "--dangerously-skip-permissions",
+      ...args,
+      ...last,
+    ],
     env: {
       CLAUDE_CONFIG_DIR: config,
       ANTHROPIC_BASE_URL: urls.anthropic,
@@ -23,7 +35,7 @@ export function start({ program, config, urls, session, args, prompt, resumed }:
       DISABLE_TELEMETRY: "1",
       DISABLE_ERROR_REPORTING: "1",
       // Without it root may not skip the questions.
-      ...(prompt === null && RESUME),
+      ...(prompt === null && !interactive && RESUME),
       ...(isRoot() && { IS_SANDBOX: "1" }),
     },
     input: prompt === null ? "" : userLine(prompt),
