@@ -84,7 +84,7 @@ async function landAtEnd(
 }
 
 /** The files that a run started from. */
-async function baseOf(store: EmbeddedStore, name: string): Promise<string | null> {
+export async function baseOf(store: EmbeddedStore, name: string): Promise<string | null> {
   const start = await findStep(store, await readScope(store, name), 0);
   return start?.step.sealed ? target(start.step.sealed.state.roots.workspace) : null;
 }

@@ -32,6 +32,7 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
   fsck: { brief: "check the store", load: () => import("./verbs/fsck.ts") },
   gc: { brief: "free what nothing needs any more", load: () => import("./verbs/gc.ts") },
   du: { brief: "who uses how much of the store", load: () => import("./verbs/du.ts") },
+  uninstall: { brief: "remove the store, and with it every run", load: () => import("./verbs/uninstall.ts") },
   forget: { brief: "destroy bytes for good", load: () => import("./verbs/forget.ts") },
 };
 

@@ -1,0 +1,76 @@
+/** `shepherd uninstall`: removes all that Shepherd has put on this machine. */
+import { existsSync, rmSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { hasLanded } from "../../run/land.ts";
+import { listScopes, workspacePath } from "../../scope/registry.ts";
+import { readScope } from "../../scope/view.ts";
+import { target } from "../../trace/bytes.ts";
+import type { EmbeddedStore } from "../../trace/store.ts";
+import { bytesOf } from "../../world/dirs.ts";
+import { discard } from "../../world/remove.ts";
+import { askYesNo } from "../ask.ts";
+import { storeDirectory } from "../context.ts";
+import { baseOf } from "../end.ts";
+import { Exit } from "../errors.ts";
+import { counted } from "../size.ts";
+import type { Verb } from "../verb.ts";
+
+export const verb: Verb = {
+  brief: "remove the store, and with it every run",
+  usage: "[--yes]",
+  most: 0,
+  options: {
+    yes: { type: "boolean", short: "y", help: "without a question, also where runs have changes that landed nowhere" },
+    "dry-run": { type: "boolean", help: "only say what would be removed" },
+  },
+  details:
+    "Shepherd writes nothing into your directories, settings or shell: all that it keeps is its store. Your files stay as they are; what runs " +
+    "changed and you have not merged goes with the store.",
+  examples: ["shepherd uninstall --dry-run"],
+  run: async (context, flags) => {
+    const { out } = context;
+    const directory = storeDirectory();
+    if (!existsSync(join(directory, "format"))) {
+      out.object({ store: null, runs: 0, unlanded: [], removed: false });
+      out.say(`There is no store in ${directory}, so there is nothing to remove.`);
+      return undefined;
+    }
+    const store = await context.store();
+    const scopes = await listScopes(store);
+    for (const { name, log } of scopes)
+      if (await store.leases.holder(`log/${log}`))
+        throw new Exit(3, `${name} is at work: wait for it, or stop it first.`);
+    const unlanded: string[] = [];
+    for (const { name, discarded } of scopes) if (discarded === null && (await waits(store, name))) unlanded.push(name);
+    const told = { store: directory, runs: scopes.length, unlanded };
+    out.say(`${directory} holds ${counted(scopes.length, "run")}.`);
+    if (unlanded.length > 0)
+      out.say(
+        `${counted(unlanded.length, "of them has", "of them have")} changes that landed nowhere: ${unlanded.join(", ")}.`,
+      );
+    if (flags["dry-run"]) {
+      out.object({ ...told, removed: false });
+      return undefined;
+    }
+    if (!flags.yes && !(await askYesNo(`Remove it for good?`)))
+      throw new Exit(3, "Nothing was removed; --yes removes it without a question.");
+    await context.close();
+    // As an ordinary user too, whatever modes agents have left there.
+    if (!(await discard(bytesOf(dirname(directory)), basename(directory))))
+      throw new Exit(4, `Something is mounted below ${directory}: unmount it, then try again.`);
+    const sockets = join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `shepherd-${userInfo().uid}`);
+    rmSync(sockets, { recursive: true, force: true });
+    out.object({ ...told, removed: true });
+    out.say("The store is removed. `npm uninstall -g shepherd-ai` removes the command, if you installed it so.");
+    return undefined;
+  },
+};
+
+/** Whether a run has changed files, and has landed nowhere. */
+async function waits(store: EmbeddedStore, name: string): Promise<boolean> {
+  const view = await readScope(store, name);
+  const { state } = view.fold.head();
+  if (!state || (await baseOf(store, name)) === target(state.roots.workspace)) return false;
+  return !(await hasLanded(store, await workspacePath(store, view.log), view));
+}
