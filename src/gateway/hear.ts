@@ -53,7 +53,7 @@ export async function hear(ear: Ear, sent: readonly Sent[]): Promise<void> {
     else {
       await flush();
       thread.open.delete(item.call);
-      const status = item.status === "failed" ? "failed" : "done";
+      const status = item.status === "failed" || calls?.failed(item) ? "failed" : "done";
       if (calls) await calls.told(n, status, [link]);
       else {
         const ms = Date.now() - (writer.fold.steps.get(n)?.at ?? Date.now());

@@ -2,9 +2,9 @@
  * A coding agent of the user's, as Shepherd drives it: where its program and its configuration are, how it is started, what its hooks say. All
  * that is about one agent is behind this interface; scopes, the gateway and recording are the same for all.
  */
-import type { ToolTraits } from "../gateway/calls.ts";
+import type { Ended, ToolTraits } from "../gateway/calls.ts";
 import type { Urls } from "../gateway/gateway.ts";
-import type { Call } from "../scope/thread.ts";
+import type { Call, Item } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Place } from "./place.ts";
 
@@ -43,7 +43,7 @@ export interface Start {
   args: readonly string[];
   /** What it is to do. Null: it is to go on as it was, with nothing said. */
   prompt: string | null;
-  /** Whether its configuration has the conversation already. */
+  /** Whether its configuration has a record of the conversation already. */
   resumed: boolean;
 }
 
@@ -51,7 +51,7 @@ export interface Start {
 export interface Started {
   argv: string[];
   env: { [name: string]: string | null };
-  /** Written to its standard input, which stays open until `over` says that its work is done. Without it, it has none. */
+  /** Written to its standard input, which is closed then, or when `over` says that its work is done. Without it, it has none. */
   input?: string;
   /** Whether a line of its output says that its work is done. */
   over?(line: string): boolean;
@@ -59,10 +59,10 @@ export interface Started {
   told?(line: string): string | null;
 }
 
-/** What a hook tells. */
+/** What a hook tells: `own` calls are those that no model asked for, made by the agent inside of one. */
 export type HookEvent =
-  | { kind: "before"; call: string; name: string; input: Json }
-  | { kind: "after"; call: string; status: "done" | "failed" | "aborted" }
+  | { kind: "before"; call: string; name: string; input: Json; own?: boolean }
+  | { kind: "after"; call: string; status: Ended; input?: Json | undefined; output?: string }
   | { kind: "other" };
 
 export interface Plugin {
@@ -80,18 +80,28 @@ export interface Plugin {
   session: {
     /** Where it keeps a conversation, below its configuration directory. */
     path(workspace: string, session: string): string;
-    /** Its record of a conversation up to a place; null if there is no telling what it had there. */
+    /** The record with which a conversation begins, for an agent that otherwise chooses its name itself. */
+    seed?(workspace: string, session: string): Buffer;
+    /**
+     * Its record of a conversation up to a place. Null if there is no telling what it had there; where nothing was acted on yet, also if it is
+     * to begin anew.
+     */
     cut(record: Buffer, at: Place): Buffer | null;
+    /** Ids of the calls of which it has results, for an agent that writes them down at once. */
+    results?(record: Buffer): ReadonlySet<string>;
   };
   /** A model request as it is to leave. */
   outgoing(body: Buffer): Buffer;
   traits(call: Call): ToolTraits;
   /** The task of a sub-agent, as its first message tells it; null for other calls. */
   taskOf(call: Call): string | null;
+  /** Whether a result says that its call failed, where the protocol has no word for it. */
+  failed?(result: Item): boolean;
   hook: {
     decode(event: Members): HookEvent;
     allow(input?: Json): Json;
-    deny(reason: string): Json;
+    /** Null: by the exit code of the hook, with the reason on its standard error. */
+    deny: ((reason: string) => Json) | null;
     /** For what needs no answer. */
     none: Json;
   };

@@ -1,0 +1,178 @@
+/** Follows what a program does with the calls that a model asks for: see `Calls`. */
+import type { LiveScope } from "../scope/scope.ts";
+import { type Call, putBytes } from "../scope/thread.ts";
+import { encodeJson } from "../trace/bytes.ts";
+import type { Json } from "../trace/ports.ts";
+import type { Calls, CallsOptions, Ended } from "./calls.ts";
+import { type Performing, performing } from "./performing.ts";
+
+/** So long a call waits for its intent, in ms: a hook may be quicker than the end of the block that asks for it. */
+const PATIENCE = 10_000;
+
+/** So often it is looked, in ms, whether what a call waits for has ended without a word. */
+const LOOK = 500;
+
+/** Thrown for a call inside of one that was refused. */
+class Denied extends Error {}
+
+export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
+  const { traits, taskOf, failed, results, broken, signal } = options;
+  const { writer, store } = scope;
+  const byId = new Map<string, Performing>();
+  const byNumber = new Map<number, Performing>();
+  const waiting = new Map<string, () => void>();
+  /** Numbers of the containers of conversations. */
+  const containers = new Map<string, number>();
+  /** Calls that a program has made by itself, by the numbers of those that they run in. */
+  const inner = new Map<number, Performing[]>();
+
+  const add = (n: number, call: Call, own = false): Performing => {
+    const known = performing(scope, n, call, traits(call), own);
+    byId.set(call.id, known);
+    byNumber.set(n, known);
+    return known;
+  };
+
+  const find = async (id: string): Promise<Performing> => {
+    const known = byId.get(id);
+    if (known) return known;
+    await new Promise<void>((resolve) => {
+      waiting.set(id, resolve);
+      setTimeout(resolve, PATIENCE).unref();
+    });
+    waiting.delete(id);
+    const found = byId.get(id);
+    if (!found) throw new Error(`The call ${id} was never asked for by a model that Shepherd has heard.`);
+    return found;
+  };
+
+  const facts = (call: Call): { [name: string]: Json } => {
+    const { shared, container } = traits(call);
+    return { ...(shared && { shared }), ...(container && { container }) };
+  };
+
+  /** The call in which a program makes calls of its own now. Of several that a model asked for at once, the first without a result. */
+  const scriptNow = (): Performing | undefined => {
+    const open = [...byNumber.values()].filter((each) => each.traits.container && each.traits.unasked && !each.over);
+    if (open.length < 2) return open[0];
+    const ended = results?.() ?? new Set();
+    return open.find(({ call }) => !ended.has(call.id)) ?? open.at(-1);
+  };
+
+  /** Writes the intent of a call that no model asked for. */
+  const enter = async (id: string, name: string, input: Json): Promise<Performing> => {
+    const around = scriptNow();
+    const verdict = await around?.verdict;
+    if (verdict?.kind === "deny") throw new Denied(verdict.reason);
+    const call: Call = { type: "call", id, name, input };
+    const what = await putBytes(store, encodeJson(call));
+    const thread = around?.thread;
+    const n = await writer.intent(
+      { kind: "tool", tier: "reversible", ...(thread !== undefined && { thread }), what, ...facts(call) },
+      around ? { links: { inside: around.n } } : {},
+    );
+    const known = add(n, call, true);
+    if (around) inner.set(around.n, [...(inner.get(around.n) ?? []), known]);
+    return known;
+  };
+
+  /** Ends what has ended without a word, as far as the program has noted that down. */
+  const look = (): void => {
+    for (const id of results?.() ?? []) {
+      const known = byId.get(id);
+      if (known?.running) void known.end({ status: "done" });
+    }
+  };
+
+  /** Ends what cannot run any more: calls of the same conversation of which nobody said that they ended. */
+  const endSilent = (than: Performing, which: (each: Performing) => boolean, status: Ended): void => {
+    for (const each of byNumber.values())
+      if (each !== than && each.running && each.thread === than.thread && which(each))
+        void each.end({ status: each.own && status === "done" ? "failed" : status });
+  };
+
+  const close = async (known: Performing, status: Ended | "not-run", more: object): Promise<void> => {
+    known.over = true;
+    known.tell({ status: status === "not-run" ? "aborted" : status, ...more });
+    await known.pending?.settled.catch(async (error: unknown) => {
+      if (!signal.aborted && !known.left) throw error;
+      await writer.outcome(known.n, { status: "aborted", ...more }, { witness: { at: Date.now() } });
+    });
+  };
+
+  return {
+    facts,
+    insideOf: (request, thread) => {
+      const at = containers.get(thread.name);
+      if (at !== undefined || thread.entries.length > 0 || !taskOf) return at;
+      const first = request.messages.find(({ role }) => role === "user");
+      const said = first?.content.map((block) => (block.type === "text" ? block.text : "")).join("\n") ?? "";
+      const taken = new Set(containers.values());
+      for (const { n, call, over } of byNumber.values()) {
+        const task = over || taken.has(n) ? null : taskOf(call);
+        if (!task || !said.includes(task)) continue;
+        containers.set(thread.name, n);
+        return n;
+      }
+      return undefined;
+    },
+    failed: (result) => failed?.(result) ?? false,
+    asked: (n, call) => {
+      const known = add(n, call);
+      waiting.get(call.id)?.();
+      if (!known.traits.unasked) return;
+      known.begin(call.input as Json, signal).then(
+        (verdict) => {
+          // What a script does it asks for, and is refused.
+          if (verdict.kind === "deny" && !known.traits.container)
+            broken(`Step ${n} was refused (${verdict.reason}), and its program does not ask before it performs that.`);
+        },
+        () => {},
+      );
+    },
+    begin: async (id, input, own) => {
+      let known: Performing;
+      try {
+        known = own === undefined ? await find(id) : await enter(id, own, input);
+      } catch (error) {
+        if (error instanceof Denied) return { kind: "deny", reason: error.message };
+        throw error;
+      }
+      if (known.pending || known.over) throw new Error(`The call ${id} has begun before.`);
+      signal.throwIfAborted();
+      endSilent(known, (each) => each.traits.alone === true, "done");
+      const looking = setInterval(look, LOOK);
+      looking.unref();
+      return known.begin(input, signal).finally(() => clearInterval(looking));
+    },
+    end: async (id, status, { input, output } = {}) => {
+      const known = await find(id);
+      // It went on in the background, and the model was told so.
+      if (known.over) return;
+      if (!known.allows(input)) {
+        const why = `The program has not kept to what it was told of step ${known.n}.`;
+        broken(why);
+        throw new Error(why);
+      }
+      known.over = known.own;
+      const result = known.own && output ? { result: await putBytes(store, Buffer.from(output.toWellFormed())) } : {};
+      await known.end({ status, ...result });
+    },
+    told: async (n, status, append) => {
+      const known = byNumber.get(n);
+      const { thread } = writer.fold.steps.get(n)!.intent;
+      const threads = append.length > 0 && thread !== undefined && { threads: { [thread]: { append } } };
+      for (const each of inner.get(n) ?? [])
+        if (!each.over) await close(each, status === "done" ? "failed" : status, {});
+      if (known?.traits.unasked) {
+        await known.verdict?.catch(() => {});
+        endSilent(known, (each) => !each.traits.container, status === "done" ? "done" : "aborted");
+      }
+      if (known?.pending) return close(known, status, { ...threads });
+      if (known) known.over = true;
+      // The program has answered it itself, or was stopped before.
+      const ended = status === "aborted" ? status : "not-run";
+      await writer.outcome(n, { status: ended, ...threads }, { witness: { at: Date.now() } });
+    },
+  };
+}

@@ -1,0 +1,135 @@
+/** One call of a program, from the moment its intent is written. */
+import { isDeepStrictEqual } from "node:util";
+import type { Performed } from "../scope/effect.ts";
+import type { LiveScope, Pending } from "../scope/scope.ts";
+import type { Call } from "../scope/thread.ts";
+import type { Json } from "../trace/ports.ts";
+import type { ToolTraits, Verdict } from "./calls.ts";
+
+export interface Performing {
+  readonly n: number;
+  readonly call: Call;
+  readonly traits: ToolTraits;
+  readonly thread: string | undefined;
+  /** The call that it runs in, for one that the program made by itself: no model is told what came of it. */
+  readonly own: boolean;
+  /** Null until the program begins it. */
+  readonly pending: Pending | null;
+  /** Whether it may run, and has not ended as far as is known. */
+  readonly running: boolean;
+  /** Whether the program went on before it had its answer. */
+  readonly left: boolean;
+  /** What the program was told, or will be. */
+  readonly verdict: Promise<Verdict> | null;
+  /** Whether its outcome is written, or about to be. */
+  over: boolean;
+  begin(input: Json, signal: AbortSignal): Promise<Verdict>;
+  /** Whether the program was allowed to perform it with this input. */
+  allows(input: Json | undefined): boolean;
+  /** It has ended; at return its files are captured. */
+  end(performed: Performed): Promise<void>;
+  /** Gives its outcome to a call that has begun; where it still waits for a word, nothing was performed. */
+  tell(performed: Performed): void;
+}
+
+export function performing(scope: LiveScope, n: number, call: Call, traits: ToolTraits, own: boolean): Performing {
+  const { intent } = scope.writer.fold.steps.get(n)!;
+  const stop = new AbortController();
+  let ended: (performed: Performed) => void = () => {};
+  let tell: (performed: Performed) => void = () => {};
+  let captured: Promise<void> = Promise.resolve();
+  let pending: Pending | null = null;
+  let verdict: Promise<Verdict> | null = null;
+  /** Null where it is performed as the program said. */
+  let rewritten: Json = null;
+  let state: "waits" | "runs" | "ended" = "waits";
+  const { shared, container, unasked } = traits;
+
+  const begin = (input: Json, signal: AbortSignal): Promise<Verdict> =>
+    new Promise((resolve, reject) => {
+      let capture = (): void => {};
+      captured = new Promise((done) => {
+        capture = done;
+      });
+      const told = new Promise<Performed>((done) => {
+        tell = done;
+      });
+      pending = scope.again(
+        n,
+        {
+          intent,
+          name: call.name,
+          input,
+          // What is performed unasked waits for nobody.
+          lock: container || unasked ? "none" : shared ? "shared" : "exclusive",
+          ...(unasked && !container && !shared && { captureAtEnd: true }),
+          run: ({ input: now }) => {
+            state = "runs";
+            if (now !== input) rewritten = now;
+            resolve({ kind: "allow", ...(now !== input && { input: now }) });
+            return new Promise((done) => {
+              ended = (how) => {
+                state = "ended";
+                done(how);
+              };
+            });
+          },
+          ...(!own && {
+            told: async (how: Performed) => {
+              capture();
+              const said = await told;
+              return { ...said, status: said.status === "done" ? how.status : said.status };
+            },
+          }),
+          refused: async (reason) => {
+            resolve({ kind: "deny", reason });
+            return own ? { status: "denied" } : told;
+          },
+        },
+        AbortSignal.any([signal, stop.signal]),
+      );
+      pending.settled
+        .then(
+          () => resolve({ kind: "deny", reason: "it was answered in place of the tool" }),
+          (error: Error) => reject(error),
+        )
+        .finally(capture);
+    });
+
+  return {
+    n,
+    call,
+    traits,
+    thread: intent.thread,
+    own,
+    over: false,
+    get pending() {
+      return pending;
+    },
+    get running() {
+      return state === "runs";
+    },
+    get left() {
+      return stop.signal.aborted;
+    },
+    get verdict() {
+      return verdict;
+    },
+    begin: (input, signal) => {
+      verdict = begin(input, signal);
+      verdict.catch(() => {});
+      return verdict;
+    },
+    allows: (input) =>
+      state !== "waits" && (rewritten === null || input === undefined || isDeepStrictEqual(input, rewritten)),
+    end: async (how) => {
+      ended(how);
+      await captured;
+    },
+    tell: (how) => {
+      if (state === "waits") stop.abort(new Error("the program went on without an answer"));
+      ended(how);
+      tell(how);
+    },
+  };
+}
