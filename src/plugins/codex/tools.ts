@@ -1,0 +1,34 @@
+/** What Codex's tools are to a scope. Tried with 0.169.0. */
+import type { ToolTraits } from "../../gateway/calls.ts";
+import type { Call, Item } from "../../scope/thread.ts";
+
+/** They read and change no file of the workspace. Whatever is not named is taken to write. */
+const READING: ReadonlySet<string> = new Set([
+  ...["view_image", "update_plan", "request_user_input", "tool_search", "clock__curr_time"],
+  ...["get_goal", "create_goal", "update_goal"],
+  ...["list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource"],
+]);
+
+/** They start other agents or wait for them, and these take the lock themselves. */
+const AGENTS: ReadonlySet<string> = new Set([
+  ...["spawn_agent", "send_input", "wait_agent", "resume_agent", "close_agent", "list_agents"],
+]);
+
+export function traits({ name }: Call): ToolTraits {
+  // JavaScript, whose calls of tools ask one by one, and waiting for it: itself it asks nobody.
+  if (name === "exec" || name === "wait") return { container: true, unasked: true };
+  // More input for a command that went on. It is no command of its own, and asks nobody.
+  if (name === "write_stdin") return { unasked: true };
+  if (name === "apply_patch") return { alone: true };
+  if (AGENTS.has(name)) return { container: true };
+  return READING.has(name) ? { shared: true } : {};
+}
+
+/** How results begin that tell of no success; the protocol itself has no word for it. */
+const FAILED =
+  /^(Script failed|apply_patch verification failed|failed to parse function arguments|unsupported call|unable to locate|Exit code: [1-9])|^(?:[^\n]*\n){0,3}Process exited with code [1-9]/;
+
+export function failed(result: Item): boolean {
+  const first = result.content[0];
+  return first?.type === "text" && FAILED.test(first.text);
+}
