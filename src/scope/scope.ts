@@ -133,6 +133,8 @@ function live(
       };
       const { decision, input, by } = await decide(view, handlers, signal);
       if (decision.kind === "deny") {
+        // Whoever is told later what came of it must not hold up those behind it meanwhile.
+        ticket.release();
         const refused = await effect.refused(decision.reason);
         return await finish({ ...refused, status: "denied", facts: { ...refused.facts, by } }, null);
       }
