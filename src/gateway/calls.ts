@@ -13,8 +13,13 @@ export interface ToolTraits {
   shared?: boolean;
   /** Calls of its own run inside: a sub-agent, a script. */
   container?: boolean;
-  /** The program performs it without asking, and tells nothing behind it: what came of it is known when the model is told. */
+  /**
+   * The program performs it without asking, and tells nothing behind it: what came of it is known when the model is told. So it takes no lock,
+   * and what it changed is found as what a process in the background has.
+   */
   unasked?: boolean;
+  /** The program makes calls of its own in it, and asks for each. */
+  script?: boolean;
   /** The program performs nothing beside it: when it asks for another call, this one has ended. */
   alone?: boolean;
 }

@@ -5,6 +5,7 @@ import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Calls, CallsOptions, Ended } from "./calls.ts";
 import { type Performing, performing } from "./performing.ts";
+import { turnOrder } from "./turnorder.ts";
 
 /** So long a call waits for its intent, in ms: a hook may be quicker than the end of the block that asks for it. */
 const PATIENCE = 10_000;
@@ -47,16 +48,16 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
   };
 
   const facts = (call: Call): { [name: string]: Json } => {
-    const { shared, container } = traits(call);
-    return { ...(shared && { shared }), ...(container && { container }) };
+    const { shared, container, unasked } = traits(call);
+    return { ...(shared && { shared }), ...((container || unasked) && { container: true }) };
   };
 
   /** The call in which a program makes calls of its own now. Of several that a model asked for at once, the first without a result. */
   const scriptNow = (): Performing | undefined => {
-    const open = [...byNumber.values()].filter((each) => each.traits.container && each.traits.unasked && !each.over);
+    const open = [...byNumber.values()].filter((each) => each.traits.script && !each.over);
     if (open.length < 2) return open[0];
-    const ended = results?.() ?? new Set();
-    return open.find(({ call }) => !ended.has(call.id)) ?? open.at(-1);
+    const ended = results?.();
+    return open.find(({ call }) => !ended?.has(call.id)) ?? open.at(-1);
   };
 
   /** Writes the intent of a call that no model asked for. */
@@ -84,12 +85,14 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
     }
   };
 
-  /** Ends what cannot run any more: calls of the same conversation of which nobody said that they ended. */
-  const endSilent = (than: Performing, which: (each: Performing) => boolean, status: Ended): void => {
+  /** Ends those beside which nothing is performed, before another one of their conversation. Those that went well said so. */
+  const endAlone = ({ n, thread }: Performing): void => {
     for (const each of byNumber.values())
-      if (each !== than && each.running && each.thread === than.thread && which(each))
-        void each.end({ status: each.own && status === "done" ? "failed" : status });
+      if (each.n !== n && each.traits.alone && each.running && each.thread === thread)
+        void each.end({ status: each.own ? "failed" : "done" });
   };
+
+  const order = turnOrder(byNumber, results, signal);
 
   const close = async (known: Performing, status: Ended | "not-run", more: object): Promise<void> => {
     known.over = true;
@@ -124,7 +127,7 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       known.begin(call.input as Json, signal).then(
         (verdict) => {
           // What a script does it asks for, and is refused.
-          if (verdict.kind === "deny" && !known.traits.container)
+          if (verdict.kind === "deny" && !known.traits.script)
             broken(`Step ${n} was refused (${verdict.reason}), and its program does not ask before it performs that.`);
         },
         () => {},
@@ -140,10 +143,13 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       }
       if (known.pending || known.over) throw new Error(`The call ${id} has begun before.`);
       signal.throwIfAborted();
-      endSilent(known, (each) => each.traits.alone === true, "done");
+      endAlone(known);
+      await order.comes(known);
       const looking = setInterval(look, LOOK);
       looking.unref();
-      return known.begin(input, signal).finally(() => clearInterval(looking));
+      const verdict = known.begin(input, signal);
+      order.began();
+      return verdict.finally(() => clearInterval(looking));
     },
     end: async (id, status, { input, output } = {}) => {
       const known = await find(id);
@@ -164,10 +170,7 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       const threads = append.length > 0 && thread !== undefined && { threads: { [thread]: { append } } };
       for (const each of inner.get(n) ?? [])
         if (!each.over) await close(each, status === "done" ? "failed" : status, {});
-      if (known?.traits.unasked) {
-        await known.verdict?.catch(() => {});
-        endSilent(known, (each) => !each.traits.container, status === "done" ? "done" : "aborted");
-      }
+      if (known?.traits.unasked) await known.verdict?.catch(() => {});
       if (known?.pending) return close(known, status, { ...threads });
       if (known) known.over = true;
       // The program has answered it itself, or was stopped before.

@@ -11,6 +11,8 @@ export interface Performing {
   readonly call: Call;
   readonly traits: ToolTraits;
   readonly thread: string | undefined;
+  /** The model step that asked for it. */
+  readonly turn: number | undefined;
   /** The call that it runs in, for one that the program made by itself: no model is told what came of it. */
   readonly own: boolean;
   /** Null until the program begins it. */
@@ -33,7 +35,7 @@ export interface Performing {
 }
 
 export function performing(scope: LiveScope, n: number, call: Call, traits: ToolTraits, own: boolean): Performing {
-  const { intent } = scope.writer.fold.steps.get(n)!;
+  const { intent, links } = scope.writer.fold.steps.get(n)!;
   const stop = new AbortController();
   let ended: (performed: Performed) => void = () => {};
   let tell: (performed: Performed) => void = () => {};
@@ -60,9 +62,7 @@ export function performing(scope: LiveScope, n: number, call: Call, traits: Tool
           intent,
           name: call.name,
           input,
-          // What is performed unasked waits for nobody.
           lock: container || unasked ? "none" : shared ? "shared" : "exclusive",
-          ...(unasked && !container && !shared && { captureAtEnd: true }),
           run: ({ input: now }) => {
             state = "runs";
             if (now !== input) rewritten = now;
@@ -101,6 +101,7 @@ export function performing(scope: LiveScope, n: number, call: Call, traits: Tool
     call,
     traits,
     thread: intent.thread,
+    turn: links.turn,
     own,
     over: false,
     get pending() {
