@@ -62,7 +62,7 @@ async function inScript({ store, ref, writer, head }: LiveScope, plugin: Plugin)
   const what = steps.findLast(({ step }) => step.n === around)?.step.intent.what;
   if (what === undefined) return false;
   const call = decodeJson(await getBytes(store, what)) as unknown as Call;
-  return call.type === "call" && plugin.traits(call).unasked === true;
+  return call.type === "call" && plugin.traits(call).script === true;
 }
 
 /**

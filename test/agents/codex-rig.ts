@@ -45,8 +45,7 @@ export interface Rig {
   end(): Promise<void>;
 }
 
-export const turnsIn = ({ json }: Asked): number =>
-  json.input.filter(({ role }: Wire) => role === "assistant").length;
+export const turnsIn = ({ json }: Asked): number => json.input.filter(({ role }: Wire) => role === "assistant").length;
 
 export const itemsOf = (turn: number, { say, call = [] }: Said): Wire[] => [
   { ...outputText(say), id: `msg_${turn}` },

@@ -16,8 +16,8 @@ const AGENTS: ReadonlySet<string> = new Set([
 
 export function traits({ name }: Call): ToolTraits {
   // JavaScript, whose calls of tools ask one by one, and waiting for it: itself it asks nobody.
-  if (name === "exec" || name === "wait") return { container: true, unasked: true };
-  // More input for a command that went on. It is no command of its own, and asks nobody.
+  if (name === "exec" || name === "wait") return { unasked: true, script: true };
+  // More input for a command that goes on in the background.
   if (name === "write_stdin") return { unasked: true };
   if (name === "apply_patch") return { alone: true };
   if (AGENTS.has(name)) return { container: true };

@@ -1,0 +1,146 @@
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Wire } from "../support/provider.ts";
+import { until } from "../support/user.ts";
+import { codexRig, type Rig } from "./codex-rig.ts";
+
+let rig: Rig;
+beforeEach(async () => {
+  rig = await codexRig();
+});
+afterEach(() => rig.end());
+
+const patch = (...lines: string[]): string => ["*** Begin Patch", ...lines, "*** End Patch", ""].join("\n");
+
+/** A request without what is made up anew for a result: its name, and how long it took. */
+const bare = (request: Wire): Wire => ({
+  ...request,
+  input: request.input.map(({ id, output, ...item }: Wire) =>
+    output === undefined
+      ? { id, ...item }
+      : { ...item, output: String(output).replace(/^Chunk ID: \w+\nWall time: [\d.]+ seconds\n/, "") },
+  ),
+});
+
+test("each call is a step with its own changes, and what the model is asked after a fork at any is what it was asked then", async () => {
+  fs.writeFileSync(join(rig.project, "a.txt"), "one\n");
+  rig.script = [
+    { say: "I look.", call: [["exec_command", { cmd: "cat a.txt" }]] },
+    { say: "I change.", call: [["exec_command", { cmd: "sed -i s/one/two/ a.txt" }]] },
+    { say: "I patch.", call: [["apply_patch", patch("*** Add File: b.txt", "+new")]] },
+    {
+      say: "Two at once.",
+      call: [
+        ["exec_command", { cmd: "cat b.txt" }],
+        ["exec_command", { cmd: "echo three >> a.txt; exit 3" }],
+      ],
+    },
+    { say: "all done" },
+  ];
+  const done = await rig.shepherd("run", "codex", "change a to two", "--scope", "it");
+  expect(done.stdout).toContain("all done");
+  expect(done.code).toBe(0);
+  expect(fs.readFileSync(join(rig.project, "a.txt"), "utf8")).toBe("one\n");
+
+  const rows = await rig.log("it");
+  expect(rows.map(({ kind, status, changes }) => [kind, status, changes?.files ?? null])).toEqual([
+    ["run", "done", null],
+    ["message", "done", null],
+    ["model", "done", null],
+    ["tool", "done", 0],
+    ["model", "done", null],
+    ["tool", "done", 1],
+    ["model", "done", null],
+    ["tool", "done", 1],
+    ["model", "done", null],
+    ["tool", "done", 0],
+    ["tool", "failed", 1],
+    ["model", "done", null],
+  ]);
+  for (const [n, content] of [
+    [3, "one\n"],
+    [5, "two\n"],
+    [10, "two\nthree\n"],
+  ] as const)
+    expect((await rig.shepherd("cat", `it@${n}`, "a.txt")).stdout).toBe(content);
+
+  const before = rig.asked();
+  expect(before).toHaveLength(5);
+  const [first] = rig.provider.asked;
+  expect(first!.headers.authorization).toBe(`Bearer ${rig.env.OPENAI_API_KEY}`);
+  // By step: which request comes next, and whether it is the same to the last member. Where a call is performed anew, its result has a new name.
+  const next: { [n: number]: [request: number, exact: boolean] } = {
+    ...{ 0: [0, true], 1: [0, true], 2: [1, false], 3: [1, true], 4: [2, false], 5: [2, true], 6: [3, false] },
+    ...{ 7: [3, true], 8: [4, false], 9: [4, false], 10: [4, true] },
+  };
+  for (const [n, [request, exact]] of Object.entries(next)) {
+    rig.provider.asked.length = 0;
+    await rig.shepherd("fork", `it@${n}`, "--scope", `from-${n}`);
+    const again = await rig.shepherd("resume", `from-${n}`);
+    expect(again.code).toBe(0);
+    const [asked] = rig.asked();
+    expect(exact ? asked : bare(asked), `after step ${n}`).toEqual(exact ? before[request] : bare(before[request]));
+    expect(JSON.stringify(asked).length, `after step ${n}`).toBe(JSON.stringify(before[request]).length);
+    expect((await rig.shepherd("cat", `from-${n}@`, "a.txt")).stdout).toBe("two\nthree\n");
+  }
+  // At its end there is nothing to ask; a word goes on from there.
+  rig.provider.asked.length = 0;
+  await rig.shepherd("fork", "it@11", "--scope", "end");
+  expect((await rig.shepherd("resume", "end")).code).toBe(0);
+  expect(rig.asked()).toEqual([]);
+  rig.script.push({ say: "You are welcome." });
+  expect((await rig.shepherd("resume", "end", "thank you")).stdout).toContain("You are welcome.");
+  const [told] = rig.asked();
+  expect(told.input.slice(0, before[4].input.length)).toEqual(before[4].input);
+  expect(told.input.at(-1).content).toEqual([{ type: "input_text", text: "thank you" }]);
+  expect((await rig.log("end")).map(({ kind }) => kind).slice(-2)).toEqual(["message", "model"]);
+
+  expect((await rig.shepherd("fsck")).stdout).toMatch(/sound|nothing is wrong|clean/i);
+  // The user's keys left for the provider, and are nowhere else.
+  for (const key of [rig.env.OPENAI_API_KEY!, "sk-planted-in-auth-0123456789"])
+    expect(filesWith(rig.store, key)).toEqual([]);
+});
+
+test("a run goes back to a step, and on from there with the same request", async () => {
+  rig.script = [
+    { say: "One.", call: [["exec_command", { cmd: "echo one > a.txt" }]] },
+    { say: "Two.", call: [["exec_command", { cmd: "echo two > a.txt" }]] },
+  ];
+  expect((await rig.shepherd("run", "codex", "go", "--scope", "it")).code).toBe(0);
+  const before = rig.asked();
+  expect((await rig.shepherd("revert", "it", "3")).code).toBe(0);
+  rig.script[1] = { say: "Other.", call: [["exec_command", { cmd: "echo other > a.txt" }]] };
+  rig.provider.asked.length = 0;
+  expect((await rig.shepherd("resume", "it")).code).toBe(0);
+  expect(rig.asked()[0]).toEqual(before[1]);
+  expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("other\n");
+});
+
+test("killed while a model is asked, it asks the same again", async () => {
+  rig.script = [{ say: "One.", call: [["exec_command", { cmd: "echo one > a.txt" }]] }];
+  const answer = rig.provider.answer;
+  rig.provider.answer = (asked, response, request) =>
+    rig.asked().length < 2 ? answer(asked, response, request) : undefined;
+  const run = rig.start("run", "codex", "go", "--scope", "it");
+  await until(() => rig.asked().length === 2);
+  run.kill("SIGKILL");
+  await new Promise((resolve) => run.once("exit", resolve));
+  const before = rig.asked();
+  rig.provider.asked.length = 0;
+  rig.provider.answer = answer;
+  const again = await rig.shepherd("resume", "it");
+  expect(again.stdout).toContain("done");
+  expect(again.code).toBe(0);
+  expect(rig.asked()).toEqual([before[1]]);
+  expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("one\n");
+});
+
+/** Files below a directory that have a text in them. */
+function filesWith(directory: string, text: string): string[] {
+  return fs
+    .readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => fs.readFileSync(path).includes(text));
+}
