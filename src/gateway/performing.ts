@@ -78,7 +78,7 @@ export function performing(scope: LiveScope, n: number, call: Call, traits: Tool
             told: async (how: Performed) => {
               capture();
               const said = await told;
-              return { ...said, status: said.status === "done" ? how.status : said.status };
+              return { ...how, ...said, status: said.status === "done" ? how.status : said.status };
             },
           }),
           refused: async (reason) => {
