@@ -100,7 +100,7 @@ const CONFIG_SCRATCH: readonly string[] = [
  * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, the agent's configuration, and a /tmp, but for the
  * caches of the sandbox in it, and the places at which the sandbox mounts something: who removes one takes the mount away.
  */
-const rootsOf = ({ workspace, grants }: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } => ({
+const rootsOf = ({ workspace, grants, agent }: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } => ({
   workspace: {},
   git: {},
   config: { exclude: CONFIG_SCRATCH },
@@ -108,9 +108,12 @@ const rootsOf = ({ workspace, grants }: FilesOptions, git: OuterGit | null): { [
     mode: 0o1777,
     exclude: [
       SCRATCH_DIR,
-      ...[workspace, ...(git ? [git.directory] : []), ...grants.writable].flatMap(
-        (path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? [],
-      ),
+      ...[
+        workspace,
+        ...(git ? [git.directory] : []),
+        ...(agent?.config ? [agent.config] : []),
+        ...grants.writable,
+      ].flatMap((path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? []),
     ],
   },
 });
