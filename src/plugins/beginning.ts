@@ -4,9 +4,8 @@ import { dirname, join } from "node:path";
 import { settlePending } from "../run/recover.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
-import { type Call, getBytes, itemLinks } from "../scope/thread.ts";
+import { itemLinks, itemsOf, openCalls } from "../scope/thread.ts";
 import { allSteps } from "../scope/view.ts";
-import { decodeJson } from "../trace/bytes.ts";
 import { placeOf } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
 import { sessionAt } from "./sessions.ts";
@@ -55,14 +54,12 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
   return record ? { prompt, resumed: true } : { prompt: prompt ?? task, resumed: false };
 }
 
-/** Whether the scope stands inside of a call that is a script: going on from the answer that asks for it would run what is done once more. */
+/** Whether the scope stands inside of a script: going on from the answer that asks for it would do once more what is done. */
 async function inScript({ store, ref, writer, head }: LiveScope, plugin: Plugin): Promise<boolean> {
   const steps = await allSteps(store, { ref, log: ref.log, fold: writer.fold });
-  const around = steps.findLast(({ step }) => step.n === head().n)?.step.links.inside;
-  const what = steps.findLast(({ step }) => step.n === around)?.step.intent.what;
-  if (what === undefined) return false;
-  const call = decodeJson(await getBytes(store, what)) as unknown as Call;
-  return call.type === "call" && plugin.traits(call).script === true;
+  if (steps.findLast(({ step }) => step.n === head().n)?.step.links.inside === undefined) return false;
+  const open = openCalls(await itemsOf(store, head().state!.threads.main));
+  return open.some((call) => plugin.traits(call).script);
 }
 
 /**

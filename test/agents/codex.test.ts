@@ -1,9 +1,9 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Wire } from "../support/provider.ts";
+import { responsesEvents, type Wire } from "../support/provider.ts";
 import { until } from "../support/user.ts";
-import { codexRig, type Rig } from "./codex-rig.ts";
+import { codexRig, itemsOf, type Rig } from "./codex-rig.ts";
 
 let rig: Rig;
 beforeEach(async () => {
@@ -134,6 +134,98 @@ test("killed while a model is asked, it asks the same again", async () => {
   expect(again.code).toBe(0);
   expect(rig.asked()).toEqual([before[1]]);
   expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("one\n");
+});
+
+test("a run that is reverted while it works goes on from there with the same request", async () => {
+  rig.script = [
+    { say: "One.", call: [["exec_command", { cmd: "echo one > a.txt" }]] },
+    { say: "Two.", call: [["exec_command", { cmd: "echo two > a.txt" }]] },
+  ];
+  const answer = rig.provider.answer;
+  // The third request is not answered.
+  rig.provider.answer = (asked, response, request) =>
+    rig.asked().length === 3 ? undefined : answer(asked, response, request);
+  const run = rig.start("run", "codex", "go", "--scope", "it");
+  const ended = new Promise((resolve) => run.once("exit", resolve));
+  await until(() => rig.asked().length === 3);
+  rig.script[1] = { say: "Other.", call: [["exec_command", { cmd: "echo other > a.txt" }]] };
+  expect((await rig.shepherd("revert", "it", "3")).code).toBe(0);
+  expect(await ended).toBe(0);
+  const [, second, , again] = rig.asked();
+  expect(again).toEqual(second);
+  expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("other\n");
+});
+
+test("calls that begin while the answer still comes are written before they run, and come in their order", async () => {
+  rig.script = [
+    {
+      say: "Three.",
+      call: [
+        ["exec_command", { cmd: "echo 1 >> a.txt" }],
+        ["apply_patch", patch("*** Update File: a.txt", "@@", " 1", "+2")],
+        ["exec_command", { cmd: "echo 3 >> a.txt" }],
+      ],
+    },
+  ];
+  const answer = rig.provider.answer;
+  rig.provider.answer = async (asked, response, request) => {
+    if (rig.asked().length > 1) return answer(asked, response, request);
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    for (const event of responsesEvents(itemsOf(0, rig.script[0]!))) {
+      // The second is asked for when the first has ended.
+      if (event.includes("response.output_item.added") && event.includes("ctc_"))
+        await until(() => filesWith(rig.store, '"part":"files"').length > 0);
+      response.write(event);
+    }
+    response.end();
+  };
+  expect((await rig.shepherd("run", "codex", "go", "--scope", "it")).code).toBe(0);
+  expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("1\n2\n3\n");
+  expect((await rig.log("it")).filter(({ kind }) => kind === "tool").map(({ changes }) => changes.files)).toEqual([
+    1, 1, 1,
+  ]);
+});
+
+test("what the user's own hooks forbid does not run, and holds nobody up", async () => {
+  const forbid = `case "$(cat)" in *touch\\ a*) echo "not in my house" >&2; exit 2;; esac; echo "{}"`;
+  fs.appendFileSync(
+    join(rig.home, ".codex", "config.toml"),
+    `[hooks]\nPreToolUse = [{ matcher = "*", hooks = [{ type = "command", command = ${JSON.stringify(forbid)} }] }]\n`,
+  );
+  rig.script = [
+    {
+      say: "Both.",
+      call: [
+        ["exec_command", { cmd: "touch a" }],
+        ["exec_command", { cmd: "touch b" }],
+      ],
+    },
+  ];
+  expect((await rig.shepherd("run", "codex", "go", "--scope", "it")).code).toBe(0);
+  expect(JSON.stringify(rig.asked().at(-1).input)).toContain("not in my house");
+  expect((await rig.shepherd("diff", "it")).stdout).not.toMatch(/\ba\b.*\+/);
+  expect((await rig.shepherd("cat", "it@", "b")).code).toBe(0);
+  expect((await rig.shepherd("cat", "it@", "a")).code).not.toBe(0);
+});
+
+test("a fork at a call that a script has made goes on from the answer that asked for the script", async () => {
+  fs.writeFileSync(join(rig.home, ".codex", "config.toml"), 'model = "gpt-6-sol"\n');
+  const js = 'for (const k of [1, 2]) await tools.exec_command({ cmd: "echo " + k + " >> a.txt" });';
+  rig.script = [{ say: "One.", call: [["exec", js]] }, { say: "all done" }];
+  expect((await rig.shepherd("run", "codex", "go", "--scope", "it")).code).toBe(0);
+  const before = rig.asked();
+  const inner = (await rig.log("it")).filter(({ inside }) => inside !== null);
+  expect(inner.map(({ status, changes }) => [status, changes.files])).toEqual([
+    ["done", 1],
+    ["done", 1],
+  ]);
+  await rig.shepherd("fork", `it@${inner[0].n}`, "--scope", "in");
+  expect((await rig.shepherd("cat", "in@", "a.txt")).stdout).toBe("1\n");
+  rig.provider.asked.length = 0;
+  const again = await rig.shepherd("resume", "in");
+  expect(again.stderr).toContain("not all calls of step 2 were performed");
+  expect(rig.asked().map(bare)).toEqual([bare(before[1])]);
+  expect((await rig.shepherd("cat", "in@", "a.txt")).stdout).toBe("1\n2\n");
 });
 
 /** Files below a directory that have a text in them. */
