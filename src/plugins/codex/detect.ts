@@ -1,6 +1,7 @@
 /** Which Codex there is on this machine, and what keeps a run of it from being what it should be. */
 import { execFile } from "node:child_process";
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { findProgram } from "../../scope/exec/tools.ts";
 import type { Detected, Problem } from "../plugin.ts";
@@ -19,12 +20,13 @@ export async function detect(): Promise<Detected | null> {
 
 export function problems(env: NodeJS.ProcessEnv, { version, support }: Detected): Problem[] {
   const found: Problem[] = [];
-  if (!env.OPENAI_API_KEY && !env.OPENAI_BASE_URL)
+  const place = configPlace(env);
+  if (!env.OPENAI_API_KEY && !env.OPENAI_BASE_URL && !existsSync(join(place.path, "auth.json")))
     found.push({
       severity: "error",
-      what: "A run of Codex asks with the key in OPENAI_API_KEY, and there is none: set it (a login with ChatGPT stays outside of runs).",
+      what: "A run of Codex asks with your key, and there is none: set OPENAI_API_KEY.",
     });
-  const provider = providerOf(configPlace(env));
+  const provider = providerOf(place);
   if (provider !== null && provider !== "openai")
     found.push({
       severity: "warning",
