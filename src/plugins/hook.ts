@@ -14,7 +14,7 @@ exec 3<>"/dev/tcp/$1/$2" || exit 2
 printf "POST %s HTTP/1.1\\r\\nhost: shepherd\\r\\ncontent-length: %d\\r\\n\\r\\n%s" "$3" "\${#b}" "$b" >&3 || exit 2
 read -r _ s _ <&3 || exit 2
 while IFS= read -r h <&3 || exit 2; do [ "$h" = $(printf "\\r") ] && break; done
-case $s in 200) IFS= read -r d <&3 && printf "%s\\n" "$d" || exit 2;; 403) cat <&3 >&4; exit 3;; *) exit 2;; esac`;
+case $s in 200) IFS= read -r d <&3 && printf "%s\\n" "$d" || exit 2;; 403) d=$(cat <&3); [ -n "$d" ] || exit 2; printf "%s\\n" "$d" >&4; exit 3;; *) exit 2;; esac`;
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
