@@ -5,6 +5,8 @@ import type { Plugin } from "./plugin.ts";
 
 type Asking = Pick<Required<Around>, "hook" | "outgoing">;
 
+const NOTHING: HookAnswer = { say: {} };
+
 /** @param broken called with a sentence where calls may run that nobody has allowed */
 export function asking(plugin: Plugin, calls: Calls, broken: (why: string) => void): Asking {
   let heard = false;
@@ -20,10 +22,10 @@ export function asking(plugin: Plugin, calls: Calls, broken: (why: string) => vo
     hook: async (event, asks): Promise<HookAnswer> => {
       heard = true;
       const said = plugin.hook.decode(event);
-      if (said.kind === "other") return { say: plugin.hook.none };
+      if (said.kind === "other") return NOTHING;
       if (said.kind === "after") {
         await calls.end(said.call, said.status, said);
-        return { say: plugin.hook.none };
+        return NOTHING;
       }
       // Agents take a hook that was killed for none, and go on.
       const gone = (): void => broken(`A hook of ${plugin.command} ended before it had its answer.`);

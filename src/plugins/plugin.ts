@@ -93,16 +93,14 @@ export interface Plugin {
   /** A model request as it is to leave. */
   outgoing(body: Buffer): Buffer;
   traits(call: Call): ToolTraits;
-  /** The task of a sub-agent, as its first message tells it; null for other calls. */
-  taskOf(call: Call): string | null;
+  /** The task of a sub-agent, as its first message tells it; null for other calls. For agents whose sub-agents work inside of a call. */
+  taskOf?(call: Call): string | null;
   /** Whether a result says that its call failed, where the protocol has no word for it. */
   failed?(result: Item): boolean;
   hook: {
     decode(event: Members): HookEvent;
     allow(input?: Json): Json;
-    /** Null: by the exit code of the hook, with the reason on its standard error. */
-    deny: ((reason: string) => Json) | null;
-    /** For what needs no answer. */
-    none: Json;
+    /** Without it a call is refused by the exit code of the hook, with the reason on its standard error. */
+    deny?(reason: string): Json;
   };
 }

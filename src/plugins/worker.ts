@@ -60,7 +60,14 @@ export function pluginWorker(options: PluginOptions): Worker {
       };
       const { traits, taskOf, failed } = plugin;
       const results = resultsIn(scope, plugin, path);
-      const calls = followCalls(scope, { traits, taskOf, ...(failed && { failed }), ...results, broken, signal: stop });
+      const calls = followCalls(scope, {
+        traits,
+        ...(taskOf && { taskOf }),
+        ...(failed && { failed }),
+        ...(results && { results }),
+        broken,
+        signal: stop,
+      });
       const serving = gateway.serve(scope, stop, {
         inside: calls.insideOf,
         calls,
@@ -102,19 +109,19 @@ export function pluginWorker(options: PluginOptions): Worker {
   };
 }
 
-/** What the agent's own record says of calls that have ended, where that can be read from outside. */
-function resultsIn({ files }: LiveScope, { session }: Plugin, path: string): { results?: () => ReadonlySet<string> } {
+/** Ids of the calls of which the agent's own record has results, where that can be read from outside. */
+function resultsIn({ files }: LiveScope, { session }: Plugin, path: string): (() => ReadonlySet<string>) | undefined {
   const read = session.results;
-  if (!read) return {};
-  return {
-    results: () => {
+  return (
+    read &&
+    (() => {
       try {
         return read(readFileSync(join(files!.config!.host, path)));
       } catch {
         return new Set();
       }
-    },
-  };
+    })
+  );
 }
 
 /** Gives it its input, and closes that at once, or when a line of its output says that it is done. */

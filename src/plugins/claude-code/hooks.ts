@@ -30,7 +30,6 @@ export const hook = {
   allow: (input?: Json): Json =>
     decision({ permissionDecision: "allow", ...(input !== undefined && { updatedInput: input }) }),
   deny: (reason: string): Json => decision({ permissionDecision: "deny", permissionDecisionReason: reason }),
-  none: {},
 };
 
 const decision = (said: { [name: string]: Json }): Json => ({

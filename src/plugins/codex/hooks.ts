@@ -41,7 +41,5 @@ export const hook = {
     input === undefined
       ? {}
       : { hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision: "allow", updatedInput: input } },
-  // By exit code and standard error: an answer on standard output counts for nothing where a shell of the user's has printed before it.
-  deny: null,
-  none: {},
+  // No `deny`: an answer on standard output counts for nothing where a shell of the user's has printed before it.
 };

@@ -19,8 +19,6 @@ export const codex: Plugin = {
   session: { path: sessionPath, seed, cut, results },
   outgoing,
   traits,
-  // A sub-agent does its work after the call that started it has ended.
-  taskOf: () => null,
   failed,
   hook,
 };
