@@ -138,6 +138,20 @@ test("a refused call holds up nobody behind it", async () => {
   expect(rig.scope.writer.fold.steps.get(a)!.outcome!.status).toBe("denied");
 });
 
+test("what a handler answers in place of a tool stands in the conversation as the model is told it", async () => {
+  const { store } = rig.scope;
+  decision = (name) => (name === "asked" ? { kind: "answer", result: { status: "done" } } : { kind: "forward" });
+  const [a, b] = (await asks(["a", "asked"], ["b", "run"])) as [number, number];
+  expect(await begin("a")).toEqual({ kind: "deny", reason: "it was answered in place of the tool" });
+  expect(await begin("b")).toEqual({ kind: "allow" });
+  await calls.end("b", "done");
+  const told = (call: string) => putItem(store, { role: "result", call, status: "done", content: [] });
+  await calls.told(a, "done", [await told("a")]);
+  await calls.told(b, "done", [await told("b")]);
+  expect(steps().map(([, status, , sealed]) => [status, sealed])).toEqual(Array(2).fill(["done", true]));
+  expect((await rig.items()).map((item) => item.role === "result" && item.call)).toEqual(["a", "b"]);
+});
+
 test("calls that a script makes are steps inside of it; those without an end when it ends have failed", async () => {
   const [script] = (await asks(["s", "script"])) as [number];
   expect(await begin("x1", "run")).toEqual({ kind: "allow" });

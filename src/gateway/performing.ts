@@ -34,6 +34,9 @@ export interface Performing {
   tell(performed: Performed): void;
 }
 
+/** The agent is told so, as it takes no result of a tool from anybody else. */
+const ANSWERED: Verdict = { kind: "deny", reason: "it was answered in place of the tool" };
+
 export function performing(scope: LiveScope, n: number, call: Call, traits: ToolTraits, own: boolean): Performing {
   const { intent, links } = scope.writer.fold.steps.get(n)!;
   const stop = new AbortController();
@@ -77,6 +80,8 @@ export function performing(scope: LiveScope, n: number, call: Call, traits: Tool
           ...(!own && {
             told: async (how: Performed) => {
               capture();
+              // Where it was not allowed before.
+              resolve(ANSWERED);
               const said = await told;
               return { ...how, ...said, status: said.status === "done" ? how.status : said.status };
             },
@@ -90,7 +95,7 @@ export function performing(scope: LiveScope, n: number, call: Call, traits: Tool
       );
       pending.settled
         .then(
-          () => resolve({ kind: "deny", reason: "it was answered in place of the tool" }),
+          () => resolve(ANSWERED),
           (error: Error) => reject(error),
         )
         .finally(capture);

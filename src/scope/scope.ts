@@ -142,7 +142,13 @@ function live(
         // Its place in the order of outcomes is that in the lock's queue, as for a call that runs.
         ticket.come();
         await orAbort(ticket.held, signal);
-        return await finish({ ...decision.result, facts: { ...decision.result.facts, by } }, null);
+        let answer = decision.result;
+        if (effect.told) {
+          await writer.part(n, { part: "files" });
+          ticket.release();
+          answer = await effect.told(answer);
+        }
+        return await finish({ ...answer, facts: { ...answer.facts, by } }, null);
       }
       if (input !== effect.input)
         await writer.part(n, { part: "rewrite", what: await putBytes(store, encodeJson(input)), by });
