@@ -136,6 +136,29 @@ test("killed while a model is asked, it asks the same again", async () => {
   expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("one\n");
 });
 
+test("where the agent itself is killed its run fails, and can be told something else", async () => {
+  rig.script = [
+    { say: "One.", call: [["exec_command", { cmd: "echo one > a.txt" }]] },
+    { say: "Two.", call: [["exec_command", { cmd: "echo two > b.txt; kill -KILL $PPID; sleep 300" }]] },
+  ];
+  const killed = await rig.shepherd("run", "codex", "go", "--model", "gpt-5.5", "--scope", "it");
+  expect(killed.code).toBe(1);
+  expect((await rig.log("it")).map(({ kind, status }) => `${kind} ${status}`).slice(-2)).toEqual([
+    "model done",
+    "tool aborted",
+  ]);
+  const before = rig.asked();
+  rig.script[1] = { say: "Other.", call: [["exec_command", { cmd: "cat a.txt; ls b.txt" }]] };
+  rig.provider.asked.length = 0;
+  const again = await rig.shepherd("resume", "it", "without killing anybody");
+  expect(again.code).toBe(0);
+  const [told] = rig.asked();
+  // It stands behind the first call again, and is told something more than it was then.
+  expect(told.input.slice(0, -1)).toEqual(before[1].input);
+  expect(told.model).toBe("gpt-5.5");
+  expect(JSON.stringify(rig.asked()[1].input.at(-1))).toMatch(/one.*b\.txt.*No such file/);
+});
+
 test("a run that is reverted while it works goes on from there with the same request", async () => {
   rig.script = [
     { say: "One.", call: [["exec_command", { cmd: "echo one > a.txt" }]] },
