@@ -1,5 +1,5 @@
 /** A run whose worker is a coding agent of the user's: its model calls go through the gateway, its tool calls through hooks, its files are the scope's. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { followCalls } from "../gateway/follow.ts";
@@ -112,16 +112,15 @@ export function pluginWorker(options: PluginOptions): Worker {
 /** Ids of the calls of which the agent's own record has results, where that can be read from outside. */
 function resultsIn({ files }: LiveScope, { session }: Plugin, path: string): (() => ReadonlySet<string>) | undefined {
   const read = session.results;
-  return (
-    read &&
-    (() => {
-      try {
-        return read(readFileSync(join(files!.config!.host, path)));
-      } catch {
-        return new Set();
-      }
-    })
-  );
+  if (!read) return undefined;
+  let known = { size: -1, ids: new Set<string>() as ReadonlySet<string> };
+  return () => {
+    const file = join(files!.config!.host, path);
+    const size = statSync(file, { throwIfNoEntry: false })?.size ?? -1;
+    // It only grows.
+    if (size !== known.size) known = { size, ids: size < 0 ? new Set() : read(readFileSync(file)) };
+    return known.ids;
+  };
 }
 
 /** Gives it its input, and closes that at once, or when a line of its output says that it is done. */

@@ -171,6 +171,8 @@ test("a script is a step, and the calls that it makes are steps inside of it; wh
     ["denied", 12, null],
     ["failed", -1, null],
   ]);
+  // What such a call brought is told to no model, so it stands with its step.
+  expect((await rig.shepherd("show", `it@${all[3]![0]}`)).stdout).toMatch(/^\s*1$/m);
 });
 
 test("a run whose hooks are killed while they ask is over", async () => {
