@@ -22,6 +22,8 @@ export interface ToolTraits {
   script?: boolean;
   /** The program performs nothing beside it: when it asks for another call, this one has ended. */
   alone?: boolean;
+  /** So long the program waits for it at most, in ms; then it goes on in the background, and nothing may be told of that. */
+  awaited?: number;
 }
 
 /** What a program is told before it performs a call. */
@@ -42,8 +44,6 @@ export interface Calls {
   facts(call: Call): { [name: string]: Json };
   /** The container that a request runs in. */
   insideOf(request: Canonical, thread: Thread): number | undefined;
-  /** Whether a result says that its call came to nothing good. */
-  failed(result: Item): boolean;
   /** The intent of a call is written. */
   asked(n: number, call: Call): void;
   /**
@@ -54,16 +54,18 @@ export interface Calls {
   begin(id: string, input: Json, own?: string): Promise<Verdict>;
   /** It has ended; at return its files are captured. */
   end(id: string, status: Ended, said?: Said): Promise<void>;
-  /** The model is told what came of it. The outcome is written at return. */
-  told(n: number, status: Ended | "not-run", append: Link[]): Promise<void>;
+  /** The model is told what came of it, by a result if there is one. The outcome is written at return. */
+  told(n: number, status: Ended | "not-run", append: Link[], result?: Item): Promise<void>;
+  /** Ends all of which no model will be told. */
+  close(): Promise<void>;
 }
 
 export interface CallsOptions {
   traits: (call: Call) => ToolTraits;
   /** The task of a sub-agent, in the words in which its first message tells it. */
   taskOf?: (call: Call) => string | null;
-  /** Whether a result says that its call failed, where the protocol has no word for it. */
-  failed?: (result: Item) => boolean;
+  /** What a result says of its call, where the protocol has no word for it: that it failed, or that it is a script that goes on. */
+  outcome?: (result: Item) => "done" | "failed" | "goes on";
   /** Ids of the calls whose results the program has noted down for itself: those have ended, whether it said so or not. */
   results?: () => ReadonlySet<string>;
   /** Called with a sentence where the program does not keep to what it was told. It must be ended. */

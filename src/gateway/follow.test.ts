@@ -20,6 +20,7 @@ const TRAITS: { [name: string]: ToolTraits } = {
   patch: { alone: true },
   script: { unasked: true, script: true },
   more: { unasked: true },
+  server: { awaited: 10 },
 };
 
 const follow = (options: Partial<CallsOptions> = {}): Calls =>
@@ -166,6 +167,34 @@ test("calls that a script makes are steps inside of it; those without an end whe
     [script + 2, "failed", script, true],
     [script + 3, "failed", script, true],
   ]);
+});
+
+test("calls of a script that goes on after its model was told so end when they end, or with the run", async () => {
+  calls = follow({ outcome: () => "goes on" });
+  const [script] = (await asks(["s", "script"])) as [number];
+  await begin("x1", "run");
+  const result = { role: "result" as const, call: "s", status: "done", content: [] };
+  await calls.told(script, "done", [], result);
+  expect(steps()).toEqual([
+    [script, "done", null, true],
+    [script + 1, undefined, script, false],
+  ]);
+  await calls.end("x1", "done");
+  // It makes calls while its model is asked.
+  await begin("x2", "run");
+  await calls.close();
+  expect(steps().slice(1)).toEqual([
+    [script + 1, "done", script, true],
+    [script + 2, "aborted", null, true],
+  ]);
+});
+
+test("what its program does not wait for any more holds nobody up", async () => {
+  await asks(["s", "script"]);
+  await begin("x1", "server");
+  expect(await begin("x2", "run")).toEqual({ kind: "allow" });
+  await calls.end("x2", "done");
+  expect(steps().map(([, status]) => status)).toEqual([undefined, "done", "done"]);
 });
 
 test("of two scripts that were asked for at once, calls belong to the first that has no result yet", async () => {

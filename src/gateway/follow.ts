@@ -17,15 +17,17 @@ const LOOK = 500;
 class Denied extends Error {}
 
 export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
-  const { traits, taskOf, failed, results, broken, signal } = options;
+  const { traits, taskOf, outcome, results, broken, signal } = options;
   const { writer, store } = scope;
   const byId = new Map<string, Performing>();
   const byNumber = new Map<number, Performing>();
   const waiting = new Map<string, () => void>();
   /** Numbers of the containers of conversations. */
   const containers = new Map<string, number>();
-  /** Calls that a program has made by itself, by the numbers of those that they run in. */
-  const inner = new Map<number, Performing[]>();
+  /** Calls that a program has made by itself, by the numbers of those that they run in; without one if that has gone on by itself. */
+  const inner = new Map<number | undefined, Performing[]>();
+  /** The conversation in which it did so last. */
+  let thread: string | undefined;
 
   const add = (n: number, call: Call, own = false): Performing => {
     const known = performing(scope, n, call, traits(call), own);
@@ -67,22 +69,21 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
     if (verdict?.kind === "deny") throw new Denied(verdict.reason);
     const call: Call = { type: "call", id, name, input };
     const what = await putBytes(store, encodeJson(call));
-    const thread = around?.thread;
+    if (around) thread = around.thread;
     const n = await writer.intent(
       { kind: "tool", tier: "reversible", ...(thread !== undefined && { thread }), what, ...facts(call) },
       around ? { links: { inside: around.n } } : {},
     );
     const known = add(n, call, true);
-    if (around) inner.set(around.n, [...(inner.get(around.n) ?? []), known]);
+    inner.set(around?.n, [...(inner.get(around?.n) ?? []), known]);
     return known;
   };
 
-  /** Ends what has ended without a word, as far as the program has noted that down. */
+  /** Ends what has ended without a word, as far as the program has noted that down, and what it does not wait for any more. */
   const look = (): void => {
-    for (const id of results?.() ?? []) {
-      const known = byId.get(id);
-      if (known?.running) void known.end({ status: "done" });
-    }
+    const ended = results?.();
+    for (const each of byNumber.values())
+      if (each.running && (ended?.has(each.call.id) || each.late)) void each.end({ status: "done" });
   };
 
   /** Ends those beside which nothing is performed, before another one of their conversation. Those that went well said so. */
@@ -103,6 +104,11 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
     });
   };
 
+  const closeInner = async (of: Array<number | undefined>, status: "failed" | "aborted"): Promise<void> => {
+    for (const each of of.flatMap((n) => inner.get(n) ?? [])) if (!each.over) await close(each, status, {});
+    for (const n of of) inner.delete(n);
+  };
+
   return {
     facts,
     insideOf: (request, thread) => {
@@ -119,7 +125,6 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       }
       return undefined;
     },
-    failed: (result) => failed?.(result) ?? false,
     asked: (n, call) => {
       const known = add(n, call);
       waiting.get(call.id)?.();
@@ -164,18 +169,24 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       const result = known.own && output ? { result: await putBytes(store, Buffer.from(output.toWellFormed())) } : {};
       await known.end({ status, ...result });
     },
-    told: async (n, status, append) => {
+    told: async (n, status, append, result) => {
       const known = byNumber.get(n);
-      const { thread } = writer.fold.steps.get(n)!.intent;
-      const threads = append.length > 0 && thread !== undefined && { threads: { [thread]: { append } } };
-      for (const each of inner.get(n) ?? [])
-        if (!each.over) await close(each, status === "done" ? "failed" : status, {});
+      const { thread: of } = writer.fold.steps.get(n)!.intent;
+      const threads = append.length > 0 && of !== undefined && { threads: { [of]: { append } } };
+      const said = result && status === "done" ? (outcome?.(result) ?? "done") : status;
+      const how = said === "goes on" ? "done" : said;
       if (known?.traits.unasked) await known.verdict?.catch(() => {});
-      if (known?.pending) return close(known, status, { ...threads });
+      if (said === "goes on") {
+        inner.set(undefined, [...(inner.get(undefined) ?? []), ...(inner.get(n) ?? [])]);
+        inner.delete(n);
+      } else if (known?.traits.script)
+        await closeInner([n, undefined], how === "done" || how === "failed" ? "failed" : "aborted");
+      if (known?.pending) return close(known, how, { ...threads });
       if (known) known.over = true;
       // The program has answered it itself, or was stopped before.
-      const ended = status === "aborted" ? status : "not-run";
+      const ended = how === "aborted" ? how : "not-run";
       await writer.outcome(n, { status: ended, ...threads }, { witness: { at: Date.now() } });
     },
+    close: () => closeInner([...inner.keys()], "aborted"),
   };
 }

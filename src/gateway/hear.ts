@@ -53,8 +53,8 @@ export async function hear(ear: Ear, sent: readonly Sent[]): Promise<void> {
     else {
       await flush();
       thread.open.delete(item.call);
-      const status = item.status === "failed" || calls?.failed(item) ? "failed" : "done";
-      if (calls) await calls.told(n, status, [link]);
+      const status = item.status === "failed" ? "failed" : "done";
+      if (calls) await calls.told(n, status, [link], item);
       else {
         const ms = Date.now() - (writer.fold.steps.get(n)?.at ?? Date.now());
         const threads = { [thread.name]: { append: [link] } };

@@ -19,6 +19,8 @@ export interface Performing {
   readonly pending: Pending | null;
   /** Whether it may run, and has not ended as far as is known. */
   readonly running: boolean;
+  /** Whether the program has waited for it as long as it does. */
+  readonly late: boolean;
   /** Whether the program went on before it had its answer. */
   readonly left: boolean;
   /** What the program was told, or will be. */
@@ -48,6 +50,7 @@ export function performing(scope: LiveScope, n: number, call: Call, traits: Tool
   /** Null where it is performed as the program said. */
   let rewritten: Json = null;
   let state: "waits" | "runs" | "ended" = "waits";
+  let since = 0;
   const { shared, container, unasked } = traits;
 
   const begin = (input: Json, signal: AbortSignal): Promise<Verdict> =>
@@ -68,6 +71,7 @@ export function performing(scope: LiveScope, n: number, call: Call, traits: Tool
           lock: container || unasked ? "none" : shared ? "shared" : "exclusive",
           run: ({ input: now }) => {
             state = "runs";
+            since = performance.now();
             if (now !== input) rewritten = now;
             resolve({ kind: "allow", ...(now !== input && { input: now }) });
             return new Promise((done) => {
@@ -114,6 +118,9 @@ export function performing(scope: LiveScope, n: number, call: Call, traits: Tool
     },
     get running() {
       return state === "runs";
+    },
+    get late() {
+      return state === "runs" && traits.awaited !== undefined && performance.now() - since > traits.awaited;
     },
     get left() {
       return stop.signal.aborted;

@@ -137,6 +137,7 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
           for (const [call, n] of thread.open)
             await endCall({ scope, thread, calls: around.calls }, call, n, "aborted");
         }
+        await around.calls?.close();
       }),
   };
 }

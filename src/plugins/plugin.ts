@@ -95,8 +95,8 @@ export interface Plugin {
   traits(call: Call): ToolTraits;
   /** The task of a sub-agent, as its first message tells it; null for other calls. For agents whose sub-agents work inside of a call. */
   taskOf?(call: Call): string | null;
-  /** Whether a result says that its call failed, where the protocol has no word for it. */
-  failed?(result: Item): boolean;
+  /** What a result says of its call, where the protocol has no word for it: that it failed, or that it is a script that goes on. */
+  outcome?(result: Item): "done" | "failed" | "goes on";
   hook: {
     decode(event: Members): HookEvent;
     allow(input?: Json): Json;

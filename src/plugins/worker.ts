@@ -58,12 +58,12 @@ export function pluginWorker(options: PluginOptions): Worker {
         over.abort(new Error(sentence));
         void sandbox.killAll().catch(() => {});
       };
-      const { traits, taskOf, failed } = plugin;
+      const { traits, taskOf, outcome } = plugin;
       const results = resultsIn(scope, plugin, path);
       const calls = followCalls(scope, {
         traits,
         ...(taskOf && { taskOf }),
-        ...(failed && { failed }),
+        ...(outcome && { outcome }),
         ...(results && { results }),
         broken,
         signal: stop,

@@ -1,4 +1,6 @@
 /** What Codex does with what it is told of its calls, and what is recorded of calls that it tells of in part. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { driven, on } from "./codex-driven.ts";
 import { codexRig, type Rig } from "./codex-rig.ts";
@@ -173,6 +175,34 @@ test("a script is a step, and the calls that it makes are steps inside of it; wh
   ]);
   // What such a call brought is told to no model, so it stands with its step.
   expect((await rig.shepherd("show", `it@${all[3]![0]}`)).stdout).toMatch(/^\s*1$/m);
+});
+
+test("a script that goes on after its model was told so has its calls inside of it, and is waited for by another call", async () => {
+  rig = await codexRig("gpt-6-sol");
+  const js = `// @exec: {"yield_time_ms": 200}
+    await tools.exec_command({ cmd: "until [ -e said ]; do sleep 0.1; done; echo 1 > a" });
+    await tools.exec_command({ cmd: "echo 2 > b" });`;
+  rig.script = [
+    { say: "A long one.", call: [["exec", js]] },
+    { say: "I wait.", call: [["wait", { cell_id: "1", yield_time_ms: 20_000 }]] },
+  ];
+  const answer = rig.provider.answer;
+  const { ending } = await driven(rig, [], [], (files) => {
+    rig.provider.answer = (asked, response, request) => {
+      // The command ends when its model has been told that it goes on.
+      if (rig.asked().length === 2) writeFileSync(join(files.host, "said"), "");
+      return answer(asked, response, request);
+    };
+  });
+  expect(ending).toBe("done");
+  expect(JSON.stringify(rig.asked()[1].input.at(-1).output)).toContain("Script running with cell ID 1");
+  const all = (await steps()) as Array<[n: number, status: string, inside: number | null, files: number | null]>;
+  expect(all.map(([, status, inside, changed]) => [status, all.findIndex(([n]) => n === inside), changed])).toEqual([
+    ["done", -1, null],
+    ["done", 0, 2],
+    ["done", -1, null],
+    ["done", 2, 1],
+  ]);
 });
 
 test("a run whose hooks are killed while they ask is over", async () => {

@@ -6,7 +6,7 @@ import { drive } from "../../src/run/drive.ts";
 import { lookAtMain } from "../../src/run/main.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../src/run/start.ts";
 import type { Handler } from "../../src/scope/effect.ts";
-import { openFilesOf } from "../../src/scope/files.ts";
+import { type Files, openFilesOf } from "../../src/scope/files.ts";
 import { NO_GRANTS } from "../../src/scope/registry.ts";
 import type { LiveScope } from "../../src/scope/scope.ts";
 import { getBytes } from "../../src/scope/thread.ts";
@@ -20,8 +20,13 @@ export interface Driven {
   broken: string | null;
 }
 
-/** Runs a task to its end. @param args more words for its command line */
-export async function driven(rig: Rig, handlers: Handler[], args: string[] = []): Promise<Driven> {
+/** Runs a task to its end. @param args more words for its command line; `each`: called with the files before its agent starts */
+export async function driven(
+  rig: Rig,
+  handlers: Handler[],
+  args: string[] = [],
+  each?: (files: Files) => void,
+): Promise<Driven> {
   const before = { ...process.env };
   // The agent is found, configured and led to its provider by the environment of the process that drives it.
   Object.assign(process.env, rig.env);
@@ -46,6 +51,7 @@ export async function driven(rig: Rig, handlers: Handler[], args: string[] = [])
         const { state, carry } = scope.head();
         await scope.files!.restore(state!.roots.workspace, carry, main.sources);
         live = scope;
+        each?.(scope.files!);
       },
     });
     const why = (live as LiveScope | null)?.writer.fold.notes.get("broken")?.facts.why as Link | undefined;

@@ -107,15 +107,18 @@ test("hooks tell of calls that models know by other names, and of calls of scrip
 });
 
 test.each([
-  ["Chunk ID: a1\nWall time: 0.1 seconds\nProcess exited with code 3\nOutput:\n", true],
-  ["Chunk ID: a1\nWall time: 0.1 seconds\nProcess exited with code 0\nOutput:\nProcess exited with code 3\n", false],
-  ["Exit code: 1\nOutput:\n", true],
-  ["Exit code: 0\nOutput:\nExit code: 1\n", false],
-  ["apply_patch verification failed: no such file", true],
-  ["Script failed\nWall time 0.0 seconds\n", true],
-  ["fine", false],
-])("a result that begins %j failed: %s", (text, failed) => {
-  expect(codex.failed!({ role: "result", call: "a", status: "done", content: [{ type: "text", text }] })).toBe(failed);
+  ["Chunk ID: a1\nWall time: 0.1 seconds\nProcess exited with code 3\nOutput:\n", "failed"],
+  ["Chunk ID: a1\nWall time: 0.1 seconds\nProcess exited with code 0\nOutput:\nProcess exited with code 3\n", "done"],
+  ["Exit code: 1\nOutput:\n", "failed"],
+  ["Exit code: 0\nOutput:\nExit code: 1\n", "done"],
+  ["apply_patch verification failed: no such file", "failed"],
+  ["Script failed\nWall time 0.0 seconds\n", "failed"],
+  ["Script running with cell ID 1\nWall time 0.2 seconds\n", "goes on"],
+  ["fine", "done"],
+])("a result that begins %j: %s", (text, outcome) => {
+  expect(codex.outcome!({ role: "result", call: "a", status: "done", content: [{ type: "text", text }] })).toBe(
+    outcome,
+  );
 });
 
 describe("of the user's configuration", () => {

@@ -6,7 +6,7 @@ import { hook } from "./hooks.ts";
 import { outgoing } from "./resume.ts";
 import { cut, results, seed, sessionPath } from "./session.ts";
 import { start } from "./start.ts";
-import { failed, traits } from "./tools.ts";
+import { outcome, traits } from "./tools.ts";
 
 export const codex: Plugin = {
   name: "codex",
@@ -19,6 +19,6 @@ export const codex: Plugin = {
   session: { path: sessionPath, seed, cut, results },
   outgoing,
   traits,
-  failed,
+  outcome,
   hook,
 };

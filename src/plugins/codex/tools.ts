@@ -14,12 +14,16 @@ const AGENTS: ReadonlySet<string> = new Set([
   ...["spawn_agent", "send_input", "wait_agent", "resume_agent", "close_agent", "list_agents"],
 ]);
 
+/** So long a command is waited for at most, whatever the model says; then it goes on in the background. */
+const LONGEST = 30_000;
+
 export function traits({ name }: Call): ToolTraits {
   // JavaScript, whose calls of tools ask one by one, and waiting for it: itself it asks nobody.
   if (name === "exec" || name === "wait") return { unasked: true, script: true };
   // More input for a command that goes on in the background.
   if (name === "write_stdin") return { unasked: true };
   if (name === "apply_patch") return { alone: true };
+  if (name === "exec_command") return { awaited: LONGEST };
   if (AGENTS.has(name)) return { container: true };
   return READING.has(name) ? { shared: true } : {};
 }
@@ -28,7 +32,9 @@ export function traits({ name }: Call): ToolTraits {
 const FAILED =
   /^(Script failed|apply_patch verification failed|failed to parse function arguments|unsupported call|unable to locate|Exit code: [1-9])|^(?:[^\n]*\n){0,3}Process exited with code [1-9]/;
 
-export function failed(result: Item): boolean {
+export function outcome(result: Item): "done" | "failed" | "goes on" {
   const first = result.content[0];
-  return first?.type === "text" && FAILED.test(first.text);
+  if (first?.type !== "text") return "done";
+  if (first.text.startsWith("Script running")) return "goes on";
+  return FAILED.test(first.text) ? "failed" : "done";
 }
