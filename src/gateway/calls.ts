@@ -31,6 +31,14 @@ export type Verdict = { kind: "allow"; input?: Json } | { kind: "deny"; reason: 
 
 export type Ended = "done" | "failed" | "aborted";
 
+/** A call that a program makes by itself. */
+export interface Own {
+  /** Name of the tool. */
+  name: string;
+  /** Which sub-agent makes it; without it the agent itself. */
+  by?: string | undefined;
+}
+
 /** What a program says of a call that has ended. */
 export interface Said {
   /** With what it was performed. */
@@ -49,9 +57,9 @@ export interface Calls {
   /**
    * A program is about to perform a call: it may when this resolves so, and holds the scope's lock from then on. Rejects for a call of which no
    * intent was written.
-   * @param own name of the tool, for a call that no model asked for: the program makes it inside of one, and its intent is written here
+   * @param own for a call that no model asked for: the program makes it inside of one, and its intent is written here
    */
-  begin(id: string, input: Json, own?: string): Promise<Verdict>;
+  begin(id: string, input: Json, own?: Own): Promise<Verdict>;
   /** It has ended; at return its files are captured. */
   end(id: string, status: Ended, said?: Said): Promise<void>;
   /** The model is told what came of it, by a result if there is one. The outcome is written at return. */

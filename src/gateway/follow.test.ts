@@ -58,7 +58,8 @@ async function asks(...names: Array<[id: string, tool: string]>): Promise<number
   return numbers;
 }
 
-const begin = (id: string, own?: string) => calls.begin(id, { of: id }, own);
+const begin = (id: string, name?: string, by?: string) =>
+  calls.begin(id, { of: id }, name === undefined ? undefined : { name, by });
 const steps = () =>
   rig.steps("tool").map(({ n, outcome, links, sealed }) => [n, outcome?.status, links.inside ?? null, sealed !== null]);
 /** Whether something has come about by the time that all that can happen has. */
@@ -205,6 +206,31 @@ test("of two scripts that were asked for at once, calls belong to the first that
   await begin("x2", "run");
   await calls.end("x2", "done");
   expect(steps().map(([, , inside]) => inside)).toEqual([null, null, first, second]);
+});
+
+test("calls of scripts of sub-agents are inside of those", async () => {
+  const { writer, store } = rig.scope;
+  const numbers: { [thread: string]: number } = {};
+  for (const thread of ["main", "thread-2", "thread-3"]) {
+    const call: Call = { type: "call", id: `s ${thread}`, name: "script", input: {} };
+    const what = await putItem(store, { role: "assistant", content: [call] });
+    const facts = { kind: "tool" as const, tier: "reversible" as const, thread, what, ...calls.facts(call) };
+    const n = await writer.intent(facts, { links: { turn: model } });
+    calls.asked(n, call);
+    numbers[thread] = n;
+  }
+  for (const [id, by] of [
+    ["x1", "a"],
+    ["x2", "b"],
+    ["x3", "a"],
+    ["x4", undefined],
+  ] as const) {
+    await begin(id, "run", by);
+    await calls.end(id, "done");
+  }
+  const inside = rig.steps("tool").slice(3);
+  const { main, "thread-2": a, "thread-3": b } = numbers;
+  expect(inside.map(({ links }) => links.inside)).toEqual([a, b, a, main]);
 });
 
 test("who refuses a script refuses what it asks for, and nothing of that is written", async () => {

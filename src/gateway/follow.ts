@@ -3,7 +3,7 @@ import type { LiveScope } from "../scope/scope.ts";
 import { type Call, putBytes } from "../scope/thread.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
-import type { Calls, CallsOptions, Ended } from "./calls.ts";
+import type { Calls, CallsOptions, Ended, Own } from "./calls.ts";
 import { type Performing, performing } from "./performing.ts";
 import { turnOrder } from "./turnorder.ts";
 
@@ -12,6 +12,9 @@ const PATIENCE = 10_000;
 
 /** So often it is looked, in ms, whether what a call waits for has ended without a word. */
 const LOOK = 500;
+
+/** The conversation of the agent itself. */
+const MAIN = "main";
 
 /** Thrown for a call inside of one that was refused. */
 class Denied extends Error {}
@@ -26,6 +29,8 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
   const containers = new Map<string, number>();
   /** Calls that a program has made by itself, by the numbers of those that they run in; without one if that has gone on by itself. */
   const inner = new Map<number | undefined, Performing[]>();
+  /** Conversations of sub-agents that did so, by their names. */
+  const agents = new Map<string, string>();
   /** The conversation in which it did so last. */
   let thread: string | undefined;
 
@@ -54,17 +59,25 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
     return { ...(shared && { shared }), ...((container || unasked) && { container: true }) };
   };
 
-  /** The call in which a program makes calls of its own now. Of several that a model asked for at once, the first without a result. */
-  const scriptNow = (): Performing | undefined => {
-    const open = [...byNumber.values()].filter((each) => each.traits.script && !each.over);
-    if (open.length < 2) return open[0];
-    const ended = results?.();
-    return open.find(({ call }) => !ended?.has(call.id)) ?? open.at(-1);
+  /**
+   * The call in which an agent makes calls of its own now: of those that its model asked for at once, the first without a result. Which conversation
+   * is that of a sub-agent nobody says, so the first that is nobody's counts as its own.
+   */
+  const scriptNow = (by: string | undefined): Performing | undefined => {
+    const its = by === undefined ? MAIN : agents.get(by);
+    const taken = new Set<string | undefined>([MAIN, ...agents.values()]);
+    const open = [...byNumber.values()].filter(
+      (each) => each.traits.script && !each.over && (its === undefined ? !taken.has(each.thread) : each.thread === its),
+    );
+    const ended = open.length > 1 ? results?.() : undefined;
+    const found = open.find(({ call }) => !ended?.has(call.id)) ?? open.at(-1);
+    if (by !== undefined && found?.thread !== undefined) agents.set(by, found.thread);
+    return found;
   };
 
   /** Writes the intent of a call that no model asked for. */
-  const enter = async (id: string, name: string, input: Json): Promise<Performing> => {
-    const around = scriptNow();
+  const enter = async (id: string, { name, by }: Own, input: Json): Promise<Performing> => {
+    const around = scriptNow(by);
     const verdict = await around?.verdict;
     if (verdict?.kind === "deny") throw new Denied(verdict.reason);
     const call: Call = { type: "call", id, name, input };

@@ -31,7 +31,7 @@ export function asking(plugin: Plugin, calls: Calls, broken: (why: string) => vo
       const gone = (): void => broken(`A hook of ${plugin.command} ended before it had its answer.`);
       asks.addEventListener("abort", gone);
       const verdict = await calls
-        .begin(said.call, said.input, said.own ? said.name : undefined)
+        .begin(said.call, said.input, said.own ? { name: said.name, by: said.by } : undefined)
         .finally(() => asks.removeEventListener("abort", gone));
       if (verdict.kind === "allow") return { say: plugin.hook.allow(verdict.input) };
       return plugin.hook.deny ? { say: plugin.hook.deny(verdict.reason) } : { stop: verdict.reason };

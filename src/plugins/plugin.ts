@@ -59,9 +59,9 @@ export interface Started {
   told?(line: string): string | null;
 }
 
-/** What a hook tells: `own` calls are those that no model asked for, made by the agent inside of one. */
+/** What a hook tells. A call is `own` that no model asked for: the agent, or a sub-agent of that name (`by`), makes it inside of one. */
 export type HookEvent =
-  | { kind: "before"; call: string; name: string; input: Json; own?: boolean }
+  | { kind: "before"; call: string; name: string; input: Json; own?: boolean; by?: string | undefined }
   | { kind: "after"; call: string; status: Ended; input?: Json | undefined; output?: string }
   | { kind: "other" };
 

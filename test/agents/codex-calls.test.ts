@@ -205,6 +205,46 @@ test("a script that goes on after its model was told so has its calls inside of 
   ]);
 });
 
+test("who waits for a sub-agent holds no lock, and calls of its scripts are inside of those", async () => {
+  rig = await codexRig("gpt-6-sol");
+  const TASK = "Write the file sub.";
+  const write = "echo 1 > sub";
+  rig.script = [
+    {
+      say: "A sub-agent.",
+      call: [
+        [
+          "exec",
+          `const { agent_id } = await tools.multi_agent_v1__spawn_agent({ message: "${TASK}" });
+              await tools.multi_agent_v1__wait_agent({ targets: [agent_id], timeout_ms: 60000 });
+              await tools.exec_command({ cmd: "cp sub main" });`,
+        ],
+      ],
+    },
+  ];
+  rig.other = (asked, turn) => {
+    const users = asked.json.input.filter(({ role }: { role: string }) => role === "user");
+    if (!JSON.stringify(users).includes(TASK)) return null;
+    return turn === 0
+      ? { say: "I write.", tag: "s", call: [["exec", `await tools.exec_command({ cmd: "${write}" });`]] }
+      : { say: "written", tag: "s" };
+  };
+  expect((await driven(rig, [])).ending).toBe("done");
+  expect(await files()).toEqual(["main", "sub"]);
+  const rows = (await rig.log("it")).filter(({ kind }) => kind === "tool");
+  const threadOf = (n: number | null) => rows.find((row) => row.n === n)?.thread ?? null;
+  expect(rows.map(({ summary, inside }) => [summary.split(" ")[0], threadOf(inside)]).sort()).toEqual(
+    [
+      ["exec", null],
+      ["spawn_agent", "main"],
+      ["multi_agent_v1wait_agent", "main"],
+      ["exec", null],
+      ["exec_command", "thread-2"],
+      ["exec_command", "main"],
+    ].sort(),
+  );
+});
+
 test("a run whose hooks are killed while they ask is over", async () => {
   rig = await codexRig();
   // The command that asks, and the shell around it; no other process has these words.

@@ -19,6 +19,8 @@ import {
 /** An answer of the model: text, and calls as `[tool, input]`; a text as input is that of a custom tool. */
 export interface Said {
   say: string;
+  /** Part of the ids of its calls, where those of the main conversation have the same numbers. */
+  tag?: string;
   call?: Array<[tool: string, input: object | string]>;
 }
 
@@ -35,6 +37,8 @@ export interface Rig {
   provider: Provider;
   /** What the model says, by the number of its turns in a conversation. Past the end it says `done`. */
   script: Said[];
+  /** Other answers for requests that are not of the main conversation: null leaves them to the script. */
+  other: (asked: Asked, turn: number) => Said | null;
   env: NodeJS.ProcessEnv;
   shepherd(...args: string[]): Promise<Ran>;
   /** Starts it; not waited for. */
@@ -47,10 +51,10 @@ export interface Rig {
 
 export const turnsIn = ({ json }: Asked): number => json.input.filter(({ role }: Wire) => role === "assistant").length;
 
-export const itemsOf = (turn: number, { say, call = [] }: Said): Wire[] => [
-  { ...outputText(say), id: `msg_${turn}` },
+export const itemsOf = (turn: number, { say, call = [], tag = "" }: Said): Wire[] => [
+  { ...outputText(say), id: `msg_${turn}${tag}` },
   ...call.map(([tool, input], i) => {
-    const id = `call_${turn}_${i}`;
+    const id = `call_${turn}_${i}${tag}`;
     if (typeof input !== "string") return functionCall(id, tool, input);
     return { type: "custom_tool_call", id: `ctc_${id}`, call_id: id, name: tool, input, status: "completed" };
   }),
@@ -68,7 +72,10 @@ export async function codexRig(model = "gpt-5.5"): Promise<Rig> {
     if (asked.url !== "/v1/responses") return void response.writeHead(404).end();
     const turn = turnsIn(asked);
     response.writeHead(200, { "content-type": "text/event-stream" });
-    for (const event of responsesEvents(itemsOf(turn, rig.script[turn] ?? { say: "done" }), `resp_${turn}`))
+    for (const event of responsesEvents(
+      itemsOf(turn, rig.other(asked, turn) ?? rig.script[turn] ?? { say: "done" }),
+      `resp_${turn}`,
+    ))
       response.write(event);
     response.end();
   });
@@ -88,6 +95,7 @@ export async function codexRig(model = "gpt-5.5"): Promise<Rig> {
     store: env.SHEPHERD_DIR!,
     provider,
     script: [],
+    other: () => null,
     env,
     start,
     shepherd: (...args) =>

@@ -93,10 +93,23 @@ test("hooks tell of calls that models know by other names, and of calls of scrip
     tool_input: { command: "ls" },
     tool_use_id: "call_1",
   };
-  const before = { kind: "before", call: "call_1", name: "exec_command", input: { command: "ls" }, own: false };
+  const before = {
+    kind: "before",
+    call: "call_1",
+    name: "exec_command",
+    input: { command: "ls" },
+    own: false,
+    by: undefined,
+  };
   expect(decode(event)).toEqual(before);
   const own = "exec-da170b72-caf8-490a-8e32-afcf2634be16";
   expect(decode({ ...event, tool_use_id: own })).toEqual({ ...before, call: own, own: true });
+  expect(decode({ ...event, tool_use_id: own, agent_id: "sub" })).toEqual({
+    ...before,
+    call: own,
+    own: true,
+    by: "sub",
+  });
   expect(decode({ ...event, hook_event_name: "PostToolUse", tool_response: "a\n" })).toMatchObject({
     kind: "after",
     call: "call_1",

@@ -29,10 +29,11 @@ const NAMES: { [name: string]: string } = { Bash: "exec_command" };
 export const hook = {
   decode: (event: { [name: string]: Json }): HookEvent => {
     const { hook_event_name: name, tool_use_id: call, tool_name, tool_input: input, tool_response: output } = event;
+    const by = typeof event.agent_id === "string" ? event.agent_id : undefined;
     if (typeof call !== "string") return { kind: "other" };
     const tool = String(tool_name);
     if (name === "PreToolUse")
-      return { kind: "before", call, name: NAMES[tool] ?? tool, input: input ?? {}, own: OWN.test(call) };
+      return { kind: "before", call, name: NAMES[tool] ?? tool, input: input ?? {}, own: OWN.test(call), by };
     if (name !== "PostToolUse") return { kind: "other" };
     const said = typeof output === "string" ? output : JSON.stringify(output ?? null);
     return { kind: "after", call, status: "done", input, output: said };

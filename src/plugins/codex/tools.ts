@@ -10,9 +10,8 @@ const READING: ReadonlySet<string> = new Set([
 ]);
 
 /** They start other agents or wait for them, and these take the lock themselves. */
-const AGENTS: ReadonlySet<string> = new Set([
-  ...["spawn_agent", "send_input", "wait_agent", "resume_agent", "close_agent", "list_agents"],
-]);
+const AGENTS =
+  /^(multi_agent_v\d+_*)?(spawn|wait|resume|close|interrupt|list)_agents?$|^(multi_agent_v\d+_*)?send_(input|message)$/;
 
 /** So long a command is waited for at most, whatever the model says; then it goes on in the background. */
 const LONGEST = 30_000;
@@ -24,7 +23,7 @@ export function traits({ name }: Call): ToolTraits {
   if (name === "write_stdin") return { unasked: true };
   if (name === "apply_patch") return { alone: true };
   if (name === "exec_command") return { awaited: LONGEST };
-  if (AGENTS.has(name)) return { container: true };
+  if (AGENTS.test(name)) return { container: true };
   return READING.has(name) ? { shared: true } : {};
 }
 
