@@ -249,7 +249,7 @@ test("a run whose hooks are killed while they ask is over", async () => {
   rig = await codexRig();
   // The command that asks, and the shell around it; no other process has these words.
   const kill = 'for p in $(pgrep -f "7601 [/]shepherd/hook"); do kill -KILL $(ps -o ppid= -p $p) $p; done; sleep 300';
-  rig.script = [{ say: "Both.", call: [run(kill), run("touch never")] }];
+  rig.script = [{ say: "Both.", call: [run(kill), run("sleep 300; touch never")] }];
   const { ending, broken } = await driven(rig, []);
   expect(ending).toBe("failed");
   expect(broken).toBe("A hook of codex ended before it had its answer.");
