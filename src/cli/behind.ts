@@ -1,6 +1,7 @@
 /** What runs behind the gateway: programs that were led to it, or a command in a scope. */
 import { DUMMY } from "../gateway/credentials.ts";
-import type { Gateway } from "../gateway/gateway.ts";
+import type { Gateway, Urls } from "../gateway/gateway.ts";
+import { PORT } from "../plugins/worker.ts";
 import { performCommand } from "../run/command.ts";
 import type { Worker } from "../run/drive.ts";
 import { recordWork } from "../run/work.ts";
@@ -23,6 +24,8 @@ export const commandBehind = (
 ): Worker => ({
   name: "gateway",
   work: async (scope, signal, _restarted, { unpaused }) => {
+    const { listener } = await scope.files!.sandbox();
+    const urls: Urls = listener ? gateway.accept(listener, PORT) : gateway.urls;
     const over = new AbortController();
     const inside = (): number | undefined =>
       scope.writer.fold.pending().find(({ intent, outcome }) => intent.kind === "command" && !outcome)?.n;
@@ -35,8 +38,8 @@ export const commandBehind = (
       const done = await performCommand(scope, argv, signal, {
         at,
         env: {
-          ANTHROPIC_BASE_URL: gateway.urls.anthropic,
-          OPENAI_BASE_URL: gateway.urls.openai,
+          ANTHROPIC_BASE_URL: urls.anthropic,
+          OPENAI_BASE_URL: urls.openai,
           ANTHROPIC_API_KEY: DUMMY,
           OPENAI_API_KEY: DUMMY,
         },

@@ -3,7 +3,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { type GatewayRig, gatewayRig } from "../../test/support/gateway-rig.ts";
 import { answered } from "../../test/support/provider.ts";
 import type { Tier } from "../trace/frame.ts";
-import { type Calls, followCalls } from "./calls.ts";
+import type { Calls } from "./calls.ts";
+import { followCalls } from "./follow.ts";
 
 let rig: GatewayRig;
 let calls: Calls;
@@ -16,6 +17,7 @@ beforeEach(async () => {
   calls = followCalls(rig.scope, {
     traits: ({ name }) => (name === "Agent" ? { container: true } : { shared: true }),
     observed: (n) => seen.get(n),
+    broken: (why) => expect.fail(why),
     signal: stop.signal,
   });
 });

@@ -207,7 +207,7 @@ function urlsAt(port: number, secret: string): Urls {
   return { anthropic: `${base}/anthropic`, openai: `${base}/openai`, hook: `${base}/hook` };
 }
 
-/** One line of JSON for one; whoever gets none, or not the whole of it, must not go on. */
+/** One line of JSON, or a reason to stop; whoever gets none of both, or not the whole of it, must not go on. */
 async function answerHook(
   request: IncomingMessage,
   response: ServerResponse,
@@ -218,10 +218,14 @@ async function answerHook(
   const body = await read(request);
   if (!hook || !body) return void response.writeHead(404).end();
   const answer = await hook(JSON.parse(body.toString()) as Members, AbortSignal.any([signal, left.signal]));
-  const line = Buffer.from(`${JSON.stringify(answer)}\n`);
-  response.writeHead(200, { "content-type": "application/json", "content-length": line.length, connection: "close" });
+  const [status, text] = "say" in answer ? [200, JSON.stringify(answer.say)] : [403, answer.stop.trim() || NO_REASON];
+  const line = Buffer.from(`${text}\n`);
+  response.writeHead(status, { "content-length": line.length, connection: "close" });
   response.end(line);
 }
+
+/** Without any reason Codex does not stop. */
+const NO_REASON = "It was refused.";
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
 

@@ -68,7 +68,7 @@ export async function hear(ear: Ear, sent: readonly Sent[]): Promise<void> {
       await flush();
       thread.open.delete(item.call);
       const status = item.status === "failed" ? "failed" : "done";
-      if (calls) await calls.told(n, status, [link]);
+      if (calls) await calls.told(n, status, [link], item);
       else {
         const ms = Date.now() - (writer.fold.steps.get(n)?.at ?? Date.now());
         const threads = { [thread.name]: { append: [link] } };

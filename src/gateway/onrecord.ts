@@ -78,7 +78,7 @@ export async function askAgain(scope: LiveScope, { thread, step, calls }: OnReco
     const n =
       waits?.n ??
       (await writer.intent(
-        { kind: "tool", tier: "reversible", thread: thread.name, what, ...performer.traits(call) },
+        { kind: "tool", tier: "reversible", thread: thread.name, what, ...performer.facts(call) },
         { links: { turn: step.n } },
       ));
     thread.open.set(call.id, n);

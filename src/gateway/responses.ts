@@ -80,13 +80,15 @@ function itemOf(item: Json): Item {
     return { role: "result", call: call_id, status: "done", content: partsOf(item.output), ...(extra && { extra }) };
   }
   const said = type === "message" || type === undefined;
-  if (said && (role === "user" || role === "system" || role === "developer"))
-    return { role, content: partsOf(item.content) };
+  if (role === "user" || role === "system" || role === "developer")
+    return { role, content: said ? partsOf(item.content) : [native(item)] };
   return { role: "assistant", content: writtenBlocks(item) };
 }
 
 function canonical(body: Members): Canonical {
-  const { model, input, instructions = null, tools = null, stream: _, stream_options: __, ...params } = body;
+  const { model, input, instructions = null, tools = null, ...other } = body;
+  // How the answer is to be sent, and what a client says of itself: its clock, and names of its own.
+  const { stream: _, stream_options: __, client_metadata: ___, ...params } = other;
   if (typeof model !== "string" || (typeof input !== "string" && !Array.isArray(input)))
     throw new Error("It has no model or no input.");
   const items = typeof input === "string" ? [{ role: "user", content: input }] : input;

@@ -42,10 +42,13 @@ export interface Around {
   /** A request as it is to be recorded, and to leave. */
   outgoing?(body: Buffer): Buffer;
   /** Called with what a hook tells; what it gives is the hook's answer. Rejects if the hook must not go on. */
-  hook?(event: Members, signal: AbortSignal): Promise<Json>;
+  hook?(event: Members, signal: AbortSignal): Promise<HookAnswer>;
   /** What they may reach outside; nothing without it. */
   egress?: Egress;
 }
+
+/** What a hook prints; or why it is to stop what it was asked for: by its exit code, with the reason on its standard error. */
+export type HookAnswer = { say: Json } | { stop: string };
 
 export async function openSession(scope: LiveScope, around: Around = {}): Promise<Session> {
   const threads = await loadThreads(scope);
@@ -144,6 +147,7 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
           for (const [call, n] of thread.open)
             await endCall({ scope, thread, calls: around.calls }, call, n, "aborted");
         }
+        await around.calls?.close();
       }),
   };
 }

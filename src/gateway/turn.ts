@@ -175,7 +175,7 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
         thread: thread.name,
         what: of,
         // Without word from who performs it nobody knows what it changes.
-        ...(calls ? calls.traits(block) : { unobserved: true }),
+        ...(calls ? calls.facts(block) : { unobserved: true }),
       };
       const before = thread.open.get(block.id);
       if (before !== undefined) await endCall({ scope, thread, calls }, block.id, before, "not-run");

@@ -2,9 +2,9 @@
  * A coding agent of the user's, as Shepherd drives it: where its program and its configuration are, how it is started, what its hooks say. All
  * that is about one agent is behind this interface; scopes, the gateway and recording are the same for all.
  */
-import type { ToolTraits } from "../gateway/calls.ts";
+import type { Ended, ToolTraits } from "../gateway/calls.ts";
 import type { Urls } from "../gateway/gateway.ts";
-import type { Call } from "../scope/thread.ts";
+import type { Call, Item } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Place } from "./place.ts";
 
@@ -43,7 +43,7 @@ export interface Start {
   args: readonly string[];
   /** What it is to do. Null: it is to go on as it was, with nothing said. */
   prompt: string | null;
-  /** Whether its configuration has the conversation already. */
+  /** Whether its configuration has a record of the conversation already. */
   resumed: boolean;
   /** Whether it has the terminal, and its user types there; then `prompt` is what is typed first, or nothing. */
   interactive: boolean;
@@ -53,7 +53,7 @@ export interface Start {
 export interface Started {
   argv: string[];
   env: { [name: string]: string | null };
-  /** Written to its standard input, which stays open until `over` says that its work is done. Without it, it has none. */
+  /** Written to its standard input, which is closed then, or when `over` says that its work is done. Without it, it has none. */
   input?: string;
   /** What is written to its standard input to tell it something while it works. */
   say?(text: string): string;
@@ -63,16 +63,18 @@ export interface Started {
   told?(line: string): string | null;
 }
 
-/** What a hook tells. */
+/** What a hook tells. A call is `own` that no model asked for: the agent, or a sub-agent of that name (`by`), makes it inside of one. */
 export type HookEvent =
-  | { kind: "before"; call: string; name: string; input: Json }
-  | { kind: "after"; call: string; status: "done" | "failed" | "aborted" }
+  | { kind: "before"; call: string; name: string; input: Json; own?: boolean; by?: string | undefined }
+  | { kind: "after"; call: string; status: Ended; input?: Json | undefined; output?: string }
   | { kind: "other" };
 
 export interface Plugin {
   readonly name: string;
   /** What users type: `shepherd run claude`. */
   readonly command: string;
+  /** Whether it can have the terminal, and be told there what to do. */
+  readonly interactive?: boolean;
   /** Its program; null where there is none. */
   detect(env: NodeJS.ProcessEnv): Promise<Detected | null>;
   /** What would fail or be less than it should, known before a run. */
@@ -84,23 +86,31 @@ export interface Plugin {
   session: {
     /** Where it keeps a conversation, below its configuration directory. */
     path(workspace: string, session: string): string;
-    /** Its record of a conversation up to a place; null if there is no telling what it had there. */
+    /** The record with which a conversation begins, for an agent that otherwise chooses its name itself. */
+    seed?(workspace: string, session: string): Buffer;
+    /**
+     * Its record of a conversation up to a place. Null if there is no telling what it had there; where nothing was acted on yet, also if it is
+     * to begin anew.
+     */
     cut(record: Buffer, at: Place): Buffer | null;
+    /** Ids of the calls of which it has results, for an agent that writes them down at once. */
+    results?(record: Buffer): ReadonlySet<string>;
   };
   /** Words in which it takes a text for something that it is told, whatever it begins with. They hold the text on lines of its own. */
   asMessage(text: string): string;
   /** A model request as it is to leave. */
   outgoing(body: Buffer): Buffer;
   traits(call: Call): ToolTraits;
-  /** The task of a sub-agent, as its first message tells it; null for other calls. */
-  taskOf(call: Call): string | null;
+  /** The task of a sub-agent, as its first message tells it; null for other calls. For agents whose sub-agents work inside of a call. */
+  taskOf?(call: Call): string | null;
+  /** What a result says of its call, where the protocol has no word for it: that it failed, or that it is a script that goes on. */
+  outcome?(result: Item): "done" | "failed" | "goes on";
   hook: {
     /** So long the agent waits for an answer, in ms; then it performs the call. */
     waits: number;
     decode(event: Members): HookEvent;
     allow(input?: Json): Json;
-    deny(reason: string): Json;
-    /** For what needs no answer. */
-    none: Json;
+    /** Without it a call is refused by the exit code of the hook, with the reason on its standard error. */
+    deny?(reason: string): Json;
   };
 }

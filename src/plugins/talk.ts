@@ -41,6 +41,9 @@ export function makeTalk({ onOutput, onError }: Heard, goesOn: () => boolean): T
           onStdin: (stdin: Writable) => {
             pipe = stdin;
             if (input !== "") stdin.write(input);
+            if (over) return;
+            stdin.end();
+            pipe = null;
           },
         }),
         onOutput: (chunk, stream) => {

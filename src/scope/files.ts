@@ -64,8 +64,8 @@ export interface FilesOptions {
   /** Path of the user's directory. */
   workspace: string;
   grants: Grants;
-  /** The agent that works here: where it sees its configuration directory, what of the user's it must not see, what network it has. */
-  agent?: { config: string; hide: readonly string[]; network: SandboxSpec["network"] } | undefined;
+  /** The agent that works here: where it sees its configuration directory, if it has one; what of the user's it must not see; what network it has. */
+  agent?: { config?: string; hide: readonly string[]; network: SandboxSpec["network"] } | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((text: string) => void) | undefined;
   /** Called with a sentence for each file that a state lacks since its bytes were forgotten. */
@@ -100,7 +100,7 @@ const CONFIG_SCRATCH: readonly string[] = [
  * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, the agent's configuration, and a /tmp, but for the
  * caches of the sandbox in it, and the places at which the sandbox mounts something: who removes one takes the mount away.
  */
-const rootsOf = ({ workspace, grants }: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } => ({
+const rootsOf = ({ workspace, grants, agent }: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } => ({
   workspace: {},
   git: {},
   config: { exclude: CONFIG_SCRATCH },
@@ -108,9 +108,12 @@ const rootsOf = ({ workspace, grants }: FilesOptions, git: OuterGit | null): { [
     mode: 0o1777,
     exclude: [
       SCRATCH_DIR,
-      ...[workspace, ...(git ? [git.directory] : []), ...grants.writable].flatMap(
-        (path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? [],
-      ),
+      ...[
+        workspace,
+        ...(git ? [git.directory] : []),
+        ...(agent?.config ? [agent.config] : []),
+        ...grants.writable,
+      ].flatMap((path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? []),
     ],
   },
 });
@@ -203,7 +206,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       binds: [
         { from: host, to: path, mode: "rw" },
         ...(git && hasGit ? [{ from: gitHost, to: git.directory, mode: "rw" as const }] : []),
-        ...(agent && hasConfig ? [{ from: config, to: agent.config, mode: "rw" as const }] : []),
+        ...(agent?.config !== undefined && hasConfig ? [{ from: config, to: agent.config, mode: "rw" as const }] : []),
       ],
       readOnly: options.grants.readOnly
         .map((each) => resolve(path, each))
@@ -232,7 +235,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     get config() {
       if (!hasConfig) return null;
       const { config: host } = opened().paths;
-      return { host, path: samePath && options.agent ? options.agent.config : host };
+      return { host, path: samePath ? (options.agent?.config ?? host) : host };
     },
     sandbox: async () => {
       opened();

@@ -134,6 +134,8 @@ function live(
       };
       const { decision, input, by, changedBy } = await decide(view, handlers, signal);
       if (decision.kind === "deny") {
+        // Whoever is told later what came of it must not hold up those behind it meanwhile.
+        ticket.release();
         const refused = await effect.refused(decision.reason);
         return await finish({ ...refused, status: "denied", facts: { ...refused.facts, by } }, null);
       }
@@ -141,7 +143,13 @@ function live(
         // Its place in the order of outcomes is that in the lock's queue, as for a call that runs.
         ticket.come();
         await orAbort(ticket.held, signal);
-        return await finish({ ...decision.result, facts: { ...decision.result.facts, by } }, null);
+        let answer = decision.result;
+        if (effect.told) {
+          await writer.part(n, { part: "files" });
+          ticket.release();
+          answer = await effect.told(answer);
+        }
+        return await finish({ ...answer, facts: { ...answer.facts, by } }, null);
       }
       if (changedBy !== null)
         await writer.part(n, { part: "rewrite", what: await putBytes(store, encodeJson(input)), by: changedBy });

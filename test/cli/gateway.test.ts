@@ -1,5 +1,6 @@
 /** `shepherd gateway` as users type it. */
 import { afterEach, expect, test } from "vitest";
+import { detect } from "../../src/scope/exec/abilities.ts";
 import type { Row } from "../support/crash.ts";
 import { post } from "../support/gateway-rig.ts";
 import { answered, anthropicWhole, type Provider, startProvider } from "../support/provider.ts";
@@ -83,6 +84,19 @@ test("a command behind it runs on files of its own; each call finds what was wri
   expect((await user.shepherd(["resume", "g"])).err).toContain("`shepherd gateway --scope g` goes on with it");
 });
 
+test("a command reaches the gateway and nothing else, unless it is said", async () => {
+  await begin();
+  const { port } = new URL(provider.url);
+  const script = `fetch("http://127.0.0.1:${port}/").then(() => console.log("reached"), () => console.log("not reached"))`;
+  const command = ["--", process.execPath, "-e", script];
+  const env = { ANTHROPIC_BASE_URL: provider.url };
+  const { samePath } = await detect();
+  const alone = await user.does(["gateway", "--scope", "a", ...command], 0, { env });
+  expect(alone.out).toContain(samePath ? "not reached" : "reached");
+  const open = await user.does(["gateway", "--scope", "b", "--network", "host", ...command], 0, { env });
+  expect(open.out).toMatch(/^reached$/m);
+});
+
 test("a command that is refused for its budget is told so, and fails", async () => {
   await begin();
   const typed = { env: { ANTHROPIC_API_KEY: "sk-planted-key" } };
@@ -147,6 +161,8 @@ test.each([
   [["--prices", "nowhere.json"], "--prices nowhere.json"],
   [["--land", "auto"], "--land is for a command"],
   [["--land", "live", "--", "true"], "--land takes ask, auto or never"],
+  [["--network", "moon", "--", "true"], "--network takes gateway or host"],
+  [["--network", "host"], "--network is for a command"],
   [["--scope", "other"], "a run of another kind"],
   [["--"], "Which command?"],
 ])("%j is bad usage", async (options, sentence) => {

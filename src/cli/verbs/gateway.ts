@@ -1,10 +1,13 @@
 /** `shepherd gateway`: the model calls of any program as the steps of a run. */
 import { budgetHandler, spentIn } from "../../gateway/budget.ts";
 import { type Gateway, openGateway } from "../../gateway/gateway.ts";
+import { PORT } from "../../plugins/worker.ts";
 import { drive } from "../../run/drive.ts";
 import { freshMain } from "../../run/land.ts";
 import { doubtsOf, InDoubt, settlePending } from "../../run/recover.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../run/start.ts";
+import { detect } from "../../scope/exec/abilities.ts";
+import type { SandboxSpec } from "../../scope/exec/spec.ts";
 import { checkName, findScope, NO_GRANTS } from "../../scope/registry.ts";
 import type { LiveScope } from "../../scope/scope.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
@@ -37,6 +40,11 @@ export const verb: Verb = {
     },
     prices: { type: "string", value: "FILE", help: "prices of models, in dollars for a million tokens" },
     ...PARTIAL,
+    network: {
+      type: "string",
+      value: "NET",
+      help: "gateway or host: what COMMAND reaches; without it the gateway alone, where this machine has namespaces",
+    },
     land: {
       type: "string",
       value: "HOW",
@@ -45,7 +53,7 @@ export const verb: Verb = {
   },
   details:
     "Without a command it prints the variables that lead programs to it, and runs until Ctrl-C: what they do to files is not recorded. A command runs on files of " +
-    "its own, as with `run`. Whatever speaks to Anthropic Messages, OpenAI Responses or Chat Completions is recorded: each model call and tool call " +
+    "its own, as with `run`, and reaches nothing but the gateway unless --network host says so. Whatever speaks to Anthropic Messages, OpenAI Responses or Chat Completions is recorded: each model call and tool call " +
     "becomes a step before it happens. A program whose key is `shepherd` gets yours, which only the gateway knows.",
   examples: [
     "shepherd gateway",
@@ -62,6 +70,7 @@ export const verb: Verb = {
     const prices = pricesOf(context, text(flags, "prices"));
     const upstreams = upstreamsOf(list(flags, "upstream"));
     const workspace = await findWorkspace(store, cwd);
+    const network = await networkOf(context, text(flags, "network"));
     const land = await landOfCommand(context, flags, workspace.id);
     const at = below(workspace.path, cwd);
     const task: Task = {
@@ -79,7 +88,7 @@ export const verb: Verb = {
       let steps: { done(): Promise<void> } | null = null;
       const ending = await drive(store, name, {
         signal,
-        ...(rest && { files: filesFor(launch, progress) }),
+        ...(rest && { files: filesFor(launch, progress, { hide: [], network }) }),
         worker: rest ? commandBehind(gateway, rest, at, { out, quiet }) : programsBehind(gateway),
         prepared: async (scope) => {
           if (!quiet) steps = tellSteps(launch, scope);
@@ -89,8 +98,8 @@ export const verb: Verb = {
           } finally {
             progress.done();
           }
-          // A program may go around it: nothing keeps it from the network yet.
-          await scope.writer.note(null, { note: "gateway", enforced: false });
+          // With a network of its own a program cannot go around it.
+          await scope.writer.note(null, { note: "gateway", enforced: rest !== null && network !== "host" });
           if (!rest) tellUrls(context, scope, gateway);
         },
         ended: async (scope) => {
@@ -109,6 +118,19 @@ export const verb: Verb = {
     }
   },
 };
+
+/** What a command reaches. */
+async function networkOf({ rest }: Context, word: string | undefined): Promise<SandboxSpec["network"]> {
+  if (word !== undefined && !rest)
+    throw new Exit(2, "--network is for a command: without one nothing is kept from it.");
+  if (word !== undefined && word !== "gateway" && word !== "host")
+    throw new Exit(2, "--network takes gateway or host.");
+  if (!rest || word === "host") return "host";
+  const { samePath, why } = await detect();
+  if (samePath) return { port: PORT };
+  if (word === "gateway") throw new Exit(4, `The command cannot have a network of its own here. ${why}`);
+  return "host";
+}
 
 async function landOfCommand(context: Context, flags: Flags, workspace: string): Promise<Land> {
   const word = text(flags, "land");

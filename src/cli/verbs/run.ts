@@ -110,12 +110,12 @@ function taskOf(context: Context, flags: Flags, args: string[]): Task {
   if (plugin) {
     const [, task, ...more] = args;
     const { out } = context;
-    const interactive =
-      task === undefined && out.terminal && process.stdin.isTTY === true && !flags.count && !flags.from;
+    const able = plugin.interactive === true && !flags.count && !flags.from;
+    const interactive = able && task === undefined && out.terminal && process.stdin.isTTY === true;
     if (task === undefined && !interactive)
       throw new Exit(
         2,
-        `What is ${plugin.command} to do? \`shepherd run ${plugin.command} "TASK"\`; without a task it is for a terminal.`,
+        `What is ${plugin.command} to do? \`shepherd run ${plugin.command} "TASK"\`; ${plugin.interactive ? "without a task it is for a terminal" : "it cannot be run without one yet"}.`,
       );
     if (more.length > 0)
       throw new Exit(2, `One task, in quotes: \`shepherd run ${plugin.command} "${[task, ...more].join(" ")}"\`.`);

@@ -1,9 +1,10 @@
 /** The user's configuration of Claude Code, and what of it a run gets. */
 import { randomBytes } from "node:crypto";
-import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { DUMMY } from "../../gateway/credentials.ts";
+import { copySettings } from "../copy.ts";
 import type { ConfigPlace } from "../plugin.ts";
 
 /** Entries of the directory that are about what the user set up, and not about what went on. */
@@ -27,16 +28,12 @@ export function configPlace(env: NodeJS.ProcessEnv): ConfigPlace {
 export const projectFolder = (workspace: string): string => workspace.replaceAll(/[^A-Za-z0-9]/g, "-");
 
 export function gather({ path }: ConfigPlace, workspace: string, into: string): void {
-  const copy = (from: string, to: string): void => {
-    // Links of the user's lead to where they set it up; the files behind them are what counts.
-    cpSync(from, to, { recursive: true, dereference: true, filter: (each) => !/\/\.git$/.test(each) && isPlain(each) });
-  };
-  for (const name of KEPT) if (existsSync(join(path, name))) copy(join(path, name), join(into, name));
+  for (const name of KEPT) if (existsSync(join(path, name))) copySettings(join(path, name), join(into, name));
   const project = join("projects", projectFolder(workspace));
   const memory = join(project, "memory");
   if (existsSync(join(path, memory))) {
     mkdirSync(join(into, project), { recursive: true });
-    copy(join(path, memory), join(into, memory));
+    copySettings(join(path, memory), join(into, memory));
   }
   const state = [join(path, ".claude.json"), join(homedir(), ".claude.json")].find(existsSync);
   const known = state ? readState(state) : {};
@@ -51,12 +48,6 @@ export function gather({ path }: ConfigPlace, workspace: string, into: string): 
   const here = { ...projects[workspace], hasTrustDialogAccepted: true, hasCompletedProjectOnboarding: true };
   known.projects = { ...projects, [workspace]: here };
   writeFileSync(join(into, ".claude.json"), `${JSON.stringify(known, null, 2)}\n`, { mode: 0o600 });
-}
-
-/** Sockets and pipes stay where they are. */
-function isPlain(path: string): boolean {
-  const stat = lstatSync(path);
-  return stat.isFile() || stat.isDirectory() || (stat.isSymbolicLink() && existsSync(path));
 }
 
 function readState(path: string): { [name: string]: unknown } {

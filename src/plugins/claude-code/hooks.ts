@@ -10,7 +10,8 @@ const PATIENCE = 86_400;
 export function settings(hookUrl: string): string {
   const hooks = [{ matcher: "*", hooks: [{ type: "command", command: hookCommand(hookUrl), timeout: PATIENCE }] }];
   return JSON.stringify({
-    hooks: { PreToolUse: hooks, PostToolUse: hooks, PostToolUseFailure: hooks },
+    // The start of a session comes before the first request: so it is seen whether hooks are heard at all.
+    hooks: { SessionStart: hooks, PreToolUse: hooks, PostToolUse: hooks, PostToolUseFailure: hooks },
     // The scope is one, and another does not start inside.
     sandbox: { enabled: false },
   });
@@ -30,7 +31,6 @@ export const hook = {
   allow: (input?: Json): Json =>
     decision({ permissionDecision: "allow", ...(input !== undefined && { updatedInput: input }) }),
   deny: (reason: string): Json => decision({ permissionDecision: "deny", permissionDecisionReason: reason }),
-  none: {},
 };
 
 const decision = (said: { [name: string]: Json }): Json => ({

@@ -11,6 +11,7 @@ import { taskOf, traits } from "./tools.ts";
 export const claudeCode: Plugin = {
   name: "claude-code",
   command: "claude",
+  interactive: true,
   detect,
   problems,
   configPlace,

@@ -37,6 +37,8 @@ const resultsIn = ({ type, message }: Line): string[] =>
 export function cut(record: Buffer, { turns, answered, open, before, said: more }: Place): Buffer | null {
   // Some calls of a turn have results, and some do not: it has no record of that.
   if (open.length > 0 && answered.length > 0) return null;
+  // Where nothing was acted on yet it begins anew, with the same words.
+  if (open.length > 0 && turns === 1) return null;
   let turn = 0;
   let of: string | undefined;
   const missing = new Set(answered);

@@ -1,0 +1,99 @@
+/** Where an agent begins: with its record of the conversation up to where its scope stands, or anew. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { settlePending } from "../run/recover.ts";
+import { revertScope } from "../scope/revert.ts";
+import type { LiveScope } from "../scope/scope.ts";
+import { itemLinks, itemsOf, openCalls } from "../scope/thread.ts";
+import { allSteps, cameThrough } from "../scope/view.ts";
+import { placeOf } from "./place.ts";
+import type { Plugin } from "./plugin.ts";
+import { sessionAt } from "./sessions.ts";
+
+export interface BeginOptions {
+  plugin: Plugin;
+  session: string;
+  workspace: string;
+  /** What it is to do, for a conversation that has not begun. */
+  task: string;
+  /** What to say first; null to go on without a word. */
+  prompt: string | null;
+  /** Whether it has the terminal, where its user says what comes next. */
+  interactive?: boolean;
+  tell?: ((text: string) => void) | undefined;
+}
+
+export interface Beginning {
+  prompt: string | null;
+  resumed: boolean;
+}
+
+/**
+ * Sets the files of a scope up for its agent. Null if there is nothing left to do. Throws `Inexact` where nothing tells what it had there, nor
+ * anywhere before.
+ */
+export async function beginning(scope: LiveScope, options: BeginOptions): Promise<Beginning | null> {
+  const { plugin, session, workspace, prompt, task, interactive = false } = options;
+  const { store, ref, files } = scope;
+  const path = plugin.session.path(workspace, session);
+  const file = join(files!.config!.host, path);
+  const begin = (record: Buffer | null, what: Beginning): Beginning => {
+    const start = record ?? plugin.session.seed?.(workspace, session);
+    if (start) {
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, start, { mode: 0o600 });
+    } else rmSync(file, { force: true });
+    return what;
+  };
+  const silent = prompt === null && !interactive;
+  // Each time it goes further back.
+  for (let tries = 0; tries < 1000; tries++) {
+    const place = await placeOf(store, scope.head().state!);
+    const { turns, answered, open } = place;
+    const between = open.length > 0 && (answered.length > 0 || (await inScript(scope, plugin)));
+    // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
+    if (turns === 0 || (turns === 1 && open.length > 0 && !between && silent)) {
+      const record = silent ? await sessionAt(store, ref.log, plugin, path, place) : null;
+      if (record) return begin(record, { prompt, resumed: true });
+      return begin(null, { prompt: interactive ? prompt : (prompt ?? task), resumed: false });
+    }
+    if (silent && open.length === 0 && answered.length === 0) return null;
+    if (!between && (open.length === 0 || silent)) {
+      const record = await sessionAt(store, ref.log, plugin, path, place);
+      if (record) return begin(record, { prompt, resumed: true });
+    }
+    // To the answer whose calls were not all performed, or whose results its record has not; or, with something new to say, behind what came before.
+    await stepBack(scope, open.length > 0 && (!silent || !between) ? "before" : "answer", options.tell);
+  }
+  throw new Inexact(ref.name);
+}
+
+/** Whether the scope stands inside of a script: going on from the answer that asks for it would do once more what is done. */
+async function inScript({ store, ref, writer, head }: LiveScope, plugin: Plugin): Promise<boolean> {
+  const steps = await allSteps(store, { ref, log: ref.log, fold: writer.fold });
+  if (steps.findLast(({ step }) => step.n === head().n)?.step.links.inside === undefined) return false;
+  const open = openCalls(await itemsOf(store, head().state!.threads.main));
+  return open.some((call) => plugin.traits(call).script);
+}
+
+/** Sets a scope back to the last answer of its conversation, or to what came before that. */
+async function stepBack(scope: LiveScope, how: "answer" | "before", tell?: (text: string) => void): Promise<void> {
+  const { store, ref, writer } = scope;
+  const said = (await itemLinks(store, scope.head().state!.threads.main)).reverse();
+  const path = await cameThrough(store, { ref, log: ref.log, fold: writer.fold });
+  const last = path.findIndex(({ step }) => step.intent.kind === "model" && said.includes(step.outcome!.result!));
+  const to = last < 0 ? undefined : path[how === "answer" ? last : last + 1];
+  if (!to) throw new Inexact(ref.name);
+  await settlePending(scope);
+  const { n } = await revertScope(scope, to.step.n);
+  tell?.(`shepherd: what followed step ${to.step.n} cannot be gone on with, so it goes on from there, as step ${n}.\n`);
+}
+
+/** Thrown where an agent cannot go on from where its run stands. */
+export class Inexact extends Error {
+  constructor(scope: string) {
+    super(
+      `${scope} stands between the calls of a turn, and its agent cannot go on from there: \`shepherd revert ${scope} N\` to a step behind or before them.`,
+    );
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * Codex's own record of a conversation, its rollout: one file of JSON lines, which it only appends to. It goes on from any prefix of it, and
+ * takes the id of the conversation from its first line and its name. Tried with 0.169.0.
+ */
+import type { Place } from "../place.ts";
+import { isWord } from "./resume.ts";
+
+/** No conversation begins then: the place of a record must follow from the name of the conversation alone. */
+const DAY = "2025-01-01";
+
+/** Below the configuration directory. */
+export const sessionPath = (_workspace: string, session: string): string =>
+  `sessions/${DAY.replaceAll("-", "/")}/rollout-${DAY}T00-00-00-${session}.jsonl`;
+
+/** A record in which nothing was said. It is only by this that a conversation has the id that we give it, in its first request too. */
+export function seed(workspace: string, session: string): Buffer {
+  const timestamp = `${DAY}T00:00:00.000Z`;
+  const about = {
+    id: session,
+    timestamp,
+    cwd: workspace,
+    originator: "codex_exec",
+    cli_version: "0.0.0",
+    source: "exec",
+  };
+  return Buffer.from(`${JSON.stringify({ timestamp, type: "session_meta", payload: about })}\n`);
+}
+
+interface Line {
+  type?: string;
+  payload?: { type?: string; role?: string; call_id?: string; content?: Array<{ text?: string }> };
+}
+
+type Said = "model" | "result" | "context" | "user" | "word" | "other";
+
+function kindOf({ type, payload }: Line): Said {
+  if (type !== "response_item") return type === "world_state" || type === "turn_context" ? "context" : "other";
+  const { type: what = "", role, call_id } = payload ?? {};
+  if (what.endsWith("_output") && call_id !== undefined) return "result";
+  if (role === "user") return isWord(payload!) ? "word" : "user";
+  return role === "developer" || role === "system" ? "context" : "model";
+}
+
+function* linesOf(record: Buffer): Generator<{ line: Line; at: number; end: number }> {
+  for (let at = 0; at < record.length; ) {
+    const end = record.indexOf(0x0a, at) + 1;
+    // A line that is not whole was still being written.
+    if (end === 0) return;
+    try {
+      yield { line: JSON.parse(record.toString("utf8", at, end)) as Line, at, end };
+    } catch {
+      // It counts for nothing, as it does for Codex.
+    }
+    at = end;
+  }
+}
+
+/** The calls of which it has results. */
+export function results(record: Buffer): Set<string> {
+  const ids = new Set<string>();
+  for (const { line } of linesOf(record)) if (kindOf(line) === "result") ids.add(line.payload!.call_id!);
+  return ids;
+}
+
+/** The record up to a place; null where it does not come so far, or where no cut gives what the agent had there. */
+export function cut(record: Buffer, { turns, answered, open }: Place): Buffer | null {
+  // Some calls of a turn have results, and some do not: it has no record of that.
+  if (open.length > 0 && answered.length > 0) return null;
+  // Before the first answer, and before one that is still to be acted on: it asks for that again.
+  const before = turns === 0 || open.length > 0;
+  const missing = new Set(answered);
+  const unanswered = new Set<string>();
+  let turn = 0;
+  let speaks = false;
+  let asked = false;
+  // Where what the model was last told ends, and where the place is.
+  let heard = -1;
+  let end = -1;
+  for (const { line, end: after } of linesOf(record)) {
+    const kind = kindOf(line);
+    const call = line.payload?.call_id;
+    if (kind === "other" || kind === "word") continue;
+    if (kind === "model") {
+      if (!speaks) turn++;
+      speaks = true;
+      if (turn > turns || (before && turn === turns)) break;
+      if (call !== undefined) unanswered.add(call);
+      if (turn === turns && answered.length === 0) end = after;
+      continue;
+    }
+    speaks = false;
+    // What it finds out itself before it asks again belongs to the place, and not what somebody says then.
+    if (kind === "user" && end >= 0) break;
+    heard = after;
+    asked ||= kind === "user";
+    if (kind === "result") {
+      missing.delete(call!);
+      unanswered.delete(call!);
+    }
+    if (turn === turns && answered.length > 0 && missing.size === 0) end = after;
+  }
+  if (unanswered.size > 0) return null;
+  if (before) return asked && turn >= turns - 1 ? record.subarray(0, heard) : null;
+  return end < 0 ? null : record.subarray(0, end);
+}
