@@ -3,9 +3,9 @@
 import { needsConsent } from "../scope/effect.ts";
 import { discards, listOperations, markUndone, orphans, updateOperation } from "../scope/operations.ts";
 import { ownedSince } from "../scope/owned.ts";
-import { findScope } from "../scope/registry.ts";
-import { type Compensate, performRevert } from "../scope/revert.ts";
-import { idempotencyKey, type LiveScope } from "../scope/scope.ts";
+import { findScope, NameError } from "../scope/registry.ts";
+import { type Compensate, performRevert, Refused } from "../scope/revert.ts";
+import { attach, Busy, idempotencyKey, type LiveScope } from "../scope/scope.ts";
 import { readLog, sealedStep, type View } from "../scope/view.ts";
 import type { Step } from "../trace/seal.ts";
 import { tierOf } from "../trace/seal.ts";
@@ -105,6 +105,22 @@ export async function settleOperations(store: EmbeddedStore, workspace: string):
     }
     if (acted && undone) await markUndone(store, workspace, undone.op);
     await updateOperation(store, operation, { state: acted ? "done" : "void", n });
+  }
+}
+
+/** Goes on with reverts of a workspace whose process ended after they had begun, where nobody drives their scopes: so that they can be taken back. */
+export async function finishBegun(store: EmbeddedStore, workspace: string): Promise<void> {
+  for (const { kind, op, log, scope } of await orphans(store, workspace)) {
+    if (kind !== "revert") continue;
+    const { fold } = await readLog(store, log);
+    if (!fold.pending().some((step) => !step.outcome && step.witness.op === op)) continue;
+    try {
+      const driven = await attach(store, scope);
+      await finishReverts(driven).finally(() => driven.close());
+    } catch (error) {
+      // Somebody drives it, or must say first what becomes of an effect: then it stays as it is.
+      if (!(error instanceof Busy || error instanceof Refused || error instanceof NameError)) throw error;
+    }
   }
 }
 

@@ -41,6 +41,9 @@ const replies: { readonly [K in Does]: string } = {
     "ok !container !discarded !down !grant !in-doubt !main !no-call !no-scope !no-step !not-holding !settled !shared",
 };
 
+/** What random journeys seldom come to, and a test of its own does. */
+export const seldom: readonly string[] = ["resolve ! undone"];
+
 export const reachable: readonly string[] = Object.entries(replies).flatMap(([does, all]) =>
   all.split(" ").map((reply) => `${does} ${reply.replace("!", "! ")}`),
 );

@@ -1,7 +1,7 @@
 /** `shepherd undo`: take back an operation. */
 
 import { recoverLandings } from "../../run/land.ts";
-import { settleOperations } from "../../run/recover.ts";
+import { finishBegun, settleOperations } from "../../run/recover.ts";
 import { undoOperation } from "../../run/undo.ts";
 import { listOperations, newestUndoable, type Operation } from "../../scope/operations.ts";
 import { quotePath } from "../../world/paths.ts";
@@ -40,6 +40,7 @@ export const verb: Verb = {
     const workspace = await findWorkspace(store, context.cwd);
     if (!flags.list && !flags["dry-run"]) {
       await recoverLandings(store, workspace.path);
+      await finishBegun(store, workspace.id);
       await settleOperations(store, workspace.id);
     }
     const operations = await listOperations(store, workspace.id);

@@ -31,7 +31,7 @@ import {
   traceOf,
   unsealed,
 } from "../query.ts";
-import { type Step, stepAt } from "../seal.ts";
+import { modeOf, type Step, stepAt } from "../seal.ts";
 import { step } from "../step.ts";
 import type { Command, Does, Grant, Name, Of, Refusal, Reply, System, Workspace } from "../types.ts";
 import { same } from "../value.ts";
@@ -81,6 +81,21 @@ const surelyKnown = (sys: System, names: readonly Name[]): string | undefined =>
     names.every((name) => !sys.scopes[name] || !pending(traceOf(sys, name)).some((s) => doubtful(sys, name, s))),
     "something is in doubt that the runtime settles in another way",
   );
+
+/** Beside a call in doubt that only reads, another that only reads would go on at once. */
+const besideDoubt = (sys: System, scope: Name): string | undefined => {
+  const [after] = step(sys, { do: "recover", scope });
+  const t = traceOf(after, scope);
+  const asked = after.scopes[scope]?.live?.asked ?? [];
+  const turnOf = (n: number): number | undefined => stepAt(t, n)?.intent.links.turn;
+  const beside = pending(t).some(
+    (s) =>
+      isCall(s) &&
+      modeOf(s) === "shared" &&
+      asked.some((n) => n < s.n && turnOf(n) !== undefined && turnOf(n) === s.intent.links.turn),
+  );
+  return unless(!beside, "the turn is in doubt");
+};
 
 const rules: { readonly [K in Does]?: Rule<Of<K>> } = {
   run: (sys, { scope, grants }, reply) =>
@@ -132,6 +147,7 @@ const rules: { readonly [K in Does]?: Rule<Of<K>> } = {
     return unless(!now.some((w) => Object.values(w).includes(content)), "it would be stored again");
   },
   recover: (sys, { scope }, reply) =>
+    besideDoubt(sys, scope) ??
     unless("ok" in reply || scope !== "main", "main has no owner") ??
     unless("refused" in reply || !isDiscarded(traceOf(sys, scope)), "a discard cut short"),
   kill: (sys, { scopes }) => surelyKnown(sys, scopes),
