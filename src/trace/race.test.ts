@@ -95,14 +95,17 @@ test("objects of a process and of a quicker one are all found by both", async ()
     const other = await openObjects(disk, "/o", 2000);
     await other.put(Buffer.from("first"));
     const ids: string[] = [];
+    const puts: Array<Promise<string>> = [];
+    let active = true;
     const rival = (): void => {
-      if (random() > 0.1) return;
+      if (!active || random() > 0.1) return;
       ids.push(sha256(`rival ${ids.length}`));
-      void other.put(Buffer.from(`rival ${ids.length - 1}`));
+      puts.push(other.put(Buffer.from(`rival ${ids.length - 1}`)));
     };
     const objects = await openObjects(raced(disk, rival), "/o", 2000);
     for (let i = 0; i < 20; i++) ids.push(await objects.put(Buffer.from(`own ${round} ${i}`)));
-    await new Promise(setImmediate);
+    active = false;
+    await Promise.all(puts);
     for (const each of [objects, other]) for (const id of ids) expect(sha256((await each.get(id))!)).toBe(id);
   }
 });

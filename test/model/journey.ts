@@ -81,7 +81,8 @@ function travel(m: Machine, source: (sys: System, i: number) => Command | undefi
 /** Laws over the whole of a journey. */
 function passage(p: Passage): Verdict {
   const { m, commands, systems } = p;
-  const loss = commands.findIndex((c) => c.do === "crash" && c.power);
+  // In the midst of an operation what it has written is counted, an observer's note with it.
+  const loss = commands.findIndex((c) => c.do === "crash" && (c.power || c.during !== undefined));
   const at = loss < 0 ? commands.length : loss;
   const after = systems.at(-1) as System;
   return (

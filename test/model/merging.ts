@@ -111,7 +111,7 @@ const merges: Law = (t) => {
   const wanted = sides.wanted.filter(([p]) => !kept.includes(p));
   const raced = c.do === "merge" && into === "main" && c.race ? c.race[0] : undefined;
   if (reply.ok === "conflict") {
-    const listed = Object.keys(step.commit.outcome.conflict ?? {});
+    const listed = Object.keys(step.commit.outcome.conflict ?? {}).sort();
     if (torn.length && (!same(listed, torn) || !same(step.commit.state, prior)))
       return "a conflict is not the parent's state with the overlap";
     if (!torn.length && !same(listed, [raced])) return `a conflict without an overlap: ${listed}`;

@@ -20,6 +20,7 @@ IFS=$' \\n'; \\builtin set -f; \\builtin set -- $(\\builtin declare -F)
 while [[ $# -gt 0 ]]; do \\builtin declare -f -- "$3"; \\builtin printf '\\0'; \\builtin shift 3 || \\builtin break; done
 \\builtin printf 'E${nonce}\\0'; } >&${REPORT}`;
 
+const EXPORTS = "set -o allexport";
 /** Options that would show in what comes before the command, or end it: they are set in the command's own first line. */
 const LATE = /^set -o (?:errexit|noexec|nounset|onecmd|verbose|xtrace)$/;
 
@@ -56,10 +57,11 @@ export function restoreScript(
   const cd = places.map((at) => `\\builtin cd -- ${quote(Buffer.from(at, "latin1"))} 2>/dev/null`);
   const options = state.options.split("\n").filter((line) => line !== "");
   const late = options.filter((line) => LATE.test(line));
-  // Posix mode sets others, and makes functions and aliases mean something else: as late as can be, and before what it sets.
+  // Posix mode sets others, and makes functions and aliases mean something else: as late as can be, and before what it sets. What options set is
+  // exported only where it was.
   const early = options
     .filter((line) => !late.includes(line))
-    .sort((a, b) => Number(b === POSIX) - Number(a === POSIX));
+    .sort((a, b) => Number(b === POSIX) - Number(a === POSIX) || Number(a === EXPORTS) - Number(b === EXPORTS));
   const isPosix = (row: Variable) => row[0] === "POSIXLY_CORRECT";
   return [
     CLOSE_OTHERS,
