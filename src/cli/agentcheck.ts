@@ -1,17 +1,24 @@
 /** What `shepherd doctor AGENT` looks at. */
+import type { Plugin } from "../plugins/plugin.ts";
 import { PLUGINS, pluginFor } from "../plugins/plugins.ts";
 import { detect } from "../scope/exec/abilities.ts";
 import { findProgram } from "../scope/exec/tools.ts";
 import { Exit } from "./errors.ts";
 import type { Tell } from "./verbs/doctor.ts";
 
-export async function checkAgent(command: string, tell: Tell): Promise<void> {
+/** Throws for the command of an agent that is not known. */
+export function agentCheck(command: string): (tell: Tell) => Promise<void> {
   const plugin = pluginFor(command);
   if (!plugin)
     throw new Exit(
       2,
       `Shepherd knows no agent ${JSON.stringify(command)}: it knows ${PLUGINS.map((each) => each.command).join(", ")}.`,
     );
+  return (tell) => check(plugin, tell);
+}
+
+async function check(plugin: Plugin, tell: Tell): Promise<void> {
+  const { command } = plugin;
   const detected = await plugin.detect(process.env);
   if (!detected) return tell(command, "unfit", `there is no program ${command} on your PATH: install it`);
   const tested = detected.support === "exact" ? "tested with this Shepherd" : "not tested with this Shepherd";

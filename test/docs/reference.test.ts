@@ -192,6 +192,9 @@ describe("objects of --json", () => {
     writeFileSync(torn, "no record");
     await tell(0, "fsck");
     for (const verb of verbs) await tell(2, verb, ["--no-such-option"]);
+    await tell(0, "uninstall", ["--dry-run"]);
+    await tell(0, "uninstall", ["--yes"]);
+    await tell(0, "uninstall");
   }, 300_000);
 
   /** Fields that nothing of what is typed above can have. */

@@ -17,6 +17,7 @@ export const verb: Verb = {
     "With the command of a coding agent (`shepherd doctor claude`) it tells beforehand what would fail or be less exact in a run of it.",
   run: async (context, _flags, args) => {
     const { out } = context;
+    const checkAgent = args[0] === undefined ? null : (await import("../agentcheck.ts")).agentCheck(args[0]);
     let unfit = false;
     const tell: Tell = (what, state, text) => {
       if (state === "unfit") unfit = true;
@@ -58,7 +59,7 @@ export const verb: Verb = {
         `commands see the files of a run at the path of yours (${abilities.how === "root" ? "as root" : "in a user namespace"})`,
       );
     else tell("sandbox", "limited", `commands see the files of a run at a path of their own. ${abilities.why ?? ""}`);
-    if (args[0] !== undefined) await (await import("../agentcheck.ts")).checkAgent(args[0], tell);
+    await checkAgent?.(tell);
     if (process.platform !== "linux")
       tell("platform", "limited", `${process.platform} is not tried yet; Linux is, and Windows through WSL2`);
     return unfit ? 4 : undefined;

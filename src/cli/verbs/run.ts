@@ -36,7 +36,7 @@ import { type Context, count, type Flags, list, text, type Verb } from "../verb.
 
 export const verb: Verb = {
   brief: "run an agent or a command in a scope of its own",
-  usage: '[--model M] "TASK" | -- COMMAND…',
+  usage: '[claude|codex] [--model M] "TASK" | -- COMMAND…',
   goesOn: true,
   command: true,
   options: {

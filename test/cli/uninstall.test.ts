@@ -1,0 +1,27 @@
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { newUser, type User } from "../support/user.ts";
+
+let user: User;
+beforeEach(async () => {
+  user = await newUser({ "a.txt": "a\n" });
+});
+afterEach(() => user.end());
+
+test("uninstall removes the store, says what goes with it, and leaves the user's files alone", async () => {
+  await user.does(["run", "--scope", "waits", "--", "sh", "-c", "echo b > b.txt"]);
+  await user.does(["run", "--scope", "landed", "--", "sh", "-c", "echo c > c.txt"]);
+  await user.does(["merge", "landed"]);
+  await user.does(["run", "--scope", "looked", "--", "true"]);
+  const dry = JSON.parse((await user.shepherd(["uninstall", "--dry-run", "--json"])).out);
+  expect(dry).toMatchObject({ runs: 3, unlanded: ["waits"], removed: false });
+  expect(fs.existsSync(join(dry.store, "format"))).toBe(true);
+  const asked = await user.shepherd(["uninstall"]);
+  expect([asked.code, asked.err]).toEqual([3, expect.stringContaining("--yes")]);
+  expect(asked.out).toContain("waits");
+  expect((await user.shepherd(["uninstall", "--yes"])).code).toBe(0);
+  expect(fs.existsSync(dry.store)).toBe(false);
+  expect(fs.readdirSync(user.project).sort()).toEqual(["a.txt", "c.txt"]);
+  expect((await user.shepherd(["uninstall"])).out).toContain("nothing to remove");
+});
