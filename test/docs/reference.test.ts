@@ -131,6 +131,7 @@ describe("objects of --json", () => {
     ]);
     user.write({ "pipe.txt": "x" });
     await tell(0, "doctor");
+    await tell(0, "plugin");
     await tell(0, "init");
     await tell(0, "run", ["--scope", "w", "--model", work, "write a line"]);
     await tell(1, "run", ["--scope", "c", "--", "false"]);
