@@ -112,6 +112,8 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       return saidIn(store, Object.values(step.outcome?.threads ?? {})[0]?.append ?? []);
     case "message":
       return saidIn(store, Object.values(step.outcome?.threads ?? {})[0]?.append ?? []);
+    case "compact":
+      return "the agent goes on with a summary of its conversation";
     case "revert":
       return `to step ${named("to")}`;
     case "merge":

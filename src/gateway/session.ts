@@ -3,6 +3,7 @@ import type { LiveScope } from "../scope/scope.ts";
 import type { Item } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Calls } from "./calls.ts";
+import { compactThread } from "./compact.ts";
 import type { Egress } from "./egress/egress.ts";
 import { endCall, hear } from "./hear.ts";
 import { askAgain, onRecord } from "./onrecord.ts";
@@ -11,6 +12,9 @@ import type { Canonical, Members } from "./protocol.ts";
 import { type Asked, putAsked, recordRequest } from "./request.ts";
 import { continued, freeThread, knownIn, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
 import { beginTurn, type Turn } from "./turn.ts";
+
+/** The conversation of the program itself. */
+const MAIN = "main";
 
 export interface Session {
   readonly scope: LiveScope;
@@ -39,6 +43,8 @@ export interface Around {
   injected?(item: Item, inside: number | undefined): { [key: string]: Json } | null;
   /** Where it can be seen how they perform the calls that a model asks for. */
   calls?: Calls;
+  /** Whether a request that continues no conversation goes on with the main one, of which it tells a summary. */
+  compacts?(request: Canonical): boolean;
   /** A request as it is to be recorded, and to leave. */
   outgoing?(body: Buffer): Buffer;
   /** Called with what a hook tells; what it gives is the hook's answer. Rejects if the hook must not go on. */
@@ -76,6 +82,11 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
       if (tells && tries === 0) {
         await Promise.race([turn.settled, new Promise((resolve) => setTimeout(resolve, PATIENCE).unref())]);
         continue;
+      }
+      const main = threads.get(MAIN);
+      if (main && main.entries.length > 0 && !main.turn?.active && around.compacts?.(request)) {
+        await compactThread(scope, main);
+        return [main, sent];
       }
       const fresh = newThread(freeThread(threads));
       threads.set(fresh.name, fresh);

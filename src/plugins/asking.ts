@@ -4,7 +4,7 @@ import type { Around, HookAnswer } from "../gateway/session.ts";
 import { within } from "./deadline.ts";
 import type { Plugin } from "./plugin.ts";
 
-type Asking = Pick<Required<Around>, "hook" | "outgoing">;
+type Asking = Pick<Required<Around>, "hook" | "outgoing" | "compacts">;
 
 const NOTHING: HookAnswer = { say: {} };
 
@@ -21,6 +21,7 @@ const LATE: Verdict = { kind: "deny", reason: "nobody has answered" };
 export function asking(plugin: Plugin, calls: Calls, { broken, unpaused }: AskingOptions): Asking {
   let heard = false;
   return {
+    compacts: (request) => plugin.compacts?.(request) ?? false,
     outgoing: (body) => {
       if (!heard) {
         const why = `No hook of ${plugin.command} was heard before it asked a model, so what it does could not be recorded. Does a policy of this machine forbid hooks of users?`;

@@ -5,7 +5,7 @@ import { settlePending } from "../run/recover.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { itemLinks, itemsOf, openCalls } from "../scope/thread.ts";
-import { allSteps, cameThrough } from "../scope/view.ts";
+import { allSteps, cameThrough, type Found } from "../scope/view.ts";
 import { placeOf } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
 import { sessionAt } from "./sessions.ts";
@@ -50,6 +50,13 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
   for (let tries = 0; tries < 1000; tries++) {
     const place = await placeOf(store, scope.head().state!);
     const { turns, answered, open } = place;
+    // A summary that nothing was said behind yet is no place to go on from.
+    const came = turns === 0 ? await cameThrough(store, { ref, log: ref.log, fold: scope.writer.fold }) : [];
+    const compacted = came.findIndex(({ step }) => step.intent.kind === "compact");
+    if (compacted >= 0) {
+      await goTo(scope, came[compacted + 1], options.tell);
+      continue;
+    }
     const between = open.length > 0 && (answered.length > 0 || (await inScript(scope, plugin)));
     // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
     if (turns === 0 || (turns === 1 && open.length > 0 && !between && silent)) {
@@ -83,7 +90,11 @@ async function stepBack(scope: LiveScope, how: "answer" | "before", tell?: (text
   const path = await cameThrough(store, { ref, log: ref.log, fold: writer.fold });
   const last = path.findIndex(({ step }) => step.intent.kind === "model" && said.includes(step.outcome!.result!));
   const to = last < 0 ? undefined : path[how === "answer" ? last : last + 1];
-  if (!to) throw new Inexact(ref.name);
+  await goTo(scope, to, tell);
+}
+
+async function goTo(scope: LiveScope, to: Found | undefined, tell?: (text: string) => void): Promise<void> {
+  if (!to) throw new Inexact(scope.ref.name);
   await settlePending(scope);
   const { n } = await revertScope(scope, to.step.n);
   tell?.(`shepherd: what followed step ${to.step.n} cannot be gone on with, so it goes on from there, as step ${n}.\n`);

@@ -1,5 +1,5 @@
 /** Where a run stands, as its agent's own record of the conversation must say it. */
-import { itemsOf, openCalls } from "../scope/thread.ts";
+import { type Item, itemsOf, openCalls } from "../scope/thread.ts";
 import type { State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
@@ -11,6 +11,10 @@ export interface Place {
   open: string[];
   /** Calls that had their results before that message. */
   before: string[];
+  /** The first thing said: a summary, where the agent has compacted the conversation. */
+  first: string;
+  /** The last message of the model, where it has no calls. */
+  last: string | null;
   /** Whether something was said behind them. */
   said: boolean;
 }
@@ -28,7 +32,12 @@ export async function placeOf(store: EmbeddedStore, state: State): Promise<Place
     turns: said.length,
     answered: calls.filter((id) => !open.includes(id)),
     open,
+    first: items[0] ? textOf(items[0]) : "",
+    last: last && calls.length === 0 ? textOf(last) : null,
     before: items.slice(0, until).flatMap((item) => (item.role === "result" ? [item.call] : [])),
     said: items.slice(until + 1).some(({ role }) => role !== "result"),
   };
 }
+
+const textOf = ({ content }: Item): string =>
+  content.map((block) => (block.type === "text" ? block.text : "")).join("\n");

@@ -4,6 +4,7 @@
  */
 import type { Ended, ToolTraits } from "../gateway/calls.ts";
 import type { Urls } from "../gateway/gateway.ts";
+import type { Canonical } from "../gateway/protocol.ts";
 import type { Call, Item } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Place } from "./place.ts";
@@ -98,6 +99,8 @@ export interface Plugin {
   };
   /** Words in which it takes a text for something that it is told, whatever it begins with. They hold the text on lines of its own. */
   asMessage(text: string): string;
+  /** Whether a request begins with a summary of what was said before, by an agent that makes room so. */
+  compacts?(request: Canonical): boolean;
   /** A model request as it is to leave. */
   outgoing(body: Buffer): Buffer;
   traits(call: Call): ToolTraits;

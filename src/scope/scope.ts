@@ -219,7 +219,7 @@ function live(
 }
 
 /** Steps whose workspace is captured here, when they end. All others set it, or leave it. */
-const CAPTURING: ReadonlySet<Kind> = new Set<Kind>(["tool", "command", "effect", "model", "message"]);
+const CAPTURING: ReadonlySet<Kind> = new Set<Kind>(["tool", "command", "effect", "model", "message", "compact"]);
 
 /** Waits, but not beyond an abort: a call that waits then stays open, and is performed when the run goes on. */
 function orAbort(wait: Promise<void>, signal: AbortSignal): Promise<void> {

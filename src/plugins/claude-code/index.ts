@@ -4,7 +4,7 @@ import { configPlace, gather } from "./config.ts";
 import { detect, problems } from "./detect.ts";
 import { hook } from "./hooks.ts";
 import { outgoing } from "./resume.ts";
-import { cut, sessionPath } from "./session.ts";
+import { compacts, cut, sessionPath } from "./session.ts";
 import { asMessage, start } from "./start.ts";
 import { taskOf, traits } from "./tools.ts";
 
@@ -19,6 +19,7 @@ export const claudeCode: Plugin = {
   start,
   session: { path: sessionPath, cut },
   asMessage,
+  compacts,
   outgoing,
   traits,
   taskOf,

@@ -3,6 +3,7 @@
  * taken as it is at a step: a later copy is cut. Tried with 2.1.329.
  */
 import { join } from "node:path";
+import type { Canonical } from "../../gateway/protocol.ts";
 import type { Place } from "../place.ts";
 import { projectFolder } from "./config.ts";
 import { WORD } from "./resume.ts";
@@ -13,6 +14,7 @@ export const sessionPath = (workspace: string, session: string): string =>
 
 interface Line {
   type?: string;
+  subtype?: string;
   isSidechain?: boolean;
   message?: { id?: string; content?: unknown };
   attachment?: { type?: string };
@@ -33,12 +35,88 @@ const resultsIn = ({ type, message }: Line): string[] =>
       )
     : [];
 
+/** With these words it goes on where it has made room. */
+const SUMMARY = "This session is being continued from a previous conversation";
+
+export const compacts = ({ messages }: Canonical): boolean => {
+  const [first] = messages;
+  return (
+    first?.role === "user" && first.content.some((block) => block.type === "text" && block.text.startsWith(SUMMARY))
+  );
+};
+
+/** The part of a record behind the summary with which a place begins, with it; the whole up to the first one where it begins with none. */
+function partOf(record: Buffer, first: string): { record: Buffer; from: number } | null {
+  const summarized = first.startsWith(SUMMARY);
+  let from = summarized ? -1 : 0;
+  for (let at = 0; at < record.length; ) {
+    const next = record.indexOf(0x0a, at) + 1;
+    if (next === 0) break;
+    const text = record.toString("utf8", at, next);
+    if (text.includes('"compact_boundary"') && parsed(text)?.subtype === "compact_boundary" && from >= 0)
+      return { record: record.subarray(0, at), from };
+    if (summarized && from < 0 && text.includes('"isCompactSummary":true')) {
+      const content = parsed(text)?.message?.content;
+      if (typeof content === "string" && first.startsWith(content.trimEnd())) from = at;
+    }
+    at = next;
+  }
+  return from < 0 ? null : { record, from };
+}
+
+/** As `cut`, behind a summary. Some of what was said before may stand behind it too, so that turns cannot be counted. */
+function cutBehind(record: Buffer, from: number, { answered, open, last }: Place): Buffer | null {
+  const missing = new Set(answered);
+  // Where what the model was last told ends: now, and before its first answer behind the summary.
+  let heard = -1;
+  let first = -1;
+  let said = -1;
+  let end = -1;
+  for (let at = from; at < record.length; ) {
+    const next = record.indexOf(0x0a, at) + 1;
+    if (next === 0) break;
+    const text = record.toString("utf8", at, next);
+    const line = parsed(text);
+    at = next;
+    if (!line || line.isSidechain || text.includes(WORD)) continue;
+    if (line.type === "assistant") {
+      const blocks = blocksIn(line);
+      if (first < 0) first = heard;
+      said = at;
+      if (blocks.some(({ id }) => id !== undefined && open.includes(id))) return record.subarray(0, heard);
+      if (last !== null && blocks.some((block) => block.text === last)) end = at;
+      else if (answered.length > 0 && end >= 0) break;
+    } else if (line.type === "user") {
+      heard = at;
+      for (const id of resultsIn(line)) missing.delete(id);
+      if (answered.length > 0 && missing.size === 0 && end < 0) end = at;
+    } else if (line.type === "attachment") {
+      if (heard > said) heard = at;
+      if (end > said && answered.length > 0) end = at;
+    }
+  }
+  if (end >= 0) return record.subarray(0, end);
+  // Its calls had their results before the summary, which tells of both.
+  const before = record.subarray(0, from);
+  const carried = open.length === 0 && answered.length > 0 && answered.every((id) => before.includes(id));
+  const until = first < 0 ? heard : first;
+  return carried && until >= 0 ? record.subarray(0, until) : null;
+}
+
+const blocksIn = ({ message }: Line): Array<{ id?: string; text?: string }> =>
+  Array.isArray(message?.content) ? (message.content as Array<{ id?: string; text?: string }>) : [];
+
 /** The record up to a place; null where it does not come so far, or where no cut gives what the agent had there. */
-export function cut(record: Buffer, { turns, answered, open, before, said: more }: Place): Buffer | null {
+export function cut(whole: Buffer, place: Place): Buffer | null {
+  const { turns, answered, open, before, said: more } = place;
   // Some calls of a turn have results, and some do not: it has no record of that.
   if (open.length > 0 && answered.length > 0) return null;
   // Where nothing was acted on yet it begins anew, with the same words.
   if (open.length > 0 && turns === 1) return null;
+  const part = partOf(whole, place.first);
+  if (!part) return null;
+  if (part.from > 0) return cutBehind(part.record, part.from, place);
+  const { record } = part;
   let turn = 0;
   let of: string | undefined;
   const missing = new Set(answered);

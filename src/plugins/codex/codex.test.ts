@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Place } from "../place.ts";
 
-const NOTHING = { answered: [], open: [], before: [], said: false };
+const NOTHING = { answered: [], open: [], before: [], said: false, first: "", last: null };
 type Short = Pick<Place, "turns" | "answered" | "open">;
 
 import { codex } from "./index.ts";
@@ -52,7 +52,7 @@ describe("a record is cut", () => {
   const record = lines(...all);
   const last = (at: Short): object | null => {
     const kept = codex.session
-      .cut(record, { ...at, before: [], said: false })
+      .cut(record, { ...at, before: [], said: false, first: "", last: null })
       ?.toString()
       .trimEnd()
       .split("\n");
