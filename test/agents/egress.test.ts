@@ -1,8 +1,10 @@
 /** What a real coding agent reaches outside. Nothing leaves this machine: what passes leads to a server of the test. */
+
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { forward } from "../../src/gateway/egress/classes.ts";
 import { findScope } from "../../src/scope/registry.ts";
 import { getBytes } from "../../src/scope/thread.ts";
 import type { Link } from "../../src/trace/ports.ts";
@@ -131,23 +133,23 @@ test("is asked for by the tools that people use, which find the proxy; the agent
     "npm view left-pad --fetch-retries=0 --cache=/tmp/npm",
     "git ls-remote https://github.com/a/b",
     "curl -sS https://codeload.github.com/",
-    "python3 -c 'import urllib.request as u; u.urlopen(\"https://pypi.org/\")'",
-    "pip download --no-cache-dir --retries 0 --disable-pip-version-check --index-url https://files.pythonhosted.org/ x",
+    "python3 -c 'import urllib.request as u; u.urlopen(\"https://gitlab.com/\")'",
+    "pip download --no-cache-dir --retries 0 --disable-pip-version-check --index-url https://codeberg.org/simple/ x",
   ];
   rig.script = [{ call: [bash(`${tools.map((each) => `(${each}) > out.txt 2>&1`).join("; ")}; true`)] }];
   const done = await rig.shepherd("run", "claude", "use tools", "--scope", "it", "--network", "gateway");
   expect(done.code).toBe(0);
   expect(await asked("it")).toEqual([
-    "registry.npmjs.org:443 refused",
+    `${forward("org.npmjs.registry")}:443 refused`,
     "github.com:443 refused",
     "codeload.github.com:443 refused",
-    "pypi.org:443 refused",
-    "files.pythonhosted.org:443 refused",
+    "gitlab.com:443 refused",
+    "codeberg.org:443 refused",
   ]);
 });
 
 test("is nothing with only the gateway, and everything, unseen, with the network of the host", async () => {
-  rig.script = [{ call: [bash(`${curl("https://registry.npmjs.org/")} 2>&1; true`)] }];
+  rig.script = [{ call: [bash(`${curl("https://gitlab.com/")} 2>&1; true`)] }];
   const none = await rig.shepherd("run", "claude", "stay in", "--scope", "none", "--network", "gateway");
   expect([none.code, none.stderr]).toEqual([0, expect.stringContaining("`shepherd run --network proxy`")]);
 

@@ -72,7 +72,7 @@ describe("objects of --json", () => {
   const reachOut = async (): Promise<void> => {
     const store = await openStore(user.store);
     const scope = await attach(store, "w");
-    const what = await putBytes(store, Buffer.from("pypi.org:443"));
+    const what = await putBytes(store, Buffer.from("codeberg.org:443"));
     const facts = { note: "egress", what, class: "registry", tier: "repeatable", allowed: true, connection: "1.1" };
     await scope.writer.note(2, { ...facts, state: "open" });
     await scope.writer.note(2, { ...facts, state: "closed", sent: 1, received: 2 });

@@ -7,19 +7,21 @@ import type { Tier } from "../../trace/frame.ts";
 
 export type Class = "registry" | "git" | "provider" | "other";
 
+/** Registries are listed as packages are named in many of them: from the top down. */
+export const forward = (name: string): string => name.split(".").reverse().join(".");
+
 /** Names, and below a `*.` all names under one. What only takes uploads is not among them. */
 const NAMES: { [kind in Exclude<Class, "other">]: readonly string[] } = {
   registry: [
-    ...["registry.npmjs.org", "registry.yarnpkg.com", "repo.yarnpkg.com", "npm.jsr.io", "jsr.io", "nodejs.org"],
-    ...["pypi.org", "files.pythonhosted.org", "conda.anaconda.org", "repo.anaconda.com"],
-    ...["index.crates.io", "static.crates.io", "static.rust-lang.org"],
-    ...["proxy.golang.org", "sum.golang.org", "rubygems.org", "index.rubygems.org"],
-    ...["repo.maven.apache.org", "repo1.maven.org", "plugins.gradle.org", "services.gradle.org", "maven.google.com"],
-    ...["api.nuget.org", "globalcdn.nuget.org", "packagist.org", "repo.packagist.org"],
-    ...["repo.hex.pm", "builds.hex.pm", "pub.dev", "cdn.playwright.dev"],
-    ...["deb.debian.org", "security.debian.org", "archive.ubuntu.com", "security.ubuntu.com", "ports.ubuntu.com"],
-    "dl-cdn.alpinelinux.org",
-  ],
+    ...["org.npmjs.registry", "com.yarnpkg.registry", "com.yarnpkg.repo", "io.jsr.npm", "io.jsr"],
+    ...["org.nodejs", "org.pypi", "org.pythonhosted.files", "org.anaconda.conda", "com.anaconda.repo"],
+    ...["io.crates.index", "io.crates.static", "org.rust-lang.static", "org.golang.proxy", "org.golang.sum"],
+    ...["org.rubygems", "org.rubygems.index", "org.apache.maven.repo", "org.maven.repo1", "org.gradle.plugins"],
+    ...["org.gradle.services", "com.google.maven", "org.nuget.api", "org.nuget.globalcdn", "org.packagist"],
+    ...["org.packagist.repo", "pm.hex.repo", "pm.hex.builds", "dev.pub", "dev.playwright.cdn", "org.debian.deb"],
+    ...["org.debian.security", "com.ubuntu.archive", "com.ubuntu.security", "com.ubuntu.ports"],
+    ...["org.alpinelinux.dl-cdn"],
+  ].map(forward),
   git: [
     ...["github.com", "api.github.com", "codeload.github.com", "*.githubusercontent.com"],
     ...["gitlab.com", "bitbucket.org", "codeberg.org", "git.sr.ht"],

@@ -130,15 +130,15 @@ const closedNotes = (k: number) =>
 describe("CONNECT", () => {
   test("joins the two sides; the connection is noted before its first byte, and its bytes at its end", async () => {
     await start();
-    const { socket, status } = await tunnelTo("registry.npmjs.org:443");
+    const { socket, status } = await tunnelTo("gitlab.com:443");
     expect(status).toBe("HTTP/1.1 200 Connection established");
-    expect(await notes()).toEqual([{ n: null, state: "open", class: "registry", tier: "repeatable", allowed: true }]);
+    expect(await notes()).toEqual([{ n: null, state: "open", class: "git", tier: "repeatable", allowed: true }]);
     socket.end("hello");
     expect(await readAll(socket)).toBe("hello");
     await closedNotes(1);
     expect((await notes()).at(-1)).toMatchObject({ state: "closed", sent: 5, received: 5 });
     // The name stands in no frame.
-    expect(JSON.stringify(await rig.frames())).not.toContain("npmjs");
+    expect(JSON.stringify(await rig.frames())).not.toContain("gitlab");
   });
 
   test("passes on what came with the request", async () => {
@@ -230,7 +230,9 @@ describe("CONNECT", () => {
     await start();
     const port = Number(new URL(rig.gateway.urls.anthropic).port);
     expect((await dial("CONNECT github.com:443 HTTP/1.1\r\nhost: x\r\n\r\n", port)).status).toContain("403");
-    expect((await dial("GET http://pypi.org/ HTTP/1.1\r\nhost: pypi.org\r\n\r\n", port)).status).toContain("403");
+    expect((await dial("GET http://codeberg.org/ HTTP/1.1\r\nhost: codeberg.org\r\n\r\n", port)).status).toContain(
+      "403",
+    );
     expect(await notes()).toEqual([]);
   });
 });
@@ -300,7 +302,7 @@ describe("both sides", () => {
   test("many at once, some of which break off, leave nothing open", async () => {
     await start();
     const work = Array.from({ length: 60 }, async (_, k) => {
-      const { socket, status } = await tunnelTo(k % 3 === 0 ? "example.com:443" : "pypi.org:443");
+      const { socket, status } = await tunnelTo(k % 3 === 0 ? "example.com:443" : "codeberg.org:443");
       if (status.includes("403")) return socket.destroy();
       if (k % 2 === 0) return socket.resetAndDestroy();
       socket.end(`${k}`);
@@ -319,7 +321,7 @@ describe("both sides", () => {
       "GET http:// HTTP/1.1\r\n\r\n",
     ])
       expect((await dial(garbage)).status).toMatch(/^HTTP\/1.1 400|^$/);
-    expect((await tunnelTo("pypi.org:443")).status).toContain("200");
+    expect((await tunnelTo("codeberg.org:443")).status).toContain("200");
   });
 });
 
@@ -367,11 +369,11 @@ describe("plain requests", () => {
       status,
       body,
       headers: back,
-    } = await ask("http://PyPI.org/simple/?q=1", { method: "POST", body: "hi", headers });
+    } = await ask("http://CodeBerg.org/simple/?q=1", { method: "POST", body: "hi", headers });
     const told = JSON.parse(body);
     expect([status, back["x-own"]]).toEqual([201, "1"]);
     expect(told).toMatchObject({ url: "/simple/?q=1", method: "POST", body: "hi" });
-    expect(told.headers).toMatchObject({ host: "pypi.org", "accept-encoding": "gzip" });
+    expect(told.headers).toMatchObject({ host: "codeberg.org", "accept-encoding": "gzip" });
     expect(told.headers).not.toHaveProperty("proxy-authorization");
     await closedNotes(1);
     const [opened, closed] = await notes();
@@ -386,8 +388,8 @@ describe("plain requests", () => {
       status: 403,
       body: expect.stringContaining("--allow-host"),
     });
-    expect(await ask("ftp://pypi.org/")).toMatchObject({ status: 400 });
-    expect(await ask("https://pypi.org/")).toMatchObject({ status: 400, body: expect.stringContaining("CONNECT") });
+    expect(await ask("ftp://codeberg.org/")).toMatchObject({ status: 400 });
+    expect(await ask("https://codeberg.org/")).toMatchObject({ status: 400, body: expect.stringContaining("CONNECT") });
   });
 
   test("that name the gateway itself are for it", async () => {
@@ -406,7 +408,7 @@ describe("plain requests", () => {
         setImmediate(() => socket.resetAndDestroy());
       });
     });
-    await expect(ask("http://pypi.org/")).rejects.toThrow();
+    await expect(ask("http://codeberg.org/")).rejects.toThrow();
     await closedNotes(1);
   });
 });
@@ -431,14 +433,14 @@ describe("what is done outside belongs", () => {
     await once(socket.resume(), "data");
     expect(tiers(c)).toBe("irreversible");
     calls = [d];
-    const other = await tunnelTo("pypi.org:443");
+    const other = await tunnelTo("codeberg.org:443");
     expect(tiers(d)).toBe("repeatable");
     for (const each of [socket, other.socket]) each.end();
     await closedNotes(2);
     const of = (n: number) => egressOf(rig.scope.store, rig.scope.ref.log, rig.scope.writer.fold.steps.get(n)!);
     const reached = { place: "example.com:443", class: "other", tier: "irreversible", allowed: true, connections: 1 };
     for (const n of [a, b, c]) expect(await of(n)).toEqual([{ ...reached, sent: 4, received: 4 }]);
-    expect(await of(d)).toMatchObject([{ place: "pypi.org:443", tier: "repeatable" }]);
+    expect(await of(d)).toMatchObject([{ place: "codeberg.org:443", tier: "repeatable" }]);
   });
 
   test("to the next call that ends, if none runs; or else to a step of its own", async () => {
@@ -461,7 +463,7 @@ describe("what is done outside belongs", () => {
     await start({ hosts: ["example.com"] });
     const [a, b] = (await intents(2)) as [number, number];
     calls = [a];
-    await tunnelTo("pypi.org:443");
+    await tunnelTo("codeberg.org:443");
     const of = (n: number) => {
       const { allowed, observed } = rig.scope.writer.fold.steps.get(n)!;
       return [allowed, observed];

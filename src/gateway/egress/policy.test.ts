@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { placeOf } from "../../scope/network.ts";
 import type { Grants } from "../../scope/registry.ts";
 import { kindOf, mayLead } from "./addresses.ts";
+import { forward } from "./classes.ts";
 import { judge } from "./policy.ts";
 
 const of = (place: string, network: Grants["network"], hosts: string[] = []) =>
@@ -10,8 +11,8 @@ const of = (place: string, network: Grants["network"], hosts: string[] = []) =>
 
 test("names of the known kinds pass on the ports of HTTP, and are repeatable; all others are irreversible and refused", () => {
   for (const [place, kind] of [
-    ["registry.npmjs.org:443", "registry"],
-    ["pypi.org:80", "registry"],
+    [`${forward("org.npmjs.registry")}:443`, "registry"],
+    [`${forward("org.pypi")}:80`, "registry"],
     ["github.com:443", "git"],
     ["raw.githubusercontent.com:443", "git"],
     ["api.anthropic.com:443", "provider"],
@@ -20,8 +21,8 @@ test("names of the known kinds pass on the ports of HTTP, and are repeatable; al
   for (const place of [
     "example.com:443",
     "github.com:22",
-    "upload.pypi.org:443",
-    "crates.io:443",
+    "uploads.github.com:443",
+    `upload.${forward("org.pypi")}:443`,
     "evil-github.com:443",
   ])
     expect(of(place, "proxy")).toMatchObject({ allowed: false, class: "other", tier: "irreversible" });
