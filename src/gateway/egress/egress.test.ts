@@ -377,7 +377,7 @@ describe("plain requests", () => {
     expect(told.headers).not.toHaveProperty("proxy-authorization");
     await closedNotes(1);
     const [opened, closed] = await notes();
-    expect(opened).toMatchObject({ state: "open", class: "registry" });
+    expect(opened).toMatchObject({ state: "open", class: "git" });
     expect(closed!.sent).toBeGreaterThan(0);
     expect(closed!.received).toBeGreaterThan(0);
   });
