@@ -126,7 +126,7 @@ const typical = results.filter(({ accident }) => accident.typical);
 put(
   "disasters",
   [
-    `${results.length} accidents of the real Claude Code, in turn: is everything as before after one command? [All of them, and how it was measured](docs/disasters.md).`,
+    `${results.length} accidents of the real Claude Code: is everything as before after one command, byte for byte? "Not hit" is what could not come about there: in a worktree are no files that Git does not know of, from a run nothing beyond the project can be written. [All of them, and how it was measured](docs/disasters.md).`,
     "",
     ...rowsOf(
       ["accident", ...HEAD.slice(2)],

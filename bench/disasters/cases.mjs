@@ -8,7 +8,10 @@ const write = (path, content) => ["Write", { file_path: path, content }];
 
 const files = [
   { name: "`rm -rf` of the wrong directory", typical: true, calls: ["rm -rf src"] },
-  { name: "`rm -rf *` in the project", calls: ["rm -rf ./*"] },
+  {
+    name: "everything but `.git` deleted",
+    calls: ["find . -mindepth 1 -maxdepth 1 -not -name .git -exec rm -rf {} +"],
+  },
   { name: "a bad `sed` over 200 files", typical: true, calls: ["sed -i 's/price/prize/g; 1d' src/*/*.js"] },
   {
     name: "`find -delete` with a wrong pattern",
@@ -106,7 +109,7 @@ const outside = [
     ],
     outside: "remote.git",
   },
-  { name: "a branch deleted on the remote", calls: ["git push -q origin --delete main"], outside: "remote.git" },
+  { name: "a branch deleted on the remote", calls: ["git push -q origin --delete feature"], outside: "remote.git" },
   { name: "`rm -rf` of another project beside", calls: ["rm -rf ../outside/other-project"], outside: "outside" },
   {
     name: "a line in `~/.bashrc`, a file deleted at home",

@@ -92,7 +92,7 @@ export async function stash(place, accident, provider) {
   await git(project, env, "stash", "pop", "-q", "--index");
   const then = lookAround(place);
   // What a stash loses by itself, an empty directory, is no accident of the agent's.
-  const own = inside(before, begun);
+  const own = inside(before, begun).filter((path) => path === "logs");
   const left = inside(before, then).filter((path) => !own.includes(path));
   return { hit: inside(begun, after), left, beyond: beyond(before, then) };
 }
@@ -139,7 +139,7 @@ export async function guarded(place, accident, provider) {
   const merged = await shepherd(["merge", "it", "--yes"], options);
   const landed = lookAround(place, true);
   const lands = inside(before, landed);
-  let said = merged.code === 0 ? "" : `merge: ${merged.code} ${merged.stderr}`;
+  let said = merged.code === 0 ? "" : `merge: ${merged.code} ${merged.stdout}${merged.stderr}`;
   if (lands.length > 0) {
     const undone = await shepherd(["undo"], options);
     if (undone.code !== 0) said += `undo: ${undone.code} ${undone.stderr}`;

@@ -64,6 +64,7 @@ export function makeWorld(world, env, seed = 20260101) {
   file("src/main.js", "console.log('feature');\n");
   git("add", ".");
   git("commit", "-qm", "discounts");
+  git("push", "-q", "origin", "feature");
   git("checkout", "-q", "main");
   file("src/main.js", "console.log('ready to sell');\n");
   git("commit", "-qam", "words");
