@@ -74,33 +74,44 @@ export function size(path) {
 
 const FILE = "docs/performance.md";
 
+/** The machine, and when. */
+export const where = () =>
+  `${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release().split("-")[0]}, Node ${process.versions.node}, load ${loadavg()[1].toFixed(1)}`;
+
+export const rowsOf = (head, rows) => [
+  `| ${head.join(" | ")} |`,
+  `|${head.map(() => "---").join("|")}|`,
+  ...rows.map((row) => `| ${row.join(" | ")} |`),
+];
+
 /**
- * Prints a table, and with --write puts it into docs/performance.md, in place of the one of the same name.
+ * Prints a table, and with --write puts it into a document, in place of the one of the same name.
  * @param about one line: what was done.
  */
-export function table(name, title, about, head, rows, notes = "") {
-  const bench = basename(process.argv[1]);
-  const machine = `${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release().split("-")[0]}, Node ${process.versions.node}, load ${loadavg()[1].toFixed(1)}`;
+export function table(name, title, about, head, rows, notes = "", file = FILE) {
   const lines = [
     `## ${title}`,
     `${about}  `,
-    `\`node bench/${bench}\`, ${new Date().toISOString().slice(0, 10)}, ${machine}.`,
+    `\`node bench/${basename(process.argv[1])}\`, ${where()}.`,
     "",
-    `| ${head.join(" | ")} |`,
-    `|${head.map(() => "---").join("|")}|`,
-    ...rows.map((row) => `| ${row.join(" | ")} |`),
+    ...rowsOf(head, rows),
     ...(notes ? ["", notes] : []),
   ];
   console.log(`\n${lines.join("\n")}`);
+  put(name, lines, file);
+}
+
+/** With --write, and not quick: puts lines into a document, in place of those of the same name. */
+export function put(name, lines, file) {
   if (quick || !process.argv.includes("--write")) return;
   const start = `<!-- ${name} -->`;
   const end = `<!-- /${name} -->`;
   const block = `${start}\n${lines.join("\n")}\n${end}`;
-  const text = readFileSync(FILE, "utf8");
+  const text = readFileSync(file, "utf8");
   const from = text.indexOf(start);
   const to = text.indexOf(end);
   writeFileSync(
-    FILE,
+    file,
     from < 0 ? `${text.trimEnd()}\n\n${block}\n` : text.slice(0, from) + block + text.slice(to + end.length),
   );
 }

@@ -18,13 +18,14 @@ export const VERSIONS = { "@anthropic-ai/claude-code": "2.1.329", "@openai/codex
 // No cache directory: those are empty in a sandbox.
 const place = join(process.env.XDG_DATA_HOME || join(homedir(), ".local", "share"), "shepherd-agents");
 
-/** The directory whose `claude` and `codex` are these versions, for a PATH. */
+const made = join(place, Object.values(VERSIONS).join("-"));
+const bin = join(made, "bin");
+
+/** Where they are, if they were installed; else null. */
+export const installed = () => (existsSync(bin) ? bin : null);
+
+/** The directory whose `claude` and `codex` are these versions, for a PATH; installs them first if need be. */
 export function agents() {
-  const name = Object.entries(VERSIONS)
-    .map(([, version]) => version)
-    .join("-");
-  const made = join(place, name);
-  const bin = join(made, "bin");
   if (existsSync(bin)) return bin;
   mkdirSync(place, { recursive: true });
   const fresh = mkdtempSync(join(place, "new-"));

@@ -56,6 +56,8 @@ export function requireProgram(out: Output, task: Task): Promise<Detected> {
 }
 
 async function findProgram(out: Output, plugin: Plugin): Promise<Detected> {
+  // What this machine allows is asked meanwhile: both wait for programs.
+  void detect();
   const detected = await plugin.detect(process.env);
   if (!detected)
     throw new Exit(

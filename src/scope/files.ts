@@ -187,7 +187,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
     lastGit = `${carry.vcs} ${carry.outerVcs}`;
-    mayWrite = sandbox !== null && (await (await sandbox).processes()).length > 0;
+    // An agent is there all the time, and to list processes takes one: between its calls that would be most of a capture.
+    mayWrite = sandbox !== null && (options.agent !== undefined || (await (await sandbox).processes()).length > 0);
     return { workspace: link("tree", tree), carry };
   };
 

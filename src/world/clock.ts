@@ -26,7 +26,8 @@ const REMOTE = new Set([
  */
 export function horizon(dir: Dir): () => number {
   let ask = asking;
-  const now = (): number => {
+  // Asked no earlier than need be: a file made and closed is a good part of a capture in which little has changed.
+  return () => {
     try {
       return ask(dir);
     } catch {
@@ -35,8 +36,6 @@ export function horizon(dir: Dir): () => number {
       return ask(dir);
     }
   };
-  now();
-  return now;
 }
 
 function asking(dir: Dir): number {
