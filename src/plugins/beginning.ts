@@ -58,6 +58,11 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
       continue;
     }
     const between = open.length > 0 && (answered.length > 0 || (await inScript(scope, plugin)));
+    // What its calls changed before they were stopped is not there when they are performed anew.
+    if (silent && open.length > 0 && !between && (await isTouched(scope))) {
+      await stepBack(scope, "answer", options.tell);
+      continue;
+    }
     // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
     if (turns === 0 || (turns === 1 && open.length > 0 && !between && silent)) {
       const record = silent ? await sessionAt(store, ref.log, plugin, path, place) : null;
@@ -83,13 +88,31 @@ async function inScript({ store, ref, writer, head }: LiveScope, plugin: Plugin)
   return open.some((call) => plugin.traits(call).script);
 }
 
+/** Whether files have changed since the last answer. */
+async function isTouched(scope: LiveScope): Promise<boolean> {
+  const { last } = await lastAnswer(scope);
+  const { state, carry } = scope.head();
+  const then = last?.step.sealed;
+  if (!then || !state) return false;
+  return (
+    then.state.roots.workspace !== state.roots.workspace ||
+    then.carry.vcs !== carry.vcs ||
+    then.carry.outerVcs !== carry.outerVcs
+  );
+}
+
+/** The step of the last answer of the main conversation, and what a scope came through before it. */
+async function lastAnswer({ store, ref, writer, head }: LiveScope): Promise<{ last?: Found; before?: Found }> {
+  const said = new Set(await itemLinks(store, head().state!.threads.main));
+  const path = await cameThrough(store, { ref, log: ref.log, fold: writer.fold });
+  const at = path.findIndex(({ step }) => step.intent.kind === "model" && said.has(step.outcome!.result!));
+  return at < 0 ? {} : { last: path[at]!, ...(path[at + 1] && { before: path[at + 1]! }) };
+}
+
 /** Sets a scope back to the last answer of its conversation, or to what came before that. */
 async function stepBack(scope: LiveScope, how: "answer" | "before", tell?: (text: string) => void): Promise<void> {
-  const { store, ref, writer } = scope;
-  const said = (await itemLinks(store, scope.head().state!.threads.main)).reverse();
-  const path = await cameThrough(store, { ref, log: ref.log, fold: writer.fold });
-  const last = path.findIndex(({ step }) => step.intent.kind === "model" && said.includes(step.outcome!.result!));
-  const to = last < 0 ? undefined : path[how === "answer" ? last : last + 1];
+  const { last, before } = await lastAnswer(scope);
+  const to = how === "answer" ? last : before;
   await goTo(scope, to, tell);
 }
 
