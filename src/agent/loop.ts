@@ -3,7 +3,7 @@
 import type { Said } from "../run/inject.ts";
 import { attemptedAgain } from "../scope/attempt.ts";
 import type { LiveScope, Pending } from "../scope/scope.ts";
-import { type Call, getBytes, getItem, type Item, putItem } from "../scope/thread.ts";
+import { type Call, getBytes, getItem, type Item, putItem, textOf } from "../scope/thread.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Link, Session } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
@@ -12,7 +12,7 @@ import { followConversation } from "./conversation.ts";
 import { type AgentEvent, listener } from "./events.ts";
 import { tell } from "./message.ts";
 import type { ModelPort, ToolSpec } from "./model.ts";
-import { next, textOf } from "./next.ts";
+import { next } from "./next.ts";
 import { recordRequest } from "./request.ts";
 import { abandonModel, settleCalls, settleModel } from "./settle.ts";
 import { lastTurnOver, stepsOf, turnOf, waiting } from "./steps.ts";
@@ -130,7 +130,7 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
     emit({ type: "call", n: pending.n, call });
     follow(pending, async (outcome) => {
       const result = outcome.threads?.[thread]?.append?.[0];
-      const text = result ? textOf(await getItem(store, result)) : "";
+      const text = result ? textOf(await getItem(store, result), "") : "";
       emit({ type: "result", n: pending.n, call, status: outcome.status, text });
     });
   };
@@ -192,7 +192,7 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
 
   const end = (stopped: AgentEnd["stopped"], items: readonly Item[], error?: Error): AgentEnd => {
     const last = items.findLast((item) => item.role === "assistant");
-    return { stopped, ...(last && { text: textOf(last) }), ...(error && { error }) };
+    return { stopped, ...(last && { text: textOf(last, "") }), ...(error && { error }) };
   };
   const stopped = (items: readonly Item[]): AgentEnd | null => {
     if (failure) return end("error", items, failure);

@@ -12,7 +12,3 @@ export function next(items: readonly Item[]): Next {
   if (calls.length > 0) return { do: "perform", calls };
   return items.at(-1)?.role === "assistant" ? { do: "stop" } : { do: "call-model" };
 }
-
-/** The text of a message. */
-export const textOf = (item: Item | undefined): string =>
-  item?.content.map((block) => (block.type === "text" ? block.text : "")).join("") ?? "";

@@ -1,7 +1,7 @@
 /** Rows of a log: a step as a person sees it. */
 
 import { MOST_FILES } from "../scope/changes.ts";
-import { getBytes, getItem } from "../scope/thread.ts";
+import { getBytes, getItem, textOf } from "../scope/thread.ts";
 import { parseLink } from "../trace/bytes.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Json, Link } from "../trace/ports.ts";
@@ -91,10 +91,7 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
         step.outcome?.result;
       if (!last) return step.outcome ? errorOf(store, step.outcome) : "(thinking)";
       const item = await getItem(store, last);
-      const said = item.content
-        .map((block) => (block.type === "text" ? block.text : ""))
-        .join(" ")
-        .trim();
+      const said = textOf(item, " ").trim();
       const calls = item.content.filter((block) => block.type === "call").length;
       return plain(said) || `${calls} call${calls === 1 ? "" : "s"}`;
     }
@@ -143,15 +140,14 @@ async function saidIn(store: EmbeddedStore, messages: readonly Link[]): Promise<
   const texts = (role: string | null): string[] =>
     items
       .filter((item) => role === null || item.role === role)
-      .map(({ content }) => content.map((block) => (block.type === "text" ? block.text : "")).join(" "))
-      .map((text) => text.replaceAll(ADDED, "").trim())
+      .map((item) => textOf(item, " ").replaceAll(ADDED, "").trim())
       .filter(Boolean);
   const said = texts("user").at(-1) ?? texts(null).at(-1) ?? "";
   return plain(said.length > LONGEST ? `${said.slice(0, LONGEST).toWellFormed()}…` : said);
 }
 
 const wordsIn = async (store: EmbeddedStore, message: Link): Promise<string> =>
-  (await getItem(store, message)).content.map((block) => (block.type === "text" ? block.text : "")).join(" ");
+  textOf(await getItem(store, message), " ");
 
 /** What a provider said that did not answer, or why it was not asked. */
 async function errorOf(store: EmbeddedStore, { error }: OutcomeFacts): Promise<string> {

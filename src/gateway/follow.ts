@@ -1,6 +1,6 @@
 /** Follows what a program does with the calls that a model asks for: see `Calls`. */
 import type { LiveScope } from "../scope/scope.ts";
-import { type Call, putBytes } from "../scope/thread.ts";
+import { type Call, putBytes, textOf } from "../scope/thread.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Calls, CallsOptions, Ended, Own } from "./calls.ts";
@@ -136,7 +136,7 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       const at = containers.get(thread.name);
       if (at !== undefined || thread.entries.length > 0 || !taskOf) return at;
       const first = request.messages.find(({ role }) => role === "user");
-      const said = first?.content.map((block) => (block.type === "text" ? block.text : "")).join("\n") ?? "";
+      const said = first ? textOf(first) : "";
       const taken = new Set(containers.values());
       for (const { n, call, over } of byNumber.values()) {
         const task = over || taken.has(n) ? null : taskOf(call);

@@ -4,7 +4,7 @@
  */
 
 import type { LiveScope } from "../scope/scope.ts";
-import { type Item, itemLinks, itemsOf, putItem } from "../scope/thread.ts";
+import { type Item, itemLinks, itemsOf, putItem, textOf } from "../scope/thread.ts";
 import { encodeJson, link, sha256 } from "../trace/bytes.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -53,10 +53,7 @@ export function keyOf(item: Item): string | null {
   if (item.role !== "assistant") return null;
   const calls = item.content.flatMap((block) => (block.type === "call" ? [block.id] : []));
   if (calls.length > 0) return `calls ${calls.join(" ")}`;
-  return `says ${item.content
-    .map((block) => (block.type === "text" ? block.text : ""))
-    .join("")
-    .trim()}`;
+  return `says ${textOf(item, "").trim()}`;
 }
 
 export const entryOf = (link: Link, item: Item): Entry => ({

@@ -1,8 +1,8 @@
 /** Hands over to an agent at work what people have injected, and knows it again where the agent tells it to its model. */
 import type { Around } from "../gateway/session.ts";
-import { type Inbox, type Injected, textOf, witnessOf } from "../run/inject.ts";
+import { type Inbox, type Injected, witnessOf, wordsOf } from "../run/inject.ts";
 import type { LiveScope } from "../scope/scope.ts";
-import type { Item } from "../scope/thread.ts";
+import { textOf } from "../scope/thread.ts";
 import type { Plugin } from "./plugin.ts";
 
 export interface Delivery {
@@ -40,7 +40,7 @@ export function makeDelivery(
     if (!begun) return;
     last = last.then(async () => {
       for (const injected of fresh()) {
-        const text = await textOf(scope, injected);
+        const text = await wordsOf(scope, injected);
         if (send(plugin.asMessage(text))) handed.set(injected.id, { injected, text, passedOver: false });
       }
     });
@@ -50,7 +50,7 @@ export function makeDelivery(
     injected: (item, inside) => {
       // A sub-agent may be told the same words by its parent.
       if (inside !== undefined || handed.size === 0) return null;
-      const said = wordsOf(item);
+      const said = textOf(item);
       const told = [...handed.values()].filter(({ text }) => holds(said, text)).map(({ injected }) => injected);
       for (const { id } of told) handed.delete(id);
       return told.length > 0 ? witnessOf(told) : null;
@@ -64,7 +64,7 @@ export function makeDelivery(
     asPrompt: async () => {
       const texts: string[] = [];
       for (const injected of fresh()) {
-        const text = await textOf(scope, injected);
+        const text = await wordsOf(scope, injected);
         handed.set(injected.id, { injected, text, passedOver: false });
         texts.push(text);
       }
@@ -81,9 +81,6 @@ export function makeDelivery(
     end: () => ended(),
   };
 }
-
-const wordsOf = (item: Item): string =>
-  item.content.map((block) => (block.type === "text" ? block.text : "")).join("\n");
 
 /** Whether a text stands in another on lines of its own: agents put words of theirs before and behind it. */
 function holds(all: string, text: string): boolean {

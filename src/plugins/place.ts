@@ -1,5 +1,5 @@
 /** Where a run stands, as its agent's own record of the conversation must say it. */
-import { type Item, itemsOf, openCalls } from "../scope/thread.ts";
+import { itemsOf, openCalls, textOf } from "../scope/thread.ts";
 import type { State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
@@ -38,6 +38,3 @@ export async function placeOf(store: EmbeddedStore, state: State): Promise<Place
     said: items.slice(until + 1).some(({ role }) => role !== "result"),
   };
 }
-
-const textOf = ({ content }: Item): string =>
-  content.map((block) => (block.type === "text" ? block.text : "")).join("\n");

@@ -3,7 +3,7 @@
  * request; so nothing is lost where whoever drives the run ends before, and it is told when somebody goes on.
  */
 import type { LiveScope } from "../scope/scope.ts";
-import { getItem, putItem } from "../scope/thread.ts";
+import { getItem, putItem, textOf } from "../scope/thread.ts";
 import type { Json, Link } from "../trace/ports.ts";
 import type { Fold, Step } from "../trace/seal.ts";
 
@@ -68,8 +68,8 @@ export const witnessOf = (told: readonly Injected[]): { [key: string]: Json } =>
   said: told.map(({ item }) => item),
 });
 
-export const textOf = async (scope: Pick<LiveScope, "store">, { item }: Injected): Promise<string> =>
-  (await getItem(scope.store, item)).content.map((block) => (block.type === "text" ? block.text : "")).join("");
+export const wordsOf = async (scope: Pick<LiveScope, "store">, { item }: Injected): Promise<string> =>
+  textOf(await getItem(scope.store, item), "");
 
 export function makeInbox(scope: LiveScope): Inbox {
   const { writer } = scope;
@@ -84,7 +84,7 @@ export function makeInbox(scope: LiveScope): Inbox {
   return {
     waiting,
     read: () =>
-      Promise.all(waiting().map(async (each) => ({ text: await textOf(scope, each), witness: witnessOf([each]) }))),
+      Promise.all(waiting().map(async (each) => ({ text: await wordsOf(scope, each), witness: witnessOf([each]) }))),
     onCome: (heard) => {
       listeners.add(heard);
       return () => listeners.delete(heard);

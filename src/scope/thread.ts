@@ -52,6 +52,10 @@ export async function getBytes(store: EmbeddedStore, of: Link): Promise<Buffer> 
 
 export const putItem = (store: EmbeddedStore, item: Item): Promise<Link> => putBytes(store, encodeJson(item));
 
+/** The text of a message, without its calls and what only one provider knows. */
+export const textOf = ({ content }: Pick<Item, "content">, between = "\n"): string =>
+  content.map((block) => (block.type === "text" ? block.text : "")).join(between);
+
 export async function getItem(store: EmbeddedStore, of: Link): Promise<Item> {
   try {
     return decodeJson(await getBytes(store, of)) as unknown as Item;

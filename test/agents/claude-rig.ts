@@ -74,7 +74,6 @@ export async function claudeRig(): Promise<Rig> {
     ANTHROPIC_API_KEY: "sk-ant-planted-0123456789abcdef",
     NO_COLOR: "1",
     npm_config_update_notifier: "false",
-    ...(process.env.DBG && { DBG: "1" }),
     GIT_AUTHOR_NAME: "a",
     GIT_AUTHOR_EMAIL: "a@example.invalid",
     GIT_COMMITTER_NAME: "a",

@@ -86,10 +86,6 @@ test.each(Array.from({ length: runs(60, 9) }, (_, i) => i))("kill %i", async (i)
       child.kill("SIGKILL");
       expect.fail(`${kind} ${victim} at ${at}: it does not end\n${tree.join("\n")}\n${rows.join("\n")}`);
     }
-    if (process.env.DBG)
-      console.log(
-        `KILLED ${kind} ${victim} at ${Math.round(at)} after ${rig.provider.asked.length} requests, code ${child.exitCode}`,
-      );
 
     // Whatever ran has its step.
     const world = fs

@@ -2,10 +2,9 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { agentRig, items, type Rig } from "../../../test/support/agent-rig.ts";
 import type { LiveScope } from "../../scope/scope.ts";
-import { getBytes } from "../../scope/thread.ts";
+import { getBytes, textOf } from "../../scope/thread.ts";
 import type { Step } from "../../trace/seal.ts";
 import { runAgent } from "../loop.ts";
-import { textOf } from "../next.ts";
 import { MAX_TEXT } from "./clip.ts";
 
 let rig: Rig;
@@ -32,7 +31,7 @@ async function use(...calls: Array<[tool: string, input: unknown]>): Promise<Arr
   expect(end.error).toBeUndefined();
   return (await items(scope))
     .slice(before + 1)
-    .map((item) => [item.role === "result" ? item.status : "?", textOf(item)]);
+    .map((item) => [item.role === "result" ? item.status : "?", textOf(item, "")]);
 }
 const one = async (tool: string, input: unknown) => (await use([tool, input]))[0]!;
 const lastStep = (): Step => scope.writer.fold.sealed.at(-1)!;
@@ -65,7 +64,7 @@ test("directory, exported variables and functions are carried in the thread; a c
     ["bash", { command: "pwd; f" }],
   );
   const [, outcome] = scope.writer.fold.sealed.slice(-2).map((step) => step.outcome);
-  expect(textOf((await items(scope)).at(-1))).toBe(`${rig.workspace}/sub\nhi 1\n`);
+  expect(textOf((await items(scope)).at(-1)!)).toBe(`${rig.workspace}/sub\nhi 1\n`);
   expect(outcome!.threads!.main).not.toHaveProperty("shell");
   const carried = shell();
   expect(carried).not.toBeNull();
@@ -74,7 +73,7 @@ test("directory, exported variables and functions are carried in the thread; a c
     ["bash", { command: "cd sub" }],
     ["bash", { command: "cd - >/dev/null; pwd" }],
   );
-  expect(textOf((await items(scope)).at(-1))).toBe(`${rig.workspace}\n`);
+  expect(textOf((await items(scope)).at(-1)!)).toBe(`${rig.workspace}\n`);
   await use(["bash", { command: `unset X; unset -f f; cd /; cd ${rig.workspace}` }]);
   expect(shell()).not.toBe(carried);
 });
