@@ -114,7 +114,7 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         args: task.plugin!.args,
         at: task.at,
         interactive,
-        task: task.text,
+        task: task.plugin!.interactive ? null : task.text,
         prompt,
         workspace,
         onOutput: (text) => out.line(text),

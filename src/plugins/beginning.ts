@@ -1,11 +1,11 @@
 /** Where an agent begins: with its record of the conversation up to where its scope stands, or anew. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { settlePending } from "../run/recover.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { itemLinks, itemsOf, openCalls } from "../scope/thread.ts";
 import { allSteps, cameThrough, type Found } from "../scope/view.ts";
+import { encodeJson } from "../trace/bytes.ts";
+import { removeWithin, writeWithin } from "../world/within.ts";
 import { placeOf } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
 import { sessionAt } from "./sessions.ts";
@@ -14,8 +14,8 @@ export interface BeginOptions {
   plugin: Plugin;
   session: string;
   workspace: string;
-  /** What it is to do, for a conversation that has not begun. */
-  task: string;
+  /** What it is to do, for a conversation that has not begun; null where its user was to say that on the terminal. */
+  task: string | null;
   /** What to say first; null to go on without a word. */
   prompt: string | null;
   /** Whether it has the terminal, where its user says what comes next. */
@@ -36,16 +36,16 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
   const { plugin, session, workspace, prompt, task, interactive = false } = options;
   const { store, ref, files } = scope;
   const path = plugin.session.path(workspace, session);
-  const file = join(files!.config!.host, path);
+  const config = files!.config!.host;
   const begin = (record: Buffer | null, what: Beginning): Beginning => {
     const start = record ?? plugin.session.seed?.(workspace, session);
-    if (start) {
-      mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(file, start, { mode: 0o600 });
-    } else rmSync(file, { force: true });
+    if (start) writeWithin(config, path, start);
+    else removeWithin(config, path);
     return what;
   };
   const silent = prompt === null && !interactive;
+  // Whether its task, which has to be said with what is to be said now, had been told before it came back to where nothing was.
+  let asked = false;
   // Each time it goes further back.
   for (let tries = 0; tries < 1000; tries++) {
     const place = await placeOf(store, scope.head().state!);
@@ -67,7 +67,16 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
     if (turns === 0 || (turns === 1 && open.length > 0 && !between && silent)) {
       const record = silent ? await sessionAt(store, ref.log, plugin, path, place) : null;
       if (record) return begin(record, { prompt, resumed: true });
-      return begin(null, { prompt: interactive ? prompt : (prompt ?? task), resumed: false });
+      // With other words it begins another conversation, which is the main one only where none has begun.
+      const clear = came.find(({ step }) => !step.sealed!.state.threads.main?.items);
+      if (!silent && place.first !== "" && clear) {
+        asked = true;
+        await goTo(scope, clear, options.tell);
+        continue;
+      }
+      const words = asked && task !== null && prompt !== null ? `${task}\n\n${prompt}` : (prompt ?? task);
+      if (interactive) return begin(null, { prompt, resumed: false });
+      return words === null ? null : begin(null, { prompt: words, resumed: false });
     }
     if (silent && open.length === 0 && answered.length === 0) return null;
     if (!between && (open.length === 0 || silent)) {
@@ -109,11 +118,12 @@ async function lastAnswer({ store, ref, writer, head }: LiveScope): Promise<{ la
   return at < 0 ? {} : { last: path[at]!, ...(path[at + 1] && { before: path[at + 1]! }) };
 }
 
-/** Sets a scope back to the last answer of its conversation, or to what came before that. */
+/** Sets a scope back to the last answer of its conversation, or to what came before that; also where it stands at the answer already. */
 async function stepBack(scope: LiveScope, how: "answer" | "before", tell?: (text: string) => void): Promise<void> {
   const { last, before } = await lastAnswer(scope);
-  const to = how === "answer" ? last : before;
-  await goTo(scope, to, tell);
+  const here = encodeJson(scope.head().state);
+  const there = last?.step.sealed && encodeJson(last.step.sealed.state);
+  await goTo(scope, how === "before" || there?.equals(here) ? before : last, tell);
 }
 
 async function goTo(scope: LiveScope, to: Found | undefined, tell?: (text: string) => void): Promise<void> {

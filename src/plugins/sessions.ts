@@ -1,12 +1,12 @@
 /** Copies of an agent's own record of a conversation, and the one that reaches a place. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { driverOf } from "../scope/driver.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { getBytes, putBytes } from "../scope/thread.ts";
 import { readLog } from "../scope/view.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { denied } from "../world/dirs.ts";
+import { readWithin } from "../world/within.ts";
 import type { Place } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
 
@@ -24,9 +24,11 @@ export async function keepSession(scope: LiveScope, path: string): Promise<void>
 async function atHand(store: EmbeddedStore, log: string, path: string): Promise<Buffer | null> {
   const directory = driverOf(store).kept("config", log);
   try {
-    return directory === null ? null : readFileSync(join(directory, path));
-  } catch {
-    return null;
+    return directory === null ? null : readWithin(directory, path);
+  } catch (error) {
+    // What the agent keeps from us it has not.
+    if (denied(error)) return null;
+    throw error;
   }
 }
 

@@ -1,6 +1,4 @@
 /** A run whose worker is a coding agent of the user's: its model calls go through the gateway, its tool calls through hooks, its files are the scope's. */
-import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { type Egress, openEgress } from "../gateway/egress/egress.ts";
 import { followCalls } from "../gateway/follow.ts";
 import type { Gateway, Urls } from "../gateway/gateway.ts";
@@ -9,6 +7,7 @@ import type { Ending } from "../run/lifecycle.ts";
 import type { Sandbox } from "../scope/exec/sandbox.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { putBytes } from "../scope/thread.ts";
+import { readWithin, sizeWithin } from "../world/within.ts";
 import { asking } from "./asking.ts";
 import { beginning } from "./beginning.ts";
 import { makeDelivery } from "./deliver.ts";
@@ -26,8 +25,8 @@ export interface PluginOptions {
   gateway: Gateway;
   session: string;
   args: readonly string[];
-  /** What it is to do, for a conversation that has not begun. */
-  task: string;
+  /** What it is to do, for a conversation that has not begun; null where its user was to say that on the terminal. */
+  task: string | null;
   /** What to say first; null to go on without a word. */
   prompt: string | null;
   /** Path of the user's directory. */
@@ -180,10 +179,10 @@ function resultsIn({ files }: LiveScope, { session }: Plugin, path: string): (()
   if (!read) return undefined;
   let known = { size: -1, ids: new Set<string>() as ReadonlySet<string> };
   return () => {
-    const file = join(files!.config!.host, path);
-    const size = statSync(file, { throwIfNoEntry: false })?.size ?? -1;
+    const config = files!.config!.host;
+    const size = sizeWithin(config, path) ?? -1;
     // It only grows.
-    if (size !== known.size) known = { size, ids: size < 0 ? new Set() : read(readFileSync(file)) };
+    if (size !== known.size) known = { size, ids: read(readWithin(config, path) ?? Buffer.alloc(0)) };
     return known.ids;
   };
 }

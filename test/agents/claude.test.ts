@@ -90,3 +90,15 @@ test("each call is a step with its own changes, and what the model is asked afte
   expect(await rig.placesWith("You are welcome.")).not.toEqual([]);
   expect(await rig.placesWith(rig.env.ANTHROPIC_API_KEY!)).toEqual([]);
 });
+
+test("other words at the first message begin anew with the task, and what is said then goes on from there", async () => {
+  rig.script = [{ say: "One." }, { say: "Two." }];
+  expect((await rig.shepherd("run", "claude", "the task", "--scope", "it")).code).toBe(0);
+  await rig.shepherd("fork", "it@1", "--scope", "other");
+  expect((await rig.shepherd("resume", "other", "in red")).stdout).toContain("One.");
+  expect((await rig.shepherd("resume", "other", "and blue")).stdout).toContain("Two.");
+  const said = (request: string): string => JSON.stringify(JSON.parse(request).messages);
+  const [, first, second] = asked().map(said);
+  expect(first).toContain("the task\\n\\nin red");
+  expect(second).toMatch(/the task\\n\\nin red.*One\..*and blue/);
+});
