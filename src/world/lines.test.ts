@@ -217,7 +217,7 @@ function askGit(batch: readonly Case[]): Answer[] {
 /** Replaces conflicts whose sides are equal by the one side: Git shows these with `--diff3`, and without it finds them clean. */
 function withoutAgreed(diff3: string): string {
   const block =
-    /^<<<<<<< ours\r?\n(?<ours>(?:(?!\|{7} base).*\n)*)\|{7} base\r?\n(?:(?!={7}\r?\n).*\n)*={7}\r?\n(?<theirs>(?:(?!>{7} theirs).*\n)*)>{7} theirs\r?\n/gm;
+    /^<<<<<<< ours\r?\n(?<ours>(?:(?!\|{7} base)[^\n]*\n)*)\|{7} base\r?\n(?:(?!={7}\r?\n)[^\n]*\n)*={7}\r?\n(?<theirs>(?:(?!>{7} theirs)[^\n]*\n)*)>{7} theirs\r?\n/gm;
   return diff3.replace(block, (all, ours, theirs) => (ours === theirs ? ours : all));
 }
 
