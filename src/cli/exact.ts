@@ -1,9 +1,10 @@
 /** Steps from which a coding agent can go on exactly, where a verb sets a run back to one. */
-import { placeOf } from "../plugins/place.ts";
+import { isBetween, placeOf } from "../plugins/place.ts";
+import type { Plugin } from "../plugins/plugin.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
 import type { ScopeRef } from "../scope/registry.ts";
 import type { Revision } from "../scope/revision.ts";
-import { cameThrough, type Found, readLog, sealedStep } from "../scope/view.ts";
+import { cameThrough, type Found, readLog, sealedStep, type View } from "../scope/view.ts";
 import type { Sealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
@@ -15,51 +16,64 @@ export const NEAREST: NonNullable<Verb["options"]> = {
 };
 
 /**
- * The step to go to: STEP itself, or with --nearest another one, where STEP stands in the middle of a turn of a coding agent.
- * Its files are right there, and its agent has no record of that place. Throws a sentence without --nearest.
+ * The step to go to: STEP itself, or with --nearest another one, where a coding agent cannot go on from STEP: its files are right there, and its
+ * agent has no record of that place. Throws a sentence without --nearest.
+ * @param says whether it is to be told something there: then it cannot be at an answer whose calls are still to be performed
  */
 export async function exactStep(
   store: EmbeddedStore,
   run: ScopeRef,
   found: Revision,
   flags: Flags,
+  says = false,
 ): Promise<{ n: number; sealed: Sealed }> {
   const { step, view } = found;
   const same = { n: step.n, sealed: found.sealed };
   const task = await taskOf(store, run.name).catch(() => null);
   const plugin = task?.plugin && pluginNamed(task.plugin.name);
   if (!plugin) return same;
-  if (await isExact(store, found)) return same;
-  const near = await around(store, run, found);
+  const came = await cameThrough(store, view, found);
+  const exact = (path: readonly Found[]): Promise<boolean> => isExact(store, path, plugin, says);
+  if (await exact(came)) return same;
+  const near = [await endOfTurn(store, view, found, exact), await before(came, exact)]
+    .filter((n) => n !== null)
+    .sort((a, b) => Math.abs(a - step.n) - Math.abs(b - step.n));
   if (near.length === 0) return same;
   if (flags.nearest) return { n: near[0]!, sealed: (await sealedStep(store, view, near[0]!)).sealed };
   const words = near.length === 1 ? `Step ${near[0]} is` : `Steps ${near.join(" and ")} are`;
   throw new Exit(
     3,
-    `Step ${step.n} stands in the middle of a turn, and ${plugin.command} cannot go on from there. ${words} the nearest where it can: --nearest goes to ${near[0]}.`,
+    `Step ${step.n} stands in the middle of a turn, and ${plugin.command} cannot go on from there${says ? " with something new" : ""}. ${words} the nearest where it can: --nearest goes to ${near[0]}.`,
   );
 }
 
-/** Whether its agent knows where it stands: between the turns of its main conversation, or at an answer none of whose calls was performed. */
-async function isExact(store: EmbeddedStore, { step }: Found): Promise<boolean> {
+/** Whether an agent can go on from the first of the steps that a state came through, newest first. */
+async function isExact(store: EmbeddedStore, came: readonly Found[], plugin: Plugin, says: boolean): Promise<boolean> {
+  const { step } = came[0]!;
   if ((step.intent.thread ?? "main") !== "main") return false;
-  const { open, answered } = await placeOf(store, step.sealed!.state);
-  return open.length === 0 || answered.length === 0;
+  const place = await placeOf(store, step.sealed!.state);
+  if (says && place.open.length > 0) return false;
+  // A summary that nothing was said behind yet.
+  if (place.turns === 0 && came.some((each) => each.step.intent.kind === "compact")) return false;
+  return !(await isBetween(store, came, place, plugin));
 }
 
-/** Behind the last call of its turn, and before it; the nearer one first. */
-async function around(store: EmbeddedStore, run: ScopeRef, { log, step }: Found): Promise<number[]> {
+type Exact = (came: readonly Found[]) => Promise<boolean>;
+
+/** The last call of the turn in which a step stands; null where that is not over. */
+async function endOfTurn(store: EmbeddedStore, view: View, { log, step }: Found, exact: Exact): Promise<number | null> {
+  const { turn = step.intent.kind === "model" ? step.n : undefined } = step.links;
+  if (turn === undefined) return null;
   const { fold } = await readLog(store, log);
-  const { turn } = step.links;
-  const calls = turn === undefined ? [] : [...fold.steps.values()].filter(({ links }) => links.turn === turn);
+  const calls = [...fold.steps.values()].filter(({ links }) => links.turn === turn);
   const last = calls.at(-1);
-  const near: number[] = [];
-  if (last && calls.every(({ sealed }) => sealed) && (await isExact(store, { log, step: last }))) near.push(last.n);
-  const path = await cameThrough(store, { ref: run, log: run.log, fold: (await readLog(store, run.log)).fold });
-  for (const each of path.slice(path.findIndex((other) => other.step === step || other.step.n === step.n) + 1)) {
-    if (!(await isExact(store, each))) continue;
-    near.push(each.step.n);
-    break;
-  }
-  return near.sort((a, b) => Math.abs(a - step.n) - Math.abs(b - step.n));
+  if (!last || calls.some(({ sealed }) => !sealed)) return null;
+  const came = await cameThrough(store, view, { log, step: last });
+  return came.length > 0 && (await exact(came)) ? last.n : null;
+}
+
+/** The newest step before those at which an agent cannot go on; null where there is none. */
+async function before(came: readonly Found[], exact: Exact): Promise<number | null> {
+  for (let at = 1; at < came.length; at++) if (await exact(came.slice(at))) return came[at]!.step.n;
+  return null;
 }

@@ -2,11 +2,13 @@
 import { settlePending } from "../run/recover.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
-import { itemLinks, itemsOf, openCalls } from "../scope/thread.ts";
-import { allSteps, cameThrough, type Found } from "../scope/view.ts";
+import { itemLinks } from "../scope/thread.ts";
+import { cameThrough, type Found } from "../scope/view.ts";
 import { encodeJson } from "../trace/bytes.ts";
+import type { State } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
 import { removeWithin, writeWithin } from "../world/within.ts";
-import { placeOf } from "./place.ts";
+import { isBetween, placeOf } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
 import { sessionAt } from "./sessions.ts";
 
@@ -37,30 +39,45 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
   const { store, ref, files } = scope;
   const path = plugin.session.path(workspace, session);
   const config = files!.config!.host;
+  const silent = prompt === null && !interactive;
+  const from = scope.head().n;
+  const back = new Set<number>();
+  const goTo = async (to: Found | undefined): Promise<void> => {
+    if (!to) throw new Inexact(ref.name);
+    await settlePending(scope);
+    await revertScope(scope, to.step.n);
+    back.add(to.step.n);
+  };
   const begin = (record: Buffer | null, what: Beginning): Beginning => {
     const start = record ?? plugin.session.seed?.(workspace, session);
     if (start) writeWithin(config, path, start);
     else removeWithin(config, path);
+    const to = [...back].at(-1);
+    if (to !== undefined)
+      options.tell?.(
+        `shepherd: ${plugin.command} cannot go on from step ${from}${silent ? "" : " with something new"}, so it goes on from step ${to}; what came between stays in the log.\n`,
+      );
     return what;
   };
-  const silent = prompt === null && !interactive;
   // Whether its task, which has to be said with what is to be said now, had been told before it came back to where nothing was.
   let asked = false;
   // Each time it goes further back.
   for (let tries = 0; tries < 1000; tries++) {
-    const place = await placeOf(store, scope.head().state!);
+    const state = scope.head().state!;
+    const place = await placeOf(store, state);
     const { turns, answered, open } = place;
+    const came = await cameThrough(store, { ref, log: ref.log, fold: scope.writer.fold });
     // A summary that nothing was said behind yet is no place to go on from.
-    const came = turns === 0 ? await cameThrough(store, { ref, log: ref.log, fold: scope.writer.fold }) : [];
-    const compacted = came.findIndex(({ step }) => step.intent.kind === "compact");
+    const compacted = turns === 0 ? came.findIndex(({ step }) => step.intent.kind === "compact") : -1;
     if (compacted >= 0) {
-      await goTo(scope, came[compacted + 1], options.tell);
+      await goTo(came[compacted + 1]);
       continue;
     }
-    const between = open.length > 0 && (answered.length > 0 || (await inScript(scope, plugin)));
+    const between = await isBetween(store, came, place, plugin);
+    const answer = await lastAnswer(store, state, came);
     // What its calls changed before they were stopped is not there when they are performed anew.
-    if (silent && open.length > 0 && !between && (await isTouched(scope))) {
-      await stepBack(scope, "answer", options.tell);
+    if (silent && open.length > 0 && !between && answer.last && isTouched(scope, answer.last)) {
+      await goTo(answer.last);
       continue;
     }
     // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
@@ -71,7 +88,7 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
       const clear = came.find(({ step }) => !step.sealed!.state.threads.main?.items);
       if (!silent && place.first !== "" && clear) {
         asked = true;
-        await goTo(scope, clear, options.tell);
+        await goTo(clear);
         continue;
       }
       const words = asked && task !== null && prompt !== null ? `${task}\n\n${prompt}` : (prompt ?? task);
@@ -84,53 +101,32 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
       if (record) return begin(record, { prompt, resumed: true });
     }
     // To the answer whose calls were not all performed, or whose results its record has not; or, with something new to say, behind what came before.
-    await stepBack(scope, open.length > 0 && (!silent || !between) ? "before" : "answer", options.tell);
+    const here = answer.last && encodeJson(answer.last.step.sealed!.state).equals(encodeJson(state));
+    await goTo(here || (open.length > 0 && (!silent || !between)) ? answer.before : answer.last);
   }
   throw new Inexact(ref.name);
 }
 
-/** Whether the scope stands inside of a script: going on from the answer that asks for it would do once more what is done. */
-async function inScript({ store, ref, writer, head }: LiveScope, plugin: Plugin): Promise<boolean> {
-  const steps = await allSteps(store, { ref, log: ref.log, fold: writer.fold });
-  if (steps.findLast(({ step }) => step.n === head().n)?.step.links.inside === undefined) return false;
-  const open = openCalls(await itemsOf(store, head().state!.threads.main));
-  return open.some((call) => plugin.traits(call).script);
-}
-
-/** Whether files have changed since the last answer. */
-async function isTouched(scope: LiveScope): Promise<boolean> {
-  const { last } = await lastAnswer(scope);
+/** Whether files have changed since a step. */
+function isTouched(scope: LiveScope, { step }: Found): boolean {
   const { state, carry } = scope.head();
-  const then = last?.step.sealed;
-  if (!then || !state) return false;
+  const then = step.sealed!;
   return (
-    then.state.roots.workspace !== state.roots.workspace ||
+    then.state.roots.workspace !== state!.roots.workspace ||
     then.carry.vcs !== carry.vcs ||
     then.carry.outerVcs !== carry.outerVcs
   );
 }
 
 /** The step of the last answer of the main conversation, and what a scope came through before it. */
-async function lastAnswer({ store, ref, writer, head }: LiveScope): Promise<{ last?: Found; before?: Found }> {
-  const said = new Set(await itemLinks(store, head().state!.threads.main));
-  const path = await cameThrough(store, { ref, log: ref.log, fold: writer.fold });
-  const at = path.findIndex(({ step }) => step.intent.kind === "model" && said.has(step.outcome!.result!));
-  return at < 0 ? {} : { last: path[at]!, ...(path[at + 1] && { before: path[at + 1]! }) };
-}
-
-/** Sets a scope back to the last answer of its conversation, or to what came before that; also where it stands at the answer already. */
-async function stepBack(scope: LiveScope, how: "answer" | "before", tell?: (text: string) => void): Promise<void> {
-  const { last, before } = await lastAnswer(scope);
-  const here = encodeJson(scope.head().state);
-  const there = last?.step.sealed && encodeJson(last.step.sealed.state);
-  await goTo(scope, how === "before" || there?.equals(here) ? before : last, tell);
-}
-
-async function goTo(scope: LiveScope, to: Found | undefined, tell?: (text: string) => void): Promise<void> {
-  if (!to) throw new Inexact(scope.ref.name);
-  await settlePending(scope);
-  const { n } = await revertScope(scope, to.step.n);
-  tell?.(`shepherd: what followed step ${to.step.n} cannot be gone on with, so it goes on from there, as step ${n}.\n`);
+async function lastAnswer(
+  store: EmbeddedStore,
+  state: State,
+  came: readonly Found[],
+): Promise<{ last: Found | undefined; before: Found | undefined }> {
+  const said = new Set(await itemLinks(store, state.threads.main));
+  const at = came.findIndex(({ step }) => step.intent.kind === "model" && said.has(step.outcome!.result!));
+  return { last: came[at], before: at < 0 ? undefined : came[at + 1] };
 }
 
 /** Thrown where an agent cannot go on from where its run stands. */

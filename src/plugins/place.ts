@@ -1,7 +1,9 @@
 /** Where a run stands, as its agent's own record of the conversation must say it. */
 import { itemsOf, openCalls, textOf } from "../scope/thread.ts";
+import type { Found } from "../scope/view.ts";
 import type { State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import type { Plugin } from "./plugin.ts";
 
 export interface Place {
   /** Messages of the model up to here; 0: nothing was said yet. */
@@ -38,3 +40,24 @@ export async function placeOf(store: EmbeddedStore, state: State): Promise<Place
     said: items.slice(until + 1).some(({ role }) => role !== "result"),
   };
 }
+
+/**
+ * Whether a place stands between the calls of a turn, of which an agent has no record: some have results and some have not, or a script has made
+ * some of its own, and going on from the answer that asks for it would do once more what is done.
+ * @param came what its state came through, newest first
+ */
+export async function isBetween(
+  store: EmbeddedStore,
+  came: readonly Found[],
+  { open, answered }: Place,
+  plugin: Pick<Plugin, "traits">,
+): Promise<boolean> {
+  if (open.length === 0 || answered.length > 0) return open.length > 0;
+  const last = came.find(({ step }) => SPOKEN.includes(step.intent.kind))?.step;
+  if (last?.links.inside === undefined) return false;
+  const calls = openCalls(await itemsOf(store, last.sealed!.state.threads.main));
+  return calls.some((call) => plugin.traits(call).script);
+}
+
+/** Kinds of the steps that an agent has a part in. */
+const SPOKEN: readonly string[] = ["model", "tool", "message"];

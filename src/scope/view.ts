@@ -97,11 +97,12 @@ export async function allSteps(store: EmbeddedStore, view: View): Promise<Found[
   return [...shared.filter(({ log, step }) => log !== origin.log || inPrefix(parent.fold, origin.n, step)), ...own];
 }
 
-/** The sealed steps that a state came through, newest first: behind a revert stands what it went back to. */
-export async function cameThrough(store: EmbeddedStore, view: View): Promise<Found[]> {
+/** The sealed steps that a state came through, that of `to` or the newest one, newest first: behind a revert stands what it went back to. */
+export async function cameThrough(store: EmbeddedStore, view: View, to?: Found): Promise<Found[]> {
   const sealed = (await allSteps(store, view)).filter(({ step }) => step.sealed);
   const path: Found[] = [];
-  for (let at = sealed.length - 1; at >= 0; ) {
+  const from = to ? sealed.findIndex(({ log, step }) => log === to.log && step.n === to.step.n) : sealed.length - 1;
+  for (let at = from; at >= 0; ) {
     const { step } = sealed[at]!;
     path.push(sealed[at]!);
     const { kind, to } = step.intent;

@@ -102,3 +102,27 @@ test("other words at the first message begin anew with the task, and what is sai
   expect(first).toContain("the task\\n\\nin red");
   expect(second).toMatch(/the task\\n\\nin red.*One\..*and blue/);
 });
+
+test("words cannot follow an answer whose calls are still to come: the step is refused, with the nearest ones", async () => {
+  rig.script = [
+    { say: "One.", call: [["Bash", { command: "echo 1 >> a.txt", description: "one" }]] },
+    { say: "Two.", call: [["Bash", { command: "echo 2 >> a.txt", description: "two" }]] },
+    { say: "the end" },
+  ];
+  expect((await rig.shepherd("run", "claude", "go", "--scope", "it")).code).toBe(0);
+  const [, two] = (await rig.log("it")).filter(({ kind }) => kind === "model");
+  const from = (...more: string[]) => rig.shepherd("run", "claude", "--from", `it@${two.n}`, "otherwise", ...more);
+  const refused = await from();
+  expect([refused.code, refused.stdout]).toEqual([3, ""]);
+  expect(refused.stderr).toBe(
+    `shepherd: Step ${two.n} stands in the middle of a turn, and claude cannot go on from there with something new. Steps ${two.n + 1} and ${two.n - 1} are the nearest where it can: --nearest goes to ${two.n + 1}.\n`,
+  );
+  rig.script[2] = { say: "Otherwise." };
+  const done = await from("--nearest", "--scope", "near");
+  expect([done.code, done.stderr]).toEqual([0, ""]);
+  expect((await rig.shepherd("cat", "near@", "a.txt")).stdout).toBe("1\n2\n");
+  // Without a word it goes on from there.
+  await rig.shepherd("fork", `it@${two.n}`, "--scope", "same");
+  const same = await rig.shepherd("resume", "same");
+  expect([same.code, same.stderr]).toEqual([0, ""]);
+});

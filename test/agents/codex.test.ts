@@ -247,7 +247,11 @@ test("a fork at a call that a script has made goes on from the answer that asked
   expect((await rig.shepherd("cat", "in@", "a.txt")).stdout).toBe("1\n");
   rig.provider.asked.length = 0;
   const again = await rig.shepherd("resume", "in");
-  expect(again.stderr).toContain("what followed step 2 cannot be gone on with");
-  expect(rig.asked().map(bare)).toEqual([bare(before[1])]);
+  expect(again.stderr).toMatch(
+    /codex cannot go on from step \d+, so it goes on from step 2; what came between stays in the log\./,
+  );
+  // It runs once more, in a time of its own.
+  const timeless = (of: Wire): Wire => JSON.parse(JSON.stringify(bare(of)).replace(/Wall time [\d.]+/g, "Wall time"));
+  expect(rig.asked().map(timeless)).toEqual([timeless(before[1])]);
   expect((await rig.shepherd("cat", "in@", "a.txt")).stdout).toBe("1\n2\n");
 });

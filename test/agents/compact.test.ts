@@ -77,6 +77,6 @@ test("a conversation that is compacted goes on, and forks before and behind that
   const compact = main.find(({ kind }) => kind === "compact")!;
   await rig.shepherd("fork", `it@${compact.n}`, "--scope", "at");
   const at = await rig.shepherd("resume", "at");
-  expect(at.stderr).toContain("goes on from there");
+  expect(at.stderr).toContain("so it goes on from step");
   expect(at.code).toBe(0);
 });

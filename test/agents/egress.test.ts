@@ -83,9 +83,9 @@ test("is refused in a sentence, or recorded with the call that reached it; a rev
   expect((await rig.shepherd("revert", "it", `${reached.n - 1}`, "--acknowledge")).code).toBe(0);
 
   // What goes on from it has no more.
-  const more = await rig.shepherd("run", "claude", "x", "--from", "it@2", "--allow-host", "other.example");
+  const more = await rig.shepherd("run", "claude", "x", "--from", "it@3", "--allow-host", "other.example");
   expect([more.code, more.stderr]).toEqual([3, expect.stringContaining("it may not connect to other.example")]);
-  const host = await rig.shepherd("run", "claude", "x", "--from", "it@2", "--network", "host");
+  const host = await rig.shepherd("run", "claude", "x", "--from", "it@3", "--network", "host");
   expect([host.code, host.stderr]).toEqual([3, expect.stringContaining("it has --network proxy")]);
   // And no less.
   heard.length = 0;

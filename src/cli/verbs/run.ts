@@ -215,7 +215,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
       "--from goes on with a conversation; to run a command at a step: shepherd fork STEP, then shepherd exec.",
     );
   const { run, revision } = await chooseStep(context, [text(flags, "from")!], "shepherd run --from STEP");
-  const { n } = await exactStep(store, run, revision, flags);
+  const { n } = await exactStep(store, run, revision, flags, true);
   const asked = await grantsOf(context, flags, await workspacePath(store, run.log), await taskOfRun(store, run.name));
   const parent = await grantsOfLog(store, run.log);
   checkNoMore(run.name, parent, asked);
