@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Answers } from "../gateway/answers.ts";
 import { budgetHandler } from "../gateway/budget.ts";
 import { type Gateway, openGateway } from "../gateway/gateway.ts";
 import { PRICES } from "../gateway/prices.ts";
@@ -71,16 +72,24 @@ async function findProgram(out: Output, plugin: Plugin): Promise<Detected> {
   return detected;
 }
 
-/** Opens what a task's plugin needs to work. Throws where it cannot work here. */
-export async function openCoding(store: EmbeddedStore, out: Output, task: Task): Promise<Coding> {
+/**
+ * Opens what a task's plugin needs to work. Throws where it cannot work here.
+ * @param answers where its answers come from instead of a provider; what it prints is not shown then
+ */
+export async function openCoding(store: EmbeddedStore, out: Output, task: Task, answers?: Answers): Promise<Coding> {
   const plugin = pluginOf(task);
   const detected = await requireProgram(out, task);
   const place = plugin.configPlace(process.env);
   // Where a run sees its view of it; the agent would make it too.
   mkdirSync(place.path, { recursive: true, mode: 0o700 });
   const { samePath, why } = await detect();
-  const gateway: Gateway = await openGateway({ upstreams: upstreamsOf([]), prices: PRICES, ...togetherIn(store) });
-  const interactive = task.plugin!.interactive === true && out.terminal && process.stdin.isTTY === true;
+  const gateway: Gateway = await openGateway({
+    upstreams: upstreamsOf([]),
+    prices: PRICES,
+    ...togetherIn(store),
+    ...(answers && { answers }),
+  });
+  const interactive = !answers && task.plugin!.interactive === true && out.terminal && process.stdin.isTTY === true;
   return {
     name: plugin.name,
     interactive,
@@ -117,10 +126,14 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task):
         task: task.plugin!.interactive ? null : task.text,
         prompt,
         workspace,
-        onOutput: (text) => out.line(text),
-        onError: (chunk) => void process.stderr.write(chunk),
+        onOutput: (text) => {
+          if (!answers) out.line(text);
+        },
+        onError: (chunk) => {
+          if (!answers) process.stderr.write(chunk);
+        },
         onRefused: (sentence) => {
-          if (!refusals.has(sentence) && !interactive) out.warn(`shepherd: ${masked(sentence)}`);
+          if (!refusals.has(sentence) && !interactive && !answers) out.warn(`shepherd: ${masked(sentence)}`);
           refusals.add(sentence);
         },
       }),

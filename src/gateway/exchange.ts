@@ -1,5 +1,6 @@
 /** One model call through the gateway: recorded, sent, and passed back as it comes. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Answer, Answers } from "./answers.ts";
 import { asksForKey, type Key, type Keys, ownKey, secretsOf, without } from "./credentials.ts";
 import { type Limiter, retryAfter } from "./limiter.ts";
 import { Kept, pass, write } from "./pass.ts";
@@ -19,6 +20,8 @@ export interface ExchangeOptions {
   limiter: Limiter;
   prices: Prices;
   keys: Keys;
+  /** Where answers come from instead of the upstream. */
+  answers: Answers | undefined;
   /** Ends the exchange from our side. */
   signal: AbortSignal;
 }
@@ -60,7 +63,7 @@ export async function exchange(
   body: Buffer,
   options: ExchangeOptions,
 ): Promise<void> {
-  const { session, protocol, upstream, keys, limiter } = options;
+  const { session, protocol, upstream, keys, limiter, answers } = options;
   const begun = performance.now();
   const measured: Measured = { ms: 0 };
   const now = (): Measured => ({ ...measured, ms: Math.round(performance.now() - begun) });
@@ -73,7 +76,7 @@ export async function exchange(
   }
   const headers = headersFor(request.headers);
   let key: Key | null = null;
-  if (asksForKey(request.headers)) {
+  if (!answers && asksForKey(request.headers)) {
     delete headers.authorization;
     delete headers["x-api-key"];
     key = await ownKey(upstream, keys, request.headers);
@@ -110,7 +113,7 @@ export async function exchange(
     turn.broke(without(why, secrets), { raw: Buffer.from(text()), ...how, measured: now() });
   try {
     const to: Upstream = key?.base ? { ...upstream, base: key.base } : upstream;
-    const waited = await limiter.pass(to.base.host, signal);
+    const waited = answers ? 0 : await limiter.pass(to.base.host, signal);
     if (waited > 0) measured.waited = waited;
     const outgoing = { method: "POST", path: options.path, headers, body, signal };
     const send = async (tries: number): Promise<IncomingMessage> => {
@@ -123,7 +126,11 @@ export async function exchange(
         return send(tries - 1);
       }
     };
-    let answer = await send(STALE);
+    let answer: Answer | null = answers ? await answers.next(turn) : await send(STALE);
+    if (!answer) {
+      await broke(NO_ANSWER);
+      return refuse(response, upstream, 404, "not_found_error", NO_ANSWER);
+    }
     // Of a login whose token ended before its time: one more attempt with a new one.
     const renewed = answer.statusCode === 401 ? ((await key?.renew?.()) ?? null) : null;
     if (renewed) {
@@ -182,5 +189,7 @@ export async function exchange(
   }
 }
 
-const mayHelp = (status: number, { headers }: IncomingMessage): boolean =>
+const NO_ANSWER = "The record has no answer to this request.";
+
+const mayHelp = (status: number, { headers }: Answer): boolean =>
   headers["x-should-retry"] !== "false" && (status >= 500 || [408, 409, 425, 429].includes(status));

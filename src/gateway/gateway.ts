@@ -6,6 +6,7 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { LiveScope } from "../scope/scope.ts";
+import type { Answers } from "./answers.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import { openaiChat } from "./chat.ts";
 import type { Keys } from "./credentials.ts";
@@ -28,6 +29,8 @@ export interface GatewayOptions {
   env?: NodeJS.ProcessEnv;
   /** How a login is renewed by one of all processes; by default only by one of this one. */
   exclusive?: Exclusive;
+  /** Where answers come from instead of the providers: then nothing leaves. */
+  answers?: Answers;
 }
 
 /** Addresses that programs are told. */
@@ -63,7 +66,7 @@ const LARGEST = 256 << 20;
 
 /** Starts to listen, on 127.0.0.1 and a port that the system chooses. */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
-  const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env } = options;
+  const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env, answers } = options;
   const keys: Keys = { env, exclusive: options.exclusive ?? ((_name, work) => work()) };
   const secret = randomBytes(24).toString("base64url");
   const { send, close } = makeSender();
@@ -105,8 +108,10 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       return refuse(response, upstream, 426, "invalid_request_error", "Shepherd records HTTP, not web sockets.");
     const bare = path.split("?")[0]!;
     const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
-    if (!recorded || request.method !== "POST")
+    if (!recorded || request.method !== "POST") {
+      if (answers) return refuse(response, upstream, 404, "not_found_error", "Nothing but the record answers here.");
       return passOn(request, response, { upstream, path, send, keys, signal: closed.signal });
+    }
     const told = await read(request);
     if (!told) return refuse(response, upstream, 413, "request_too_large", "The request is too large for Shepherd.");
     if (request.headers["content-encoding"])
@@ -123,6 +128,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       limiter,
       prices,
       keys,
+      answers,
       signal,
     });
     pending.add(done);

@@ -10,6 +10,7 @@ import { cameThrough } from "../scope/view.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { Link } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
 import type { Calls } from "./calls.ts";
 import type { Canonical } from "./protocol.ts";
 import { type Asked, readRequest, recordRequest } from "./request.ts";
@@ -50,13 +51,14 @@ export async function onRecord(
     if (!found || !what) continue;
     const { items, edits } = await readRequest(store, what);
     if ((await recordRequest(store, request, asked, items, edits ?? null)) !== what) continue;
-    const raw = await answerOf(scope, found.log, found.step);
+    const raw = await answerOf(store, found.log, found.step);
     if (raw) return { thread, step: found.step, calls, raw };
   }
   return null;
 }
 
-async function answerOf({ store }: LiveScope, log: string, { n, intentSeq }: Step): Promise<Buffer | null> {
+/** The answer of a model step, as it came; null where it was not kept. */
+export async function answerOf(store: EmbeddedStore, log: string, { n, intentSeq }: Step): Promise<Buffer | null> {
   let what: Link | null = null;
   for await (const frame of store.logs.read(log, intentSeq)) {
     if (frame.n !== n) continue;

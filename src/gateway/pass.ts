@@ -1,7 +1,8 @@
 /** Passing an answer on as it comes, with what ends a block held back until the block is written down. */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { brotliDecompress, unzip } from "node:zlib";
+import type { Answer } from "./answers.ts";
 import type { AnswerReader, Heard, Protocol } from "./protocol.ts";
 import { sseReader } from "./sse.ts";
 import type { Turn } from "./turn.ts";
@@ -28,7 +29,7 @@ export class Kept {
 }
 
 export interface Passing {
-  answer: IncomingMessage;
+  answer: Answer;
   response: ServerResponse;
   protocol: Protocol;
   turn: Turn;
@@ -49,9 +50,9 @@ export interface Passed {
 export const pass = (passing: Passing): Promise<Passed> =>
   isStream(passing.answer) ? passStream(passing) : passWhole(passing);
 
-const packing = ({ headers }: IncomingMessage): string => headers["content-encoding"]?.toLowerCase() ?? "identity";
+const packing = ({ headers }: Answer): string => headers["content-encoding"]?.toLowerCase() ?? "identity";
 
-const isStream = (answer: IncomingMessage): boolean =>
+const isStream = (answer: Answer): boolean =>
   /^text\/event-stream/i.test(answer.headers["content-type"] ?? "") && packing(answer) === "identity";
 
 async function record({ turn, ended }: Passing, heard: Heard): Promise<boolean> {

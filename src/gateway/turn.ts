@@ -25,6 +25,8 @@ export interface Measured {
 
 export interface Turn {
   readonly n: number;
+  /** Name of its thread. */
+  readonly thread: string;
   /** The request, by which another attempt is known. */
   readonly what: Link;
   readonly blocks: readonly Block[];
@@ -147,6 +149,7 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
 
   const turn: Turn = {
     n,
+    thread: thread.name,
     what,
     blocks,
     get active() {

@@ -68,7 +68,7 @@ export function headersFor(headers: IncomingHttpHeaders): IncomingHttpHeaders {
 }
 
 /** Headers of an answer as they are passed on: names and values in turn. */
-export function headersBack({ rawHeaders }: IncomingMessage): string[] {
+export function headersBack({ rawHeaders }: Pick<IncomingMessage, "rawHeaders">): string[] {
   const kept: string[] = [];
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]!.toLowerCase();

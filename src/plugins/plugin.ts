@@ -101,6 +101,8 @@ export interface Plugin {
   asMessage(text: string): string;
   /** Whether a request begins with a summary of what was said before, by an agent that makes room so. */
   compacts?(request: Canonical): boolean;
+  /** Names and times that it makes up anew each time, and tells its model: a request that differs only there is the same. Global. */
+  readonly byChance?: RegExp;
   /** A model request as it is to leave. */
   outgoing(body: Buffer): Buffer;
   traits(call: Call): ToolTraits;

@@ -205,6 +205,21 @@ describe("objects of --json", () => {
       why: "nothing is damaged",
       fields: ["log", "seq", "id", "file", "offset", "repair", "fix", "fix.file", "fix.offset", "fix.byte"],
     },
+    replay: {
+      why: "there is no coding agent here: test/agents/replay.test.ts",
+      fields: [
+        "scope",
+        "drive",
+        "ending",
+        "steps",
+        "served",
+        "upstream",
+        "divergences",
+        "divergences[].n",
+        "divergences[].kind",
+        "divergences[].what",
+      ],
+    },
     merge: { why: "no tool has an effect outside yet", fields: ["inDoubt[].n", "inDoubt[].tier"] },
     undo: { why: "no tool has an effect outside yet", fields: ["inDoubt[].n", "inDoubt[].tier"] },
     revert: {

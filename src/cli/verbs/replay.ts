@@ -1,19 +1,30 @@
 /** `shepherd replay`: compute all commits of a run anew. */
 import { isIndexDamaged, loadSnapshot } from "../../scope/index.ts";
+import type { ScopeRef } from "../../scope/registry.ts";
 import { replayLog } from "../../scope/replay.ts";
+import type { ExitCode } from "../errors.ts";
+import { lacks } from "../partial.ts";
 import { chooseRun } from "../select.ts";
-import type { Verb } from "../verb.ts";
+import type { Context, Flags, Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "compute all commits of a run anew, and compare",
   usage: "[RUN]",
   most: 1,
+  options: {
+    drive: {
+      type: "boolean",
+      help: "drive the coding agent itself once more, with the answers on record and without a network, and tell what goes otherwise",
+    },
+  },
   details:
-    "A fold over the log: no model is asked and no tool runs. Reads every object that the log names and checks it against its hash.",
-  run: async (context, _flags, args) => {
+    "A fold over the log: no model is asked and no tool runs. Reads every object that the log names and checks it against its hash. With --drive the agent " +
+    "works again, from the run's beginning, in a scope that is thrown away.",
+  run: async (context, flags, args) => {
     const { out } = context;
     const store = await context.store();
     const run = await chooseRun(context, args[0]);
+    if (flags.drive) return driveOnce(context, flags, run);
     const done = await replayLog(store, run.log, { signal: context.signal });
     const indexed = await loadSnapshot(store, run.log);
     for (const [i, step] of indexed?.snapshot.steps.entries() ?? [])
@@ -29,3 +40,18 @@ export const verb: Verb = {
     return wrong.length > 0 ? 4 : undefined;
   },
 };
+
+async function driveOnce(context: Context, flags: Flags, run: ScopeRef): Promise<ExitCode> {
+  const { out, signal } = context;
+  const { driveAgain } = await import("../driving.ts");
+  const store = await context.store();
+  const { ending, steps, served, divergences } = await driveAgain(
+    { store, out, signal, lacks: lacks(context, flags) },
+    run,
+  );
+  out.object({ scope: run.name, drive: true, ending, steps, served, upstream: 0, divergences });
+  const how = divergences.length === 0 ? "all went as it had" : `${divergences.length} went otherwise`;
+  out.say(`${run.name}: driven again over ${steps} steps, ${served} answers from the record, 0 calls: ${how}.`);
+  for (const { n, what } of divergences) out.say(`  ${n === null ? "behind" : `step ${n}`}: ${what}`);
+  return ending === "done" && divergences.length === 0 ? 0 : 1;
+}

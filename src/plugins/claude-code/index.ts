@@ -20,6 +20,8 @@ export const claudeCode: Plugin = {
   session: { path: sessionPath, cut },
   asMessage,
   compacts,
+  // Names of sub-agents, and how long they took.
+  byChance: /\ba[0-9a-f]{16}\b|(?<=duration_ms: )\d+/g,
   outgoing,
   traits,
   taskOf,

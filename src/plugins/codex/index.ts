@@ -18,6 +18,9 @@ export const codex: Plugin = {
   start,
   session: { path: sessionPath, seed, cut, results },
   asMessage: (text) => text,
+  // Names of results, and how long these took.
+  byChance:
+    /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|(?<=Chunk ID: )[0-9a-f]+|(?<=Wall time:? )[\d.]+(?= seconds)/g,
   outgoing,
   traits,
   outcome,

@@ -1,0 +1,109 @@
+/**
+ * Driving a coding agent's run once more from its beginning, in a scope that is thrown away behind it: the agent itself works, gets the answers
+ * that are on record, and nothing leaves.
+ */
+import { recordedAnswers, type Served } from "../gateway/answers.ts";
+import { pluginNamed } from "../plugins/plugins.ts";
+import { drive } from "../run/drive.ts";
+import type { Ending } from "../run/lifecycle.ts";
+import type { Task } from "../run/start.ts";
+import { detect } from "../scope/exec/abilities.ts";
+import { forkScope } from "../scope/fork.ts";
+import { findScope, freeName, type ScopeRef, setDiscarded, workspacePath } from "../scope/registry.ts";
+import { getItem, openCalls, textOf } from "../scope/thread.ts";
+import { cameThrough, type Found, readLog, readScope } from "../scope/view.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { openCoding } from "./coding.ts";
+import { type Divergence, divergences } from "./diverge.ts";
+import { Exit } from "./errors.ts";
+import { filesFor, type Launch, taskOf } from "./launch.ts";
+
+export interface Driven {
+  ending: Ending;
+  /** Steps of the agent that the run came through, and requests that got an answer of these. */
+  steps: number;
+  served: number;
+  divergences: Divergence[];
+}
+
+/** Throws a sentence where that is no run of a coding agent, or where this machine has no network to keep it in. */
+export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: ScopeRef): Promise<Driven> {
+  const { store, signal, out } = launch;
+  const task = await taskOf(store, run.name);
+  if (task.worker !== "plugin")
+    throw new Exit(2, `--drive drives a coding agent once more, and ${run.name} is no run of one: leave --drive out.`);
+  const { samePath, why } = await detect();
+  if (!samePath) throw new Exit(4, `--drive needs a network of its own for the agent, so that nothing leaves. ${why}`);
+
+  const path = (await cameThrough(store, await readScope(store, run.name))).reverse();
+  if (!path.some(({ step }) => step.n === 0 && step.intent.kind === "run"))
+    throw new Exit(2, `${run.name} has not begun yet, so there is nothing to drive.`);
+  const served: Served[] = [];
+  const progress = out.progress();
+  const coding = await openCoding(store, out, task, recordedAnswers(store, path, served));
+  const name = await freeName(store, `${run.name.replaceAll(".", "-").slice(0, 40)}-replay`);
+  const [scope] = await forkScope(store, run.name, 0, {
+    name,
+    grants: { network: "gateway", hosts: [], writable: [] },
+  });
+  try {
+    const workspace = await workspacePath(store, run.log);
+    const ending = await drive(store, name, {
+      signal,
+      files: filesFor(launch, progress, coding.agent),
+      worker: {
+        name: coding.name,
+        work: async (driven, ...about) => {
+          let ending: Ending = "done";
+          for (const words of await toldBy(store, task, path)) {
+            ending = await coding.worker(workspace, words).work(driven, ...about);
+            if (ending !== "done") break;
+          }
+          return ending;
+        },
+      },
+      prepared: async (driven) => {
+        await coding.prepare(driven);
+        const { state, carry } = driven.head();
+        await driven.files!.restore(state!.roots.workspace, carry);
+        driven.writer.watch((_frame, sealed) => {
+          for (const { n } of sealed) progress.at(`${run.name} is driven again: step ${n} of ${path.at(-1)!.step.n}`);
+        });
+      },
+    });
+    const { fold } = await readLog(store, scope!.log);
+    return {
+      ending,
+      ...(await divergences(store, path, { steps: fold.sealed, served }, pluginNamed(task.plugin!.name)?.byChance)),
+    };
+  } finally {
+    progress.done();
+    await coding.close();
+    await throwAway(store, name);
+  }
+}
+
+/** No operation: nothing of the user's is in it, so there is nothing to take back. */
+async function throwAway(store: EmbeddedStore, name: string): Promise<void> {
+  const scope = await findScope(store, name);
+  if (scope) await setDiscarded(store, scope, Date.now());
+}
+
+/** What it was told in turn: its task, and what was said behind each answer that ended its work. Null: as the run itself began. */
+async function toldBy(store: EmbeddedStore, task: Task, path: readonly Found[]): Promise<Array<string | null>> {
+  const told: Array<string | null> = task.plugin!.interactive ? [] : [null];
+  let ended = told.length === 0;
+  for (const { step } of path) {
+    if ((step.intent.thread ?? "main") !== "main" || step.outcome?.status !== "done") continue;
+    if (step.intent.kind === "model")
+      ended = step.outcome.result !== undefined && openCalls([await getItem(store, step.outcome.result)]).length === 0;
+    else if (step.intent.kind === "message" && ended) {
+      const { content } = await getItem(store, step.intent.what!);
+      const words = textOf({ content: content.slice(-1) });
+      if (words.trim() === "" || words.startsWith("<")) continue;
+      told.push(words);
+      ended = false;
+    }
+  }
+  return told;
+}

@@ -1,0 +1,55 @@
+/** Answers that a run was given, in the place of a provider: who is driven again gets what it got then, and nothing leaves. */
+import type { IncomingHttpHeaders } from "node:http";
+import { Readable } from "node:stream";
+import type { Found } from "../scope/view.ts";
+import type { Link } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { answerOf } from "./onrecord.ts";
+
+/** What comes back for a request, from wherever. */
+export type Answer = Readable & {
+  statusCode?: number | undefined;
+  statusMessage?: string | undefined;
+  headers: IncomingHttpHeaders;
+  rawHeaders: string[];
+};
+
+export interface Answers {
+  /** The answer to a request; null if there is none left for it. */
+  next(asks: { what: Link; thread: string; n: number }): Promise<Answer | null>;
+}
+
+/** A request of the run that is driven, and the step that has the answer it got; null if there was none. */
+export interface Served {
+  n: number;
+  what: Link;
+  from: Found | null;
+}
+
+/**
+ * Serves the answers of recorded steps, each once: to the very same request; to another one the next of its conversation.
+ * @param path what the run came through, oldest first
+ * @param served what was asked so far is added to it
+ */
+export function recordedAnswers(store: EmbeddedStore, path: readonly Found[], served: Served[]): Answers {
+  const left = path.filter(({ step }) => step.intent.kind === "model" && step.outcome?.status !== "failed");
+  return {
+    next: async ({ what, thread, n }) => {
+      const same = left.findIndex(({ step }) => step.intent.what === what);
+      const at = same >= 0 ? same : left.findIndex(({ step }) => (step.intent.thread ?? "main") === thread);
+      const [from = null] = at < 0 ? [] : left.splice(at, 1);
+      served.push({ n, what, from });
+      const raw = from && (await answerOf(store, from.log, from.step));
+      return raw && answer(raw);
+    },
+  };
+}
+
+function answer(raw: Buffer): Answer {
+  const type = raw.subarray(0, 1).toString() === "{" ? "application/json" : "text/event-stream; charset=utf-8";
+  return Object.assign(Readable.from([raw]), {
+    statusCode: 200,
+    headers: { "content-type": type },
+    rawHeaders: ["content-type", type],
+  });
+}
