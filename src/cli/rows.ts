@@ -111,6 +111,8 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       return saidIn(store, Object.values(step.outcome?.threads ?? {})[0]?.append ?? []);
     case "compact":
       return "the agent goes on with a summary of its conversation";
+    case "rewrite":
+      return `what came of step ${named("of")} is told otherwise: ${await saidIn(store, step.intent.what ? [step.intent.what] : [])}`;
     case "revert":
       return `to step ${named("to")}`;
     case "merge":

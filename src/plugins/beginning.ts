@@ -10,7 +10,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { removeWithin, writeWithin } from "../world/within.ts";
 import { isBetween, placeOf } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
-import { sessionAt } from "./sessions.ts";
+import { rewritten, sessionAt } from "./sessions.ts";
 
 export interface BeginOptions {
   plugin: Plugin;
@@ -83,7 +83,7 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
     // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
     if (turns === 0 || (turns === 1 && open.length > 0 && !between && silent)) {
       const record = silent ? await sessionAt(store, ref.log, plugin, path, place) : null;
-      if (record) return begin(record, { prompt, resumed: true });
+      if (record) return begin(await rewritten(store, came, plugin, record), { prompt, resumed: true });
       // With other words it begins another conversation, which is the main one only where none has begun.
       const clear = came.find(({ step }) => !step.sealed!.state.threads.main?.items);
       if (!silent && place.first !== "" && clear) {
@@ -98,7 +98,7 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
     if (silent && open.length === 0 && answered.length === 0) return null;
     if (!between && (open.length === 0 || silent)) {
       const record = await sessionAt(store, ref.log, plugin, path, place);
-      if (record) return begin(record, { prompt, resumed: true });
+      if (record) return begin(await rewritten(store, came, plugin, record), { prompt, resumed: true });
     }
     // To the answer whose calls were not all performed, or whose results its record has not; or, with something new to say, behind what came before.
     const here = answer.last && encodeJson(answer.last.step.sealed!.state).equals(encodeJson(state));

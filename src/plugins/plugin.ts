@@ -94,6 +94,8 @@ export interface Plugin {
      * to begin anew.
      */
     cut(record: Buffer, at: Place): Buffer | null;
+    /** The record with another result of a call. */
+    rewrite(record: Buffer, call: string, text: string): Buffer;
     /** Ids of the calls of which it has results, for an agent that writes them down at once. */
     results?(record: Buffer): ReadonlySet<string>;
   };

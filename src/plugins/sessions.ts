@@ -1,8 +1,8 @@
 /** Copies of an agent's own record of a conversation, and the one that reaches a place. */
 import { driverOf } from "../scope/driver.ts";
 import type { LiveScope } from "../scope/scope.ts";
-import { getBytes, putBytes } from "../scope/thread.ts";
-import { readLog } from "../scope/view.ts";
+import { getBytes, getItem, putBytes, textOf } from "../scope/thread.ts";
+import { type Found, readLog } from "../scope/view.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { denied } from "../world/dirs.ts";
@@ -52,6 +52,22 @@ export async function sessionAt(
     at = fold.header.origin?.log;
   }
   return null;
+}
+
+/** A record, with the results that others have taken the place of on the way to where a scope stands. */
+export async function rewritten(
+  store: EmbeddedStore,
+  came: readonly Found[],
+  plugin: Plugin,
+  record: Buffer,
+): Promise<Buffer> {
+  let told = record;
+  for (const { step } of [...came].reverse()) {
+    if (step.intent.kind !== "rewrite" || step.outcome?.status !== "done") continue;
+    const item = await getItem(store, step.intent.what!);
+    if (item.role === "result") told = plugin.session.rewrite(told, item.call, textOf(item));
+  }
+  return told;
 }
 
 /** Newest first. */

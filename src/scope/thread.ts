@@ -65,9 +65,12 @@ export async function getItem(store: EmbeddedStore, of: Link): Promise<Item> {
   }
 }
 
-/** Links of a conversation's items, oldest first. */
-export async function itemLinks(store: EmbeddedStore, session: Session | undefined): Promise<Link[]> {
-  const links: Link[] = [];
+/** A conversation's items, oldest first, each with the node that it is the last of. */
+export async function itemNodes(
+  store: EmbeddedStore,
+  session: Session | undefined,
+): Promise<Array<{ node: Link; item: Link }>> {
+  const nodes: Array<{ node: Link; item: Link }> = [];
   let rebuilt = false;
   for (let at = session?.items ?? null; at; ) {
     const bytes = await store.derived.get(target(at));
@@ -78,12 +81,15 @@ export async function itemLinks(store: EmbeddedStore, session: Session | undefin
       rebuilt = true;
       continue;
     }
-    const node = decodeJson(bytes) as unknown as { before: Link | null; item: Link };
-    links.push(node.item);
-    at = node.before;
+    const { before, item } = decodeJson(bytes) as unknown as { before: Link | null; item: Link };
+    nodes.push({ node: at, item });
+    at = before;
   }
-  return links.reverse();
+  return nodes.reverse();
 }
+
+export const itemLinks = async (store: EmbeddedStore, session: Session | undefined): Promise<Link[]> =>
+  (await itemNodes(store, session)).map(({ item }) => item);
 
 export async function itemsOf(store: EmbeddedStore, session: Session | undefined): Promise<Item[]> {
   return Promise.all((await itemLinks(store, session)).map((each) => getItem(store, each)));

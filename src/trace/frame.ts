@@ -25,7 +25,8 @@ export type Kind =
   | "undo"
   | "inject"
   | "handoff"
-  | "compact";
+  | "compact"
+  | "rewrite";
 
 /** Identity of a step: the facts of its intent. Everything from outside is an object named by its hash. */
 export interface IntentFacts {

@@ -13,6 +13,8 @@ afterEach(() => rig.end());
 const asked = (): string[] =>
   rig.provider.asked.filter(({ url }) => url.startsWith("/v1/messages")).map(({ body }) => body.toString());
 
+const bash = (command: string): [string, object] => ["Bash", { command, description: "x" }];
+
 test("each call is a step with its own changes, and what the model is asked after a fork at any is what it was asked then", async () => {
   fs.writeFileSync(join(rig.project, "a.txt"), "one\n");
   const b = join(rig.project, "b.txt");
@@ -125,4 +127,51 @@ test("words cannot follow an answer whose calls are still to come: the step is r
   await rig.shepherd("fork", `it@${two.n}`, "--scope", "same");
   const same = await rig.shepherd("resume", "same");
   expect([same.code, same.stderr]).toEqual([0, ""]);
+});
+
+test("with another result of a call the model is asked from there on, and not before", async () => {
+  rig.script = [
+    { say: "One.", call: [bash("echo 1 >> a.txt"), bash("cat a.txt")] },
+    { say: "Two.", call: [bash("echo 2 >> a.txt; cat a.txt")] },
+    { say: "the end" },
+  ];
+  expect((await rig.shepherd("run", "claude", "go", "--scope", "it")).code).toBe(0);
+  const before = rig.provider.asked.map(({ body }) => body.toString());
+  const [, cat, second] = (await rig.log("it")).filter(({ kind }) => kind === "tool");
+  const tag = /toolu_0_0_(\w+)/.exec(before[1]!)![1];
+  const ids = new Map([
+    [cat.n - 1, `toolu_0_0_${tag}`],
+    [second.n, `toolu_1_0_${tag}`],
+  ]);
+  for (const [call, next, words] of [
+    [second, before[2]!, "of the second"],
+    // Not the last call of its turn.
+    [{ n: cat.n - 1 }, before[1]!, "of the first"],
+  ] as const) {
+    const name = `from-${call.n}`;
+    const made = await rig.shepherd("fork", `it@${call.n}`, "--result", words, "--scope", name, "--json");
+    const { n, rewrite } = JSON.parse(made.stdout);
+    expect(n).toBe(call.n === second.n ? second.n : cat.n);
+    rig.provider.asked.length = 0;
+    const went = await rig.shepherd("resume", name);
+    expect([went.code, went.stderr]).toEqual([0, ""]);
+    const [first] = rig.provider.asked.map(({ json }) => json);
+    // All else is what was asked then.
+    const expected = JSON.parse(next);
+    for (const { content } of expected.messages)
+      for (const block of Array.isArray(content) ? content : [])
+        if (block.tool_use_id === ids.get(call.n)) Object.assign(block, { content: words });
+    const [is, was] = [first, expected].map((json) => JSON.stringify(json));
+    const at = is!.split("").findIndex((letter, i) => letter !== was![i]);
+    expect([is!.slice(at, at + 200), is!.length]).toEqual([was!.slice(at, at + 200), was!.length]);
+    const rows = await rig.log(name);
+    expect(rows.find((row) => row.n === rewrite)).toMatchObject({
+      kind: "rewrite",
+      summary: `what came of step ${call.n} is told otherwise: ${words}`,
+    });
+  }
+  expect((await rig.shepherd("cat", `from-${second.n}@`, "a.txt")).stdout).toBe("1\n2\n");
+  expect((await rig.shepherd("cat", `from-${cat.n - 1}@`, "a.txt")).stdout).toBe("1\n1\n2\n".slice(2));
+  expect((await rig.shepherd("fsck")).code).toBe(0);
+  expect((await rig.shepherd("replay", `from-${second.n}`)).code).toBe(0);
 });

@@ -255,3 +255,28 @@ test("a fork at a call that a script has made goes on from the answer that asked
   expect(rig.asked().map(timeless)).toEqual([timeless(before[1])]);
   expect((await rig.shepherd("cat", "in@", "a.txt")).stdout).toBe("1\n2\n");
 });
+
+test("with another result of a call the model is asked from there on, and not before", async () => {
+  rig.script = [
+    { say: "One.", call: [["exec_command", { cmd: "echo 1 | tee -a a.txt" }]] },
+    { say: "Two.", call: [["exec_command", { cmd: "echo 2 | tee -a a.txt" }]] },
+    { say: "the end" },
+  ];
+  expect((await rig.shepherd("run", "codex", "go", "--scope", "it")).code).toBe(0);
+  const [, then, last] = rig.asked();
+  const [one] = (await rig.log("it")).filter(({ kind }) => kind === "tool");
+  const made = await rig.shepherd("fork", `it@${one.n}`, "--result", "something else", "--scope", "other");
+  expect(made.stdout).toBe(
+    `other  from step ${one.n} of it; its step ${one.n + 1} tells otherwise what came of step ${one.n}\n`,
+  );
+  rig.provider.asked.length = 0;
+  expect((await rig.shepherd("resume", "other")).code).toBe(0);
+  const otherwise = (request: Wire): Wire => ({
+    ...bare(request),
+    input: bare(request).input.map((item: Wire) =>
+      item.type.endsWith("_output") && item.call_id.includes("_0_") ? { ...item, output: "something else" } : item,
+    ),
+  });
+  expect(rig.asked().map(bare)).toEqual([then, last].map(otherwise));
+  expect((await rig.shepherd("cat", "other@", "a.txt")).stdout).toBe("1\n2\n");
+});

@@ -269,3 +269,30 @@ test("a live run is forked, reverted and synced through its owner, and goes on b
   expect((await user.does(["cat", "fix.1@", ""])).out).toBe("a.txt\none.txt\n");
   expect((await user.does(["fsck"])).out).toContain("The store is sound");
 });
+
+test("a fork with another result tells the model that, keeps the files, and refuses what is no call", async () => {
+  const user = await started();
+  const forked = await user.does(["fork", "fix", "5", "--result", "-", "--scope", "otherwise"], 0, {
+    input: "all good",
+  });
+  expect(forked.out).toBe("otherwise  from step 5 of fix; its step 6 tells otherwise what came of step 5\n");
+  expect(await filesAt(user, "otherwise@")).toBe(await filesAt(user, "fix@5"));
+  const items = (await user.does(["show", "otherwise", "6", "--json"])).out;
+  expect(items).toContain("all good");
+  await user.does(["resume", "otherwise"]);
+  expect((await summaries(user, "otherwise")).slice(0, 2)).toEqual([
+    "7 the end",
+    "6 what came of step 5 is told otherwise: all good",
+  ]);
+  // Of several calls of a turn any can be meant; the fork stands behind them all.
+  expect((await user.does(["fork", "fix", "2", "--result", "lost", "--scope", "second"])).out).toContain(
+    "from step 3 of",
+  );
+  await user.does(["replay", "second"]);
+  expect((await user.does(["fork", "fix", "4", "--result", "x"], 2)).err).toContain("Step 4 is no call of a model");
+  expect((await user.does(["fork", "fix", "5", "--result", "x", "--intent"], 2)).err).toContain(
+    "leave one of them out",
+  );
+  expect((await user.does(["status"])).out).not.toContain("fix.1");
+  expect((await user.does(["fsck"])).out).toContain("The store is sound");
+});

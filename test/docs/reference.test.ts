@@ -153,6 +153,7 @@ describe("objects of --json", () => {
     await tell(0, "replay", ["w"]);
     await tell(0, "fork", ["w", "2", "--dry-run"]);
     await tell(0, "fork", ["w", "2", "-k", "2"]);
+    await tell(0, "fork", ["w", "2", "--result", "otherwise", "--scope", "other"]);
     await tell(0, "revert", ["w", "2", "--dry-run"]);
     await tell(0, "revert", ["w", "2"]);
     await tell(0, "exec", ["w.1", "--", "sh", "-c", "echo 1 > new; mkdir .husky; echo 1 > .husky/pre-commit"]);

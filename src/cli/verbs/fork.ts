@@ -1,8 +1,13 @@
 /** `shepherd fork`: new scopes that start at a step. */
 
+import { readFileSync } from "node:fs";
 import { forkScope } from "../../scope/fork.ts";
 import { isStepNumber } from "../../scope/revision.ts";
+import { endOfTurn, rewriteResult } from "../../scope/rewrite.ts";
+import { attach } from "../../scope/scope.ts";
 import type { State } from "../../trace/ports.ts";
+import type { Step } from "../../trace/seal.ts";
+import type { EmbeddedStore } from "../../trace/store.ts";
 import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
@@ -15,13 +20,18 @@ export const verb: Verb = {
   options: {
     count: { type: "string", short: "k", value: "K", help: "how many (1)" },
     intent: { type: "boolean", help: "before the step instead of after it: its call is open in the new scope" },
+    result: {
+      type: "string",
+      value: "TEXT",
+      help: "tell the model, in the new scope, that this came of the call that STEP is; - reads it from standard input",
+    },
     scope: { type: "string", value: "NAME", help: "name of the new scope" },
     ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be done" },
   },
   details:
     "Conversation and files of the new scopes are those of that one commit. Nothing that follows in one is seen in another.",
-  examples: ["shepherd fork 6", "shepherd fork fix-login 6 -k 3"],
+  examples: ["shepherd fork 6", "shepherd fork fix-login 6 -k 3", 'shepherd fork 8 --result "2 passed"'],
   run: async (context, flags, args) => {
     const { out } = context;
     const k = count(flags, "count", 1) ?? 1;
@@ -32,6 +42,10 @@ export const verb: Verb = {
     let run: string;
     let n: number;
     let state: State | null = null;
+    let call: Step | null = null;
+    const told = text(flags, "result");
+    if (told !== undefined && flags.intent)
+      throw new Exit(2, "--result is about what came of a call, and --intent is before it: leave one of them out.");
     if (flags.intent) {
       const word = args.at(-1);
       if (!word || !isStepNumber(word))
@@ -43,7 +57,12 @@ export const verb: Verb = {
       run = chosen.run.name;
       n = chosen.revision.step.n;
       state = chosen.revision.sealed.state;
+      if (told !== undefined) {
+        call = chosen.revision.step;
+        n = (await endOfTurn(store, chosen.revision)).n;
+      }
     }
+    const words = told === "-" ? readFileSync(0, "utf8") : told;
     if (flags["dry-run"]) {
       out.object({ fork: run, n, count: k, dryRun: true });
       out.say(`Would make ${k} scope${k === 1 ? "" : "s"} from step ${n} of ${run}.`);
@@ -58,9 +77,20 @@ export const verb: Verb = {
       },
     });
     for (const ref of made) {
-      out.object({ scope: ref.name, parent: run, n });
-      out.say(`${ref.name}  from step ${n} of ${run}`);
+      const rewrite = call && (await tellOtherwise(store, ref.name, call, words!));
+      out.object({ scope: ref.name, parent: run, n, ...(rewrite !== null && { rewrite }) });
+      const about = rewrite === null ? "" : `; its step ${rewrite} tells otherwise what came of step ${call!.n}`;
+      out.say(`${ref.name}  from step ${n} of ${run}${about}`);
     }
     return state ? tellForgotten(context, flags, state) : undefined;
   },
 };
+
+async function tellOtherwise(store: EmbeddedStore, name: string, call: Step, words: string): Promise<number> {
+  const scope = await attach(store, name);
+  try {
+    return await rewriteResult(scope, call, words);
+  } finally {
+    await scope.close();
+  }
+}

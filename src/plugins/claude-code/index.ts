@@ -4,7 +4,7 @@ import { configPlace, gather } from "./config.ts";
 import { detect, problems } from "./detect.ts";
 import { hook } from "./hooks.ts";
 import { outgoing } from "./resume.ts";
-import { compacts, cut, sessionPath } from "./session.ts";
+import { compacts, cut, rewrite, sessionPath } from "./session.ts";
 import { asMessage, start } from "./start.ts";
 import { taskOf, traits } from "./tools.ts";
 
@@ -17,7 +17,7 @@ export const claudeCode: Plugin = {
   configPlace,
   gather,
   start,
-  session: { path: sessionPath, cut },
+  session: { path: sessionPath, cut, rewrite },
   asMessage,
   compacts,
   // Names of sub-agents, and how long they took.

@@ -18,6 +18,7 @@ interface Line {
   isSidechain?: boolean;
   message?: { id?: string; content?: unknown };
   attachment?: { type?: string };
+  toolUseResult?: unknown;
 }
 
 const parsed = (text: string): Line | null => {
@@ -161,4 +162,30 @@ export function cut(whole: Buffer, place: Place): Buffer | null {
   // Killed before it had written down the answer that it acted on.
   if (open.length > 0 && turn === turns - 1 && unheard.size === 0 && heard >= 0) return record.subarray(0, heard);
   return end < 0 ? null : record.subarray(0, end);
+}
+
+/** The record with another result of a call. */
+export function rewrite(record: Buffer, call: string, text: string): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at < record.length; ) {
+    const next = record.indexOf(0x0a, at) + 1 || record.length;
+    const line = record.subarray(at, next);
+    at = next;
+    const told = line.includes(call) ? parsed(line.toString("utf8")) : null;
+    if (!told || !resultsIn(told).includes(call)) {
+      parts.push(line);
+      continue;
+    }
+    const content = (told.message!.content as Array<{ tool_use_id?: string; is_error?: boolean }>).map((block) =>
+      block.tool_use_id === call
+        ? { ...block, content: text, ...(block.is_error !== undefined && { is_error: false }) }
+        : block,
+    );
+    // What it shows its user, and knows of files by.
+    const shown = told.toolUseResult;
+    const stdout = shown !== null && typeof shown === "object" && "stdout" in shown;
+    const toolUseResult = stdout ? { ...shown, stdout: text } : typeof shown === "string" ? text : shown;
+    parts.push(Buffer.from(`${JSON.stringify({ ...told, toolUseResult, message: { ...told.message, content } })}\n`));
+  }
+  return Buffer.concat(parts);
 }

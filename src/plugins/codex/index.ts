@@ -4,7 +4,7 @@ import { configPlace, gather } from "./config.ts";
 import { detect, problems } from "./detect.ts";
 import { hook } from "./hooks.ts";
 import { outgoing } from "./resume.ts";
-import { cut, results, seed, sessionPath } from "./session.ts";
+import { cut, results, rewrite, seed, sessionPath } from "./session.ts";
 import { start } from "./start.ts";
 import { outcome, traits } from "./tools.ts";
 
@@ -16,7 +16,7 @@ export const codex: Plugin = {
   configPlace,
   gather,
   start,
-  session: { path: sessionPath, seed, cut, results },
+  session: { path: sessionPath, seed, cut, rewrite, results },
   asMessage: (text) => text,
   // Names of results, and how long these took.
   byChance:

@@ -103,3 +103,16 @@ export function cut(record: Buffer, { turns, answered, open }: Place): Buffer | 
   if (before) return asked && turn >= turns - 1 ? record.subarray(0, heard) : null;
   return end < 0 ? null : record.subarray(0, end);
 }
+
+/** The record with another result of a call. */
+export function rewrite(record: Buffer, call: string, text: string): Buffer {
+  const parts: Buffer[] = [];
+  let from = 0;
+  for (const { line, at, end } of linesOf(record)) {
+    if (kindOf(line) !== "result" || line.payload!.call_id !== call) continue;
+    const payload = { ...line.payload, output: text };
+    parts.push(record.subarray(from, at), Buffer.from(`${JSON.stringify({ ...line, payload })}\n`));
+    from = end;
+  }
+  return Buffer.concat([...parts, record.subarray(from)]);
+}
