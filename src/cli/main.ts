@@ -77,7 +77,7 @@ async function main(argv: string[]): Promise<number> {
   let out = makeOutput(own.includes("--json"));
   const interrupt = new AbortController();
   let context: Context | null = null;
-  const { makeContext } = await import("./context.ts");
+  const { makeContext, storeDirectory } = await import("./context.ts");
   try {
     const entry = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
     if (!entry) throw new Exit(2, `There is no verb ${JSON.stringify(name)}: \`shepherd --help\` lists them.`);
@@ -90,6 +90,10 @@ async function main(argv: string[]): Promise<number> {
     out = makeOutput(flags.json === true);
     goesOn = verb.goesOn ?? false;
     onInterrupt(interrupt);
+    if (verb.agents) {
+      const { loadAdded } = await import("../plugins/added.ts");
+      await loadAdded(storeDirectory(), out.warn);
+    }
     context = makeContext(out, verb.command ? behind : null, interrupt.signal);
     return (await verb.run(context, flags, args)) ?? 0;
   } catch (error) {

@@ -39,6 +39,8 @@ export interface Verb {
   command?: boolean;
   /** Whether it goes on when nobody reads its output any more. */
   goesOn?: boolean;
+  /** Whether it has to do with coding agents, also those that the user has added. */
+  agents?: boolean;
   /** More to know, behind the options in the help. */
   details?: string;
   examples?: string[];

@@ -37,7 +37,9 @@ export interface ConfigPlace {
 export interface Start {
   program: string;
   config: string;
-  urls: Urls;
+  urls: Pick<Urls, "anthropic" | "openai">;
+  /** A line of sh(1): the hook to install. It takes an event on standard input. */
+  hook: string;
   /** Name under which it keeps its conversation: the same in each fork. */
   session: string;
   /** Words for its command line that the user gave. */

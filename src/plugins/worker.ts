@@ -11,6 +11,7 @@ import { readWithin, sizeWithin } from "../world/within.ts";
 import { asking } from "./asking.ts";
 import { beginning } from "./beginning.ts";
 import { makeDelivery } from "./deliver.ts";
+import { hookCommand } from "./hook.ts";
 import { hostEnv, proxyEnv, withoutKeys } from "./network.ts";
 import type { Plugin } from "./plugin.ts";
 import { keepSession } from "./sessions.ts";
@@ -117,6 +118,7 @@ export function pluginWorker(options: PluginOptions): Worker {
         program: options.program,
         config: files.config.path,
         urls,
+        hook: hookCommand(urls.hook),
         session,
         args: options.args,
         interactive,

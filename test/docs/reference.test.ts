@@ -132,6 +132,9 @@ describe("objects of --json", () => {
     user.write({ "pipe.txt": "x" });
     await tell(0, "doctor");
     await tell(0, "plugin");
+    await tell(0, "plugin", ["add", join(import.meta.dirname, "../plugins/sample.mjs")]);
+    await tell(0, "plugin", ["list"]);
+    await tell(0, "plugin", ["remove", "sample"]);
     await tell(0, "init");
     await tell(0, "run", ["--scope", "w", "--model", work, "write a line"]);
     await tell(1, "run", ["--scope", "c", "--", "false"]);

@@ -15,6 +15,7 @@ export const verb: Verb = {
   most: 1,
   details:
     "With the command of a coding agent (`shepherd doctor claude`) it tells beforehand what would fail or be less exact in a run of it.",
+  agents: true,
   run: async (context, _flags, args) => {
     const { out } = context;
     const checkAgent = args[0] === undefined ? null : (await import("../agentcheck.ts")).agentCheck(args[0]);

@@ -1,38 +1,67 @@
 /** `shepherd plugin`: the coding agents that Shepherd can drive. */
+import { resolve } from "node:path";
+import { addedIn, addPlugin, PluginError, removePlugin } from "../../plugins/added.ts";
+import type { Plugin } from "../../plugins/plugin.ts";
 import { PLUGINS } from "../../plugins/plugins.ts";
+import { storeDirectory } from "../context.ts";
 import { Exit } from "../errors.ts";
-import type { Verb } from "../verb.ts";
+import type { Context, Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "the coding agents that can be run",
-  usage: "[list]",
-  most: 1,
+  usage: "[list | add FILE | remove NAME]",
+  most: 2,
+  agents: true,
   details:
     "Nothing is installed for an agent, and nothing written into its settings: what it needs to be recorded stands on the command line with which " +
-    "a run starts it. So there is nothing to remove, either.",
-  examples: ["shepherd plugin list", "shepherd doctor claude"],
-  run: async ({ out }, _flags, args) => {
-    if (args[0] !== undefined && args[0] !== "list")
-      throw new Exit(
-        2,
-        `\`shepherd plugin\` knows \`list\`, not ${JSON.stringify(args[0])}: nothing is installed for an agent, so nothing can be removed.`,
-      );
-    for (const plugin of PLUGINS) {
-      const found = await plugin.detect(process.env).catch(() => null);
-      const support = found?.support ?? null;
-      out.object({
-        agent: plugin.command,
-        name: plugin.name,
-        version: found?.version ?? null,
-        support,
-        program: found?.program ?? null,
-      });
-      const state = found
-        ? `${found.version}, ${support === "exact" ? "tested" : "not tested"}  ${found.program}`
-        : "not on the PATH";
-      out.line(`${plugin.command.padEnd(8)} ${plugin.name.padEnd(12)} ${state}`);
-    }
-    out.say('`shepherd run AGENT "TASK"` runs one; `shepherd doctor AGENT` tells what would fail.');
-    return undefined;
+    "a run starts it. `add` makes another agent known: FILE is a module whose default export is a plugin (docs/plugins.md), and its code runs " +
+    "in Shepherd. `remove` forgets it; its runs stay.",
+  examples: ["shepherd plugin list", "shepherd plugin add ./mine.mjs", "shepherd doctor claude"],
+  run: async (context, _flags, args) => {
+    const [what = "list", named] = args;
+    if (what === "list" && named === undefined) return list(context);
+    if (what === "add" && named !== undefined) return add(context, resolve(context.cwd, named));
+    if (what === "remove" && named !== undefined) return remove(context, named);
+    throw new Exit(2, "`shepherd plugin` takes `list`, `add FILE` or `remove NAME`.");
   },
 };
+
+async function list({ out }: Context): Promise<undefined> {
+  const added = new Map(addedIn(storeDirectory()).map(({ name, file }) => [name, file]));
+  for (const plugin of PLUGINS) await tell({ out }, plugin, added.get(plugin.name) ?? null);
+  out.say('`shepherd run AGENT "TASK"` runs one; `shepherd doctor AGENT` tells what would fail.');
+}
+
+async function tell({ out }: Pick<Context, "out">, plugin: Plugin, file: string | null): Promise<void> {
+  const found = await plugin.detect(process.env).catch(() => null);
+  const { version = null, support = null, program = null } = found ?? {};
+  out.object({ agent: plugin.command, name: plugin.name, version, support, program, file });
+  const state = found
+    ? `${found.version}, ${support === "exact" ? "tested" : "not tested"}  ${found.program}`
+    : "not on the PATH";
+  out.line(`${plugin.command.padEnd(8)} ${plugin.name.padEnd(12)} ${state}${file ? `  (added: ${file})` : ""}`);
+}
+
+async function add(context: Context, file: string): Promise<undefined> {
+  // It makes the directory that the list stands in.
+  await context.store();
+  const plugin = await addPlugin(storeDirectory(), file).catch((error: unknown) => {
+    if (error instanceof PluginError) throw new Exit(2, error.message);
+    throw error;
+  });
+  if (context.out.json) return tell(context, plugin, file) as Promise<undefined>;
+  context.out.say(`Added ${plugin.name}: \`shepherd run ${plugin.command} "TASK"\` runs it from now on.`);
+}
+
+function remove({ out }: Context, name: string): undefined {
+  const plugin = PLUGINS.find((each) => each.name === name || each.command === name);
+  const known = plugin?.name ?? name;
+  if (removePlugin(storeDirectory(), known)) {
+    out.object({ name: known, removed: true });
+    out.say(`Removed ${known}. Its runs stay; they go on once it is added again.`);
+    return;
+  }
+  if (plugin)
+    throw new Exit(2, `${known} is part of Shepherd, which has installed nothing for it: there is nothing to remove.`);
+  throw new Exit(2, `There is no plugin ${JSON.stringify(name)}: \`shepherd plugin list\` lists them.`);
+}

@@ -20,6 +20,7 @@ export const verb: Verb = {
   details:
     "A fold over the log: no model is asked and no tool runs. Reads every object that the log names and checks it against its hash. With --drive the agent " +
     "works again, from the run's beginning, in a scope that is thrown away.",
+  agents: true,
   run: async (context, flags, args) => {
     const { out } = context;
     const store = await context.store();

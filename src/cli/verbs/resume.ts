@@ -24,6 +24,7 @@ export const verb: Verb = {
   details:
     "What a crash left in doubt is settled first: what can be taken back is done again, what cannot is asked about. A run that is paused goes on where it " +
     "is driven, and is told the instruction before.",
+  agents: true,
   run: async (context, flags, args) => {
     const { out, signal } = context;
     const store = await context.store();

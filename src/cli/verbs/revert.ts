@@ -34,6 +34,7 @@ export const verb: Verb = {
     "the log; `shepherd undo` goes back to it. Where the run has landed, the difference can be landed too: on a terminal you are asked, a run " +
     "that lands live does so. What you changed since stays, and is told where it is in the way.",
   examples: ["shepherd revert 6", "shepherd revert fix-login 6", "shepherd undo"],
+  agents: true,
   run: async (context, flags, args) => {
     const { out } = context;
     const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP", { destructive: true });

@@ -78,6 +78,7 @@ export const verb: Verb = {
     "shepherd run -- npm test",
     'shepherd run -k 3 --from 6 --model script:more.jsonl "now add rate limiting"',
   ],
+  agents: true,
   run: async (context, flags, args) => {
     const { out, signal } = context;
     const store = await context.store();

@@ -1,14 +1,13 @@
 /** Claude Code's hooks: what they say, and what it takes for an answer. Tried with 2.1.329. */
 import type { Json } from "../../trace/ports.ts";
-import { hookCommand } from "../hook.ts";
 import type { HookEvent } from "../plugin.ts";
 
 /** A time-out lets the tool run, so it is long, in s. */
 const PATIENCE = 86_400;
 
 /** Settings that go before the user's own, whose hooks run beside ours. */
-export function settings(hookUrl: string): string {
-  const hooks = [{ matcher: "*", hooks: [{ type: "command", command: hookCommand(hookUrl), timeout: PATIENCE }] }];
+export function settings(command: string): string {
+  const hooks = [{ matcher: "*", hooks: [{ type: "command", command, timeout: PATIENCE }] }];
   return JSON.stringify({
     // The start of a session comes before the first request: so it is seen whether hooks are heard at all.
     hooks: { SessionStart: hooks, PreToolUse: hooks, PostToolUse: hooks, PostToolUseFailure: hooks },

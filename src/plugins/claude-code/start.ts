@@ -9,7 +9,7 @@ import { RESUME } from "./resume.ts";
  * Every worker is started in the same way, the first time too: with its task on standard input (`-p TASK` would change what a tool says of
  * itself, and with it the request). What it may do is the scope's matter, so it asks nobody.
  */
-export function start({ program, config, urls, session, args, prompt, resumed, interactive }: Start): Started {
+export function start({ program, config, urls, hook, session, args, prompt, resumed, interactive }: Start): Started {
   const words = interactive
     ? []
     : ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"];
@@ -21,7 +21,7 @@ export function start({ program, config, urls, session, args, prompt, resumed, i
       ...words,
       ...known,
       "--settings",
-      settings(urls.hook),
+      settings(hook),
       "--dangerously-skip-permissions",
       ...args,
       ...last,

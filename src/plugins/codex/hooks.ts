@@ -4,7 +4,6 @@
  * it. A hook that is killed, ends with another code, has no reason or says `allow` without a new input counts as failed, and the call runs.
  */
 import type { Json } from "../../trace/ports.ts";
-import { hookCommand } from "../hook.ts";
 import type { HookEvent } from "../plugin.ts";
 
 /** Time-outs let the call run; so there is none, in s. */
@@ -14,10 +13,10 @@ const NEVER = 86_400;
 const EVENTS = ["SessionStart", "PreToolUse", "PostToolUse"];
 
 /** Options of the command line, so that they hold whatever becomes of the files of its configuration. The user's own hooks run beside them. */
-export const hookOptions = (url: string): Array<[name: string, value: string]> =>
+export const hookOptions = (command: string): Array<[name: string, value: string]> =>
   EVENTS.map((event) => [
     `hooks.${event}`,
-    `[{matcher="*",hooks=[{type="command",command=${JSON.stringify(hookCommand(url))},timeout=${NEVER}}]}]`,
+    `[{matcher="*",hooks=[{type="command",command=${JSON.stringify(command)},timeout=${NEVER}}]}]`,
   ]);
 
 /** A call that a script makes has an id of its own, for which no model has asked. */

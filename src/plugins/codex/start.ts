@@ -15,7 +15,7 @@ const FLAGS = [
  * Every worker is started in the same way, the first time too: it goes on with a record, in which nothing may be said yet. All options stand
  * on its command line, and win over what the user's configuration says.
  */
-export function start({ program, config, urls, session, args, prompt }: Start): Started {
+export function start({ program, config, urls, hook, session, args, prompt }: Start): Started {
   const provider = `{name="Shepherd",base_url=${JSON.stringify(urls.openai)},wire_api="responses",env_key="OPENAI_API_KEY",supports_websockets=false}`;
   const options: Array<[name: string, value: string]> = [
     ["model_provider", '"shepherd"'],
@@ -26,7 +26,7 @@ export function start({ program, config, urls, session, args, prompt }: Start): 
     ["history.persistence", '"none"'],
     // An index of records, which it makes anew: what it says of a record that was cut since would be wrong.
     ["sqlite_home", JSON.stringify(`${config}/tmp/index-${randomUUID()}`)],
-    ...hookOptions(urls.hook),
+    ...hookOptions(hook),
   ];
   return {
     argv: [

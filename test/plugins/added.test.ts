@@ -1,0 +1,113 @@
+/** A plugin from outside: the program is a small one of our own, all around it is real. */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type Provider, startProvider, type Wire } from "../support/provider.ts";
+import { newUser, type User } from "../support/user.ts";
+
+const file = join(import.meta.dirname, "sample.mjs");
+const says = (...content: Wire[]): Wire[] => content;
+const sh = (id: string, command: string): Wire => ({ type: "tool_use", id, name: "sh", input: { command } });
+const SCRIPT = [
+  says({ type: "text", text: "One." }, sh("c1", "echo 1 >> a.txt"), sh("c2", "cat a.txt")),
+  says({ type: "text", text: "Two." }, sh("c3", "echo 2 >> a.txt; exit 3")),
+  says({ type: "text", text: "the end" }),
+];
+
+let user: User;
+let provider: Provider;
+beforeEach(async () => {
+  user = await newUser({ "a.txt": "0\n" });
+  provider = await startProvider(({ json }, response) => {
+    const turn = json.messages.filter(({ role }: Wire) => role === "assistant").length;
+    const content = SCRIPT[turn] ?? [];
+    response.setHeader("content-type", "application/json");
+    response.end(
+      JSON.stringify({
+        id: `m${turn}`,
+        type: "message",
+        role: "assistant",
+        model: "any",
+        content,
+        stop_reason: "end_turn",
+      }),
+    );
+  });
+  user.env.ANTHROPIC_BASE_URL = provider.url;
+  user.env.ANTHROPIC_API_KEY = "sk-ant-planted-0123456789abcdef";
+});
+afterEach(async () => {
+  await provider.close();
+  user.end();
+});
+
+const tree = async (step: string): Promise<string> => (await user.does(["cat", step, "a.txt"])).out;
+
+test("once added it is run, forked and gone on with as those that are part of Shepherd; removed it is not known", async () => {
+  expect((await user.does(["run", "sample", "go"], 2)).err).not.toBe("");
+  expect((await user.does(["plugin", "add", file])).out).toContain('`shepherd run sample "TASK"`');
+  expect((await user.does(["plugin", "list"])).out).toContain(`sample   sample       1.0.0, tested`);
+  expect((await user.does(["doctor", "sample"])).out).toContain("1.0.0");
+
+  await user.does(["run", "sample", "go", "--scope", "it"]);
+  const rows = (await user.does(["log", "it", "--json"])).objects<Wire>().sort((a, b) => a.n - b.n);
+  const tools = rows.filter(({ kind }) => kind === "tool");
+  expect(tools.map(({ status, changes }) => [status, changes?.files])).toEqual([
+    ["done", 1],
+    ["done", 0],
+    ["failed", 1],
+  ]);
+  const before = provider.asked.map(({ json }) => json);
+  expect(before).toHaveLength(3);
+  for (const [n, next, then] of [
+    [tools[1].n, before[1], "0\n1\n"],
+    [tools[2].n, before[2], "0\n1\n2\n"],
+    [tools[2].n - 1, before[2], "0\n1\n"],
+  ]) {
+    const name = `from-${n}`;
+    await user.does(["fork", "it", String(n), "--scope", name]);
+    expect(await tree(`${name}@`)).toBe(then);
+    provider.asked.length = 0;
+    await user.does(["resume", name]);
+    expect(provider.asked[0]!.json).toEqual(next);
+    expect(await tree(`${name}@`)).toBe("0\n1\n2\n");
+  }
+  provider.asked.length = 0;
+  expect((await user.does(["replay", "it", "--drive"])).out).toContain("0 calls: all went as it had");
+  expect(provider.asked).toEqual([]);
+
+  await user.does(["fork", "it", String(tools[0].n), "--result", "other", "--scope", "other"]);
+  await user.does(["resume", "other"]);
+  expect(provider.asked[0]!.body.toString()).toContain('"tool_use_id":"c1","content":"other"');
+
+  expect((await user.does(["plugin", "remove", "sample"])).out).toContain("Removed sample");
+  expect((await user.does(["resume", "it", "more"], 2)).err).toContain("sample");
+  expect((await user.does(["fsck"])).out).toContain("The store is sound");
+});
+
+test.each([
+  ["nothing", null, "cannot be loaded"],
+  ["no object", "export default 1;", "its default export is no object"],
+  ["half of one", 'export default { name: "x", command: "x" };', "it has no detect that is a function"],
+  ["broken", "export default {", "cannot be loaded"],
+])("%s is refused in a sentence", async (_, text, why) => {
+  const path = join(user.home, "mine.mjs");
+  if (text !== null) fs.writeFileSync(path, text);
+  const refused = await user.does(["plugin", "add", path], 2);
+  expect(refused.err).toContain(why);
+  expect(refused.err.trim().split("\n")).toHaveLength(1);
+  expect((await user.does(["plugin", "list"])).out).not.toContain("mine");
+});
+
+test("one that is gone is told, and the others go on", async () => {
+  const path = join(user.home, "mine.mjs");
+  fs.copyFileSync(file, path);
+  fs.copyFileSync(join(import.meta.dirname, "sample-agent.mjs"), join(user.home, "sample-agent.mjs"));
+  await user.does(["plugin", "add", path]);
+  fs.rmSync(path);
+  const listed = await user.does(["plugin", "list"]);
+  expect(listed.out).toContain("claude");
+  expect(listed.err).toContain("`shepherd plugin remove sample` forgets it");
+  await user.does(["plugin", "remove", "sample"]);
+  expect((await user.does(["plugin", "list"])).err).toBe("");
+});
