@@ -13,7 +13,7 @@ import { attach, Busy, type LiveScope } from "../scope/scope.ts";
 import { undoInScope } from "../scope/undo.ts";
 import { readScope } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
-import { tierOf } from "../trace/seal.ts";
+import { capturedUnsealed, tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { ask, NoOwner } from "./connect.ts";
@@ -99,6 +99,12 @@ export const BESIDE: ReadonlySet<string> = new Set(["note", "sync", "inject"]);
 /** What is done before an operation to steps that a crash left without an outcome; the operation ends the others. */
 export type Settle = (scope: LiveScope) => Promise<void>;
 
+/** Throws where a call has captured files and its commit waits for what only a worker does: there is none, so a sync would wait for ever. */
+function checkWhole({ writer, ref: { name } }: LiveScope): void {
+  if (writer.fold.pending().some(capturedUnsealed))
+    throw new Error(`A call of ${name} was cut short: \`shepherd resume ${name}\` first.`);
+}
+
 export interface OperateOptions {
   settle?: Settle | undefined;
   /** Stops waiting for the owner; what it has not begun by then it does not do. */
@@ -118,6 +124,7 @@ export async function operate(
       const scope = await attach(store, name);
       try {
         if (!BESIDE.has(operation)) await settle?.(scope);
+        if (operation === "sync") checkWhole(scope);
         return await OPERATIONS[operation]!(scope, params, signal);
       } finally {
         await scope.close();

@@ -221,17 +221,15 @@ function live(
 /** Steps whose workspace is captured here, when they end. All others set it, or leave it. */
 const CAPTURING: ReadonlySet<Kind> = new Set<Kind>(["tool", "command", "effect", "model", "message", "compact"]);
 
-/** Waits, but not beyond an abort: a call that waits then stays open, and is performed when the run goes on. */
-function orAbort(wait: Promise<void>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    wait.then(() => {
-      signal.removeEventListener("abort", abort);
-      resolve();
-    }, reject);
+/** Waits, but not beyond an abort. A call that waits then stays open, and is performed when the run goes on. */
+export async function orAbort(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  let abort = (): void => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => reject(signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
   });
+  await Promise.race([wait, aborted]).finally(() => signal?.removeEventListener("abort", abort));
 }
 
 const FREE: Ticket = { held: Promise.resolve(), come: () => {}, release: () => {} };
