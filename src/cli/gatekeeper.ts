@@ -119,18 +119,19 @@ async function talk(reader: Interface, event: Asked, signal: AbortSignal): Promi
   }
 }
 
-/** The input as the person wants it: the one text that it is about, where that fits a line, else all of it as JSON. */
+/** The input as the person wants it: the one text that it is about, where that is one and fits a line, else all of it as JSON. */
 async function edited(
   reader: Interface,
   input: Json,
   ask: (question: string) => Promise<string>,
 ): Promise<Json | undefined> {
   const main = mainOf(input);
-  const alone = main?.kind === "command" && !main.text.includes("\n") ? main : null;
+  const fields = input as { [key: string]: Json };
+  const alone = main?.kind === "command" && fields[main.key] === main.text && !main.text.includes("\n") ? main : null;
   const answer = ask("> ");
   reader.write(alone ? alone.text : JSON.stringify(input));
   const text = await answer;
-  if (alone) return { ...(input as { [key: string]: Json }), [alone.key]: text };
+  if (alone) return { ...fields, [alone.key]: text };
   try {
     return JSON.parse(text) as Json;
   } catch (error) {

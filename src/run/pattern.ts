@@ -37,17 +37,22 @@ export function parsePattern(text: string): Pattern {
 function parseWhat(what: string): (input: Json, workspace: string, allows: boolean) => boolean {
   const text = glob(what, TEXT);
   const command = glob(what, COMMAND);
-  const path = glob(what.replace(/^\.\//, ""), PATH);
-  return (input, workspace, allows) => {
-    const main = mainOf(input);
-    if (main?.kind === "path") {
-      const seen = pathSeen(main.text, workspace, posix.isAbsolute(what));
-      return seen !== null && path(seen);
+  const inPath = glob(what.replace(/^\.\//, ""), PATH);
+  const fits = ({ kind, text: seen }: Field, workspace: string, allows: boolean): boolean => {
+    if (kind === "text") return text(seen);
+    if (kind === "path") {
+      const path = pathSeen(seen, workspace, posix.isAbsolute(what));
+      return path !== null && inPath(path);
     }
-    if (main?.kind !== "command") return text(main?.text ?? JSON.stringify(input));
-    const whole = main.text.trim();
+    const whole = seen.trim();
     if (allows) return command(whole);
     return [whole, ...whole.split(/[;&|`()\n]/)].some((part) => text(part.trim()));
+  };
+  return (input, workspace, allows) => {
+    const fields = fieldsOf(input);
+    if (fields.length === 0) return text(JSON.stringify(input));
+    // What is let pass is what the call is about. What is not may stand beside that.
+    return (allows ? fields.slice(0, 1) : fields).some((field) => fits(field, workspace, allows));
   };
 }
 
@@ -74,16 +79,27 @@ const COMMANDS = ["command", "cmd"];
 const PATHS = ["path", "file_path", "notebook_path"];
 const TEXTS = ["pattern", "url", "query", "prompt"];
 
-/** What a call is about, as far as its input says so by a usual name. */
-export function mainOf(input: Json): { key: string; kind: "command" | "path" | "text"; text: string } | null {
-  if (typeof input !== "object" || input === null || Array.isArray(input)) return null;
-  for (const key of [...COMMANDS, ...PATHS, ...TEXTS]) {
-    const text = input[key];
-    if (typeof text === "string")
-      return { key, kind: COMMANDS.includes(key) ? "command" : PATHS.includes(key) ? "path" : "text", text };
-  }
-  return null;
+interface Field {
+  key: string;
+  kind: "command" | "path" | "text";
+  text: string;
 }
+
+/** What an input says by usual names, what it is about first. A command may be a list of words. */
+function fieldsOf(input: Json): Field[] {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return [];
+  const read = (kind: Field["kind"], keys: string[]): Field[] =>
+    keys.flatMap((key) => {
+      const value = input[key];
+      if (typeof value === "string") return [{ key, kind, text: value }];
+      const words = kind === "command" && Array.isArray(value) && value.every((word) => typeof word === "string");
+      return words ? [{ key, kind, text: value.join(" ") }] : [];
+    });
+  return [...read("command", COMMANDS), ...read("path", PATHS), ...read("text", TEXTS)];
+}
+
+/** What a call is about, as far as its input says so. */
+export const mainOf = (input: Json): Field | null => fieldsOf(input)[0] ?? null;
 
 /** The pattern for calls like one: the same program and what it is to do, files in the same directory, or the same tool. */
 export function patternLike({ name, input }: CallText, workspace: string): string {
