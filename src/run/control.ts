@@ -31,11 +31,7 @@ export function makeControl(scope: LiveScope): Control {
         await pause.begin(String(by));
         return null;
       },
-      resume: async ({ by }) => {
-        const { paused } = pause;
-        await pause.end(String(by));
-        return paused;
-      },
+      resume: ({ by }) => pause.end(String(by)),
       gate: async (params, send, closed) => {
         await gates.attach(gateOptions(params), (event) => void send(event as unknown as Json), closed);
         return null;
