@@ -158,7 +158,7 @@ function live(
       // Only now, so that who finds the step without an outcome knows whether it may have acted.
       if (needsConsent(effect.intent.tier)) await writer.note(n, { note: "allowed", by });
       if (effect.intent.tier !== "reversible") await writer.sync();
-      const background = effect.lock === "exclusive" && files ? (await files.background()) !== null : false;
+      const background = effect.lock === "exclusive" && files ? await files.written() : false;
       const key = idempotencyKey(ref.log, n, effect.intent.what ?? "");
       let performed = await effect.run({ n, key, input, signal });
       if (effect.captureAtEnd) {
