@@ -3,6 +3,7 @@ import { createInterface, type Interface } from "node:readline/promises";
 import type { Decided, GateEvent } from "../run/gate.ts";
 import { mainOf } from "../run/pattern.ts";
 import type { Answer } from "../run/question.ts";
+import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import { callLines } from "./asked.ts";
 import { ring } from "./bell.ts";
@@ -133,9 +134,12 @@ async function edited(
   const text = await answer;
   if (alone) return { ...fields, [alone.key]: text };
   try {
-    return JSON.parse(text) as Json;
+    const changed = JSON.parse(text) as Json;
+    // On the way to the run a number that is none would become null.
+    encodeJson(changed);
+    return changed;
   } catch (error) {
-    process.stderr.write(`That is no JSON: ${(error as Error).message}\n`);
+    process.stderr.write(`That is no input: ${(error as Error).message}\n`);
     return undefined;
   }
 }
