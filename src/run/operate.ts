@@ -39,7 +39,7 @@ export const OPERATIONS: { [name: string]: Operate } = {
   merge: async (scope, { from, take }) => {
     const inDoubt = await standStill(scope);
     const merged = await mergeScope(scope, await readScope(scope.store, from as string), takeOf(take));
-    return { ...merged, inDoubt, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
+    return { ...merged, inDoubt, conflicts: tellConflicts(merged.conflicts) };
   },
   sync: async (scope, { id, tree, name, log, take }, signal) => {
     const merged = await syncScope(
@@ -48,14 +48,14 @@ export const OPERATIONS: { [name: string]: Operate } = {
       takeOf(take),
       signal,
     );
-    return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
+    return { ...merged, conflicts: tellConflicts(merged.conflicts) };
   },
   undo: async (scope, { op }) => {
     const operation = (await listOperations(scope.store, scope.ref.workspace)).find((each) => each.op === op);
     if (!operation) throw new Error(`There is no operation ${op}.`);
     const inDoubt = await standStill(scope);
     const undone = await undoInScope(scope, operation);
-    return { ...undone, inDoubt, conflicts: undone.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
+    return { ...undone, inDoubt, conflicts: tellConflicts(undone.conflicts) };
   },
   inject: async (scope, { id, text, by }) => {
     await inject(scope, { id: String(id), text: String(text), by: String(by) });
@@ -66,6 +66,9 @@ export const OPERATIONS: { [name: string]: Operate } = {
     return null;
   },
 };
+
+const tellConflicts = (conflicts: ReadonlyArray<{ path: Buffer; why: string }>) =>
+  conflicts.map(({ path, why }) => ({ path: quotePath(path), why }));
 
 /** Nothing is under way any more, and all that was written is in a step. Gives what was ended although it may have acted. */
 async function standStill(scope: LiveScope): Promise<Array<{ n: number; tier: string }>> {

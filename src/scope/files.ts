@@ -78,7 +78,7 @@ export interface FilesOptions {
 const WITHHELD =
   /^(ANTHROPIC_|OPENAI_|GEMINI_|GOOGLE_API_KEY|MISTRAL_|GROQ_|OPENROUTER_|XAI_|DEEPSEEK_|CLAUDE_|CODEX_|AZURE_OPENAI|SSH_AUTH_SOCK$|SSH_AGENT_PID$|SHEPHERD_)/;
 
-export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]: string } =>
+const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]: string } =>
   Object.fromEntries(
     Object.entries(env).filter((each): each is [string, string] => each[1] !== undefined && !WITHHELD.test(each[0])),
   );

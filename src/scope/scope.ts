@@ -1,7 +1,7 @@
 /** A scope that is being driven: its log's one writer, its files, its processes, its lock. */
 import { encodeJson, link, sha256, target } from "../trace/bytes.ts";
 import type { Kind, OutcomeFacts } from "../trace/frame.ts";
-import type { Carry, Hash, Json, State } from "../trace/ports.ts";
+import type { Carry, Hash, Json } from "../trace/ports.ts";
 import type { Head, Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { openWriter, type Writer } from "../trace/writer.ts";
@@ -245,14 +245,6 @@ export interface Captured {
 interface Measured extends Captured {
   witness: { [key: string]: Json };
 }
-
-/** What the files of a commit are, as hashes. */
-export interface Restorable {
-  tree: Hash;
-  carry: Carry;
-}
-
-export const restorable = (state: State, carry: Carry): Restorable => ({ tree: target(state.roots.workspace), carry });
 
 export const treeLink = (tree: Hash) => link("tree", tree);
 
