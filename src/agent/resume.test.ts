@@ -27,7 +27,6 @@ import { type AgentOptions, runAgent } from "./loop.ts";
 import { say } from "./message.ts";
 import type { ModelPort } from "./model.ts";
 import { type ResumeOptions, resumeAgent } from "./resume.ts";
-import { performAgain } from "./settle.ts";
 
 let rig: Rig;
 beforeEach(async () => {
@@ -507,14 +506,4 @@ test("what a cut answer said without a call is told with the next message, and l
   expect(shape(await items(scope))).toEqual(["user"]);
   expect(await resume(scope, script, { instruction: "no, keep it" })).toEqual({ stopped: "done", text: "kept" });
   expect(shape(await items(scope))).toEqual(["user", 'asst("I will delete it")', "user", 'asst("kept")']);
-});
-
-test("a call in doubt can be performed again by itself", async () => {
-  const scope = await killedAt(6, rig.script({ call: [add("x", "1")] }, { say: "done" }));
-  const [doubt] = scope.writer.fold.pending();
-  expect(doubt!.n).toBe(2);
-  const pending = await performAgain(scope, doubt!, { tools: toolsOf(() => scope), signal: never });
-  expect((await pending.settled).outcome.status).toBe("done");
-  expect(step(scope, 2)).toMatchObject({ attempts: 2, sealed: { order: 2 } });
-  expect(filesOf(scope)).toEqual({ "auth.js": "var a;\n", x: "1\n" });
 });

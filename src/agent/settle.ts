@@ -1,14 +1,10 @@
 /** What becomes of steps that a crash, an abort or a new instruction left without an outcome. */
 
-import { attemptedAgain } from "../scope/attempt.ts";
-import type { LiveScope, Pending } from "../scope/scope.ts";
+import type { LiveScope } from "../scope/scope.ts";
 import { itemsOf, openCalls } from "../scope/thread.ts";
 import type { Step } from "../trace/seal.ts";
-import { callEffect } from "./call.ts";
 import { readRequest } from "./request.ts";
-import { blocksOf, callOf, lastTurnOver, stepsOf, waiting } from "./steps.ts";
-import { BUILTIN } from "./tools/builtin.ts";
-import type { Tool } from "./tools/tool.ts";
+import { blocksOf, lastTurnOver, stepsOf, waiting } from "./steps.ts";
 import { cut } from "./turn.ts";
 
 /**
@@ -44,21 +40,6 @@ async function standsWhereAsked(scope: LiveScope, step: Step): Promise<boolean> 
   if (!what || step.intentSeq < lastTurnOver(scope.writer.fold)) return false;
   const { items } = await readRequest(scope.store, what);
   return items === (scope.head().state?.threads[thread]?.items ?? null);
-}
-
-/** Performs again the call of a step in doubt, as a new attempt of the same intent. The files stand as before it. */
-export async function performAgain(
-  scope: LiveScope,
-  step: Step,
-  options: { tools?: readonly Tool[]; signal: AbortSignal },
-): Promise<Pending> {
-  const { tools = BUILTIN, signal } = options;
-  const effect = await callEffect(scope, await callOf(scope, step), { thread: step.intent.thread ?? "main", tools });
-  return scope.again(
-    step.n,
-    attemptedAgain(scope, effect, "the process ended before the call had its outcome"),
-    signal,
-  );
 }
 
 /** Ends as `not-run` the calls of a thread that wait: all of them, or those that are not open any more and so will never be performed. */

@@ -3,6 +3,7 @@ import { createInterface, type Interface } from "node:readline/promises";
 import type { Decided, GateEvent } from "../run/gate.ts";
 import { mainOf } from "../run/pattern.ts";
 import type { Answer } from "../run/question.ts";
+import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import { callLines } from "./asked.ts";
 import { ring } from "./bell.ts";
@@ -119,22 +120,26 @@ async function talk(reader: Interface, event: Asked, signal: AbortSignal): Promi
   }
 }
 
-/** The input as the person wants it: the one text that it is about, where that fits a line, else all of it as JSON. */
+/** The input as the person wants it: the one text that it is about, where that is one and fits a line, else all of it as JSON. */
 async function edited(
   reader: Interface,
   input: Json,
   ask: (question: string) => Promise<string>,
 ): Promise<Json | undefined> {
   const main = mainOf(input);
-  const alone = main?.kind === "command" && !main.text.includes("\n") ? main : null;
+  const fields = input as { [key: string]: Json };
+  const alone = main?.kind === "command" && fields[main.key] === main.text && !main.text.includes("\n") ? main : null;
   const answer = ask("> ");
   reader.write(alone ? alone.text : JSON.stringify(input));
   const text = await answer;
-  if (alone) return { ...(input as { [key: string]: Json }), [alone.key]: text };
+  if (alone) return { ...fields, [alone.key]: text };
   try {
-    return JSON.parse(text) as Json;
+    const changed = JSON.parse(text) as Json;
+    // On the way to the run a number that is none would become null.
+    encodeJson(changed);
+    return changed;
   } catch (error) {
-    process.stderr.write(`That is no JSON: ${(error as Error).message}\n`);
+    process.stderr.write(`That is no input: ${(error as Error).message}\n`);
     return undefined;
   }
 }

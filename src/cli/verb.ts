@@ -87,7 +87,7 @@ export function helpOf(name: string, verb: Verb): string {
   return lines.join("\n");
 }
 
-export function wrap(text: string, width: number): string[] {
+function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const paragraph of text.split("\n")) {
     let line = "";

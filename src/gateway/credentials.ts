@@ -12,7 +12,7 @@ import type { Upstream } from "./upstream.ts";
 export const DUMMY = "shepherd";
 
 /** Headers by which a client shows who it is. */
-export const SECRET_HEADERS: readonly string[] = ["authorization", "x-api-key", "proxy-authorization", "cookie"];
+const SECRET_HEADERS: readonly string[] = ["authorization", "x-api-key", "proxy-authorization", "cookie"];
 
 /** Anthropic takes a token of a login only beside this. */
 const OAUTH_BETA = "oauth-2025-04-20";

@@ -130,7 +130,7 @@ async function lastAnswer(
 }
 
 /** Thrown where an agent cannot go on from where its run stands. */
-export class Inexact extends Error {
+class Inexact extends Error {
   constructor(scope: string) {
     super(
       `${scope} stands between the calls of a turn, and its agent cannot go on from there: \`shepherd revert ${scope} N\` to a step behind or before them.`,

@@ -23,9 +23,9 @@ export interface Connection {
   close(): void;
 }
 
-/** Throws `NoOwner` if nobody listens. */
-export async function connect(path: string): Promise<Connection> {
-  const socket = createConnection(path);
+/** Throws `NoOwner` if nobody listens. The connection ends once `signal` aborts. */
+export async function connect(path: string, signal?: AbortSignal): Promise<Connection> {
+  const socket = createConnection({ path, ...(signal && { signal }) });
   const open = new Map<number, { reply: (reply: Reply) => void; fail: (error: Error) => void }>();
   let next = 1;
   await new Promise<void>((resolve, reject) => {
@@ -80,17 +80,11 @@ export async function ask(
   onEvent?: (event: Json) => void,
   signal?: AbortSignal,
 ): Promise<Json> {
-  signal?.throwIfAborted();
-  const connection = await connect(path);
-  const stop = (): void => connection.close();
-  signal?.addEventListener("abort", stop, { once: true });
   try {
-    return await connection.request(method, params, onEvent);
+    const connection = await connect(path, signal);
+    return await connection.request(method, params, onEvent).finally(() => connection.close());
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
-  } finally {
-    signal?.removeEventListener("abort", stop);
-    connection.close();
   }
 }

@@ -1,6 +1,7 @@
 /** What others can do to a run while it is driven: pause it, stand before its calls, tell its agent something. */
 import type { Handler } from "../scope/effect.ts";
 import type { LiveScope } from "../scope/scope.ts";
+import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import { type GateOptions, makeGates } from "./gate.ts";
 import { type Inbox, makeInbox } from "./inject.ts";
@@ -28,14 +29,10 @@ export function makeControl(scope: LiveScope): Control {
     handlers: [pause.handler, gates.handler],
     methods: {
       pause: async ({ by }) => {
-        await pause.begin(String(by));
+        await pause.begin(nameOf(by));
         return null;
       },
-      resume: async ({ by }) => {
-        const { paused } = pause;
-        await pause.end(String(by));
-        return paused;
-      },
+      resume: ({ by }) => pause.end(nameOf(by)),
       gate: async (params, send, closed) => {
         await gates.attach(gateOptions(params), (event) => void send(event as unknown as Json), closed);
         return null;
@@ -50,13 +47,16 @@ export function makeControl(scope: LiveScope): Control {
 
 type Params = { [key: string]: Json };
 
+/** Who somebody says to be. It is written down. */
+const nameOf = (by: Json | undefined): string => String(by).toWellFormed();
+
 const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
 
 const gateOptions = ({ allow, deny, asks, timeoutMs, by }: Params): GateOptions => ({
   allow: texts(allow),
   deny: texts(deny),
   asks: asks === true,
-  by: String(by),
+  by: nameOf(by),
   ...(typeof timeoutMs === "number" && { timeoutMs }),
 });
 
@@ -65,7 +65,14 @@ function checkAnswer(value: Json): Answer {
   const { kind, always, reason, input } = (value ?? {}) as Params;
   if (kind === "allow") return { kind, ...(typeof always === "string" && { always }) };
   if (kind === "deny") return { kind, ...(typeof reason === "string" && { reason: reason.toWellFormed() }) };
-  if (kind === "rewrite" && input !== undefined) return { kind, input };
+  if (kind === "rewrite" && input !== undefined) {
+    try {
+      encodeJson(input);
+    } catch (error) {
+      throw new Error(`That input cannot be written down: ${(error as Error).message}`);
+    }
+    return { kind, input };
+  }
   throw new Error("An answer is allow, deny or rewrite.");
 }
 

@@ -33,7 +33,7 @@ export interface DriveOptions extends AttachOptions {
 }
 
 /** The reason with which a worker is stopped for an operation. */
-export class Interrupted extends Error {}
+class Interrupted extends Error {}
 
 /** Drives a scope until its worker ends. Throws `Busy` if somebody else does. */
 export async function drive(store: EmbeddedStore, name: string, options: DriveOptions): Promise<Ending> {

@@ -14,10 +14,11 @@ interface Gate {
 
 const NEVER = new AbortController().signal;
 
-/** Gates of a scope without files; `notes`: what was noted of each call, and what waits. */
-function gates() {
+/** Gates of a scope without files; `notes`: what was noted of each call, and what waits. `broken`: a call of which nothing can be noted. */
+function gates(broken?: number) {
   const notes: Json[] = [];
   const note = async (n: number | null, facts: { [key: string]: Json }) => {
+    if (n === broken) throw new Error("the disk is full");
     notes.push(facts.note === "waiting" ? `waits ${facts.steps}` : `${n} ${facts.decision ?? facts.state}`);
   };
   const { handler, attach, answer } = makeGates({ writer: { note }, files: null } as unknown as LiveScope);
@@ -137,6 +138,15 @@ test("a call is waited for until it is answered, and what is decided is noted", 
     "waits 2",
     "waits ",
   ]);
+});
+
+test("a gate that fails lets nothing pass", async () => {
+  const { open, call } = gates(1);
+  await open({ allow: ["*"] });
+  const failed = { kind: "deny", reason: "the gate failed: the disk is full" };
+  expect(await call(make)).toEqual(failed);
+  expect(await call({ path: "a" }, { name: "read", readOnly: true })).toEqual(failed);
+  expect(await call(make, { n: 2 })).toEqual({ kind: "forward" });
 });
 
 test("a question that nobody waits for any more is withdrawn", async () => {

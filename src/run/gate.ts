@@ -1,7 +1,8 @@
 /**
  * Gates of a run: people who are asked before a tool call that is not read-only. All must let it pass. The gate that came last is asked
  * first and the one that came first has the last word, on the input as the others have left it. Where a gate goes away or takes too long, what
- * the tier says stands: an effect that needs consent is denied, and for all others it is as if the gate were not there.
+ * the tier says stands: an effect that needs consent is denied, and for all others it is as if the gate were not there. Where
+ * asking fails, nothing passes.
  */
 import { type Decision, type EffectView, type Handler, needsConsent } from "../scope/effect.ts";
 import type { LiveScope } from "../scope/scope.ts";
@@ -136,8 +137,15 @@ export function makeGates(scope: LiveScope): Gates {
     return { kind: "forward" };
   };
 
+  /** As a handler that failed, what the tier says would stand, which lets most calls pass. */
+  const orDeny = (view: EffectView, signal: AbortSignal): Promise<Decision> =>
+    handle(view, signal).catch((error: Error) => {
+      if (signal.aborted) throw error;
+      return { kind: "deny", reason: `the gate failed: ${error.message}` };
+    });
+
   return {
-    handler: { name: "gate", handle },
+    handler: { name: "gate", handle: orDeny },
     attach: async ({ allow, deny, ...options }, send, closed) => {
       const gate: Gate = { ...options, allow: allow.map(parsePattern), deny: deny.map(parsePattern), send, closed };
       gates.push(gate);

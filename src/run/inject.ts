@@ -31,7 +31,8 @@ export async function inject(
   if (text.trim() === "") throw new Error("There is nothing to tell.");
   const { writer, store } = scope;
   const item = await putItem(store, { role: "user", content: [{ type: "text", text: text.toWellFormed() }] });
-  if (!writer.fold.notes.has(NOTE + id)) await writer.note(null, { note: NOTE + id, item }, { witness: { by } });
+  if (!writer.fold.notes.has(NOTE + id))
+    await writer.note(null, { note: NOTE + id, item }, { witness: { by: by.toWellFormed() } });
   await writer.sync();
 }
 

@@ -55,17 +55,34 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
     return last;
   };
 
-  const bring = async (): Promise<void> => {
-    // Of calls beside each other the first brings it: what it captured must have its commit before anything else comes in.
-    if (!scope.head().state || writer.fold.pending().some(capturedUnsealed)) return;
+  /** Of calls beside each other the first brings it, unless `late` aborts before. */
+  const bring = async (late: AbortSignal): Promise<void> => {
+    if (!scope.head().state) return;
     const main = await freshMain(store, directory);
     if (main.head.id === seen) return;
     const from = { id: main.head.id, tree: main.tree, name: "main", log: main.log };
     if (main.tree !== target(scope.head().state!.roots.workspace)) {
-      const synced = await syncScope(scope, from);
+      const synced = await syncScope(scope, from, undefined, late);
       if (synced.status === "conflict") return conflict(synced.conflicts);
     }
     seen = main.head.id;
+  };
+
+  /** What was captured must have its commit before anything else comes in. That may wait for the very call that waits for this. */
+  const bringInTime = async (): Promise<void> => {
+    const late = new AbortController();
+    const look = (): void => {
+      if (writer.fold.pending().some(capturedUnsealed)) late.abort();
+    };
+    const unwatch = writer.watch(look);
+    look();
+    try {
+      if (!late.signal.aborted) await bring(late.signal);
+    } catch (error) {
+      if (error !== late.signal.reason) throw error;
+    } finally {
+      unwatch();
+    }
   };
 
   const land = async (): Promise<void> => {
@@ -85,7 +102,7 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
     handler: {
       name: "live",
       handle: async ({ kind }) => {
-        if (kind !== "model") await queue(bring);
+        if (kind !== "model") await queue(bringInTime);
         return { kind: "forward" };
       },
     },

@@ -42,7 +42,7 @@ export interface LookOptions {
 }
 
 /** What a capture carries besides the tree. */
-export const carryOf = (captured: Capture): Carry => ({
+const carryOf = (captured: Capture): Carry => ({
   mtimes: link("mtimes", captured.mtimes),
   ...(captured.vcs && { vcs: link("tree", captured.vcs) }),
   ...(captured.vcsMtimes && { vcsMtimes: link("mtimes", captured.vcsMtimes) }),

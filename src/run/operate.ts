@@ -13,7 +13,7 @@ import { attach, Busy, type LiveScope } from "../scope/scope.ts";
 import { undoInScope } from "../scope/undo.ts";
 import { readScope } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
-import { tierOf } from "../trace/seal.ts";
+import { capturedUnsealed, tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { ask, NoOwner } from "./connect.ts";
@@ -39,7 +39,7 @@ export const OPERATIONS: { [name: string]: Operate } = {
   merge: async (scope, { from, take }) => {
     const inDoubt = await standStill(scope);
     const merged = await mergeScope(scope, await readScope(scope.store, from as string), takeOf(take));
-    return { ...merged, inDoubt, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
+    return { ...merged, inDoubt, conflicts: tellConflicts(merged.conflicts) };
   },
   sync: async (scope, { id, tree, name, log, take }, signal) => {
     const merged = await syncScope(
@@ -48,14 +48,14 @@ export const OPERATIONS: { [name: string]: Operate } = {
       takeOf(take),
       signal,
     );
-    return { ...merged, conflicts: merged.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
+    return { ...merged, conflicts: tellConflicts(merged.conflicts) };
   },
   undo: async (scope, { op }) => {
     const operation = (await listOperations(scope.store, scope.ref.workspace)).find((each) => each.op === op);
     if (!operation) throw new Error(`There is no operation ${op}.`);
     const inDoubt = await standStill(scope);
     const undone = await undoInScope(scope, operation);
-    return { ...undone, inDoubt, conflicts: undone.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })) };
+    return { ...undone, inDoubt, conflicts: tellConflicts(undone.conflicts) };
   },
   inject: async (scope, { id, text, by }) => {
     await inject(scope, { id: String(id), text: String(text), by: String(by) });
@@ -66,6 +66,9 @@ export const OPERATIONS: { [name: string]: Operate } = {
     return null;
   },
 };
+
+const tellConflicts = (conflicts: ReadonlyArray<{ path: Buffer; why: string }>) =>
+  conflicts.map(({ path, why }) => ({ path: quotePath(path), why }));
 
 /** Nothing is under way any more, and all that was written is in a step. Gives what was ended although it may have acted. */
 async function standStill(scope: LiveScope): Promise<Array<{ n: number; tier: string }>> {
@@ -99,6 +102,12 @@ export const BESIDE: ReadonlySet<string> = new Set(["note", "sync", "inject"]);
 /** What is done before an operation to steps that a crash left without an outcome; the operation ends the others. */
 export type Settle = (scope: LiveScope) => Promise<void>;
 
+/** Throws where a call has captured files and its commit waits for what only a worker does: there is none, so a sync would wait for ever. */
+function checkWhole({ writer, ref: { name } }: LiveScope): void {
+  if (writer.fold.pending().some(capturedUnsealed))
+    throw new Error(`A call of ${name} was cut short: \`shepherd resume ${name}\` first.`);
+}
+
 export interface OperateOptions {
   settle?: Settle | undefined;
   /** Stops waiting for the owner; what it has not begun by then it does not do. */
@@ -118,6 +127,7 @@ export async function operate(
       const scope = await attach(store, name);
       try {
         if (!BESIDE.has(operation)) await settle?.(scope);
+        if (operation === "sync") checkWhole(scope);
         return await OPERATIONS[operation]!(scope, params, signal);
       } finally {
         await scope.close();

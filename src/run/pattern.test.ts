@@ -46,6 +46,23 @@ test("what is denied of a command is denied in any part of it", () => {
   expect(bash("Bash(rm *)", "firm x", false)).toBe(false);
 });
 
+test("what is denied is denied in each field that a pattern can mean, and what is allowed is what the call is about", () => {
+  const both = { command: "view", path: ".env", url: "https://evil.test/x" };
+  for (const pattern of ["edit(view)", "edit(.env)", "edit(https://evil.*)", "edit(**/.env)"])
+    expect(fits(pattern, "edit", both, false), pattern).toBe(true);
+  expect(fits("edit(*.ts)", "edit", both, false)).toBe(false);
+  expect(fits("edit(view)", "edit", both)).toBe(true);
+  expect(fits("edit(.env)", "edit", both)).toBe(false);
+});
+
+test("a command may be a list of words", () => {
+  expect(fits("shell(rm *)", "shell", { command: ["rm", "-rf", "x"] }, false)).toBe(true);
+  expect(fits("shell(rm *)", "shell", { cmd: ["bash", "-c", "true; rm x"] }, false)).toBe(true);
+  expect(fits("shell(npm test*)", "shell", { command: ["npm", "test"] })).toBe(true);
+  expect(fits("shell(npm test*)", "shell", { command: ["npm", "test", "; rm x"] })).toBe(false);
+  expect(fits('shell(*"a",1*)', "shell", { command: ["a", 1] })).toBe(true);
+});
+
 test("paths are those in the directory; * stays in one, ** does not; nobody gets out by ..", () => {
   expect(write("Write(src/**)", "src/a/b.ts")).toBe(true);
   expect(write("Write(src/**)", `${HERE}/src/a.ts`)).toBe(true);

@@ -4,6 +4,7 @@
  */
 import { posix } from "node:path";
 import type { Json } from "../trace/ports.ts";
+import { any, glob, type Stars, type Takes } from "./glob.ts";
 
 export interface CallText {
   name: string;
@@ -24,66 +25,81 @@ export function parsePattern(text: string): Pattern {
     throw new Error(
       `${JSON.stringify(text)} is no pattern: write TOOL or TOOL(WHAT), as in read or "Bash(npm test*)".`,
     );
-  const name = expression(match[1]!, ".*", ".", "i");
+  const name = glob(match[1]!.toLowerCase(), TEXT);
   const what = match[2];
+  const whatFits = what === undefined || /^\*+$/.test(what) ? () => true : parseWhat(what);
   return {
     text: text.trim(),
-    fits: (call, workspace, allows) =>
-      name.test(call.name) &&
-      (what === undefined || /^\*+$/.test(what) || whatFits(what, call.input, workspace, allows)),
+    fits: ({ name: tool, input }, workspace, allows) => name(tool.toLowerCase()) && whatFits(input, workspace, allows),
   };
 }
 
-function whatFits(glob: string, input: Json, workspace: string, allows: boolean): boolean {
-  const main = mainOf(input);
-  if (main?.kind === "path") return pathFits(glob, main.text, workspace);
-  if (main?.kind !== "command") return expression(glob, ".*", ".").test(main?.text ?? JSON.stringify(input));
-  const command = main.text.trim();
-  if (allows) return expression(glob, WITHIN, ".").test(command);
-  const any = expression(glob, ".*", ".");
-  return [command, ...command.split(/[;&|`()\n]/)].some((part) => any.test(part.trim()));
+function parseWhat(what: string): (input: Json, workspace: string, allows: boolean) => boolean {
+  const text = glob(what, TEXT);
+  const command = glob(what, COMMAND);
+  const inPath = glob(what.replace(/^\.\//, ""), PATH);
+  const fits = ({ kind, text: seen }: Field, workspace: string, allows: boolean): boolean => {
+    if (kind === "text") return text(seen);
+    if (kind === "path") {
+      const path = pathSeen(seen, workspace, posix.isAbsolute(what));
+      return path !== null && inPath(path);
+    }
+    const whole = seen.trim();
+    if (allows) return command(whole);
+    return [whole, ...whole.split(/[;&|`()\n]/)].some((part) => text(part.trim()));
+  };
+  return (input, workspace, allows) => {
+    const fields = fieldsOf(input);
+    if (fields.length === 0) return text(JSON.stringify(input));
+    // What is let pass is what the call is about. What is not may stand beside that.
+    return (allows ? fields.slice(0, 1) : fields).some((field) => fits(field, workspace, allows));
+  };
 }
 
-/** Whatever does not begin another command, or reads or writes a file. */
-const WITHIN = "(?:[^;&|<>`\\n$]|\\$(?!\\())*";
+const TEXT: Stars = { star: any, one: any };
 
-function pathFits(glob: string, path: string, workspace: string): boolean {
+/** A star takes whatever does not begin another command, or reads or writes a file. */
+const COMMAND: Stars = {
+  star: (text, at) => (text[at] === "$" ? text[at + 1] !== "(" : !";&|<>`\n".includes(text[at]!)),
+  one: any,
+};
+
+const inName: Takes = (text, at) => text[at] !== "/";
+const PATH: Stars = { star: inName, one: inName, deep: any };
+
+/** A path as patterns name it; null for one outside the workspace, which only an absolute pattern means. */
+function pathSeen(path: string, workspace: string, absolutely: boolean): string | null {
   const absolute = posix.resolve(workspace, path);
-  const seen = posix.isAbsolute(glob) ? absolute : posix.relative(workspace, absolute);
-  if (seen === ".." || seen.startsWith("../")) return false;
-  return expression(glob.replace(/^\.\//, ""), "[^/]*", "[^/]").test(seen);
+  if (absolutely) return absolute;
+  const seen = posix.relative(workspace, absolute);
+  return seen === ".." || seen.startsWith("../") ? null : seen;
 }
-
-/** A glob as a regular expression for the whole of a text. ` *` at the end may be nothing at all; `\` takes what follows as it is. */
-function expression(glob: string, star: string, one: string, flags = ""): RegExp {
-  const tail = / \*$/.test(glob) ? `(?: ${star})?` : "";
-  const body = tail ? glob.slice(0, -2) : glob;
-  const source = body.replace(/\\(.)|\*\*\/|\*\*|\*|\?|[.+^${}()|[\]\\/]/gs, (found, taken: string | undefined) => {
-    if (taken !== undefined) return literal(taken);
-    if (found === "**/") return star === "[^/]*" ? "(?:.*/)?" : `${star}/`;
-    if (found === "**") return star === "[^/]*" ? ".*" : star;
-    if (found === "*") return star;
-    return found === "?" ? one : literal(found);
-  });
-  return new RegExp(`^${source}${tail}$`, `s${flags}`);
-}
-
-const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 
 const COMMANDS = ["command", "cmd"];
 const PATHS = ["path", "file_path", "notebook_path"];
 const TEXTS = ["pattern", "url", "query", "prompt"];
 
-/** What a call is about, as far as its input says so by a usual name. */
-export function mainOf(input: Json): { key: string; kind: "command" | "path" | "text"; text: string } | null {
-  if (typeof input !== "object" || input === null || Array.isArray(input)) return null;
-  for (const key of [...COMMANDS, ...PATHS, ...TEXTS]) {
-    const text = input[key];
-    if (typeof text === "string")
-      return { key, kind: COMMANDS.includes(key) ? "command" : PATHS.includes(key) ? "path" : "text", text };
-  }
-  return null;
+interface Field {
+  key: string;
+  kind: "command" | "path" | "text";
+  text: string;
 }
+
+/** What an input says by usual names, what it is about first. A command may be a list of words. */
+function fieldsOf(input: Json): Field[] {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return [];
+  const read = (kind: Field["kind"], keys: string[]): Field[] =>
+    keys.flatMap((key) => {
+      const value = input[key];
+      if (typeof value === "string") return [{ key, kind, text: value }];
+      const words = kind === "command" && Array.isArray(value) && value.every((word) => typeof word === "string");
+      return words ? [{ key, kind, text: value.join(" ") }] : [];
+    });
+  return [...read("command", COMMANDS), ...read("path", PATHS), ...read("text", TEXTS)];
+}
+
+/** What a call is about, as far as its input says so. */
+export const mainOf = (input: Json): Field | null => fieldsOf(input)[0] ?? null;
 
 /** The pattern for calls like one: the same program and what it is to do, files in the same directory, or the same tool. */
 export function patternLike({ name, input }: CallText, workspace: string): string {

@@ -6,17 +6,28 @@ import { notePaused, noteResumed } from "./lifecycle.ts";
 export interface Pause {
   /** Stands first of all: a call or a model request waits here. */
   handler: Handler;
-  readonly paused: boolean;
   /** Resolves when nothing holds back what is about to begin. Rejects once `signal` aborts. */
   over(signal: AbortSignal): Promise<void>;
   /** @param by who wants it */
   begin(by: string): Promise<void>;
-  end(by: string): Promise<void>;
+  /** Whether there was one. */
+  end(by: string): Promise<boolean>;
 }
 
 export function makePause(writer: Writer): Pause {
   let paused = false;
   const waiting = new Set<() => void>();
+  const goOn = (): void => {
+    paused = false;
+    for (const go of [...waiting]) go();
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  /** One at a time, in order: else one that comes while another is written would be taken for done. */
+  const inOrder = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work);
+    last = done.catch(() => {});
+    return done;
+  };
   const over = async (signal: AbortSignal): Promise<void> => {
     while (paused)
       await new Promise<void>((resolve, reject) => {
@@ -40,21 +51,23 @@ export function makePause(writer: Writer): Pause {
         return { kind: "forward" };
       },
     },
-    get paused() {
-      return paused;
-    },
     over,
-    begin: async (by) => {
-      if (paused) return;
-      // Before it is written: nothing may begin behind the note.
-      paused = true;
-      await notePaused(writer, by);
-    },
-    end: async (by) => {
-      if (!paused) return;
-      await noteResumed(writer, by);
-      paused = false;
-      for (const go of [...waiting]) go();
-    },
+    begin: (by) =>
+      inOrder(async () => {
+        if (paused) return;
+        // Before it is written: nothing may begin behind the note.
+        paused = true;
+        await notePaused(writer, by).catch((error) => {
+          goOn();
+          throw error;
+        });
+      }),
+    end: (by) =>
+      inOrder(async () => {
+        if (!paused) return false;
+        await noteResumed(writer, by);
+        goOn();
+        return true;
+      }),
   };
 }

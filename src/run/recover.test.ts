@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { agentRig, type Rig } from "../../test/support/agent-rig.ts";
 import { attach, type LiveScope } from "../scope/scope.ts";
+import { target } from "../trace/bytes.ts";
 import type { Tier } from "../trace/frame.ts";
 import { operate } from "./operate.ts";
 import { doubtsOf, type Recovery, recover } from "./recover.ts";
@@ -79,6 +80,20 @@ test("what nobody allowed has not acted, and is performed again", async () => {
   const done: string[] = [];
   expect(await driven((scope) => recover(scope, recovery(done)))).toEqual([]);
   expect(done).toEqual(["again 1"]);
+});
+
+test("a sync into a run whose owner was killed between a call's files and its commit says that the run must go on first", async () => {
+  const scope = await rig.start();
+  const { id, state } = scope.head();
+  const { workspace } = state!.roots;
+  const n = await scope.writer.intent({ kind: "tool", tier: "reversible" });
+  await scope.writer.part(n, { part: "files", workspace });
+  await scope.close();
+  const from = { id: id!, tree: target(workspace), name: "main", log: scope.ref.log };
+  const sync = operate(rig.store, "fix", "sync", from);
+  await expect(sync).rejects.toThrow("A call of fix was cut short: `shepherd resume fix` first.");
+  await driven((again) => again.writer.outcome(n, { status: "aborted" }));
+  expect(await operate(rig.store, "fix", "sync", from)).toMatchObject({ status: "nothing" });
 });
 
 test("an irreversible call in doubt stays so beside notes and syncs, and over a revert that is refused", async () => {

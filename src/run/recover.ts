@@ -58,7 +58,7 @@ export async function settlePending(scope: LiveScope, compensate?: Compensate): 
 }
 
 /** Goes on with reverts that a crash cut short, and ends merges, syncs and undos that had not acted yet. */
-export async function finishReverts(scope: LiveScope, compensate?: Compensate): Promise<void> {
+async function finishReverts(scope: LiveScope, compensate?: Compensate): Promise<void> {
   const planned = await orphans(scope.store, scope.ref.workspace);
   for (const step of scope.writer.fold.pending()) {
     if (step.outcome) continue;

@@ -4,7 +4,7 @@ import { listScopes } from "../scope/registry.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
 /** Operations can be undone, and discarded scopes brought back, for so long: 30 days, in ms. */
-export const RETENTION = 30 * 24 * 3600 * 1000;
+const RETENTION = 30 * 24 * 3600 * 1000;
 /** A work directory that was not used for so long goes; the next use makes it anew. In ms. */
 const IDLE = 24 * 3600 * 1000;
 

@@ -48,7 +48,8 @@ export async function serve(path: string, methods: { [name: string]: Method }): 
       closed.abort();
     });
     socket.on("error", () => socket.destroy());
-    lines(socket, (line) => void answer(socket, line, methods, closed.signal));
+    const write = writerTo(socket);
+    lines(socket, (line) => void answer(write, line, methods, closed.signal));
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -64,20 +65,36 @@ export async function serve(path: string, methods: { [name: string]: Method }): 
   };
 }
 
+/** Who reads so little that more than this waits for it counts as gone. */
+const MOST_UNREAD = 16 << 20;
+
+/** Writes a line, and resolves when there is room for more, or nobody to read it. */
+function writerTo(socket: Socket): (value: object) => Promise<void> {
+  let room: Promise<void> | null = null;
+  const waited = (resolve: () => void): void => {
+    const done = (): void => {
+      room = null;
+      socket.off("drain", done).off("close", done);
+      resolve();
+    };
+    socket.on("drain", done).on("close", done);
+  };
+  return async (value) => {
+    if (socket.destroyed || socket.write(`${JSON.stringify(value)}\n`)) return;
+    // Not everybody who sends waits for room.
+    if (socket.writableLength > MOST_UNREAD) socket.destroy();
+    room ??= new Promise(waited);
+    await room;
+  };
+}
+
 async function answer(
-  socket: Socket,
+  write: (value: object) => Promise<void>,
   line: string,
   methods: { [name: string]: Method },
   closed: AbortSignal,
 ): Promise<void> {
   let id: Json = null;
-  const write = async (value: object): Promise<void> => {
-    if (socket.destroyed || socket.write(`${JSON.stringify(value)}\n`)) return;
-    await new Promise<void>((resolve) => {
-      socket.once("drain", resolve);
-      closed.addEventListener("abort", () => resolve(), { once: true });
-    });
-  };
   try {
     const request = JSON.parse(line) as { id?: Json; method?: string; params?: { [key: string]: Json } };
     id = request.id ?? null;

@@ -80,7 +80,7 @@ export const higherTier = (a: Tier, b: Tier): Tier => (TIERS.indexOf(a) >= TIERS
 /** Whether the tier must be allowed by a handler before it may act. */
 export const needsConsent = (tier: Tier): boolean => tier === "compensable" || tier === "irreversible";
 
-export const defaultDecision = (tier: Tier): Decision =>
+const defaultDecision = (tier: Tier): Decision =>
   needsConsent(tier)
     ? { kind: "deny", reason: `nobody allowed this ${tier} effect; a gate can allow it` }
     : { kind: "allow" };

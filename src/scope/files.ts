@@ -36,7 +36,9 @@ export interface Files {
   sandbox(): Promise<Sandbox>;
   /** The files as they are now, as content. */
   capture(): Promise<Taken>;
-  /** What processes that went on after their calls have written since the last capture; null if nothing. `end`: ends them first. */
+  /** Whether processes that went on after their calls have written since the last capture. What that left out is told with the next. */
+  written(): Promise<boolean>;
+  /** What they have written; null if nothing. `end`: ends them first. */
   background(options?: { end?: boolean }): Promise<Taken | null>;
   /** Ends the scope's processes and sets the files to a state. `seeds`: directories that hold the same files, to share blocks with. */
   restore(workspace: Link, carry: Carry, seeds?: Seeds): Promise<void>;
@@ -76,7 +78,7 @@ export interface FilesOptions {
 const WITHHELD =
   /^(ANTHROPIC_|OPENAI_|GEMINI_|GOOGLE_API_KEY|MISTRAL_|GROQ_|OPENROUTER_|XAI_|DEEPSEEK_|CLAUDE_|CODEX_|AZURE_OPENAI|SSH_AUTH_SOCK$|SSH_AGENT_PID$|SHEPHERD_)/;
 
-export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]: string } =>
+const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]: string } =>
   Object.fromEntries(
     Object.entries(env).filter((each): each is [string, string] => each[1] !== undefined && !WITHHELD.test(each[0])),
   );
@@ -199,6 +201,14 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     return Object.keys(leftOut).length > 0 ? { ...taken, leftOut } : taken;
   };
 
+  const behind = async (end: boolean): Promise<{ workspace: Link; carry: Carry } | null> => {
+    if (!sandbox || !mayWrite) return null;
+    if (end) await (await sandbox).killAll();
+    const before = { tree: last!, git: lastGit };
+    const captured = await take();
+    return captured.workspace === link("tree", before.tree) && lastGit === before.git ? null : captured;
+  };
+
   const open = async (): Promise<Sandbox> => {
     const path = options.workspace;
     const { workspace: host, git: gitHost, config, tmp } = opened().paths;
@@ -244,12 +254,10 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       return sandbox;
     },
     capture: async () => told(await take()),
+    written: async () => (await behind(false)) !== null,
     background: async ({ end = false } = {}) => {
-      if (!sandbox || !mayWrite) return null;
-      if (end) await (await sandbox).killAll();
-      const before = { tree: last!, git: lastGit };
-      const captured = await take();
-      return captured.workspace === link("tree", before.tree) && lastGit === before.git ? null : told(captured);
+      const captured = await behind(end);
+      return captured && told(captured);
     },
     restore: async (workspace, carry, seeds) => {
       if (sandbox) await (await sandbox).killAll();

@@ -29,30 +29,14 @@ const WORTH = 400;
 
 const fileOf = (store: EmbeddedStore, log: string): string => `${store.cache("index")}/${log}`;
 
-/** Whether there is an index whose bytes are not those that were written. Nobody uses it, and it can be deleted. */
-export function isIndexDamaged(store: EmbeddedStore, log: string): boolean {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(fileOf(store, log));
-  } catch {
-    return false;
-  }
-  const end = bytes.indexOf(0x0a);
-  try {
-    const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
-    return head.v === 2 && crc32(bytes.subarray(end + 1)) !== head.check;
-  } catch {
-    return true;
-  }
-}
-
 interface Loaded {
   head: Head;
   /** The lines of the steps, as they lie in the file. */
   lines: Buffer;
 }
 
-async function load(store: EmbeddedStore, log: string): Promise<Loaded | null> {
+/** Null where there is none, or one of another version. Throws where its bytes are not those that were written. */
+function load(store: EmbeddedStore, log: string): Loaded | null {
   let bytes: Buffer;
   try {
     bytes = readFileSync(fileOf(store, log));
@@ -60,11 +44,29 @@ async function load(store: EmbeddedStore, log: string): Promise<Loaded | null> {
     return null;
   }
   const end = bytes.indexOf(0x0a);
+  const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
+  const lines = bytes.subarray(end + 1);
+  if (head.v !== 2) return null;
+  if (crc32(lines) !== head.check) throw new Error("The index is damaged.");
+  return { head, lines };
+}
+
+/** Whether there is an index whose bytes are not those that were written. Nobody uses it, and it can be deleted. */
+export function isIndexDamaged(store: EmbeddedStore, log: string): boolean {
   try {
-    const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
-    const lines = bytes.subarray(end + 1);
-    if (head.v !== 2 || head.log !== log || crc32(lines) !== head.check) return null;
-    return (await store.logs.seek(log, head.cursor, head.last)) ? { head, lines } : null;
+    load(store, log);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** One that belongs to its log as that is now. */
+async function loadFitting(store: EmbeddedStore, log: string): Promise<Loaded | null> {
+  try {
+    const loaded = load(store, log);
+    if (loaded?.head.log !== log) return null;
+    return (await store.logs.seek(log, loaded.head.cursor, loaded.head.last)) ? loaded : null;
   } catch {
     return null;
   }
@@ -75,7 +77,7 @@ export async function loadSnapshot(
   store: EmbeddedStore,
   log: string,
 ): Promise<{ snapshot: FoldSnapshot; cursor: Cursor } | null> {
-  const loaded = await load(store, log);
+  const loaded = await loadFitting(store, log);
   if (!loaded) return null;
   const { head, lines } = loaded;
   const text = lines.toString("utf8", 0, Math.max(0, lines.length - 1));
@@ -114,18 +116,4 @@ async function save(store: EmbeddedStore, log: string, fold: Fold, cursor: Curso
   } catch {
     // Without it, the log is read from its start.
   }
-}
-
-/** Step `n` alone, if the index has it, and nothing came since that could change it. */
-export async function indexedStep(store: EmbeddedStore, log: string, n: number): Promise<Step | null> {
-  const loaded = await load(store, log);
-  if (!loaded) return null;
-  const { lines } = loaded;
-  const key = Buffer.from(`{"n":${n},`);
-  for (let at = lines.indexOf(key); at >= 0; at = lines.indexOf(key, at + 1)) {
-    if (at > 0 && lines[at - 1] !== 0x0a) continue;
-    const step = JSON.parse(lines.toString("utf8", at, lines.indexOf(0x0a, at))) as Step;
-    return step.sealed ? step : null;
-  }
-  return null;
 }

@@ -9,7 +9,7 @@ import { recordBackground } from "./background.ts";
 import { getCommit, mergeBases } from "./history.ts";
 import type { Ticket } from "./lock.ts";
 import { planOperation, updateOperation } from "./operations.ts";
-import { type LiveScope, treeLink } from "./scope.ts";
+import { type LiveScope, orAbort, treeLink } from "./scope.ts";
 import type { View } from "./view.ts";
 
 export interface Merged {
@@ -117,7 +117,7 @@ export async function syncScope(
   signal?: AbortSignal,
 ): Promise<Merged> {
   const { store, ref } = scope;
-  const ticket = await lockWhenSealed(scope);
+  const ticket = await lockWhenSealed(scope, signal);
   try {
     signal?.throwIfAborted();
     await recordBackground(scope);
@@ -143,22 +143,28 @@ export async function syncScope(
 
 /**
  * Takes the lock once all that was captured has its commits: what is merged with the head before that would be overwritten by them. It is given
- * back meanwhile, since what they wait for may be a call that waits for it.
+ * back meanwhile, since what they wait for may be a call that waits for it. Rejects once `signal` aborts.
  */
-async function lockWhenSealed({ writer, lock }: LiveScope): Promise<Ticket> {
+async function lockWhenSealed({ writer, lock }: LiveScope, signal?: AbortSignal): Promise<Ticket> {
   const waits = (): boolean => writer.fold.pending().some(capturedUnsealed);
   for (;;) {
+    signal?.throwIfAborted();
     const ticket = lock.request("exclusive");
-    await ticket.held;
-    if (!waits()) return ticket;
-    ticket.release();
-    await new Promise<void>((resolve) => {
-      const unwatch = writer.watch(() => {
-        if (waits()) return;
-        unwatch();
-        resolve();
+    let free = false;
+    try {
+      await orAbort(ticket.held, signal);
+      free = !waits();
+    } finally {
+      if (!free) ticket.release();
+    }
+    if (free) return ticket;
+    let unwatch = (): void => {};
+    const sealed = new Promise<void>((resolve) => {
+      unwatch = writer.watch(() => {
+        if (!waits()) resolve();
       });
     });
+    await orAbort(sealed, signal).finally(unwatch);
   }
 }
 

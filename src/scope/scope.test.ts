@@ -181,6 +181,30 @@ test("sync merges files from outside, and repeats as nothing", async () => {
   expect((await syncScope(fix, from)).status).toBe("nothing");
 });
 
+test("a sync that waits for a commit is left when it is stopped, and holds nobody up behind it", async () => {
+  const fix = await start("fix", { a: "1" });
+  const captured = treeLink(await tree({ a: "2" }));
+  const n = await fix.writer.intent({ kind: "tool", tier: "reversible" });
+  await fix.writer.part(n, { part: "files", workspace: captured });
+  const from = { id: fix.head().id!, tree: target(captured), name: "main", log: fix.ref.log };
+  await expect(syncScope(fix, from, undefined, AbortSignal.abort(new Error("too late")))).rejects.toThrow("too late");
+  const stop = new AbortController();
+  const synced = syncScope(fix, from, undefined, stop.signal);
+  // It has come as far as it can once another has had the lock behind it.
+  const next = fix.lock.request("exclusive");
+  await next.held;
+  stop.abort(new Error("stopped"));
+  await expect(synced).rejects.toThrow("stopped");
+  next.release();
+  const holder = fix.lock.request("exclusive");
+  const stopWaiting = new AbortController();
+  const waiting = syncScope(fix, from, undefined, stopWaiting.signal);
+  stopWaiting.abort(new Error("stopped again"));
+  await expect(waiting).rejects.toThrow("stopped again");
+  holder.release();
+  await fix.lock.request("exclusive").held;
+});
+
 test("discard leaves no mark on the parent and can be undone", async () => {
   const fix = await start("fix", { a: "1" });
   const head = fix.head();

@@ -1,7 +1,7 @@
 /** A scope that is being driven: its log's one writer, its files, its processes, its lock. */
 import { encodeJson, link, sha256, target } from "../trace/bytes.ts";
 import type { Kind, OutcomeFacts } from "../trace/frame.ts";
-import type { Carry, Hash, Json, State } from "../trace/ports.ts";
+import type { Carry, Hash, Json } from "../trace/ports.ts";
 import type { Head, Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { openWriter, type Writer } from "../trace/writer.ts";
@@ -158,7 +158,7 @@ function live(
       // Only now, so that who finds the step without an outcome knows whether it may have acted.
       if (needsConsent(effect.intent.tier)) await writer.note(n, { note: "allowed", by });
       if (effect.intent.tier !== "reversible") await writer.sync();
-      const background = effect.lock === "exclusive" && files ? (await files.background()) !== null : false;
+      const background = effect.lock === "exclusive" && files ? await files.written() : false;
       const key = idempotencyKey(ref.log, n, effect.intent.what ?? "");
       let performed = await effect.run({ n, key, input, signal });
       if (effect.captureAtEnd) {
@@ -221,17 +221,15 @@ function live(
 /** Steps whose workspace is captured here, when they end. All others set it, or leave it. */
 const CAPTURING: ReadonlySet<Kind> = new Set<Kind>(["tool", "command", "effect", "model", "message", "compact"]);
 
-/** Waits, but not beyond an abort: a call that waits then stays open, and is performed when the run goes on. */
-function orAbort(wait: Promise<void>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    wait.then(() => {
-      signal.removeEventListener("abort", abort);
-      resolve();
-    }, reject);
+/** Waits, but not beyond an abort. A call that waits then stays open, and is performed when the run goes on. */
+export async function orAbort(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  let abort = (): void => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => reject(signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
   });
+  await Promise.race([wait, aborted]).finally(() => signal?.removeEventListener("abort", abort));
 }
 
 const FREE: Ticket = { held: Promise.resolve(), come: () => {}, release: () => {} };
@@ -247,14 +245,6 @@ export interface Captured {
 interface Measured extends Captured {
   witness: { [key: string]: Json };
 }
-
-/** What the files of a commit are, as hashes. */
-export interface Restorable {
-  tree: Hash;
-  carry: Carry;
-}
-
-export const restorable = (state: State, carry: Carry): Restorable => ({ tree: target(state.roots.workspace), carry });
 
 export const treeLink = (tree: Hash) => link("tree", tree);
 

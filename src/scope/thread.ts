@@ -1,5 +1,5 @@
 /** Conversations: lists of content-addressed items, and which calls of theirs are open. */
-import { decodeJson, encodeJson, link, sha256, target } from "../trace/bytes.ts";
+import { decodeJson, encodeJson, link, target } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
 import { type Json, type Link, MAX_OBJECT, type Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -115,6 +115,3 @@ export const notRun = (call: string, why: string): Item => ({
   status: "not-run",
   content: [{ type: "text", text: `not run: ${why}` }],
 });
-
-/** Name of a call's content, for its intent. */
-export const callHash = (call: Call): string => sha256(encodeJson(call));

@@ -13,7 +13,7 @@ export { parseIndex } from "./packindex.ts";
 
 /** First byte of an object's record after its hash. */
 export const RAW = 0;
-export const DEFLATED = 1;
+const DEFLATED = 1;
 /** The bytes were destroyed on request; the record keeps its length, filled with zeros. */
 export const TOMBSTONE = 3;
 /** Added to a codec: four bytes follow with which the body was combined by exclusive or, since it contained the magic of a record. */

@@ -81,7 +81,7 @@ export interface Fold {
 }
 
 /** Tools whose calls may run beside each other say so in their intent. */
-export const isShared = (intent: IntentFacts): boolean => intent.shared === true;
+const isShared = (intent: IntentFacts): boolean => intent.shared === true;
 
 /** Steps with others inside: a call that waits for what runs in it. */
 export const isContainer = (intent: IntentFacts): boolean => intent.kind === "command" || intent.container === true;

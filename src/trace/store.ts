@@ -11,7 +11,7 @@ import { openRecovery } from "./recover.ts";
 import { openRefs, type RefFile } from "./refs.ts";
 import { NewerFormat } from "./segment.ts";
 
-export const STORE_FORMAT = 1;
+const STORE_FORMAT = 1;
 
 export interface EmbeddedStore extends Store {
   readonly disk: Disk;

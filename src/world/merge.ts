@@ -46,7 +46,7 @@ export interface TreeMerge {
 }
 
 /** Larger texts are not merged by lines. */
-export const MAX_MERGED = 8 << 20;
+const MAX_MERGED = 8 << 20;
 
 /**
  * Merges what `ours` and `theirs` made of the tree `base` (null: they have nothing in common, so all is added). With conflicts, `tree` has ours

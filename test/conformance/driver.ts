@@ -449,6 +449,26 @@ export function driverConformance(name: string, make: (directory: string) => Pro
       });
     });
 
+    test("where a root lies is told whoever has its world open, and nothing is made by asking", async () => {
+      await withDriver(async ({ objects, garage, open }) => {
+        const asked = garage.driver(objects);
+        const text = (id: string): string => fs.readFileSync(`${asked.kept("files", id)}/f`, "utf8");
+        expect([asked.kept("files", "w"), await asked.list()]).toEqual([null, []]);
+        const world = await open("w");
+        fs.writeFileSync(`${world.paths.files}/f`, "one");
+        expect(text("w")).toBe("one");
+        const fork = await open("fork", await world.capture(), { like: "w" });
+        fs.writeFileSync(`${world.paths.files}/f`, "two");
+        expect([text("w"), text("fork")]).toEqual(["two", "one"]);
+        await world.close();
+        await fork.close();
+        expect([text("w"), text("fork")]).toEqual(["two", "one"]);
+        expect([asked.kept("other", "w"), asked.kept("files", "none")]).toEqual([null, null]);
+        await asked.dispose("w");
+        expect([asked.kept("files", "w"), text("fork")]).toEqual([null, "one"]);
+      });
+    });
+
     test("a root that is handed over is the other world's from then on, and nothing else of it", async () => {
       await withDriver(async ({ dir, objects, garage, open }) => {
         const { path, state } = await user(dir, objects, makeEverything);
@@ -497,6 +517,7 @@ export function driverConformance(name: string, make: (directory: string) => Pro
         for (const id of ["", ".", "..", "../x", "a/b", ".hidden", "n".repeat(129)]) {
           await expect(open(id)).rejects.toThrow(/is not the id of a world/);
           await expect(garage.driver(objects).dispose(id)).rejects.toThrow(/is not the id of a world/);
+          expect(() => garage.driver(objects).kept("files", id)).toThrow(/is not the id of a world/);
         }
       });
     });

@@ -4,7 +4,7 @@ import * as os from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { LandOptions } from "../../src/run/landing/land.ts";
-import { type Change, planLanding } from "../../src/run/landing/plan.ts";
+import { type Change, planLanding, STAGING_PREFIX } from "../../src/run/landing/plan.ts";
 import type { Hash, Link, Objects } from "../../src/trace/ports.ts";
 import { type Entry, writeTree } from "../../src/world/tree.ts";
 import { type MemoryObjects, memoryObjects } from "./objects.ts";
@@ -155,3 +155,7 @@ const directory = (depth: number): fc.Arbitrary<Dir> =>
 
 /** Trees small enough that two of them often have the same names, with other things under them. */
 export const trees: fc.Arbitrary<Dir> = directory(3).map((tree) => ({ ...tree, mode: 0o755 }));
+
+/** The landings of which a directory is left in a workspace: their ids. */
+export const leftLandings = (root: string): string[] =>
+  fs.readdirSync(root).flatMap((name) => (name.startsWith(STAGING_PREFIX) ? [name.slice(STAGING_PREFIX.length)] : []));

@@ -10,6 +10,7 @@ import {
   dir,
   file,
   flatten,
+  leftLandings,
   linkTo,
   onDisk,
   put,
@@ -21,7 +22,7 @@ import { writeTree } from "../../world/tree.ts";
 import { type Files, realFiles } from "./files.ts";
 import { type Landing, land, type Ports } from "./land.ts";
 import { type Change, invert, planLanding, type Side } from "./plan.ts";
-import { leftLandings, recoverLanding } from "./recover.ts";
+import { recoverLanding } from "./recover.ts";
 
 const unsynced: Files = { ...realFiles, fsync: async () => {}, syncDir: async () => {} };
 const benches: Bench[] = [];

@@ -4,13 +4,12 @@
  * since, and then the landing goes on to its end. Running it twice, or killing it too, is the same as running it once.
  */
 import type { Link } from "../../trace/ports.ts";
-import { absolute } from "../../world/capture.ts";
 import { gone } from "../../world/dirs.ts";
 import { judge, makeDir } from "./apply.ts";
-import { realFiles, type Stat } from "./files.ts";
+import type { Stat } from "./files.ts";
 import { begin, carryOn, close, end, type Landing, type LandOptions, open, type Ports, resultOf } from "./land.ts";
 import { lookAt, modeOf } from "./look.ts";
-import { STAGING_PREFIX, sameSide } from "./plan.ts";
+import { sameSide } from "./plan.ts";
 import { readJournal } from "./record.ts";
 import { settle } from "./settle.ts";
 import { readReady, removeStaging, stageOne } from "./staging.ts";
@@ -59,19 +58,6 @@ export async function recoverLanding(options: RecoverOptions, ports: Partial<Por
     return await carryOn(work, options);
   } finally {
     close(work);
-  }
-}
-
-/** The landings of which a directory is left in a workspace: their ids. */
-export function leftLandings(dir: string | Buffer, files = realFiles): string[] {
-  const root = files.openRoot(absolute(dir));
-  try {
-    return files
-      .names(root)
-      .filter((name) => name.startsWith(STAGING_PREFIX))
-      .map((name) => name.slice(STAGING_PREFIX.length));
-  } finally {
-    files.closeDir(root);
   }
 }
 

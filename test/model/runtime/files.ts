@@ -30,6 +30,7 @@ export function shadowFiles(store: EmbeddedStore): ShadowFiles {
     host: "/",
     config: null,
     sandbox: () => Promise.reject(new Error("No command runs here.")),
+    written: async () => false,
     background: async () => null,
     close: async () => {},
     capture: async () => {
