@@ -23,7 +23,7 @@ export function asking(plugin: Plugin, calls: Calls, { broken, unpaused }: Askin
   return {
     compacts: (request) => plugin.compacts?.(request) ?? false,
     outgoing: (body) => {
-      if (!heard) {
+      if (!heard && !plugin.summarizes?.(body)) {
         const why = `No hook of ${plugin.command} was heard before it asked a model, so what it does could not be recorded. Does a policy of this machine forbid hooks of users?`;
         broken(why);
         throw new Error(why);

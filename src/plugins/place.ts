@@ -13,7 +13,7 @@ export interface Place {
   open: string[];
   /** Calls that had their results before that message. */
   before: string[];
-  /** The first thing said: a summary, where the agent has compacted the conversation. */
+  /** What was said before the first answer: a summary, where the agent has compacted the conversation. */
   first: string;
   /** The last message of the model, where it has no calls. */
   last: string | null;
@@ -34,7 +34,10 @@ export async function placeOf(store: EmbeddedStore, state: State): Promise<Place
     turns: said.length,
     answered: calls.filter((id) => !open.includes(id)),
     open,
-    first: items[0] ? textOf(items[0]) : "",
+    first: items
+      .slice(0, said[0] ? items.indexOf(said[0]) : items.length)
+      .map((item) => textOf(item))
+      .join("\n"),
     last: last && calls.length === 0 ? textOf(last) : null,
     before: items.slice(0, until).flatMap((item) => (item.role === "result" ? [item.call] : [])),
     said: items.slice(until + 1).some(({ role }) => role !== "result"),

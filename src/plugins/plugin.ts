@@ -105,6 +105,8 @@ export interface Plugin {
   asMessage(text: string): string;
   /** Whether a request begins with a summary of what was said before, by an agent that makes room so. */
   compacts?(request: Canonical): boolean;
+  /** Whether a request only asks for such a summary, for an agent that may do so before its hooks say that it starts: nothing is performed for it. */
+  summarizes?(body: Buffer): boolean;
   /** Names and times that it makes up anew each time, and tells its model: a request that differs only there is the same. Global. */
   readonly byChance?: RegExp;
   /** A model request as it is to leave. */

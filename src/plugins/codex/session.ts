@@ -2,6 +2,8 @@
  * Codex's own record of a conversation, its rollout: one file of JSON lines, which it only appends to. It goes on from any prefix of it, and
  * takes the id of the conversation from its first line and its name. Tried with 0.169.0.
  */
+import type { Canonical } from "../../gateway/protocol.ts";
+import { textOf } from "../../scope/thread.ts";
 import type { Place } from "../place.ts";
 import { isWord } from "./resume.ts";
 
@@ -26,9 +28,27 @@ export function seed(workspace: string, session: string): Buffer {
   return Buffer.from(`${JSON.stringify({ timestamp, type: "session_meta", payload: about })}\n`);
 }
 
+/** With these words it goes on where it has made room, behind what its user had said. */
+const SUMMARY = "Another language model started to solve this problem and produced a summary";
+
+/** With these it asks for that. */
+const SUMMARIZE = "You are performing a CONTEXT CHECKPOINT COMPACTION.";
+
+export function summarizes(body: Buffer): boolean {
+  if (!body.includes(SUMMARIZE)) return false;
+  const { input } = JSON.parse(body.toString()) as {
+    input?: Array<{ role?: string; content?: Array<{ text?: string }> }>;
+  };
+  const last = input?.at(-1);
+  return last?.role === "user" && last.content?.[0]?.text?.startsWith(SUMMARIZE) === true;
+}
+
+export const compacts = ({ messages }: Canonical): boolean =>
+  messages.some((item) => item.role === "user" && textOf(item).includes(SUMMARY));
+
 interface Line {
   type?: string;
-  payload?: { type?: string; role?: string; call_id?: string; content?: Array<{ text?: string }> };
+  payload?: { type?: string; role?: string; call_id?: string; content?: Array<{ text?: string }>; message?: string };
 }
 
 type Said = "model" | "result" | "context" | "user" | "word" | "other";
@@ -63,7 +83,7 @@ export function results(record: Buffer): Set<string> {
 }
 
 /** The record up to a place; null where it does not come so far, or where no cut gives what the agent had there. */
-export function cut(record: Buffer, { turns, answered, open }: Place): Buffer | null {
+export function cut(record: Buffer, { turns, answered, open, first }: Place): Buffer | null {
   // Some calls of a turn have results, and some do not: it has no record of that.
   if (open.length > 0 && answered.length > 0) return null;
   // Before the first answer, and before one that is still to be acted on: it asks for that again.
@@ -76,9 +96,24 @@ export function cut(record: Buffer, { turns, answered, open }: Place): Buffer | 
   // Where what the model was last told ends, and where the place is.
   let heard = -1;
   let end = -1;
+  // What it says of itself behind a summary comes before it asks again.
+  let behind = !first.includes(SUMMARY);
   for (const { line, end: after } of linesOf(record)) {
     const kind = kindOf(line);
     const call = line.payload?.call_id;
+    if (line.type === "compacted") {
+      if (behind) break;
+      behind = first.includes(line.payload?.message ?? SUMMARY);
+      asked = behind;
+      heard = after;
+      continue;
+    }
+    if (!behind) continue;
+    // By how much was said it decides whether it makes room before it asks again.
+    if (line.payload?.type === "token_count" && !speaks) {
+      if (heard >= 0) heard = after;
+      if (end >= 0 && answered.length > 0) end = after;
+    }
     if (kind === "other" || kind === "word") continue;
     if (kind === "model") {
       if (!speaks) turn++;
