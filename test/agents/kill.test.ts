@@ -54,7 +54,7 @@ const callOf = ({ summary }: Wire): string | undefined => /witness-(\d)/.exec(su
 
 const KINDS = ["owner", "cli", "hook"] as const;
 
-test.each(Array.from({ length: runs(60, 9) }, (_, i) => i))("kill %i", async (i) => {
+test.each(Array.from({ length: runs(200, 9) }, (_, i) => i))("kill %i", async (i) => {
   const random = randomFrom(seed + i);
   const rig = await claudeRig();
   try {
