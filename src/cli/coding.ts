@@ -8,7 +8,7 @@ import { type Gateway, openGateway } from "../gateway/gateway.ts";
 import { PRICES } from "../gateway/prices.ts";
 import { keyFiles } from "../plugins/network.ts";
 import type { Detected, Plugin } from "../plugins/plugin.ts";
-import { pluginNamed } from "../plugins/plugins.ts";
+import { hiddenFrom, pluginNamed } from "../plugins/plugins.ts";
 import { keepSession } from "../plugins/sessions.ts";
 import { PORT, pluginWorker } from "../plugins/worker.ts";
 import type { Worker } from "../run/drive.ts";
@@ -95,7 +95,7 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task, 
     interactive,
     agent: {
       config: place.path,
-      hide: [...place.hide, ...keyFiles(homedir())],
+      hide: [...hiddenFrom(plugin, process.env), ...keyFiles(homedir())],
       network: samePath ? { port: PORT } : "host",
     },
     carry: (workspace) => gathered(store, plugin, workspace),

@@ -30,7 +30,7 @@ export interface Problem {
 export interface ConfigPlace {
   /** The directory, which the agent has a view of its own of, at the same path. */
   path: string;
-  /** Files of the user's that the agent must not see: credentials, and what lies beside the directory. */
+  /** Files of the user's that agents must not see: credentials, and what lies beside the directory. */
   hide: readonly string[];
 }
 

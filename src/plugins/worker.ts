@@ -4,7 +4,6 @@ import { followCalls } from "../gateway/follow.ts";
 import type { Gateway, Urls } from "../gateway/gateway.ts";
 import type { Worker } from "../run/drive.ts";
 import type { Ending } from "../run/lifecycle.ts";
-import type { Sandbox } from "../scope/exec/sandbox.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { putBytes } from "../scope/thread.ts";
 import { readWithin, sizeWithin } from "../world/within.ts";
@@ -16,6 +15,7 @@ import { hostEnv, proxyEnv, withoutKeys } from "./network.ts";
 import type { Plugin } from "./plugin.ts";
 import { keepSession } from "./sessions.ts";
 import { makeTalk } from "./talk.ts";
+import { onTerminal } from "./terminal.ts";
 
 /** The port of the gateway inside each scope: it stands in what agents are told, so it is the same everywhere. */
 export const PORT = 7601;
@@ -149,28 +149,6 @@ export function pluginWorker(options: PluginOptions): Worker {
         tell(`shepherd: ${why}\n`);
         await scope.writer.note(null, { note: "broken", why: await putBytes(scope.store, Buffer.from(why)) });
       }
-    }
-  }
-}
-
-/** Runs it on the terminal of this process; ends it, and sets the terminal back, when `signal` aborts. */
-async function onTerminal(
-  sandbox: Sandbox,
-  command: Parameters<Sandbox["interactive"]>[0],
-  signal: AbortSignal,
-): Promise<{ code: number | null }> {
-  const stop = (): void => void sandbox.killAll().catch(() => {});
-  signal.addEventListener("abort", stop, { once: true });
-  try {
-    return await sandbox.interactive(command);
-  } finally {
-    signal.removeEventListener("abort", stop);
-    // A program that is killed leaves its screen, and the keys, as it had them.
-    if (signal.aborted && process.stdout.isTTY)
-      process.stdout.write("\x1b[?1049l\x1b[?2004l\x1b[?1000l\x1b[?25h\x1b[0m\r\n");
-    if (signal.aborted && process.stdin.isTTY) {
-      process.stdin.setRawMode(true);
-      process.stdin.setRawMode(false);
     }
   }
 }

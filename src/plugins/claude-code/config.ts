@@ -19,9 +19,9 @@ const SECRET = ["primaryApiKey", "customApiKeyResponses", "oauthAccount"];
 export function configPlace(env: NodeJS.ProcessEnv): ConfigPlace {
   const usual = join(homedir(), ".claude");
   const path = env.CLAUDE_CONFIG_DIR ? resolve(env.CLAUDE_CONFIG_DIR) : usual;
-  // A login of another configuration, or of another agent, is no business of this one's.
-  const others = [...(path === usual ? [] : [usual]), join(homedir(), ".codex")];
-  return { path, hide: [join(homedir(), ".claude.json"), join(path, ".credentials.json"), ...others] };
+  const hide = [join(homedir(), ".claude.json"), join(path, ".credentials.json")];
+  // A login of another configuration is no business of this one's.
+  return { path, hide: path === usual ? hide : [...hide, usual] };
 }
 
 /** Name of the directory that Claude Code keeps a project's conversations in. */

@@ -13,9 +13,9 @@ const KEPT =
 export function configPlace(env: NodeJS.ProcessEnv): ConfigPlace {
   const usual = join(homedir(), ".codex");
   const path = env.CODEX_HOME ? resolve(env.CODEX_HOME) : usual;
-  // A login of another configuration, or of another agent, is no business of this one's.
-  const others = [...(path === usual ? [] : [usual]), join(homedir(), ".claude"), join(homedir(), ".claude.json")];
-  return { path, hide: [join(path, "auth.json"), ...others] };
+  const hide = [join(path, "auth.json")];
+  // A login of another configuration is no business of this one's.
+  return { path, hide: path === usual ? hide : [...hide, usual] };
 }
 
 /** The name under which it tells itself from others, with each request: it must be the same wherever a run goes on. */
