@@ -1,7 +1,7 @@
 /** What is no model call (lists of models, counts of tokens, …) goes to the provider and back as it is, and is not recorded. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { asksForKey, type Keys, ownKey } from "./credentials.ts";
-import { headersBack, headersFor, type Send, type Upstream } from "./upstream.ts";
+import { framingOf, headersBack, headersFor, type Send, type Upstream } from "./upstream.ts";
 
 export interface PassOn {
   upstream: Upstream;
@@ -28,10 +28,11 @@ export async function passOn(
     Object.assign(headers, key?.headers);
     if (key?.base) to = { ...upstream, base: key.base };
   }
-  const length = request.headers["content-length"];
-  if (length !== undefined) headers["content-length"] = length;
+  const framing = framingOf(request.headers);
+  Object.assign(headers, framing);
   const method = request.method ?? "GET";
-  const body = method === "GET" || method === "HEAD" ? null : request;
+  const asksOnly = (method === "GET" || method === "HEAD") && Object.keys(framing).length === 0;
+  const body = asksOnly ? null : request;
   const answer = await send(to, { method, path, headers, body, signal: AbortSignal.any([left.signal, signal]) });
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headersBack(answer));
   answer.on("error", () => response.destroy());

@@ -67,6 +67,16 @@ export function headersFor(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   return { ...Object.fromEntries(kept), "accept-encoding": "identity" };
 }
 
+/**
+ * What says where the body of a request ends; nothing for one without a body. Without it, what a client sends as a body would be read as
+ * further requests, which the gateway has not seen, on a connection that others use too.
+ */
+export function framingOf(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const { "content-length": length, "transfer-encoding": coding } = headers;
+  if (coding !== undefined) return { "transfer-encoding": "chunked" };
+  return length === undefined ? {} : { "content-length": length };
+}
+
 /** Headers of an answer as they are passed on: names and values in turn. */
 export function headersBack({ rawHeaders }: IncomingMessage): string[] {
   const kept: string[] = [];

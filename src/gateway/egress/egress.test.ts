@@ -382,6 +382,34 @@ describe("plain requests", () => {
     expect(closed!.received).toBeGreaterThan(0);
   });
 
+  test("keep the end of their body, also where it is a chunk or hidden among the headers of a connection", async () => {
+    const seen: string[] = [];
+    await start(
+      {},
+      http((request, response) => {
+        let body = "";
+        request.on("data", (chunk: Buffer) => {
+          body += chunk.toString();
+        });
+        request.on("end", () => {
+          seen.push(`${request.method} ${request.url} ${body}`);
+          response.end();
+        });
+      }),
+    );
+    const hidden = "GET /other HTTP/1.1\r\nhost: x\r\n\r\n";
+    const size = hidden.length;
+    for (const framed of [
+      `transfer-encoding: chunked\r\n\r\n${size.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
+      `connection: content-length\r\ncontent-length: ${size}\r\n\r\n${hidden}`,
+    ]) {
+      const { socket, status } = await dial(`DELETE http://codeberg.org/a HTTP/1.1\r\nhost: x\r\n${framed}`);
+      socket.destroy();
+      expect(status).toContain("200");
+    }
+    expect(seen).toEqual([`DELETE /a ${hidden}`, `DELETE /a ${hidden}`]);
+  });
+
   test("are refused by the same rule, and told what is wrong with them", async () => {
     await start();
     expect(await ask("http://example.com/")).toMatchObject({

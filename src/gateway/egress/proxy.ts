@@ -2,7 +2,7 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { authorityOf, type Place, placeOf } from "../../scope/network.ts";
-import { headersBack } from "../upstream.ts";
+import { framingOf, headersBack } from "../upstream.ts";
 import type { Egress } from "./egress.ts";
 import { Unreachable } from "./reach.ts";
 import { join } from "./tunnel.ts";
@@ -86,7 +86,7 @@ export async function forward(request: IncomingMessage, response: ServerResponse
     .split(",")
     .map((name) => name.trim().toLowerCase());
   const headers = Object.entries(request.headers).filter(([name]) => !HOP.test(name) && !named.includes(name));
-  const hasBody = request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined;
+  const framing = framingOf(request.headers);
   try {
     await egress.to(place, left.signal, ({ socket, entry, signal }) => {
       entry.used();
@@ -94,7 +94,7 @@ export async function forward(request: IncomingMessage, response: ServerResponse
         const outgoing = httpRequest({
           method: request.method,
           path: `${url.pathname}${url.search}`,
-          headers: { ...Object.fromEntries(headers), host: url.host, connection: "close" },
+          headers: { ...Object.fromEntries(headers), ...framing, host: url.host, connection: "close" },
           createConnection: () => socket,
           signal,
         });
@@ -106,7 +106,7 @@ export async function forward(request: IncomingMessage, response: ServerResponse
           answered.pipe(response);
         });
         request.on("error", reject);
-        if (hasBody) request.pipe(outgoing);
+        if (Object.keys(framing).length > 0) request.pipe(outgoing);
         else outgoing.end();
       });
     });
