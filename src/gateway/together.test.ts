@@ -217,6 +217,7 @@ test("a process that is killed while it renews leaves the login as it was, and t
     await Promise.all(all.map(({ ended }) => ended));
     expect(all.map(({ lines }) => lines.at(-1))).toEqual(Array(2).fill("token at-1-planted"));
     expect(server.issued).toBe(1);
+    expect(fs.readdirSync(join(env.HOME!, ".claude"))).toEqual([".credentials.json"]);
   } finally {
     await server.close();
   }

@@ -2,8 +2,10 @@
  * Renewing the login of Claude Code as it does itself: the request, the locks and what is written are those of 2.1.329, so that it goes on with
  * what it finds.
  */
-import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, writeSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { randomBytes } from "node:crypto";
+import { closeSync, fsyncSync, openSync, readdirSync, realpathSync, renameSync, rmSync, writeSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { exists } from "../../trace/owner.ts";
 import { type Login, type Members, readLogin as read } from "./file.ts";
 import { takeLock } from "./lockdir.ts";
 
@@ -23,9 +25,9 @@ export async function renewLogin(path: string, env: NodeJS.ProcessEnv, due: (log
     if (!login?.renewal || !due(login)) return;
     // A new one that could not be written down would be lost, and the old one with it.
     const target = realpathSync(path);
-    // One that was killed leaves at most this.
-    const made = `${target}.shepherd`;
-    rmSync(made, { force: true });
+    sweep(target);
+    // Nobody else's, also where two hold the locks: one that slept for long, and one that took them for left over.
+    const made = `${target}.${process.pid}.${randomBytes(6).toString("hex")}.shepherd`;
     const fd = openSync(made, "wx", 0o600);
     try {
       const answer = await ask(login, env);
@@ -41,6 +43,15 @@ export async function renewLogin(path: string, env: NodeJS.ProcessEnv, due: (log
     }
   } finally {
     release();
+  }
+}
+
+/** Removes what processes that were killed have left beside a file. */
+function sweep(target: string): void {
+  const prefix = `${basename(target)}.`;
+  for (const name of readdirSync(dirname(target))) {
+    const pid = /^(\d+)\.[0-9a-f]+\.shepherd$/.exec(name.startsWith(prefix) ? name.slice(prefix.length) : "")?.[1];
+    if (pid !== undefined && !exists(Number(pid))) rmSync(join(dirname(target), name), { force: true });
   }
 }
 
