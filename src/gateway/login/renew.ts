@@ -2,12 +2,11 @@
  * Renewing the login of Claude Code as it does itself: the request, the locks and what is written are those of 2.1.329, so that it goes on with
  * what it finds.
  */
-import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readdirSync, realpathSync, renameSync, rmSync, writeSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { exists } from "../../trace/owner.ts";
+import { realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { type Login, type Members, readLogin as read } from "./file.ts";
 import { takeLock } from "./lockdir.ts";
+import { reserve } from "./reserve.ts";
 
 const TOKEN_URL = "https://platform.claude.com/v1/oauth/token";
 /** As which the login was made: the same for all installations. */
@@ -24,34 +23,19 @@ export async function renewLogin(path: string, env: NodeJS.ProcessEnv, due: (log
     const login = read(path);
     if (!login?.renewal || !due(login)) return;
     // A new one that could not be written down would be lost, and the old one with it.
-    const target = realpathSync(path);
-    sweep(target);
-    // Nobody else's, also where two hold the locks: one that slept for long, and one that took them for left over.
-    const made = `${target}.${process.pid}.${randomBytes(6).toString("hex")}.shepherd`;
-    const fd = openSync(made, "wx", 0o600);
+    const place = reserve(realpathSync(path));
     try {
       const answer = await ask(login, env);
       const now = read(path);
       // Who has logged in anew meanwhile keeps that.
       if (now && now.renewal !== login.renewal) return;
-      writeSync(fd, JSON.stringify({ ...(now ?? login).file, claudeAiOauth: { ...(now ?? login).oauth, ...answer } }));
-      fsyncSync(fd);
-      renameSync(made, target);
+      const { file, oauth } = now ?? login;
+      place.replace(JSON.stringify({ ...file, claudeAiOauth: { ...oauth, ...answer } }));
     } finally {
-      closeSync(fd);
-      rmSync(made, { force: true });
+      place.close();
     }
   } finally {
     release();
-  }
-}
-
-/** Removes what processes that were killed have left beside a file. */
-function sweep(target: string): void {
-  const prefix = `${basename(target)}.`;
-  for (const name of readdirSync(dirname(target))) {
-    const pid = /^(\d+)\.[0-9a-f]+\.shepherd$/.exec(name.startsWith(prefix) ? name.slice(prefix.length) : "")?.[1];
-    if (pid !== undefined && !exists(Number(pid))) rmSync(join(dirname(target), name), { force: true });
   }
 }
 
