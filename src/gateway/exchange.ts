@@ -1,5 +1,6 @@
 /** One model call through the gateway: recorded, sent, and passed back as it comes. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { beginAs } from "./client.ts";
 import { asksForKey, type Key, type Keys, ownKey, secretsOf, without } from "./credentials.ts";
 import { type Limiter, retryAfter } from "./limiter.ts";
 import { Kept, pass, write } from "./pass.ts";
@@ -7,7 +8,7 @@ import { type Price, type Prices, priceOf } from "./prices.ts";
 import { type Canonical, errorBody, type Members, type Protocol, type Provider } from "./protocol.ts";
 import type { Session } from "./session.ts";
 import { type Broken, type Measured, Refused, type Turn } from "./turn.ts";
-import { headersBack, headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
+import { headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
 
 export interface ExchangeOptions {
   session: Session;
@@ -135,10 +136,10 @@ export async function exchange(
       if (!(await turn.again())) throw new Error("Nobody waited for another attempt.");
       answer = await send(STALE);
     }
-    const status = answer.statusCode ?? 502;
+    const status = answer.statusCode ?? 0;
     const after = retryAfter(answer.headers);
     if ((status === 429 || status === 529) && after !== null) await limiter.hold(to.base.host, after);
-    response.writeHead(status, answer.statusMessage, headersBack(answer));
+    beginAs(response, answer);
     response.flushHeaders();
     if (status < 200 || status > 299) {
       for await (const chunk of answer as AsyncIterable<Buffer>) {

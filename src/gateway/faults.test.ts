@@ -1,6 +1,6 @@
 /** Providers that fail, clients that go away, and what stands in the trace then. */
 import { afterEach, describe, expect, test } from "vitest";
-import { type GatewayRig, gatewayRig } from "../../test/support/gateway-rig.ts";
+import { type GatewayRig, gatewayRig, post } from "../../test/support/gateway-rig.ts";
 import {
   type Answer,
   answered,
@@ -155,6 +155,22 @@ describe("an answer that breaks off", () => {
     expect(model()).toEqual(["failed 1"]);
   });
 });
+
+test.each(["099 x", "000 x", "200 O\x01K"])(
+  "an answer that is no HTTP, %j, is told as none, and the gateway goes on",
+  async (status) => {
+    await start((_, response) => {
+      response.socket!.end(`HTTP/1.1 ${status}\r\ncontent-length: 5000\r\n\r\n`);
+    });
+    const reply = await rig.messages(ask);
+    expect([reply.status, reply.whole]).toEqual([502, true]);
+    expect(reply.body.toString()).toContain("its answer is no HTTP");
+    const models = await post(`${rig.gateway.urls.anthropic}/v1/models`, "", { method: "GET" });
+    expect([models.status, models.whole]).toEqual([502, true]);
+    rig.provider.answer = streamed(anthropicEvents([SAY]));
+    expect((await rig.messages(ask)).status).toBe(200);
+  },
+);
 
 test("nobody who answers: the client is told in the provider's words, and its next try is an attempt", async () => {
   await start(streamed([]));

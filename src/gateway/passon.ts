@@ -1,7 +1,8 @@
 /** What is no model call (lists of models, counts of tokens, …) goes to the provider and back as it is, and is not recorded. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { beginAs } from "./client.ts";
 import { asksForKey, type Keys, ownKey } from "./credentials.ts";
-import { framingOf, headersBack, headersFor, type Send, type Upstream } from "./upstream.ts";
+import { framingOf, headersFor, type Send, type Upstream } from "./upstream.ts";
 
 export interface PassOn {
   upstream: Upstream;
@@ -34,7 +35,7 @@ export async function passOn(
   const asksOnly = (method === "GET" || method === "HEAD") && Object.keys(framing).length === 0;
   const body = asksOnly ? null : request;
   const answer = await send(to, { method, path, headers, body, signal: AbortSignal.any([left.signal, signal]) });
-  response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headersBack(answer));
+  beginAs(response, answer);
   answer.on("error", () => response.destroy());
   answer.pipe(response);
 }

@@ -429,6 +429,16 @@ describe("plain requests", () => {
     expect(await notes()).toEqual([]);
   });
 
+  test.each(["099 x", "000 x", "200 O\x01K"])(
+    "whose answer is no HTTP, %j, are told so, and the gateway goes on",
+    async (status) => {
+      await start({}, (socket) => void socket.once("data", () => socket.end(`HTTP/1.1 ${status}\r\n\r\n`)));
+      const said = { status: 502, body: expect.stringContaining("codeberg.org:80 gave no answer") };
+      for (const _ of [1, 2]) expect(await ask("http://codeberg.org/")).toMatchObject(said);
+      await closedNotes(2);
+    },
+  );
+
   test("whose answer breaks off break off too", async () => {
     await start({}, (socket) => {
       socket.once("data", () => {

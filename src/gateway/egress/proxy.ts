@@ -2,7 +2,8 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { authorityOf, type Place, placeOf } from "../../scope/network.ts";
-import { framingOf, headersBack } from "../upstream.ts";
+import { beginAs } from "../client.ts";
+import { framingOf } from "../upstream.ts";
 import type { Egress } from "./egress.ts";
 import { Unreachable } from "./reach.ts";
 import { join } from "./tunnel.ts";
@@ -100,8 +101,12 @@ export async function forward(request: IncomingMessage, response: ServerResponse
         });
         outgoing.on("error", reject);
         outgoing.on("response", (answered) => {
-          response.writeHead(answered.statusCode ?? 502, answered.statusMessage, headersBack(answered));
           answered.on("error", reject);
+          try {
+            beginAs(response, answered);
+          } catch (error) {
+            return void reject(error);
+          }
           response.on("close", resolve);
           answered.pipe(response);
         });
@@ -113,7 +118,7 @@ export async function forward(request: IncomingMessage, response: ServerResponse
   } catch (error) {
     if (response.headersSent || left.signal.aborted) return void response.destroy();
     if (error instanceof Unreachable) return say(response, error.status, error.message);
-    say(response, 502, `${authorityOf(place)} broke the connection off.`);
+    say(response, 502, `${authorityOf(place)} gave no answer that can be passed on.`);
   }
 }
 
