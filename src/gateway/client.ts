@@ -1,4 +1,4 @@
-/** What the gateway says to its clients. */
+/** The gateway and one of its clients. */
 import { type IncomingMessage, type ServerResponse, validateHeaderValue } from "node:http";
 import { headersBack } from "./upstream.ts";
 
@@ -13,4 +13,19 @@ export function beginAs(response: ServerResponse, answer: IncomingMessage): void
     answer.destroy();
     throw new Error("its answer is no HTTP");
   }
+}
+
+/** Aborts when a client goes away before it has its whole answer. Of requests that wait behind another on a connection only that itself tells. */
+export function gone({ socket }: IncomingMessage, response: ServerResponse): AbortSignal {
+  const left = new AbortController();
+  const close = (): void => {
+    socket.off("close", close);
+    if (!response.writableFinished) left.abort(new Error("The client went away."));
+  };
+  // As many as the client sends at once.
+  socket.setMaxListeners(0);
+  socket.on("close", close);
+  response.on("close", close);
+  if (socket.destroyed) close();
+  return left.signal;
 }

@@ -1,6 +1,6 @@
 /** One model call through the gateway: recorded, sent, and passed back as it comes. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { beginAs } from "./client.ts";
+import { beginAs, gone } from "./client.ts";
 import { asksForKey, type Key, type Keys, ownKey, secretsOf, without } from "./credentials.ts";
 import { type Limiter, retryAfter } from "./limiter.ts";
 import { Kept, pass, write } from "./pass.ts";
@@ -83,12 +83,8 @@ export async function exchange(
   }
   const secrets = secretsOf(headers, keys.env);
 
-  const left = new AbortController();
-  const gone = (): void => {
-    if (!response.writableFinished) left.abort(new Error("the client went away"));
-  };
-  response.on("close", gone);
-  const signal = AbortSignal.any([options.signal, left.signal]);
+  const left = gone(request, response);
+  const signal = AbortSignal.any([options.signal, left]);
   let turn: Turn;
   try {
     const known = await session.onRecord(canonical);
@@ -172,14 +168,12 @@ export async function exchange(
   } catch (error) {
     const { message } = error as Error;
     const stopped = signal.aborted;
-    const why = left.signal.aborted ? "The client went away." : stopped ? "The gateway was stopped." : message;
+    const why = left.aborted ? "The client went away." : stopped ? "The gateway was stopped." : message;
     // Where even that cannot be written, the next command ends the step.
     await broke(why, { aborted: stopped, ...(!options.signal.aborted && { holdMs: HOLD }) }).catch(() => {});
     if (response.headersSent || stopped) return void response.destroy();
     const sentence = without(`Shepherd got no answer from ${upstream.base.host}: ${message}`, secrets);
     refuse(response, upstream, 502, "api_error", sentence, false);
-  } finally {
-    response.off("close", gone);
   }
 }
 

@@ -8,6 +8,7 @@ import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { LiveScope } from "../scope/scope.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import { openaiChat } from "./chat.ts";
+import { gone } from "./client.ts";
 import type { Keys } from "./credentials.ts";
 import { forward, isForOthers, tunnel } from "./egress/proxy.ts";
 import { exchange, refuse } from "./exchange.ts";
@@ -213,11 +214,10 @@ async function answerHook(
   response: ServerResponse,
   { hook, signal }: Serving,
 ): Promise<void> {
-  const left = new AbortController();
-  response.on("close", () => left.abort(new Error("the hook went away")));
+  const left = gone(request, response);
   const body = await read(request);
   if (!hook || !body) return void response.writeHead(404).end();
-  const answer = await hook(JSON.parse(body.toString()) as Members, AbortSignal.any([signal, left.signal]));
+  const answer = await hook(JSON.parse(body.toString()) as Members, AbortSignal.any([signal, left]));
   const [status, text] = "say" in answer ? [200, JSON.stringify(answer.say)] : [403, answer.stop.trim() || NO_REASON];
   const line = Buffer.from(`${text}\n`);
   response.writeHead(status, { "content-length": line.length, connection: "close" });

@@ -1,6 +1,6 @@
 /** What is no model call (lists of models, counts of tokens, …) goes to the provider and back as it is, and is not recorded. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { beginAs } from "./client.ts";
+import { beginAs, gone } from "./client.ts";
 import { asksForKey, type Keys, ownKey } from "./credentials.ts";
 import { framingOf, headersFor, type Send, type Upstream } from "./upstream.ts";
 
@@ -18,8 +18,7 @@ export async function passOn(
   response: ServerResponse,
   { upstream, path, send, keys, signal }: PassOn,
 ): Promise<void> {
-  const left = new AbortController();
-  response.on("close", () => left.abort());
+  const left = gone(request, response);
   const headers = headersFor(request.headers);
   let to = upstream;
   if (asksForKey(request.headers)) {
@@ -34,7 +33,7 @@ export async function passOn(
   const method = request.method ?? "GET";
   const asksOnly = (method === "GET" || method === "HEAD") && Object.keys(framing).length === 0;
   const body = asksOnly ? null : request;
-  const answer = await send(to, { method, path, headers, body, signal: AbortSignal.any([left.signal, signal]) });
+  const answer = await send(to, { method, path, headers, body, signal: AbortSignal.any([left, signal]) });
   beginAs(response, answer);
   answer.on("error", () => response.destroy());
   answer.pipe(response);

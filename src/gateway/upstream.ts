@@ -127,6 +127,10 @@ export function makeSender(): { send: Send; close(): void } {
       });
       outgoing.setNoDelay(true);
       outgoing.once("response", resolve);
+      outgoing.once("upgrade", (_, socket) => {
+        socket.destroy();
+        reject(new Error("it changed to another protocol"));
+      });
       outgoing.on("error", (error) => reject(Object.assign(error, { stale: outgoing.reusedSocket })));
       if (body === null) outgoing.end();
       else if (Buffer.isBuffer(body)) outgoing.end(body);

@@ -199,6 +199,22 @@ describe("CONNECT", () => {
     });
   });
 
+  test("does not wait for names that are still looked up, nor for those behind them, once nobody does", async () => {
+    await start();
+    let looked = 0;
+    const reach = makeReach({
+      lookup: () => {
+        looked++;
+        return new Promise(() => {});
+      },
+    });
+    const left = new AbortController();
+    const all = [1, 2, 3].map((k) => reach({ host: `n${k}.example`, port: 1 }, true, left.signal));
+    left.abort(new Error("gone"));
+    for (const each of all) await expect(each).rejects.toThrow("gone");
+    expect(looked).toBe(2);
+  });
+
   test("to a server of this machine needs its name and port, and is irreversible", async () => {
     await start((port) => ({ hosts: [`127.0.0.1:${port}`] }));
     const port = portOf(outside);
@@ -438,6 +454,31 @@ describe("plain requests", () => {
       await closedNotes(2);
     },
   );
+
+  const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+  test("that are answered with another protocol are over, also for the run that ends", async () => {
+    await start({}, (socket) => void socket.once("data", () => socket.write(SWITCH)));
+    expect((await ask("http://codeberg.org/")).status).toBe(502);
+    await egress.close();
+    await closedNotes(1);
+  });
+
+  test("go with the client that sent them at once, and with the run, also behind one without an answer", async () => {
+    const hello = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello";
+    await start({}, (socket) => void socket.once("data", (asked) => /\/1 /.test(`${asked}`) || socket.end(hello)));
+    const put = (k: number): string =>
+      `PUT http://codeberg.org/${k} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi`;
+    const opened = async (k: number): Promise<boolean> =>
+      (await notes()).filter(({ state }) => state === "open").length === k;
+    for (const leaves of [true, false]) {
+      const socket = connect(portOf(inside), "127.0.0.1").on("error", () => {});
+      socket.write(put(1) + put(2) + put(1));
+      await until(() => opened(leaves ? 3 : 6));
+      if (leaves) socket.destroy();
+      else await egress.close();
+      await closedNotes(leaves ? 3 : 6);
+    }
+  });
 
   test("whose answer breaks off break off too", async () => {
     await start({}, (socket) => {

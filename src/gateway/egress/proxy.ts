@@ -2,7 +2,7 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { authorityOf, type Place, placeOf } from "../../scope/network.ts";
-import { beginAs } from "../client.ts";
+import { beginAs, gone } from "../client.ts";
 import { framingOf } from "../upstream.ts";
 import type { Egress } from "./egress.ts";
 import { Unreachable } from "./reach.ts";
@@ -81,15 +81,14 @@ export async function forward(request: IncomingMessage, response: ServerResponse
   const url = URL.canParse(request.url ?? "") ? new URL(request.url!) : null;
   const place = url?.protocol === "http:" ? placeOf(url.host, 80) : null;
   if (!url || !place) return say(response, 400, MALFORMED);
-  const left = new AbortController();
-  response.once("close", () => left.abort(new Error("The client went away.")));
+  const left = gone(request, response);
   const named = String(request.headers.connection ?? "")
     .split(",")
     .map((name) => name.trim().toLowerCase());
   const headers = Object.entries(request.headers).filter(([name]) => !HOP.test(name) && !named.includes(name));
   const framing = framingOf(request.headers);
   try {
-    await egress.to(place, left.signal, ({ socket, entry, signal }) => {
+    await egress.to(place, left, ({ socket, entry, signal }) => {
       entry.used();
       return new Promise((resolve, reject) => {
         const outgoing = httpRequest({
@@ -99,7 +98,10 @@ export async function forward(request: IncomingMessage, response: ServerResponse
           createConnection: () => socket,
           signal,
         });
+        // A client that does not read what has come keeps all else from telling.
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
         outgoing.on("error", reject);
+        outgoing.on("upgrade", () => reject(new Error("it changed to another protocol")));
         outgoing.on("response", (answered) => {
           answered.on("error", reject);
           try {
@@ -116,7 +118,7 @@ export async function forward(request: IncomingMessage, response: ServerResponse
       });
     });
   } catch (error) {
-    if (response.headersSent || left.signal.aborted) return void response.destroy();
+    if (response.headersSent || left.aborted) return void response.destroy();
     if (error instanceof Unreachable) return say(response, error.status, error.message);
     say(response, 502, `${authorityOf(place)} gave no answer that can be passed on.`);
   }
