@@ -366,6 +366,35 @@ describe("one call", () => {
     },
   );
 
+  test.each([
+    "/v1/../../admin",
+    "/v1/messages/..",
+    "/v1/./messages",
+    "/v1/%2e%2E/admin",
+    "//v1/messages",
+    "/v1//messages?beta=true",
+    "/v1/%6Dessages",
+    "/v1%2fmessages",
+    "/v1/..\\admin",
+  ])("a path that could be read as another is refused: %s", async (path) => {
+    await start(answered(200, anthropicWhole([SAY])), { env: { ANTHROPIC_API_KEY: "sk-planted" } });
+    const { port, pathname } = new URL(rig.gateway.urls.anthropic);
+    const head = "host: x\r\nx-api-key: shepherd\r\ncontent-length: 0";
+    const said = await sayRaw(Number(port), `POST ${pathname}${path} HTTP/1.1\r\n${head}\r\n\r\n`);
+    expect(said).toMatch(/^HTTP\/1.1 400 .*"Shepherd passes on paths as they are/s);
+    expect(rig.provider.asked).toEqual([]);
+  });
+
+  test("a path with other escapes, and any query, leaves as it is", async () => {
+    await start(answered(200, {}));
+    for (const path of ["/v1/files/a%20b%C3%A9", "/v1/models/x.y..z?at=%2F..%2F//./"])
+      await post(`${rig.gateway.urls.anthropic}${path}`, "", { method: "GET" });
+    expect(rig.provider.asked.map(({ url }) => url)).toEqual([
+      "/v1/files/a%20b%C3%A9",
+      "/v1/models/x.y..z?at=%2F..%2F//./",
+    ]);
+  });
+
   test("web sockets are refused, since they would pass unread", async () => {
     await start(answered(200, {}));
     const headers = { connection: "upgrade", upgrade: "websocket" };

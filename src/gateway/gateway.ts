@@ -2,7 +2,7 @@
  * The recording model gateway: a server on this machine that passes requests on to providers, and writes each model call into a scope. What
  * it is given to record into may change (an operation stops a run for a moment); clients wait meanwhile, and find it at the same address.
  */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { LiveScope } from "../scope/scope.ts";
@@ -18,6 +18,7 @@ import { passOn } from "./passon.ts";
 import { PRICES, type Prices } from "./prices.ts";
 import type { Members, Protocol, Provider } from "./protocol.ts";
 import { openaiResponses } from "./responses.ts";
+import { isPlain, route } from "./route.ts";
 import { type Around, openSession, type Session } from "./session.ts";
 import { makeSender, type Upstream } from "./upstream.ts";
 
@@ -62,6 +63,9 @@ const RECORDED: ReadonlyArray<{ provider: Provider; path: RegExp; protocol: Prot
 /** A request is at most this large. */
 const LARGEST = 256 << 20;
 
+const NOT_PLAIN =
+  "Shepherd passes on paths as they are: without //, \\, . and .. as names, and letters, digits and slashes written with %.";
+
 /** Starts to listen, on 127.0.0.1 and a port that the system chooses. */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env } = options;
@@ -104,6 +108,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     // A web socket would pass unread. Who asks for one and is refused asks by HTTP.
     if (request.headers.upgrade)
       return refuse(response, upstream, 426, "invalid_request_error", "Shepherd records HTTP, not web sockets.");
+    if (!isPlain(path)) return refuse(response, upstream, 400, "invalid_request_error", NOT_PLAIN);
     const bare = path.split("?")[0]!;
     const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
     if (!recorded || request.method !== "POST")
@@ -226,15 +231,6 @@ async function answerHook(
 
 /** Without any reason Codex does not stop. */
 const NO_REASON = "It was refused.";
-
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-
-/** `/SECRET/SERVICE/PATH`; null for whoever does not know the secret. */
-function route(url: string, secret: string): { service: Provider | "hook"; path: string } | null {
-  const match = /^\/([^/?]+)\/(anthropic|openai|hook)(\/[^#]*|\?[^#]*)?$/.exec(url);
-  if (!match || !timingSafeEqual(digest(match[1]!), digest(secret))) return null;
-  return { service: match[2] as Provider | "hook", path: match[3] ?? "/" };
-}
 
 async function read(request: IncomingMessage): Promise<Buffer | null> {
   const chunks: Buffer[] = [];
