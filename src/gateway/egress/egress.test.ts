@@ -174,6 +174,14 @@ describe("CONNECT", () => {
     expect(refused.at(-1)).toContain("`shepherd show` has them");
   });
 
+  test("that is refused for ever new names does not fill the log either", async () => {
+    await start();
+    const { signal } = new AbortController();
+    for (let k = 0; k < 1010; k++)
+      await expect(egress.to({ host: `n${k}.example`, port: 443 }, signal, async () => {})).rejects.toThrow("may not");
+    expect((await notes()).length).toBe(1000);
+  });
+
   test("is refused for all names where the run has only the gateway", async () => {
     await start({ network: "gateway" });
     expect((await tunnelTo("github.com:443")).body).toContain("`shepherd run --network proxy`");
@@ -327,6 +335,17 @@ describe("both sides", () => {
     await Promise.all(work);
     await until(() => accepted.size === 0);
     await closedNotes(40);
+  });
+
+  test("of one sandbox are 512 at most; who leaves makes room", async () => {
+    await start();
+    const open = Array.from({ length: 512 }, () => connect(portOf(inside), "127.0.0.1"));
+    await until(() => accepted.size === 512);
+    await once(connect(portOf(inside), "127.0.0.1").resume(), "close");
+    open[0]!.destroy();
+    await until(() => accepted.size === 511);
+    expect((await tunnelTo("codeberg.org:443")).status).toContain("200");
+    for (const each of open) each.destroy();
   });
 
   test("garbage is answered or cut, and the gateway goes on", async () => {
