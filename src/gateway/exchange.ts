@@ -1,7 +1,7 @@
 /** One model call through the gateway: recorded, sent, and passed back as it comes. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { beginAs, gone } from "./client.ts";
-import { asksForKey, type Key, type Keys, ownKey, secretsOf, without } from "./credentials.ts";
+import { asksForKey, type Keys, putKey, secretsOf, without } from "./credentials.ts";
 import { type Limiter, retryAfter } from "./limiter.ts";
 import { Kept, pass, write } from "./pass.ts";
 import { type Price, type Prices, priceOf } from "./prices.ts";
@@ -73,14 +73,9 @@ export async function exchange(
     return refuse(response, upstream, 400, "invalid_request_error", sentence);
   }
   const headers = headersFor(request.headers);
-  let key: Key | null = null;
-  if (asksForKey(request.headers)) {
-    delete headers.authorization;
-    delete headers["x-api-key"];
-    key = await ownKey(upstream, keys, request.headers);
-    if (!key && upstream.own) return refuse(response, upstream, 401, "authentication_error", NO_KEY[upstream.provider]);
-    Object.assign(headers, key?.headers);
-  }
+  const { key, to } = await putKey(headers, upstream, keys);
+  if (!key && upstream.own && asksForKey(request.headers))
+    return refuse(response, upstream, 401, "authentication_error", NO_KEY[upstream.provider]);
   const secrets = secretsOf(headers, keys.env);
 
   const left = gone(request, response);
@@ -106,7 +101,6 @@ export async function exchange(
   const broke = (why: string, how: Partial<Broken> = {}): Promise<void> =>
     turn.broke(without(why, secrets), { raw: Buffer.from(text()), ...how, measured: now() });
   try {
-    const to: Upstream = key?.base ? { ...upstream, base: key.base } : upstream;
     const waited = await limiter.pass(to.base.host, signal);
     if (waited > 0) measured.waited = waited;
     const outgoing = { method: "POST", path: options.path, headers, body, signal };

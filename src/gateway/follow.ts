@@ -5,6 +5,7 @@ import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Calls, CallsOptions, Ended, Own, Verdict } from "./calls.ts";
 import { type Performing, performing } from "./performing.ts";
+import { MAIN } from "./threads.ts";
 import { turnOrder } from "./turnorder.ts";
 
 /** So long a call waits for its intent, in ms: a hook may be quicker than the end of the block that asks for it. */
@@ -12,9 +13,6 @@ const PATIENCE = 10_000;
 
 /** So often it is looked, in ms, whether what a call waits for has ended without a word. */
 const LOOK = 500;
-
-/** The conversation of the agent itself. */
-const MAIN = "main";
 
 /** Thrown for a call inside of one that was refused. */
 class Denied extends Error {}

@@ -1,7 +1,7 @@
 /** What is no model call (lists of models, counts of tokens, …) goes to the provider and back as it is, and is not recorded. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { beginAs, gone } from "./client.ts";
-import { asksForKey, type Keys, ownKey } from "./credentials.ts";
+import { type Keys, putKey } from "./credentials.ts";
 import { framingOf, headersFor, type Send, type Upstream } from "./upstream.ts";
 
 export interface PassOn {
@@ -20,14 +20,7 @@ export async function passOn(
 ): Promise<void> {
   const left = gone(request, response);
   const headers = headersFor(request.headers);
-  let to = upstream;
-  if (asksForKey(request.headers)) {
-    delete headers.authorization;
-    delete headers["x-api-key"];
-    const key = await ownKey(upstream, keys, request.headers);
-    Object.assign(headers, key?.headers);
-    if (key?.base) to = { ...upstream, base: key.base };
-  }
+  const { to } = await putKey(headers, upstream, keys);
   const framing = framingOf(request.headers);
   Object.assign(headers, framing);
   const method = request.method ?? "GET";

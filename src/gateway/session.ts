@@ -10,11 +10,18 @@ import { askAgain, onRecord } from "./onrecord.ts";
 import type { Price } from "./prices.ts";
 import type { Canonical, Members } from "./protocol.ts";
 import { type Asked, putAsked, recordRequest } from "./request.ts";
-import { continued, freeThread, knownIn, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
+import {
+  continued,
+  freeThread,
+  knownIn,
+  loadThreads,
+  MAIN,
+  newThread,
+  putSent,
+  type Sent,
+  type Thread,
+} from "./threads.ts";
 import { beginTurn, type Turn } from "./turn.ts";
-
-/** The conversation of the program itself. */
-const MAIN = "main";
 
 export interface Session {
   readonly scope: LiveScope;

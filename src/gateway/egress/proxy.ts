@@ -3,7 +3,7 @@ import { request as httpRequest, type IncomingMessage, type ServerResponse } fro
 import type { Socket } from "node:net";
 import { authorityOf, type Place, placeOf } from "../../scope/network.ts";
 import { beginAs, gone } from "../client.ts";
-import { framingOf } from "../upstream.ts";
+import { endToEnd, framingOf } from "../upstream.ts";
 import type { Egress } from "./egress.ts";
 import { Unreachable } from "./reach.ts";
 import { join } from "./tunnel.ts";
@@ -57,24 +57,24 @@ const PHRASES: { [status: number]: string } = {
   504: "Gateway Timeout",
 };
 
+/** What is answered with a sentence. */
+function said(sentence: string): { body: Buffer; headers: { [name: string]: string } } {
+  const body = Buffer.from(`${sentence}\n`);
+  const length = String(body.length);
+  const headers = { "content-type": "text/plain; charset=utf-8", "content-length": length, connection: "close" };
+  return { body, headers };
+}
+
 /** Says why not. Many clients show nothing but the first line, so what is refused is in that too. */
 function answer(socket: Socket, status: number, sentence: string, place?: Place): void {
-  const body = Buffer.from(`${sentence}\n`);
+  const { body, headers } = said(sentence);
   const phrase = `${PHRASES[status]}${status === 403 && place ? `: ${authorityOf(place)}` : ""}`;
-  const head = [
-    `HTTP/1.1 ${status} ${phrase}`,
-    "content-type: text/plain; charset=utf-8",
-    `content-length: ${body.length}`,
-    "connection: close",
-  ];
+  const head = [`HTTP/1.1 ${status} ${phrase}`, ...Object.entries(headers).map((each) => each.join(": "))];
   socket.end(Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`), body]));
   // What the client still sends, or never ends, must not keep it open.
   socket.resume();
   socket.setTimeout(PATIENCE, () => socket.destroy());
 }
-
-/** Headers of one connection, which the next one makes anew. */
-const HOP = /^(connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|host|expect)$/;
 
 /** Passes on a plain request, over a connection of its own. Rejects where no answer came. */
 export async function forward(request: IncomingMessage, response: ServerResponse, egress: Egress): Promise<void> {
@@ -82,10 +82,6 @@ export async function forward(request: IncomingMessage, response: ServerResponse
   const place = url?.protocol === "http:" ? placeOf(url.host, 80) : null;
   if (!url || !place) return say(response, 400, MALFORMED);
   const left = gone(request, response);
-  const named = String(request.headers.connection ?? "")
-    .split(",")
-    .map((name) => name.trim().toLowerCase());
-  const headers = Object.entries(request.headers).filter(([name]) => !HOP.test(name) && !named.includes(name));
   const framing = framingOf(request.headers);
   try {
     await egress.to(place, left, ({ socket, entry, signal }) => {
@@ -94,7 +90,7 @@ export async function forward(request: IncomingMessage, response: ServerResponse
         const outgoing = httpRequest({
           method: request.method,
           path: `${url.pathname}${url.search}`,
-          headers: { ...Object.fromEntries(headers), ...framing, host: url.host, connection: "close" },
+          headers: { ...endToEnd(request.headers), ...framing, host: url.host, connection: "close" },
           createConnection: () => socket,
           signal,
         });
@@ -125,11 +121,7 @@ export async function forward(request: IncomingMessage, response: ServerResponse
 }
 
 function say(response: ServerResponse, status: number, sentence: string): void {
-  const body = Buffer.from(`${sentence}\n`);
-  response.writeHead(status, PHRASES[status], {
-    "content-type": "text/plain; charset=utf-8",
-    "content-length": body.length,
-    connection: "close",
-  });
+  const { body, headers } = said(sentence);
+  response.writeHead(status, PHRASES[status], headers);
   response.end(body);
 }

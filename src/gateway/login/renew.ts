@@ -4,7 +4,8 @@
  */
 import { realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Login, type Members, readLogin as read } from "./file.ts";
+import type { Members } from "../protocol.ts";
+import { type Login, readLogin as read } from "./file.ts";
 import { takeLock } from "./lockdir.ts";
 import { reserve } from "./reserve.ts";
 

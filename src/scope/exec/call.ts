@@ -9,7 +9,7 @@ import { readUpTo, unnamedFile } from "./temp.ts";
 /** Default of `maxOutput`: 8 MiB. */
 export const MAX_OUTPUT = 8 << 20;
 /** How long a command that is asked to end may take before it is killed, with all of its session. */
-export const GRACE_MS = 2000;
+const GRACE_MS = 2000;
 
 export interface CallOptions {
   stdin?: string | Uint8Array;

@@ -15,7 +15,7 @@ import {
 } from "./shellstate.ts";
 
 /** The largest state that is carried: 1 MiB as bash writes it. */
-export const MAX_STATE = 1 << 20;
+const MAX_STATE = 1 << 20;
 
 export interface ShellResult {
   result: CallResult;

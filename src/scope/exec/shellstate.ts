@@ -90,5 +90,4 @@ export const isName = (name: unknown): name is string =>
 
 const OPTION = /^(?:set [-+]o [a-z-]+|shopt -[su] [a-z0-9_]+)$/;
 /** Whether these are lines that only set options: they are run as they stand. */
-export const isOptions = (lines: string): boolean =>
-  lines.split("\n").every((line) => line === "" || OPTION.test(line));
+const isOptions = (lines: string): boolean => lines.split("\n").every((line) => line === "" || OPTION.test(line));

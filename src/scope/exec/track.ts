@@ -19,7 +19,7 @@ export interface Tracker {
 }
 
 /** Tells, in the environment, which sandbox a process belongs to. */
-export const MARK = "SHEPHERD_SANDBOX";
+const MARK = "SHEPHERD_SANDBOX";
 
 /** The first half of a mark: the same for whoever drives the scope. */
 const markOf = (scope: string): string => `${MARK}=${createHash("sha256").update(scope).digest("hex").slice(0, 18)}.`;
