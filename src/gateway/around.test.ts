@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type GatewayRig, gatewayRig } from "../../test/support/gateway-rig.ts";
 import { answered, anthropicWhole } from "../../test/support/provider.ts";
+import { followCalls } from "./follow.ts";
 
 let rig: GatewayRig;
 beforeEach(async () => {
@@ -81,4 +82,26 @@ test("a message that tells what somebody has injected is a step of its own, with
     "model",
   ]);
   expect(await rig.items()).toHaveLength(8);
+});
+
+test("what a request is made of is stored once, also where it is looked for an answer on record first", async () => {
+  const { objects } = rig.scope.store;
+  const { put } = objects;
+  let puts = 0;
+  objects.put = (...args) => {
+    puts++;
+    return put.apply(objects, args);
+  };
+  const putsFor = async (task: string): Promise<number> => {
+    puts = 0;
+    await rig.messages({ ...ask(user(task)), system: `You are ${task}.` });
+    return puts;
+  };
+  rig.serve();
+  const without = await putsFor("one");
+  await rig.stop();
+  const { signal } = new AbortController();
+  const calls = followCalls(rig.scope, { traits: () => ({}), broken: (why) => expect.fail(why), signal });
+  rig.serve({ calls });
+  expect(await putsFor("two")).toBe(without);
 });

@@ -83,6 +83,23 @@ export async function ownKey(
   return { headers: oauth(token, headers), renew };
 }
 
+/**
+ * Puts the user's key into the headers of a request that leaves it to the gateway, and gives it, with where it is taken; null where the client
+ * has one of its own, or there is none.
+ */
+export async function putKey(
+  headers: IncomingHttpHeaders,
+  upstream: Upstream,
+  keys: Keys,
+): Promise<{ key: Key | null; to: Upstream }> {
+  if (!asksForKey(headers)) return { key: null, to: upstream };
+  const key = await ownKey(upstream, keys, headers);
+  delete headers.authorization;
+  delete headers["x-api-key"];
+  Object.assign(headers, key?.headers);
+  return { key, to: key?.base ? { ...upstream, base: key.base } : upstream };
+}
+
 /** All that must not be written down of a request and of the environment. */
 export function secretsOf(headers: Headers, env: NodeJS.ProcessEnv): string[] {
   const found = new Set<string>();

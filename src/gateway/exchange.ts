@@ -1,14 +1,15 @@
 /** One model call through the gateway: recorded, sent, and passed back as it comes. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Answer, Answers } from "./answers.ts";
-import { asksForKey, type Key, type Keys, ownKey, secretsOf, without } from "./credentials.ts";
+import { beginAs, gone } from "./client.ts";
+import { asksForKey, type Keys, putKey, secretsOf, without } from "./credentials.ts";
 import { type Limiter, retryAfter } from "./limiter.ts";
 import { Kept, pass, write } from "./pass.ts";
 import { type Price, type Prices, priceOf } from "./prices.ts";
 import { type Canonical, errorBody, type Members, type Protocol, type Provider } from "./protocol.ts";
 import type { Session } from "./session.ts";
 import { type Broken, type Measured, Refused, type Turn } from "./turn.ts";
-import { headersBack, headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
+import { headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
 
 export interface ExchangeOptions {
   session: Session;
@@ -75,22 +76,13 @@ export async function exchange(
     return refuse(response, upstream, 400, "invalid_request_error", sentence);
   }
   const headers = headersFor(request.headers);
-  let key: Key | null = null;
-  if (!answers && asksForKey(request.headers)) {
-    delete headers.authorization;
-    delete headers["x-api-key"];
-    key = await ownKey(upstream, keys, request.headers);
-    if (!key && upstream.own) return refuse(response, upstream, 401, "authentication_error", NO_KEY[upstream.provider]);
-    Object.assign(headers, key?.headers);
-  }
+  const { key, to } = answers ? { key: null, to: upstream } : await putKey(headers, upstream, keys);
+  if (!answers && !key && upstream.own && asksForKey(request.headers))
+    return refuse(response, upstream, 401, "authentication_error", NO_KEY[upstream.provider]);
   const secrets = secretsOf(headers, keys.env);
 
-  const left = new AbortController();
-  const gone = (): void => {
-    if (!response.writableFinished) left.abort(new Error("the client went away"));
-  };
-  response.on("close", gone);
-  const signal = AbortSignal.any([options.signal, left.signal]);
+  const left = gone(request, response);
+  const signal = AbortSignal.any([options.signal, left]);
   let turn: Turn;
   try {
     const known = await session.onRecord(canonical);
@@ -112,7 +104,6 @@ export async function exchange(
   const broke = (why: string, how: Partial<Broken> = {}): Promise<void> =>
     turn.broke(without(why, secrets), { raw: Buffer.from(text()), ...how, measured: now() });
   try {
-    const to: Upstream = key?.base ? { ...upstream, base: key.base } : upstream;
     const waited = answers ? 0 : await limiter.pass(to.base.host, signal);
     if (waited > 0) measured.waited = waited;
     const outgoing = { method: "POST", path: options.path, headers, body, signal };
@@ -142,10 +133,10 @@ export async function exchange(
       if (!(await turn.again())) throw new Error("Nobody waited for another attempt.");
       answer = await send(STALE);
     }
-    const status = answer.statusCode ?? 502;
+    const status = answer.statusCode ?? 0;
     const after = retryAfter(answer.headers);
     if ((status === 429 || status === 529) && after !== null) await limiter.hold(to.base.host, after);
-    response.writeHead(status, answer.statusMessage, headersBack(answer));
+    beginAs(response, answer);
     response.flushHeaders();
     if (status < 200 || status > 299) {
       for await (const chunk of answer as AsyncIterable<Buffer>) {
@@ -178,14 +169,12 @@ export async function exchange(
   } catch (error) {
     const { message } = error as Error;
     const stopped = signal.aborted;
-    const why = left.signal.aborted ? "The client went away." : stopped ? "The gateway was stopped." : message;
+    const why = left.aborted ? "The client went away." : stopped ? "The gateway was stopped." : message;
     // Where even that cannot be written, the next command ends the step.
     await broke(why, { aborted: stopped, ...(!options.signal.aborted && { holdMs: HOLD }) }).catch(() => {});
     if (response.headersSent || stopped) return void response.destroy();
     const sentence = without(`Shepherd got no answer from ${upstream.base.host}: ${message}`, secrets);
     refuse(response, upstream, 502, "api_error", sentence, false);
-  } finally {
-    response.off("close", gone);
   }
 }
 

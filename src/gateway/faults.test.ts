@@ -1,6 +1,7 @@
 /** Providers that fail, clients that go away, and what stands in the trace then. */
+import { connect } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { type GatewayRig, gatewayRig } from "../../test/support/gateway-rig.ts";
+import { type GatewayRig, gatewayRig, post } from "../../test/support/gateway-rig.ts";
 import {
   type Answer,
   answered,
@@ -156,6 +157,30 @@ describe("an answer that breaks off", () => {
   });
 });
 
+test.each(["099 x", "000 x", "200 O\x01K"])(
+  "an answer that is no HTTP, %j, is told as none, and the gateway goes on",
+  async (status) => {
+    await start((_, response) => {
+      response.socket!.end(`HTTP/1.1 ${status}\r\ncontent-length: 5000\r\n\r\n`);
+    });
+    const reply = await rig.messages(ask);
+    expect([reply.status, reply.whole]).toEqual([502, true]);
+    expect(reply.body.toString()).toContain("its answer is no HTTP");
+    const models = await post(`${rig.gateway.urls.anthropic}/v1/models`, "", { method: "GET" });
+    expect([models.status, models.whole]).toEqual([502, true]);
+    rig.provider.answer = streamed(anthropicEvents([SAY]));
+    expect((await rig.messages(ask)).status).toBe(200);
+  },
+);
+
+test("a change to another protocol is no answer", async () => {
+  await start((_, response) => {
+    response.socket!.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n");
+  });
+  expect((await rig.messages(ask)).status).toBe(502);
+  expect((await post(`${rig.gateway.urls.anthropic}/v1/models`, "", { method: "GET" })).status).toBe(502);
+});
+
 test("nobody who answers: the client is told in the provider's words, and its next try is an attempt", async () => {
   await start(streamed([]));
   await rig.provider.close();
@@ -212,6 +237,24 @@ describe("a client that goes away", () => {
     await asked;
     await rig.stop();
     expect(model()).toEqual([`${status} 1`]);
+  });
+
+  test("takes with it what it asked behind a request that is not answered yet", async () => {
+    let under = 0;
+    await start((_, response) => {
+      under++;
+      response.on("close", () => under--);
+    });
+    const { port, pathname } = new URL(rig.gateway.urls.anthropic);
+    const head = `host: x\r\ncontent-type: application/json\r\ncontent-length: `;
+    const saying = (content: string) => JSON.stringify({ ...ask, messages: [{ role: "user", content }] });
+    const request = (path: string, body: string) =>
+      `POST ${pathname}/v1/${path} HTTP/1.1\r\n${head}${body.length}\r\n\r\n${body}`;
+    const socket = connect(Number(port), "127.0.0.1");
+    socket.write(request("messages", saying("one")) + request("messages", saying("two")) + request("other", ""));
+    await until(() => under === 3);
+    socket.destroy();
+    await until(() => under === 0);
   });
 
   test("and comes back goes on with the same step while it had no block", async () => {

@@ -3,8 +3,9 @@ import type { LiveScope } from "../scope/scope.ts";
 import { type Call, putBytes, textOf } from "../scope/thread.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
-import type { Calls, CallsOptions, Ended, Own } from "./calls.ts";
+import type { Calls, CallsOptions, Ended, Own, Verdict } from "./calls.ts";
 import { type Performing, performing } from "./performing.ts";
+import { MAIN } from "./threads.ts";
 import { turnOrder } from "./turnorder.ts";
 
 /** So long a call waits for its intent, in ms: a hook may be quicker than the end of the block that asks for it. */
@@ -12,9 +13,6 @@ const PATIENCE = 10_000;
 
 /** So often it is looked, in ms, whether what a call waits for has ended without a word. */
 const LOOK = 500;
-
-/** The conversation of the agent itself. */
-const MAIN = "main";
 
 /** Thrown for a call inside of one that was refused. */
 class Denied extends Error {}
@@ -24,6 +22,8 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
   const { writer, store } = scope;
   const byId = new Map<string, Performing>();
   const byNumber = new Map<number, Performing>();
+  /** Those that have begun and have no outcome yet: few, where all that were ever asked for are many. */
+  const begun = new Set<Performing>();
   const waiting = new Map<string, () => void>();
   /** Numbers of the containers of conversations. */
   const containers = new Map<string, number>();
@@ -39,6 +39,14 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
     byId.set(call.id, known);
     byNumber.set(n, known);
     return known;
+  };
+
+  const start = (known: Performing, input: Json): Promise<Verdict> => {
+    begun.add(known);
+    const verdict = known.begin(input, signal);
+    const over = (): void => void begun.delete(known);
+    known.pending!.settled.then(over, over);
+    return verdict;
   };
 
   const find = async (id: string): Promise<Performing> => {
@@ -99,13 +107,13 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
   /** Ends what has ended without a word, as far as the program has noted that down, and what it does not wait for any more. */
   const look = (): void => {
     const ended = results?.();
-    for (const each of byNumber.values())
+    for (const each of begun)
       if (each.running && (ended?.has(each.call.id) || each.late)) void each.end({ status: "done" });
   };
 
   /** Ends those beside which nothing is performed, before another one of their conversation. Those that went well said so. */
   const endAlone = ({ n, thread }: Performing): void => {
-    for (const each of byNumber.values())
+    for (const each of begun)
       if (each.n !== n && each.traits.alone && each.running && each.thread === thread)
         void each.end({ status: each.own ? "failed" : "done" });
   };
@@ -150,7 +158,7 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       const known = add(n, call);
       waiting.get(call.id)?.();
       if (!known.traits.unasked) return;
-      known.begin(call.input as Json, signal).then(
+      start(known, call.input as Json).then(
         (verdict) => {
           // What a script does it asks for, and is refused.
           if (verdict.kind === "deny" && !known.traits.script)
@@ -173,7 +181,7 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       await order.comes(known);
       const looking = setInterval(look, LOOK);
       looking.unref();
-      const verdict = known.begin(input, signal);
+      const verdict = start(known, input);
       order.began();
       return verdict.finally(() => clearInterval(looking));
     },
@@ -209,9 +217,9 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       await writer.outcome(n, { status: ended, ...threads }, { witness: { at: Date.now() } });
     },
     running: () => {
-      const now = [...byNumber.values()].filter(({ running }) => running);
+      const now = [...begun].filter(({ running }) => running);
       const calls = now.filter(({ traits: { container } }) => !container);
-      return (calls.length > 0 ? calls : now).map(({ n }) => n);
+      return (calls.length > 0 ? calls : now).map(({ n }) => n).sort((a, b) => a - b);
     },
     close: () => closeInner([...inner.keys()], "aborted"),
   };

@@ -1,3 +1,4 @@
+import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { framesOf, line } from "../../test/support/agent-rig.ts";
@@ -40,6 +41,17 @@ const THINK = { type: "thinking", thinking: "Let me look.", signature: "c2ln" };
 const SAY = { type: "text", text: "I look – 中文 and 🙂." };
 const USE = { type: "tool_use", id: "toolu_1", name: "Bash", input: { command: "ls", nested: { a: [1, 2] } } };
 const RESULT = { type: "tool_result", tool_use_id: "toolu_1", content: "a.txt" };
+
+/** Says what a client of the usual kind would not, and gives the beginning of the answer. */
+const sayRaw = (port: number, text: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(text));
+    socket.on("error", reject);
+    socket.once("data", (chunk) => {
+      socket.destroy();
+      resolve(chunk.toString());
+    });
+  });
 
 describe("one call", () => {
   test("its intent is there before the request arrives, each block before its end is passed on, the outcome before the end", async () => {
@@ -327,6 +339,60 @@ describe("one call", () => {
       "GET /v1/models?limit=3",
     ]);
     expect(await rig.lines()).toEqual([]);
+  });
+
+  test.each(["DELETE", "GET", "OPTIONS", "POST"])(
+    "what a client sends as the body of a %s leaves as nothing else",
+    async (method) => {
+      await start(answered(200, {}), { env: { ANTHROPIC_API_KEY: "sk-planted" } });
+      const { port, pathname } = new URL(rig.gateway.urls.anthropic);
+      const hidden = "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
+      const head = `${method} ${pathname}/v1/files HTTP/1.1\r\nhost: x\r\nx-api-key: shepherd\r\n`;
+      const size = hidden.length;
+      const chunked = `transfer-encoding: chunked\r\n\r\n${size.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`;
+      for (const framed of [
+        chunked,
+        `content-length: ${size}\r\n\r\n${hidden}`,
+        `connection: content-length\r\ncontent-length: ${size}\r\n\r\n${hidden}`,
+      ])
+        expect(await sayRaw(Number(port), head + framed)).toMatch(/^HTTP\/1.1 200/);
+      // What can be read in two ways is not read.
+      expect(await sayRaw(Number(port), `${head}content-length: 3\r\n${chunked}`)).toMatch(/^HTTP\/1.1 400/);
+      await post(`${rig.gateway.urls.anthropic}/v1/models`, "", { method: "GET" });
+      expect(rig.provider.asked.map(({ method, url, body }) => [method, url, body.toString()])).toEqual([
+        ...[1, 2, 3].map(() => [method, "/v1/files", hidden]),
+        ["GET", "/v1/models", ""],
+      ]);
+    },
+  );
+
+  test.each([
+    "/v1/../../admin",
+    "/v1/messages/..",
+    "/v1/./messages",
+    "/v1/%2e%2E/admin",
+    "//v1/messages",
+    "/v1//messages?beta=true",
+    "/v1/%6Dessages",
+    "/v1%2fmessages",
+    "/v1/..\\admin",
+  ])("a path that could be read as another is refused: %s", async (path) => {
+    await start(answered(200, anthropicWhole([SAY])), { env: { ANTHROPIC_API_KEY: "sk-planted" } });
+    const { port, pathname } = new URL(rig.gateway.urls.anthropic);
+    const head = "host: x\r\nx-api-key: shepherd\r\ncontent-length: 0";
+    const said = await sayRaw(Number(port), `POST ${pathname}${path} HTTP/1.1\r\n${head}\r\n\r\n`);
+    expect(said).toMatch(/^HTTP\/1.1 400 .*"Shepherd passes on paths as they are/s);
+    expect(rig.provider.asked).toEqual([]);
+  });
+
+  test("a path with other escapes, and any query, leaves as it is", async () => {
+    await start(answered(200, {}));
+    for (const path of ["/v1/files/a%20b%C3%A9", "/v1/models/x.y..z?at=%2F..%2F//./"])
+      await post(`${rig.gateway.urls.anthropic}${path}`, "", { method: "GET" });
+    expect(rig.provider.asked.map(({ url }) => url)).toEqual([
+      "/v1/files/a%20b%C3%A9",
+      "/v1/models/x.y..z?at=%2F..%2F//./",
+    ]);
   });
 
   test("web sockets are refused, since they would pass unread", async () => {

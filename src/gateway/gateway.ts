@@ -2,13 +2,15 @@
  * The recording model gateway: a server on this machine that passes requests on to providers, and writes each model call into a scope. What
  * it is given to record into may change (an operation stops a run for a moment); clients wait meanwhile, and find it at the same address.
  */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { LiveScope } from "../scope/scope.ts";
 import type { Answers } from "./answers.ts";
 import { anthropicMessages } from "./anthropic.ts";
+import { makeWhole, TooMuch } from "./bodies.ts";
 import { openaiChat } from "./chat.ts";
+import { gone } from "./client.ts";
 import type { Keys } from "./credentials.ts";
 import { forward, isForOthers, tunnel } from "./egress/proxy.ts";
 import { exchange, refuse } from "./exchange.ts";
@@ -18,6 +20,7 @@ import { passOn } from "./passon.ts";
 import { PRICES, type Prices } from "./prices.ts";
 import type { Members, Protocol, Provider } from "./protocol.ts";
 import { openaiResponses } from "./responses.ts";
+import { isPlain, route } from "./route.ts";
 import { type Around, openSession, type Session } from "./session.ts";
 import { makeSender, type Upstream } from "./upstream.ts";
 
@@ -61,13 +64,17 @@ const RECORDED: ReadonlyArray<{ provider: Provider; path: RegExp; protocol: Prot
   { provider: "openai", path: /^\/chat\/completions\/?$/, protocol: openaiChat },
 ];
 
-/** A request is at most this large. */
-const LARGEST = 256 << 20;
+/** So many connections at once from one sandbox, which is far more than any agent needs: each takes a file of this process. */
+const MOST = 512;
+
+const NOT_PLAIN =
+  "Shepherd passes on paths as they are: without //, \\, . and .. as names, and letters, digits and slashes written with %.";
 
 /** Starts to listen, on 127.0.0.1 and a port that the system chooses. */
-export async function openGateway(options: GatewayOptions): Promise<Gateway> {
-  const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env, answers } = options;
-  const keys: Keys = { env, exclusive: options.exclusive ?? ((_name, work) => work()) };
+export async function openGateway(given: GatewayOptions): Promise<Gateway> {
+  const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env, answers } = given;
+  const keys: Keys = { env, exclusive: given.exclusive ?? ((_name, work) => work()) };
+  const whole = makeWhole();
   const secret = randomBytes(24).toString("base64url");
   const { send, close } = makeSender();
   const closed = new AbortController();
@@ -100,39 +107,39 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     }
     const found = route(request.url ?? "/", inside.has(request.socket) ? INSIDE : secret);
     if (!found) return void response.writeHead(404).end();
-    if (found.service === "hook") return answerHook(request, response, await current());
+    if (found.service === "hook")
+      return whole(request, async (body) => answerHook(request, response, body, await current()));
     const { service: provider, path } = found;
     const upstream = upstreams[provider];
     // A web socket would pass unread. Who asks for one and is refused asks by HTTP.
     if (request.headers.upgrade)
       return refuse(response, upstream, 426, "invalid_request_error", "Shepherd records HTTP, not web sockets.");
+    if (!isPlain(path)) return refuse(response, upstream, 400, "invalid_request_error", NOT_PLAIN);
     const bare = path.split("?")[0]!;
     const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
     if (!recorded || request.method !== "POST") {
       if (answers) return refuse(response, upstream, 404, "not_found_error", "Nothing but the record answers here.");
       return passOn(request, response, { upstream, path, send, keys, signal: closed.signal });
     }
-    const told = await read(request);
-    if (!told) return refuse(response, upstream, 413, "request_too_large", "The request is too large for Shepherd.");
     if (request.headers["content-encoding"])
       return refuse(response, upstream, 415, "invalid_request_error", "Shepherd does not read packed requests.");
-    const { session, signal, outgoing }: Serving = await current();
-    const body = outgoing?.(told) ?? told;
-    const { protocol } = recorded;
-    const done = exchange(request, response, body, {
-      session,
-      protocol,
-      upstream,
-      path,
-      send,
-      limiter,
-      prices,
-      keys,
-      answers,
-      signal,
-    });
-    pending.add(done);
-    await done.finally(() => pending.delete(done));
+    const record = async (told: Buffer): Promise<void> => {
+      const { session, signal, outgoing }: Serving = await current();
+      const body = outgoing?.(told) ?? told;
+      const { protocol } = recorded;
+      const options = { session, protocol, upstream, path, send, limiter, prices, keys, answers, signal };
+      const done = exchange(request, response, body, options);
+      pending.add(done);
+      await done.finally(() => pending.delete(done));
+    };
+    try {
+      await whole(request, record);
+    } catch (error) {
+      if (!(error instanceof TooMuch)) throw error;
+      const { status, message } = error;
+      if (status === 413) refuse(response, upstream, status, "request_too_large", message);
+      else refuse(response, upstream, status, "overloaded_error", message, false);
+    }
   };
 
   const server = createServer((request, response) => {
@@ -163,6 +170,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       // Whoever starts its programs again has the same server.
       if (doors.has(from)) return urlsAt(port, INSIDE);
       doors.add(from);
+      from.maxConnections = MOST;
       from.on("connection", (socket) => {
         inside.add(socket);
         server.emit("connection", socket);
@@ -217,13 +225,12 @@ function urlsAt(port: number, secret: string): Urls {
 async function answerHook(
   request: IncomingMessage,
   response: ServerResponse,
+  body: Buffer,
   { hook, signal }: Serving,
 ): Promise<void> {
-  const left = new AbortController();
-  response.on("close", () => left.abort(new Error("the hook went away")));
-  const body = await read(request);
-  if (!hook || !body) return void response.writeHead(404).end();
-  const answer = await hook(JSON.parse(body.toString()) as Members, AbortSignal.any([signal, left.signal]));
+  const left = gone(request, response);
+  if (!hook) return void response.writeHead(404).end();
+  const answer = await hook(JSON.parse(body.toString()) as Members, AbortSignal.any([signal, left]));
   const [status, text] = "say" in answer ? [200, JSON.stringify(answer.say)] : [403, answer.stop.trim() || NO_REASON];
   const line = Buffer.from(`${text}\n`);
   response.writeHead(status, { "content-length": line.length, connection: "close" });
@@ -232,26 +239,6 @@ async function answerHook(
 
 /** Without any reason Codex does not stop. */
 const NO_REASON = "It was refused.";
-
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-
-/** `/SECRET/SERVICE/PATH`; null for whoever does not know the secret. */
-function route(url: string, secret: string): { service: Provider | "hook"; path: string } | null {
-  const match = /^\/([^/?]+)\/(anthropic|openai|hook)(\/[^#]*|\?[^#]*)?$/.exec(url);
-  if (!match || !timingSafeEqual(digest(match[1]!), digest(secret))) return null;
-  return { service: match[2] as Provider | "hook", path: match[3] ?? "/" };
-}
-
-async function read(request: IncomingMessage): Promise<Buffer | null> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > LARGEST) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
 
 const listen = (server: Server): Promise<void> =>
   new Promise((resolve, reject) => {

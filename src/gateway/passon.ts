@@ -1,7 +1,8 @@
 /** What is no model call (lists of models, counts of tokens, …) goes to the provider and back as it is, and is not recorded. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { asksForKey, type Keys, ownKey } from "./credentials.ts";
-import { headersBack, headersFor, type Send, type Upstream } from "./upstream.ts";
+import { beginAs, gone } from "./client.ts";
+import { type Keys, putKey } from "./credentials.ts";
+import { framingOf, headersFor, type Send, type Upstream } from "./upstream.ts";
 
 export interface PassOn {
   upstream: Upstream;
@@ -17,23 +18,16 @@ export async function passOn(
   response: ServerResponse,
   { upstream, path, send, keys, signal }: PassOn,
 ): Promise<void> {
-  const left = new AbortController();
-  response.on("close", () => left.abort());
+  const left = gone(request, response);
   const headers = headersFor(request.headers);
-  let to = upstream;
-  if (asksForKey(request.headers)) {
-    delete headers.authorization;
-    delete headers["x-api-key"];
-    const key = await ownKey(upstream, keys, request.headers);
-    Object.assign(headers, key?.headers);
-    if (key?.base) to = { ...upstream, base: key.base };
-  }
-  const length = request.headers["content-length"];
-  if (length !== undefined) headers["content-length"] = length;
+  const { to } = await putKey(headers, upstream, keys);
+  const framing = framingOf(request.headers);
+  Object.assign(headers, framing);
   const method = request.method ?? "GET";
-  const body = method === "GET" || method === "HEAD" ? null : request;
-  const answer = await send(to, { method, path, headers, body, signal: AbortSignal.any([left.signal, signal]) });
-  response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headersBack(answer));
+  const asksOnly = (method === "GET" || method === "HEAD") && Object.keys(framing).length === 0;
+  const body = asksOnly ? null : request;
+  const answer = await send(to, { method, path, headers, body, signal: AbortSignal.any([left, signal]) });
+  beginAs(response, answer);
   answer.on("error", () => response.destroy());
   answer.pipe(response);
 }

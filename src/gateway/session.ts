@@ -10,11 +10,18 @@ import { askAgain, onRecord } from "./onrecord.ts";
 import type { Price } from "./prices.ts";
 import type { Canonical, Members } from "./protocol.ts";
 import { type Asked, putAsked, recordRequest } from "./request.ts";
-import { continued, freeThread, knownIn, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
+import {
+  continued,
+  freeThread,
+  knownIn,
+  loadThreads,
+  MAIN,
+  newThread,
+  putSent,
+  type Sent,
+  type Thread,
+} from "./threads.ts";
 import { beginTurn, type Turn } from "./turn.ts";
-
-/** The conversation of the program itself. */
-const MAIN = "main";
 
 export interface Session {
   readonly scope: LiveScope;
@@ -94,12 +101,22 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
     }
   };
 
-  const place = async (request: Canonical, price: Price | null): Promise<{ turn: Turn; ready: Promise<void> }> => {
-    await around.before?.();
+  /** What requests are made of, stored: of one it is asked first whether its answer is on record, and then for its turn. */
+  const parts = new WeakMap<Canonical, Parts>();
+  const stored = async (request: Canonical): Promise<Parts> => {
+    const before = parts.get(request);
+    if (before) return before;
     const sent: Sent[] = [];
     const known = knownIn(threads.values());
     for (const item of request.messages) sent.push(await putSent(scope.store, item, known));
-    const asked = await putAsked(scope.store, request);
+    const made: Parts = { sent, asked: await putAsked(scope.store, request) };
+    parts.set(request, made);
+    return made;
+  };
+
+  const place = async (request: Canonical, price: Price | null): Promise<{ turn: Turn; ready: Promise<void> }> => {
+    await around.before?.();
+    const { sent, asked } = await stored(request);
     const [thread, told] = await find(request, sent, asked);
     const inside = around.inside?.(request, thread);
     const same = thread.entries.length === told.length && thread.asked?.system === asked.system;
@@ -139,9 +156,8 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
       const { calls } = around;
       if (!calls) return null;
       return inTurn(async () => {
-        const sent: Sent[] = [];
-        for (const item of request.messages) sent.push(await putSent(scope.store, item, knownIn(threads.values())));
-        const found = await onRecord(scope, threads.values(), request, sent, await putAsked(scope.store, request));
+        const { sent, asked } = await stored(request);
+        const found = await onRecord(scope, threads.values(), request, sent, asked);
         if (!found) return null;
         await askAgain(scope, found, calls);
         return found.raw;
@@ -161,6 +177,11 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
         await around.calls?.close();
       }),
   };
+}
+
+interface Parts {
+  sent: readonly Sent[];
+  asked: Asked;
 }
 
 /** A message that the provider keeps, and the client does not tell again. */

@@ -16,25 +16,14 @@ export function sharedLimiter(directory: string, now: () => number = Date.now): 
     join(directory, createHash("sha256").update(upstream).digest("hex").slice(0, 16));
 
   /** The first moment at which somebody may leave: behind what is held back, and behind those that wait. */
-  const free = (folder: string): number => {
-    let at = 0;
-    for (const name of names(folder)) {
-      const [, kind, digits] = /^(hold|go)-(\d{1,16})$/.exec(name) ?? [];
-      if (!kind) continue;
-      // A clock that was set back must not hold anybody for hours.
-      const time = Math.min(Number(digits), now() + LONGEST);
-      if (time < now()) rmSync(join(folder, name), { force: true });
-      else at = Math.max(at, kind === "go" ? time + APART : time);
-    }
-    return at;
-  };
+  const free = (folder: string): number => Math.max(last(folder, "hold", now()), last(folder, "go", now()) + APART);
 
   return {
     pass: async (upstream, signal) => {
       signal.throwIfAborted();
       const folder = place(upstream);
       const begun = now();
-      for (let at = free(folder); at > now(); at = heldBack(folder, now())) {
+      for (let at = free(folder); at > now(); at = last(folder, "hold", now())) {
         while (!make(folder, `go-${at}`)) at += APART;
         await sleep(at - now(), signal);
       }
@@ -44,12 +33,18 @@ export function sharedLimiter(directory: string, now: () => number = Date.now): 
   };
 }
 
-/** Until when all are held back; 0 if nobody is. */
-const heldBack = (folder: string, now: number): number =>
-  Math.max(
-    0,
-    ...names(folder).map((name) => Math.min(Number(/^hold-(\d{1,16})$/.exec(name)?.[1] ?? 0), now + LONGEST)),
-  );
+/** The last moment that files of a kind name; 0 without any. What is past goes, and what is from before a clock was set back. */
+function last(folder: string, kind: "hold" | "go", now: number): number {
+  let at = 0;
+  for (const name of names(folder)) {
+    const [, is, digits] = /^(hold|go)-(\d{1,16})$/.exec(name) ?? [];
+    if (!is) continue;
+    const time = Number(digits);
+    if (time < now || time > now + 2 * LONGEST) rmSync(join(folder, name), { force: true });
+    else if (is === kind) at = Math.max(at, Math.min(time, now + LONGEST));
+  }
+  return at;
+}
 
 function names(folder: string): string[] {
   try {

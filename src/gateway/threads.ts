@@ -12,6 +12,9 @@ import type { Asked } from "./request.ts";
 import { readEdits, readRequest } from "./request.ts";
 import type { Turn } from "./turn.ts";
 
+/** The conversation of the program itself. */
+export const MAIN = "main";
+
 /** A message of a thread. */
 export interface Entry {
   link: Link;
@@ -159,8 +162,8 @@ export async function loadThreads(scope: LiveScope): Promise<Map<string, Thread>
   return threads;
 }
 
-/** A name that no thread has: the first is `main`. */
+/** A name that no thread has: the first is that of the program itself. */
 export function freeThread(threads: ReadonlyMap<string, Thread>): string {
-  if (!threads.has("main")) return "main";
+  if (!threads.has(MAIN)) return MAIN;
   for (let k = 2; ; k++) if (!threads.has(`thread-${k}`)) return `thread-${k}`;
 }

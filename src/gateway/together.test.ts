@@ -87,6 +87,18 @@ test.each([
   await expect(waits).rejects.toThrow("no more");
 });
 
+test("a clock that is set back holds nobody until it is what it was", async () => {
+  let clock = 10_000_000;
+  const limiter = sharedLimiter(directory, () => clock);
+  const { signal } = new AbortController();
+  await limiter.hold("a", 60_000);
+  const [folder] = fs.readdirSync(directory);
+  fs.writeFileSync(join(directory, folder!, `go-${clock + 60_050}`), "");
+  clock -= 3_600_000;
+  expect(await limiter.pass("a", signal)).toBe(0);
+  expect(fs.readdirSync(join(directory, folder!))).toEqual([]);
+});
+
 test("one answer that asks to wait keeps eight processes back, which then leave one after the other; one that is killed holds up nobody", async () => {
   const limiter = sharedLimiter(directory);
   const asked = Date.now();
@@ -217,6 +229,7 @@ test("a process that is killed while it renews leaves the login as it was, and t
     await Promise.all(all.map(({ ended }) => ended));
     expect(all.map(({ lines }) => lines.at(-1))).toEqual(Array(2).fill("token at-1-planted"));
     expect(server.issued).toBe(1);
+    expect(fs.readdirSync(join(env.HOME!, ".claude"))).toEqual([".credentials.json"]);
   } finally {
     await server.close();
   }

@@ -47,6 +47,7 @@ const HOP: ReadonlySet<string> = new Set([
   "keep-alive",
   "proxy-connection",
   "proxy-authenticate",
+  "proxy-authorization",
   "te",
   "trailer",
   "transfer-encoding",
@@ -54,17 +55,31 @@ const HOP: ReadonlySet<string> = new Set([
   "host",
   "expect",
   "content-length",
-  "accept-encoding",
   "http2-settings",
 ]);
 
-/** Headers as they leave. What is packed could not be read beside, so nothing packed is asked for. */
-export function headersFor(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+/** Headers of a request but for those of its connection. */
+export function endToEnd(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const named = String(headers.connection ?? "")
     .split(",")
     .map((name) => name.trim().toLowerCase());
-  const kept = Object.entries(headers).filter(([name]) => !HOP.has(name) && !named.includes(name));
-  return { ...Object.fromEntries(kept), "accept-encoding": "identity" };
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !HOP.has(name) && !named.includes(name)));
+}
+
+/** Headers as they leave. What is packed could not be read beside, so nothing packed is asked for. */
+export const headersFor = (headers: IncomingHttpHeaders): IncomingHttpHeaders => ({
+  ...endToEnd(headers),
+  "accept-encoding": "identity",
+});
+
+/**
+ * What says where the body of a request ends; nothing for one without a body. Without it, what a client sends as a body would be read as
+ * further requests, which the gateway has not seen, on a connection that others use too.
+ */
+export function framingOf(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const { "content-length": length, "transfer-encoding": coding } = headers;
+  if (coding !== undefined) return { "transfer-encoding": "chunked" };
+  return length === undefined ? {} : { "content-length": length };
 }
 
 /** Headers of an answer as they are passed on: names and values in turn. */
@@ -117,6 +132,10 @@ export function makeSender(): { send: Send; close(): void } {
       });
       outgoing.setNoDelay(true);
       outgoing.once("response", resolve);
+      outgoing.once("upgrade", (_, socket) => {
+        socket.destroy();
+        reject(new Error("it changed to another protocol"));
+      });
       outgoing.on("error", (error) => reject(Object.assign(error, { stale: outgoing.reusedSocket })));
       if (body === null) outgoing.end();
       else if (Buffer.isBuffer(body)) outgoing.end(body);

@@ -18,7 +18,7 @@ export class OwnerError extends Error {
 
 /** A connection to the owner of a run, on which requests can follow each other and overlap. */
 export interface Connection {
-  /** Throws `OwnerError` with the owner's words if it refuses, `NoOwner` if it goes away. */
+  /** Throws `OwnerError` with the owner's words if it refuses, `NoOwner` if it goes away, another error if it says nonsense. */
   request(method: string, params?: { [key: string]: Json }, onEvent?: (event: Json) => void): Promise<Json>;
   close(): void;
 }
@@ -34,20 +34,22 @@ export async function connect(path: string, signal?: AbortSignal): Promise<Conne
       reject(error.code === "ENOENT" || error.code === "ECONNREFUSED" ? new NoOwner("Nobody drives this run.") : error),
     );
   });
-  const gone = (): NoOwner => new NoOwner("The owner of this run went away.");
+  let over: Error = new NoOwner("The owner of this run went away.");
   socket.on("error", () => socket.destroy());
   socket.on("close", () => {
-    for (const { fail } of open.values()) fail(gone());
+    for (const { fail } of open.values()) fail(over);
     open.clear();
   });
   lines(socket, (line) => {
-    const reply = JSON.parse(line) as Reply;
-    open.get(reply.id)?.reply(reply);
+    const reply = parse(line);
+    if (reply) return open.get(reply.id)?.reply(reply);
+    over = new Error("The owner of this run says what cannot be read: it may be of another version of Shepherd.");
+    socket.destroy();
   });
   return {
     request: (method, params = {}, onEvent) =>
       new Promise((resolve, reject) => {
-        if (socket.destroyed) return reject(gone());
+        if (socket.destroyed) return reject(over);
         const id = next++;
         const reply = ({ event, error, result }: Reply): void => {
           if (event !== undefined) {
@@ -70,6 +72,15 @@ interface Reply {
   result?: Json;
   event?: Json;
   error?: { message: string; type: string };
+}
+
+function parse(line: string): Reply | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" ? (value as Reply | null) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Asks the owner of a run once. Throws as a connection does. `signal` takes back what has not begun. */

@@ -223,7 +223,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         .map((each) => resolve(path, each))
         .filter((each) => existsSync(join(host, each.slice(path.length)))),
       writable: options.grants.writable,
-      hide: [store.directory, ...SECRETS.map((each) => join(homedir(), each)), ...(agent?.hide ?? [])],
+      // In this order, since in what an agent's plugin hides whole nothing else need be hidden.
+      hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each))],
       tmp,
       scope: owner,
       env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },

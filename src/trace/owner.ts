@@ -59,8 +59,8 @@ export function alive(owner: Owner): boolean {
   return me.ns !== FIRST || runsBelow(owner);
 }
 
-/** Where start times cannot be read, a pid is all there is. */
-function exists(pid: number): boolean {
+/** Whether there is a process with that pid. Where start times cannot be read, a pid is all there is. */
+export function exists(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {

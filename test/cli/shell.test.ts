@@ -1,7 +1,8 @@
 /** Commands in a scope: run -- CMD, exec, shell, and what they may touch. */
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
 
@@ -219,6 +220,26 @@ test("commands do not see the store, other runs, keys of providers, nor the user
   expect(seen.out).not.toMatch(/sk-ant-secret|refs|\bid\b|objects/);
   expect(seen.out).toContain("PLAIN=plain");
   expect(fs.existsSync("/tmp/mine")).toBe(false);
+});
+
+test("commands do not see logins of coding agents, and see what lies beside them", async () => {
+  if (!(await confined())) return console.log("skipped: commands are not confined on this machine");
+  // A sandbox has another /tmp, in which nothing of a home there would be seen anyway.
+  const modules = resolve("node_modules");
+  const home = fs.mkdtempSync(join(/^\/(var\/)?tmp\//.test(modules) ? homedir() : modules, "shepherd-home-"));
+  try {
+    for (const login of [".claude/.credentials.json", ".codex/auth.json"]) {
+      fs.mkdirSync(join(home, dirname(login)));
+      fs.writeFileSync(join(home, login), "login-planted\n");
+      fs.writeFileSync(join(home, dirname(login), "settings"), "settings-seen\n");
+    }
+    const look = `cd '${home}'; cat .claude/.credentials.json .codex/auth.json .claude/settings .codex/settings`;
+    const seen = await user.does(["run", ...sh(look)], 0, { env: { HOME: home } });
+    expect(seen.out).toContain("settings-seen\nsettings-seen\n");
+    expect(seen.out).not.toContain("planted");
+  } finally {
+    fs.rmSync(home, { recursive: true, force: true });
+  }
 });
 
 test("without namespaces everything works at a path of its own, and what cannot be held is refused", async () => {

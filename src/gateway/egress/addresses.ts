@@ -29,6 +29,8 @@ const SPECIAL = list(
 const EMBEDDING: ReadonlyArray<[BlockList, number]> = [
   [list("::/96"), 6],
   [list("::ffff:0:0/96"), 6],
+  [list("::ffff:0:0:0/96"), 6],
+  [list("::5efe:0:0/96"), 6],
   [list("64:ff9b::/96"), 6],
   [list("2002::/16"), 1],
 ];

@@ -174,6 +174,14 @@ describe("CONNECT", () => {
     expect(refused.at(-1)).toContain("`shepherd show` has them");
   });
 
+  test("that is refused for ever new names does not fill the log either", async () => {
+    await start();
+    const { signal } = new AbortController();
+    for (let k = 0; k < 1010; k++)
+      await expect(egress.to({ host: `n${k}.example`, port: 443 }, signal, async () => {})).rejects.toThrow("may not");
+    expect((await notes()).length).toBe(1000);
+  });
+
   test("is refused for all names where the run has only the gateway", async () => {
     await start({ network: "gateway" });
     expect((await tunnelTo("github.com:443")).body).toContain("`shepherd run --network proxy`");
@@ -197,6 +205,22 @@ describe("CONNECT", () => {
     await expect(nowhere({ host: "a.b", port: 1 }, true, new AbortController().signal)).rejects.toMatchObject({
       status: 502,
     });
+  });
+
+  test("does not wait for names that are still looked up, nor for those behind them, once nobody does", async () => {
+    await start();
+    let looked = 0;
+    const reach = makeReach({
+      lookup: () => {
+        looked++;
+        return new Promise(() => {});
+      },
+    });
+    const left = new AbortController();
+    const all = [1, 2, 3].map((k) => reach({ host: `n${k}.example`, port: 1 }, true, left.signal));
+    left.abort(new Error("gone"));
+    for (const each of all) await expect(each).rejects.toThrow("gone");
+    expect(looked).toBe(2);
   });
 
   test("to a server of this machine needs its name and port, and is irreversible", async () => {
@@ -313,6 +337,17 @@ describe("both sides", () => {
     await closedNotes(40);
   });
 
+  test("of one sandbox are 512 at most; who leaves makes room", async () => {
+    await start();
+    const open = Array.from({ length: 512 }, () => connect(portOf(inside), "127.0.0.1"));
+    await until(() => accepted.size === 512);
+    await once(connect(portOf(inside), "127.0.0.1").resume(), "close");
+    open[0]!.destroy();
+    await until(() => accepted.size === 511);
+    expect((await tunnelTo("codeberg.org:443")).status).toContain("200");
+    for (const each of open) each.destroy();
+  });
+
   test("garbage is answered or cut, and the gateway goes on", async () => {
     await start();
     for (const garbage of [
@@ -382,6 +417,34 @@ describe("plain requests", () => {
     expect(closed!.received).toBeGreaterThan(0);
   });
 
+  test("keep the end of their body, also where it is a chunk or hidden among the headers of a connection", async () => {
+    const seen: string[] = [];
+    await start(
+      {},
+      http((request, response) => {
+        let body = "";
+        request.on("data", (chunk: Buffer) => {
+          body += chunk.toString();
+        });
+        request.on("end", () => {
+          seen.push(`${request.method} ${request.url} ${body}`);
+          response.end();
+        });
+      }),
+    );
+    const hidden = "GET /other HTTP/1.1\r\nhost: x\r\n\r\n";
+    const size = hidden.length;
+    for (const framed of [
+      `transfer-encoding: chunked\r\n\r\n${size.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
+      `connection: content-length\r\ncontent-length: ${size}\r\n\r\n${hidden}`,
+    ]) {
+      const { socket, status } = await dial(`DELETE http://codeberg.org/a HTTP/1.1\r\nhost: x\r\n${framed}`);
+      socket.destroy();
+      expect(status).toContain("200");
+    }
+    expect(seen).toEqual([`DELETE /a ${hidden}`, `DELETE /a ${hidden}`]);
+  });
+
   test("are refused by the same rule, and told what is wrong with them", async () => {
     await start();
     expect(await ask("http://example.com/")).toMatchObject({
@@ -399,6 +462,41 @@ describe("plain requests", () => {
     expect((await ask(`${here}/other/anthropic/v1/models`)).status).toBe(404);
     expect(rig.provider.asked.map(({ url }) => url)).toEqual(["/v1/models"]);
     expect(await notes()).toEqual([]);
+  });
+
+  test.each(["099 x", "000 x", "200 O\x01K"])(
+    "whose answer is no HTTP, %j, are told so, and the gateway goes on",
+    async (status) => {
+      await start({}, (socket) => void socket.once("data", () => socket.end(`HTTP/1.1 ${status}\r\n\r\n`)));
+      const said = { status: 502, body: expect.stringContaining("codeberg.org:80 gave no answer") };
+      for (const _ of [1, 2]) expect(await ask("http://codeberg.org/")).toMatchObject(said);
+      await closedNotes(2);
+    },
+  );
+
+  const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+  test("that are answered with another protocol are over, also for the run that ends", async () => {
+    await start({}, (socket) => void socket.once("data", () => socket.write(SWITCH)));
+    expect((await ask("http://codeberg.org/")).status).toBe(502);
+    await egress.close();
+    await closedNotes(1);
+  });
+
+  test("go with the client that sent them at once, and with the run, also behind one without an answer", async () => {
+    const hello = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello";
+    await start({}, (socket) => void socket.once("data", (asked) => /\/1 /.test(`${asked}`) || socket.end(hello)));
+    const put = (k: number): string =>
+      `PUT http://codeberg.org/${k} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi`;
+    const opened = async (k: number): Promise<boolean> =>
+      (await notes()).filter(({ state }) => state === "open").length === k;
+    for (const leaves of [true, false]) {
+      const socket = connect(portOf(inside), "127.0.0.1").on("error", () => {});
+      socket.write(put(1) + put(2) + put(1));
+      await until(() => opened(leaves ? 3 : 6));
+      if (leaves) socket.destroy();
+      else await egress.close();
+      await closedNotes(leaves ? 3 : 6);
+    }
   });
 
   test("whose answer breaks off break off too", async () => {

@@ -23,13 +23,16 @@ export interface Entry {
 export interface Ledger {
   /** Synced at return: it may be made. */
   allowed(place: Place, verdict: Verdict): Promise<Entry>;
-  /** Of a place that is refused again and again during a step, the first time is written down. */
+  /** Of a place that is refused again and again during a step, the first time is written down; of ever new ones the first so many. */
   refused(place: Place, verdict: Verdict): Promise<void>;
   /** The highest tier of what a call did outside, which has ended. */
   observed(n: number): Tier | undefined;
   /** Writes down what belongs to no call. */
   close(): Promise<void>;
 }
+
+/** So many refusals are written down at most: a program that tries ever new names must not fill the log. */
+const MOST_REFUSED = 1000;
 
 /** @param running numbers of the calls that are being performed */
 export function makeLedger(scope: LiveScope, running: () => number[]): Ledger {
@@ -86,7 +89,7 @@ export function makeLedger(scope: LiveScope, running: () => number[]): Ledger {
     refused: async (place, verdict) => {
       const steps = running();
       const key = `${steps[0] ?? ""} ${authorityOf(place)}`;
-      if (told.has(key)) return;
+      if (told.has(key) || told.size >= MOST_REFUSED) return;
       told.add(key);
       await note(steps, { ...(await factsOf(place, verdict)), state: "refused" });
     },

@@ -58,6 +58,8 @@ test("addresses are told apart, in whatever form they have another in them", () 
     "::": "local",
     "::ffff:127.0.0.1": "local",
     "::ffff:a9fe:a9fe": "special",
+    "::ffff:0:10.0.0.1": "private",
+    "::5efe:169.254.169.254": "special",
     "64:ff9b::10.0.0.1": "private",
     "2002:7f00:1::": "local",
     "169.254.169.254": "special",

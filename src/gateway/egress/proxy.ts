@@ -2,7 +2,8 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { authorityOf, type Place, placeOf } from "../../scope/network.ts";
-import { headersBack } from "../upstream.ts";
+import { beginAs, gone } from "../client.ts";
+import { endToEnd, framingOf } from "../upstream.ts";
 import type { Egress } from "./egress.ts";
 import { Unreachable } from "./reach.ts";
 import { join } from "./tunnel.ts";
@@ -56,73 +57,71 @@ const PHRASES: { [status: number]: string } = {
   504: "Gateway Timeout",
 };
 
+/** What is answered with a sentence. */
+function said(sentence: string): { body: Buffer; headers: { [name: string]: string } } {
+  const body = Buffer.from(`${sentence}\n`);
+  const length = String(body.length);
+  const headers = { "content-type": "text/plain; charset=utf-8", "content-length": length, connection: "close" };
+  return { body, headers };
+}
+
 /** Says why not. Many clients show nothing but the first line, so what is refused is in that too. */
 function answer(socket: Socket, status: number, sentence: string, place?: Place): void {
-  const body = Buffer.from(`${sentence}\n`);
+  const { body, headers } = said(sentence);
   const phrase = `${PHRASES[status]}${status === 403 && place ? `: ${authorityOf(place)}` : ""}`;
-  const head = [
-    `HTTP/1.1 ${status} ${phrase}`,
-    "content-type: text/plain; charset=utf-8",
-    `content-length: ${body.length}`,
-    "connection: close",
-  ];
+  const head = [`HTTP/1.1 ${status} ${phrase}`, ...Object.entries(headers).map((each) => each.join(": "))];
   socket.end(Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`), body]));
   // What the client still sends, or never ends, must not keep it open.
   socket.resume();
   socket.setTimeout(PATIENCE, () => socket.destroy());
 }
 
-/** Headers of one connection, which the next one makes anew. */
-const HOP = /^(connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|host|expect)$/;
-
 /** Passes on a plain request, over a connection of its own. Rejects where no answer came. */
 export async function forward(request: IncomingMessage, response: ServerResponse, egress: Egress): Promise<void> {
   const url = URL.canParse(request.url ?? "") ? new URL(request.url!) : null;
   const place = url?.protocol === "http:" ? placeOf(url.host, 80) : null;
   if (!url || !place) return say(response, 400, MALFORMED);
-  const left = new AbortController();
-  response.once("close", () => left.abort(new Error("The client went away.")));
-  const named = String(request.headers.connection ?? "")
-    .split(",")
-    .map((name) => name.trim().toLowerCase());
-  const headers = Object.entries(request.headers).filter(([name]) => !HOP.test(name) && !named.includes(name));
-  const hasBody = request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined;
+  const left = gone(request, response);
+  const framing = framingOf(request.headers);
   try {
-    await egress.to(place, left.signal, ({ socket, entry, signal }) => {
+    await egress.to(place, left, ({ socket, entry, signal }) => {
       entry.used();
       return new Promise((resolve, reject) => {
         const outgoing = httpRequest({
           method: request.method,
           path: `${url.pathname}${url.search}`,
-          headers: { ...Object.fromEntries(headers), host: url.host, connection: "close" },
+          headers: { ...endToEnd(request.headers), ...framing, host: url.host, connection: "close" },
           createConnection: () => socket,
           signal,
         });
+        // A client that does not read what has come keeps all else from telling.
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
         outgoing.on("error", reject);
+        outgoing.on("upgrade", () => reject(new Error("it changed to another protocol")));
         outgoing.on("response", (answered) => {
-          response.writeHead(answered.statusCode ?? 502, answered.statusMessage, headersBack(answered));
           answered.on("error", reject);
+          try {
+            beginAs(response, answered);
+          } catch (error) {
+            return void reject(error);
+          }
           response.on("close", resolve);
           answered.pipe(response);
         });
         request.on("error", reject);
-        if (hasBody) request.pipe(outgoing);
+        if (Object.keys(framing).length > 0) request.pipe(outgoing);
         else outgoing.end();
       });
     });
   } catch (error) {
-    if (response.headersSent || left.signal.aborted) return void response.destroy();
+    if (response.headersSent || left.aborted) return void response.destroy();
     if (error instanceof Unreachable) return say(response, error.status, error.message);
-    say(response, 502, `${authorityOf(place)} broke the connection off.`);
+    say(response, 502, `${authorityOf(place)} gave no answer that can be passed on.`);
   }
 }
 
 function say(response: ServerResponse, status: number, sentence: string): void {
-  const body = Buffer.from(`${sentence}\n`);
-  response.writeHead(status, PHRASES[status], {
-    "content-type": "text/plain; charset=utf-8",
-    "content-length": body.length,
-    connection: "close",
-  });
+  const { body, headers } = said(sentence);
+  response.writeHead(status, PHRASES[status], headers);
   response.end(body);
 }

@@ -34,7 +34,7 @@ export function makeReach({
   return async (place, named, signal) => {
     const { host, port } = place;
     const family = isIP(host);
-    const found = family > 0 ? [{ address: host, family }] : await resolve(host).catch(() => []);
+    const found = family > 0 ? [{ address: host, family }] : await resolve(host, signal).catch(() => []);
     signal.throwIfAborted();
     if (found.length === 0)
       throw new Unreachable(502, `Shepherd finds no address of ${host}: is the name right, and the network there?`);
@@ -91,14 +91,15 @@ function open(place: Place, addresses: readonly LookupAddress[], signal: AbortSi
   });
 }
 
-/** The same, with at most so many under way. */
-function atMost<T>(most: number, work: (of: string) => Promise<T>): (of: string) => Promise<T> {
+/** The same, with at most so many under way. Nobody who has gone is waited for. */
+function atMost<T>(most: number, work: (of: string) => Promise<T>): (of: string, signal: AbortSignal) => Promise<T> {
   let busy = 0;
   const waiting: Array<() => void> = [];
-  return async (of) => {
+  const inTurn = async (of: string, signal: AbortSignal): Promise<T> => {
     if (busy >= most) await new Promise<void>((go) => waiting.push(go));
     else busy++;
     try {
+      signal.throwIfAborted();
       return await work(of);
     } finally {
       const next = waiting.shift();
@@ -106,4 +107,12 @@ function atMost<T>(most: number, work: (of: string) => Promise<T>): (of: string)
       else busy--;
     }
   };
+  return (of, signal) =>
+    new Promise((resolve, reject) => {
+      const stop = (): void => reject(signal.reason);
+      signal.addEventListener("abort", stop, { once: true });
+      inTurn(of, signal)
+        .then(resolve, reject)
+        .finally(() => signal.removeEventListener("abort", stop));
+    });
 }

@@ -1,17 +1,11 @@
 /** Two connections joined into one: bytes pass both ways, as fast as the slower side takes them, and each direction ends for itself. */
 import type { Socket } from "node:net";
 
-export interface Joined {
-  /** Bytes that went out, and came in. */
-  sent: number;
-  received: number;
-}
-
 /**
  * Resolves once both are closed; does not reject.
  * @param used called when something is sent
  */
-export function join(client: Socket, outside: Socket, used: () => void, signal: AbortSignal): Promise<Joined> {
+export function join(client: Socket, outside: Socket, used: () => void, signal: AbortSignal): Promise<void> {
   const stop = (): void => {
     client.destroy();
     outside.destroy();
@@ -36,8 +30,5 @@ export function join(client: Socket, outside: Socket, used: () => void, signal: 
     client.pipe(outside);
     outside.pipe(client);
   }
-  return both.then(() => {
-    signal.removeEventListener("abort", stop);
-    return { sent: outside.bytesWritten, received: outside.bytesRead };
-  });
+  return both.then(() => signal.removeEventListener("abort", stop));
 }

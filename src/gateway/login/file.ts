@@ -1,8 +1,7 @@
 /** The file in which Claude Code keeps its login, as it is: JSON, of which the login is one member. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-
-export type Members = { [name: string]: unknown };
+import type { Members } from "../protocol.ts";
 
 export interface Login {
   /** All of the file. */

@@ -10,22 +10,30 @@ const TOUCH = 5_000;
 /** Takes a lock and gives what gives it back; null while another process has it. Throws where it cannot be made. */
 export function takeLock(path: string): (() => void) | null {
   if (!make(path) && !(removeStale(path) && make(path))) return null;
-  const timer = setInterval(() => {
+  let mark = markOf(path);
+  const ifOurs = (work: () => void): void => {
     try {
-      utimesSync(path, new Date(), new Date());
+      if (markOf(path) === mark) work();
     } catch {
       // Somebody took it for left over. What is done under it is looked at once more before it counts.
     }
-  }, TOUCH);
+  };
+  const touch = (): void => {
+    utimesSync(path, new Date(), new Date());
+    mark = markOf(path);
+  };
+  const timer = setInterval(() => ifOurs(touch), TOUCH);
   timer.unref();
   return () => {
     clearInterval(timer);
-    try {
-      rmdirSync(path);
-    } catch {
-      // As above.
-    }
+    ifOurs(() => rmdirSync(path));
   };
+}
+
+/** By what a process that slept for long knows its lock from one that another has taken meanwhile: nobody else touches it. */
+function markOf(path: string): string {
+  const { ino, mtimeMs } = statSync(path);
+  return `${ino} ${mtimeMs}`;
 }
 
 function make(path: string): boolean {
@@ -38,17 +46,21 @@ function make(path: string): boolean {
   }
 }
 
+const isStale = (path: string): boolean => Date.now() - statSync(path).mtimeMs >= STALE;
+
 function removeStale(path: string): boolean {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat) return true;
-  if (Date.now() - stat.mtimeMs < STALE) return false;
   const aside = `${path}.${process.pid}`;
   try {
-    // Of several that find it, one moves it.
+    if (!isStale(path)) return false;
+    // Of several that find it, one moves it; the next may already move the lock that this one has then taken.
     renameSync(path, aside);
+    if (!isStale(aside)) {
+      renameSync(aside, path);
+      return false;
+    }
     rmdirSync(aside);
-  } catch {
-    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT";
   }
   return true;
 }

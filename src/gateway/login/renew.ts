@@ -2,10 +2,12 @@
  * Renewing the login of Claude Code as it does itself: the request, the locks and what is written are those of 2.1.329, so that it goes on with
  * what it finds.
  */
-import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, writeSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Login, type Members, readLogin as read } from "./file.ts";
+import type { Members } from "../protocol.ts";
+import { type Login, readLogin as read } from "./file.ts";
 import { takeLock } from "./lockdir.ts";
+import { reserve } from "./reserve.ts";
 
 const TOKEN_URL = "https://platform.claude.com/v1/oauth/token";
 /** As which the login was made: the same for all installations. */
@@ -22,22 +24,16 @@ export async function renewLogin(path: string, env: NodeJS.ProcessEnv, due: (log
     const login = read(path);
     if (!login?.renewal || !due(login)) return;
     // A new one that could not be written down would be lost, and the old one with it.
-    const target = realpathSync(path);
-    // One that was killed leaves at most this.
-    const made = `${target}.shepherd`;
-    rmSync(made, { force: true });
-    const fd = openSync(made, "wx", 0o600);
+    const place = reserve(realpathSync(path));
     try {
       const answer = await ask(login, env);
       const now = read(path);
       // Who has logged in anew meanwhile keeps that.
       if (now && now.renewal !== login.renewal) return;
-      writeSync(fd, JSON.stringify({ ...(now ?? login).file, claudeAiOauth: { ...(now ?? login).oauth, ...answer } }));
-      fsyncSync(fd);
-      renameSync(made, target);
+      const { file, oauth } = now ?? login;
+      place.replace(JSON.stringify({ ...file, claudeAiOauth: { ...oauth, ...answer } }));
     } finally {
-      closeSync(fd);
-      rmSync(made, { force: true });
+      place.close();
     }
   } finally {
     release();

@@ -75,4 +75,6 @@ export const SECRETS: readonly string[] = [
   ".mozilla",
   ".config/google-chrome",
   ".config/chromium",
+  ".claude/.credentials.json",
+  ".codex/auth.json",
 ];

@@ -1,0 +1,69 @@
+/** What is to take the place of a file, with room for it made sure of before it is known. */
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { exists } from "../../trace/owner.ts";
+
+/** So much larger than what it replaces it may be. */
+const MORE = 16 << 10;
+
+export interface Reserved {
+  /** Puts a text in the file's place, whole and synced; where it throws the file is as it was. */
+  replace(text: string): void;
+  /** Gives up the room that was not used. */
+  close(): void;
+}
+
+/** Throws where the disk has no room for a file as large as `target`, and some more. */
+export function reserve(target: string): Reserved {
+  sweep(target);
+  // Nobody else's, also where two hold the locks: one that slept for long, and one that took them for left over.
+  const made = `${target}.${process.pid}.${randomBytes(6).toString("hex")}.shepherd`;
+  const fd = openSync(made, "wx", 0o600);
+  const close = (): void => {
+    closeSync(fd);
+    rmSync(made, { force: true });
+  };
+  try {
+    // Noise, since there are disks on which nothing but zeros takes no room.
+    write(fd, randomBytes(statSync(target).size + MORE));
+    fsyncSync(fd);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return {
+    replace: (text) => {
+      const bytes = Buffer.from(text);
+      write(fd, bytes);
+      ftruncateSync(fd, bytes.length);
+      fsyncSync(fd);
+      renameSync(made, target);
+    },
+    close,
+  };
+}
+
+/** A disk that is nearly full takes a part. */
+function write(fd: number, bytes: Buffer): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+}
+
+/** Removes what processes that were killed have left beside a file. */
+function sweep(target: string): void {
+  const prefix = `${basename(target)}.`;
+  for (const name of readdirSync(dirname(target))) {
+    const pid = /^(\d+)\.[0-9a-f]+\.shepherd$/.exec(name.startsWith(prefix) ? name.slice(prefix.length) : "")?.[1];
+    if (pid !== undefined && !exists(Number(pid))) rmSync(join(dirname(target), name), { force: true });
+  }
+}

@@ -1,0 +1,26 @@
+/** What a request to the gateway is for. */
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { Provider } from "./protocol.ts";
+
+const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+
+/** `/SECRET/SERVICE/PATH`; null for whoever does not know the secret. */
+export function route(url: string, secret: string): { service: Provider | "hook"; path: string } | null {
+  const match = /^\/([^/?]+)\/(anthropic|openai|hook)(\/[^#]*|\?[^#]*)?$/.exec(url);
+  if (!match || !timingSafeEqual(digest(match[1]!), digest(secret))) return null;
+  return { service: match[2] as Provider | "hook", path: match[3] ?? "/" };
+}
+
+/** What a path may be written with in place of itself: servers differ in what they make of it. */
+const MEANS_ANOTHER = /[\w.~/\\-]/;
+
+/**
+ * Whether a path can be read in one way only. Another way could lead out of the upstream's base, or to a model call that is not recorded, and
+ * either with the user's key.
+ */
+export function isPlain(path: string): boolean {
+  const bare = path.split("?")[0]!;
+  if (/\/\/|\\|\/\.\.?(\/|$)/.test(bare)) return false;
+  const escapes = bare.match(/%[\da-f]{2}/gi) ?? [];
+  return !escapes.some((each) => MEANS_ANOTHER.test(String.fromCharCode(Number.parseInt(each.slice(1), 16))));
+}
