@@ -145,7 +145,10 @@ export async function exchange(
     const status = answer.statusCode ?? 502;
     const after = retryAfter(answer.headers);
     if ((status === 429 || status === 529) && after !== null) await limiter.hold(to.base.host, after);
-    response.writeHead(status, answer.statusMessage, headersBack(answer));
+    const back = headersBack(answer);
+    // An agent that has no other key would ask for minutes without a word.
+    if (status === 401 && key && !answer.headers["x-should-retry"]) back.push("x-should-retry", "false");
+    response.writeHead(status, answer.statusMessage, back);
     response.flushHeaders();
     if (status < 200 || status > 299) {
       for await (const chunk of answer as AsyncIterable<Buffer>) {

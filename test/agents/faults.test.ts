@@ -56,14 +56,12 @@ test("an answer that is none ends the run, which can be gone on with", async () 
   expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("x\n");
 });
 
-test("a refused key is asked with again and again by the agent; stopped, the run can be gone on with once it is right", async () => {
+test("a refused key ends the run at once, as there is no other; it can be gone on with once it is right", async () => {
   const inner = rig.provider.answer;
   rig.provider.answer = failing(401, "authentication_error");
-  const child = rig.start("run", "claude", "write", "--scope", "it");
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  while (rig.provider.asked.length < 2) await new Promise((resolve) => setTimeout(resolve, 100));
-  child.kill("SIGINT");
-  await ended;
+  const ended = await rig.shepherd("run", "claude", "write", "--scope", "it");
+  expect([ended.code, ended.stdout]).toEqual([1, expect.stringContaining("401 the provider says no")]);
+  expect(rig.provider.asked).toHaveLength(1);
   expect((await rig.log("it")).find(({ kind }) => kind === "model")).toMatchObject({ status: "failed" });
   rig.provider.answer = inner;
   expect((await rig.shepherd("resume", "it")).code).toBe(0);
