@@ -104,7 +104,8 @@ export async function exchange(
   } catch (error) {
     if (error instanceof Refused) return refuse(response, upstream, 402, "billing_error", error.message);
     const sentence = `Shepherd could not record this request, so it was not sent: ${(error as Error).message}`;
-    return refuse(response, upstream, 500, "api_error", sentence);
+    // Of an error of the server's agents say that it soon passes.
+    return refuse(response, upstream, 400, "invalid_request_error", sentence);
   }
 
   const kept = new Kept();
