@@ -26,6 +26,7 @@ import { type FollowLive, followLive, type Land } from "./landing.ts";
 import { noticesOf } from "./notices.ts";
 import type { Output, Progress } from "./output.ts";
 import type { Lacks } from "./partial.ts";
+import { retriesOf } from "./retries.ts";
 import { formatRow, rowOf } from "./rows.ts";
 
 export interface Launch {
@@ -63,8 +64,11 @@ export function tellSteps(
 ): { done(): Promise<void> } {
   let last: Promise<void> = Promise.resolve();
   const notice = noticesOf(out, scope.ref.name);
+  const retry = retriesOf(out, scope);
   const unwatch = scope.writer.watch((frame, sealed) => {
     notice(frame);
+    // What cannot be read is told when the step ends.
+    retry(frame).catch(() => {});
     for (const step of sealed)
       last = last.then(async () => {
         const row = await rowOf(store, scope.ref.name, step, true);
