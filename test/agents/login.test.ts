@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Answer, answered, type Provider, startProvider } from "../support/provider.ts";
+import { until } from "../support/user.ts";
 import { claudeRig, type Rig } from "./claude-rig.ts";
 
 const MANY = 8;
@@ -182,4 +183,28 @@ test("a login that cannot be renewed ends the run at once, with the provider's w
   expect((await rig.shepherd("resume", "it")).code).toBe(0);
   await expectNothingFoundBy("it");
   expect(await rig.placesWith(PLANTED)).toEqual([]);
+});
+
+test("a login that is a link to a file elsewhere stays hidden from a run while another renews it", async () => {
+  logIn(Date.now() + 3_600_000);
+  const elsewhere = join(rig.home, "elsewhere.json");
+  fs.renameSync(file(), elsewhere);
+  fs.symlinkSync(elsewhere, file());
+  const gate = join(rig.home, "gate");
+  fs.mkdirSync(gate);
+  const look = "wc -c < ~/elsewhere.json >> size.txt";
+  const command = `${look}; touch ${gate}/begun; until [ -e ${gate}/go ]; do sleep 0.02; done; ${look}`;
+  rig.script = [{ say: "I look.", call: [["Bash", { command, description: "look" }]] }];
+  const child = rig.start("run", "claude", "look", "--scope", "it", "--write", gate);
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  await until(() => fs.existsSync(join(gate, "begun")));
+  taken = 1;
+  rig.script = [];
+  expect((await rig.shepherd("run", "claude", "renew", "--scope", "other")).code).toBe(0);
+  expect(tokens.asked).toHaveLength(1);
+  expect(fs.readlinkSync(file())).toBe(elsewhere);
+  expect(JSON.parse(fs.readFileSync(elsewhere, "utf8")).claudeAiOauth.accessToken).toBe(access(1));
+  fs.writeFileSync(join(gate, "go"), "");
+  expect(await ended).toBe(0);
+  expect((await rig.shepherd("cat", "it@", "size.txt")).stdout).toBe("0\n0\n");
 });

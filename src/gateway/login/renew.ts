@@ -2,7 +2,7 @@
  * Renewing the login of Claude Code as it does itself: the request, the locks and what is written are those of 2.1.329, so that it goes on with
  * what it finds.
  */
-import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, ftruncateSync, openSync, realpathSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Login, type Members, readLogin as read } from "./file.ts";
 import { takeLock } from "./lockdir.ts";
@@ -22,26 +22,64 @@ export async function renewLogin(path: string, env: NodeJS.ProcessEnv, due: (log
     const login = read(path);
     if (!login?.renewal || !due(login)) return;
     // A new one that could not be written down would be lost, and the old one with it.
-    const target = realpathSync(path);
-    // One that was killed leaves at most this.
-    const made = `${target}.shepherd`;
-    rmSync(made, { force: true });
-    const fd = openSync(made, "wx", 0o600);
+    const place = placeFor(path);
     try {
       const answer = await ask(login, env);
       const now = read(path);
       // Who has logged in anew meanwhile keeps that.
       if (now && now.renewal !== login.renewal) return;
-      writeSync(fd, JSON.stringify({ ...(now ?? login).file, claudeAiOauth: { ...(now ?? login).oauth, ...answer } }));
-      fsyncSync(fd);
-      renameSync(made, target);
+      place.write(JSON.stringify({ ...(now ?? login).file, claudeAiOauth: { ...(now ?? login).oauth, ...answer } }));
     } finally {
-      closeSync(fd);
-      rmSync(made, { force: true });
+      place.close();
     }
   } finally {
     release();
   }
+}
+
+/** Where a text will go, as far as that can be made sure before there is one. */
+interface Place {
+  /** Durable at return. */
+  write(text: string): void;
+  close(): void;
+}
+
+/**
+ * A file in its directory is replaced by a whole one. One that a link leads to is written over, as Claude Code does with all: runs do not see the
+ * directory, but a file elsewhere is hidden from them only as long as it is the same.
+ */
+function placeFor(path: string): Place {
+  const target = realpathSync(path);
+  return dirname(target) === realpathSync(dirname(path)) ? replacing(target) : writingOver(target);
+}
+
+function replacing(target: string): Place {
+  // One that was killed leaves at most this.
+  const made = `${target}.shepherd`;
+  rmSync(made, { force: true });
+  const fd = openSync(made, "wx", 0o600);
+  return {
+    write: (text) => {
+      writeSync(fd, text);
+      fsyncSync(fd);
+      renameSync(made, target);
+    },
+    close: () => {
+      closeSync(fd);
+      rmSync(made, { force: true });
+    },
+  };
+}
+
+function writingOver(target: string): Place {
+  const fd = openSync(target, "r+");
+  return {
+    write: (text) => {
+      ftruncateSync(fd, writeSync(fd, text, 0));
+      fsyncSync(fd);
+    },
+    close: () => closeSync(fd),
+  };
 }
 
 /** Takes the locks that Claude Code takes to renew; null once it need not be done any more, or they cannot be had for long. */
