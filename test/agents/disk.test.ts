@@ -50,14 +50,9 @@ const told = (stderr: string): string[] => stderr.split("\n").filter((line) => l
 const FULL =
   /^shepherd: The disk is full, so \S+ could not be written: free some space and try again\. What was recorded before is safe\.$/;
 
-test.each<[string, () => number]>([
-  ["what a call wrote is to be recorded", () => used() + BIG + (BIG >> 1)],
-  ["a call writes", () => used() + (BIG >> 1)],
-  ["nothing more can be written", () => used()],
-])("a disk that is full when %s ends the run in a sentence, and it goes on once there is room", async (_, left) => {
-  if (why !== null) return console.log(`skipped: no file system can be mounted here (${why})`);
-  const before = filesOf(rig.project);
-  const child = rig.start("run", "claude", "make a big file", "--scope", "it", "--write", gate);
+/** Runs it with so much of the disk from its second call on, until it is told that the disk is full. Gives what it printed. */
+async function runUntilFull(size: () => number, ...more: string[]): Promise<string> {
+  const child = rig.start("run", "claude", "make a big file", "--scope", "it", "--write", gate, ...more);
   let stdout = "";
   let stderr = "";
   child.stdout!.on("data", (text: string) => {
@@ -71,14 +66,26 @@ test.each<[string, () => number]>([
     () => fs.existsSync(join(gate, "begun")),
     () => stdout + stderr,
   );
-  resize(left());
+  resize(size());
   fs.writeFileSync(join(gate, "go"), "");
   expect([await ended, told(stderr)]).toEqual([4, [expect.stringMatching(FULL)]]);
-  expect(stderr + stdout).not.toMatch(/^\s+at /m);
+  expect(stdout + stderr).not.toMatch(/^\s+at /m);
   // Claude Code would say so of an error of the server's.
   expect(stdout).not.toContain("try again in a moment");
-  expect(stdout).toContain("it stopped on an error and changed 1 file (+1 -0); your own files in");
   expect(stdout).toContain("`shepherd resume it`");
+  return stdout;
+}
+
+test.each<[string, () => number]>([
+  ["what a call wrote is to be recorded", () => used() + BIG + (BIG >> 1)],
+  ["a call writes", () => used() + (BIG >> 1)],
+  ["nothing more can be written", () => used()],
+])("a disk that is full when %s ends the run in a sentence, and it goes on once there is room", async (_, size) => {
+  if (why !== null) return console.log(`skipped: no file system can be mounted here (${why})`);
+  const before = filesOf(rig.project);
+  expect(await runUntilFull(size)).toContain(
+    `it stopped on an error and changed 1 file (+1 -0); your own files in ${rig.project} are untouched.\n`,
+  );
   expect(filesOf(rig.project)).toEqual(before);
   expect((await rig.shepherd("cat", "it@", "one.txt")).stdout).toBe("one\n");
   expect((await rig.shepherd("fsck")).code).toBe(0);
@@ -91,6 +98,19 @@ test.each<[string, () => number]>([
   expect((await rig.log("it")).at(-1)).toMatchObject({ kind: "model", status: "done", summary: "the end" });
   expect(filesOf(rig.project)).toEqual(before);
   expect((await rig.shepherd("fsck", "--full")).code).toBe(0);
+});
+
+test("a run that lands live keeps what has landed, and lands the rest when it goes on", async () => {
+  if (why !== null) return console.log(`skipped: no file system can be mounted here (${why})`);
+  expect(await runUntilFull(used, "--land", "live")).toContain(
+    `it stopped on an error and changed 1 file (+1 -0); what has landed in ${rig.project} stays.\n`,
+  );
+  expect(fs.readdirSync(rig.project)).toEqual(["a.txt", "one.txt"]);
+  resize(1 << 30);
+  const resumed = await rig.shepherd("resume", "it", "--land", "live");
+  expect([resumed.code, resumed.stderr]).toEqual([0, ""]);
+  expect(fs.readdirSync(rig.project)).toEqual(["a.txt", "big", "one.txt", "size.txt"]);
+  expect((await rig.shepherd("fsck")).code).toBe(0);
 });
 
 test("a run that takes the store over its quota comes to its end; then nothing new is begun until there is room", async () => {
