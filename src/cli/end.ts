@@ -54,7 +54,9 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
     out.say(`${name} ${how} and ${what}; you changed the same places, so nothing of those was landed.`);
     out.say(`Next: \`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it.`);
   } else {
-    out.say(`${name} ${how} and ${what}; your own files in ${directory} are untouched.`);
+    const own =
+      land === "live" ? `what has landed in ${directory} stays` : `your own files in ${directory} are untouched`;
+    out.say(`${name} ${how} and ${what}; ${own}.`);
     const next =
       ending === "done"
         ? changes.files > 0
@@ -70,9 +72,11 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
 /** What lands at the end of a run; null if nothing is to. */
 async function landAtEnd(
   { store, out, signal }: Launch,
-  { name, ending, land }: Outcome,
+  { name, ending, land, unfit }: Outcome,
   question: string,
 ): Promise<Landed | null> {
+  // Where no step can be written down any more, no landing can either.
+  if (unfit) return null;
   if (land === "live") {
     // What is left are files that run code later. After a Ctrl-C nobody is asked about them.
     const rest = await landRun(store, name, signal.aborted ? {} : { signal, confirm: confirmOnTerminal(out) });

@@ -26,6 +26,7 @@ import { type FollowLive, followLive, type Land } from "./landing.ts";
 import { noticesOf } from "./notices.ts";
 import type { Output, Progress } from "./output.ts";
 import type { Lacks } from "./partial.ts";
+import { retriesOf } from "./retries.ts";
 import { formatRow, rowOf } from "./rows.ts";
 
 export interface Launch {
@@ -63,8 +64,11 @@ export function tellSteps(
 ): { done(): Promise<void> } {
   let last: Promise<void> = Promise.resolve();
   const notice = noticesOf(out, scope.ref.name);
+  const retry = retriesOf(out, scope);
   const unwatch = scope.writer.watch((frame, sealed) => {
     notice(frame);
+    // What cannot be read is told when the step ends.
+    retry(frame).catch(() => {});
     for (const step of sealed)
       last = last.then(async () => {
         const row = await rowOf(store, scope.ref.name, step, true);
@@ -91,6 +95,15 @@ interface Failure {
   unfit: boolean;
 }
 
+/** Once a run has begun, what the disk or the host refuses ends it as an error of its work does: it is told how it stands, and what goes on with it. */
+function failedBy(failure: Failure, error: unknown, begun: boolean): Ending {
+  const { code, message } = explain(error);
+  if (!begun || code !== 4) throw error;
+  failure.error = message;
+  failure.unfit = true;
+  return "error";
+}
+
 export interface Outcome extends Failure {
   name: string;
   ending: Ending;
@@ -104,6 +117,7 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
   const going: Going = { resumed: false };
   const failure: Failure = { error: null, unfit: false };
   let steps: { done(): Promise<void> } | null = null;
+  let begun = false;
   let { land } = launch;
   const coding = await codingFor(launch, task);
   const ending = await drive(launch.store, name, {
@@ -115,6 +129,7 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
       going.live = await followLive(launch, scope);
       await coding?.prepare(scope);
       const n = await beginRun(scope, task);
+      begun = true;
       const ticket = scope.lock.request("exclusive");
       const place = async (): Promise<void> => {
         try {
@@ -132,10 +147,12 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
       land = (await going.live?.end()) ?? land;
       await steps?.done();
     },
-  }).finally(async () => {
-    progress.done();
-    await coding?.close();
-  });
+  })
+    .catch((error: unknown) => failedBy(failure, error, begun))
+    .finally(async () => {
+      progress.done();
+      await coding?.close();
+    });
   return { name, ending, land, ...failure };
 }
 
@@ -172,6 +189,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
   const going: Going = { resumed: true, ...options };
   const progress = launch.out.progress();
   let steps: { done(): Promise<void> } | null = null;
+  let begun = false;
   let { land } = launch;
   const coding = await codingFor(launch, task);
   const ending = await drive(store, name, {
@@ -179,6 +197,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
     files: filesFor(launch, progress, coding?.agent),
     worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
+      begun = true;
       if (!coding?.interactive) steps = tellSteps(launch, scope);
       await coding?.prepare(scope);
       const first = scope.writer.fold.steps.get(0);
@@ -200,10 +219,12 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
       land = (await going.live?.end()) ?? land;
       await steps?.done();
     },
-  }).finally(async () => {
-    progress.done();
-    await coding?.close();
-  });
+  })
+    .catch((error: unknown) => failedBy(failure, error, begun))
+    .finally(async () => {
+      progress.done();
+      await coding?.close();
+    });
   return { name, ending, land, ...failure };
 }
 

@@ -3,10 +3,14 @@ import { type IncomingMessage, type ServerResponse, validateHeaderValue } from "
 import type { Answer } from "./answers.ts";
 import { headersBack } from "./upstream.ts";
 
-/** Begins an answer as it came. Throws before anything is said where it cannot be said again: a server may send what Node takes, and does not send. */
-export function beginAs(response: ServerResponse, answer: Answer): void {
+/**
+ * Begins an answer as it came. Throws before anything is said where it cannot be said again: a server may send what Node takes, and does not send.
+ * @param last whether to ask again cannot help; what the server says of that itself counts
+ */
+export function beginAs(response: ServerResponse, answer: Answer, last = false): void {
   const { statusCode = 0, statusMessage = "" } = answer;
   const headers = headersBack(answer);
+  if (last && !answer.headers["x-should-retry"]) headers.push("x-should-retry", "false");
   try {
     for (const value of [statusMessage, ...headers]) validateHeaderValue("an answer", value);
     response.writeHead(statusCode, statusMessage, headers);

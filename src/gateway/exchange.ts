@@ -96,7 +96,8 @@ export async function exchange(
   } catch (error) {
     if (error instanceof Refused) return refuse(response, upstream, 402, "billing_error", error.message);
     const sentence = `Shepherd could not record this request, so it was not sent: ${(error as Error).message}`;
-    return refuse(response, upstream, 500, "api_error", sentence);
+    // Of an error of the server's agents say that it soon passes.
+    return refuse(response, upstream, 400, "invalid_request_error", sentence);
   }
 
   const kept = new Kept();
@@ -136,7 +137,8 @@ export async function exchange(
     const status = answer.statusCode ?? 0;
     const after = retryAfter(answer.headers);
     if ((status === 429 || status === 529) && after !== null) await limiter.hold(to.base.host, after);
-    beginAs(response, answer);
+    // An agent that has no other key would ask for minutes without a word.
+    beginAs(response, answer, status === 401 && key !== null);
     response.flushHeaders();
     if (status < 200 || status > 299) {
       for await (const chunk of answer as AsyncIterable<Buffer>) {

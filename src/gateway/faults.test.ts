@@ -293,7 +293,7 @@ test("a store that takes no writes lets no request out", async () => {
   Object.assign(logs, { append: () => Promise.reject(new Error("no room")) });
   try {
     const reply = await rig.messages(ask);
-    expect([reply.status, reply.body.toString()]).toEqual([500, expect.stringContaining("no room")]);
+    expect([reply.status, reply.body.toString()]).toEqual([400, expect.stringContaining("no room")]);
     expect(rig.provider.asked).toEqual([]);
   } finally {
     Object.assign(logs, { append });

@@ -23,8 +23,9 @@ export const turnsIn = ({ json }: Asked): number =>
 const tagOf = ({ json }: Asked): string =>
   createHash("sha256").update(JSON.stringify(json.messages[0])).digest("hex").slice(0, 8);
 
-export async function claudeRig(): Promise<Rig> {
-  const rig: Rig = Object.assign(await agentRig(".claude"), { script: [], other: () => null });
+/** @param place as for `agentRig` */
+export async function claudeRig(place?: string): Promise<Rig> {
+  const rig: Rig = Object.assign(await agentRig(".claude", place), { script: [], other: () => null });
   Object.assign(rig.env, {
     ANTHROPIC_BASE_URL: rig.provider.url,
     ANTHROPIC_API_KEY: "sk-ant-planted-0123456789abcdef",

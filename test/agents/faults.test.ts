@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Answer, anthropicEvents } from "../support/provider.ts";
+import { until } from "../support/user.ts";
 import { claudeRig, type Rig } from "./claude-rig.ts";
 
 let rig: Rig;
@@ -56,31 +57,48 @@ test("an answer that is none ends the run, which can be gone on with", async () 
   expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("x\n");
 });
 
-test("a refused key is asked with again and again by the agent; stopped, the run can be gone on with once it is right", async () => {
+test("a refused key ends the run at once, as there is no other; it can be gone on with once it is right", async () => {
   const inner = rig.provider.answer;
   rig.provider.answer = failing(401, "authentication_error");
-  const child = rig.start("run", "claude", "write", "--scope", "it");
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  while (rig.provider.asked.length < 2) await new Promise((resolve) => setTimeout(resolve, 100));
-  child.kill("SIGINT");
-  await ended;
+  const ended = await rig.shepherd("run", "claude", "write", "--scope", "it");
+  expect([ended.code, ended.stdout]).toEqual([1, expect.stringContaining("401 the provider says no")]);
+  expect(rig.provider.asked).toHaveLength(1);
   expect((await rig.log("it")).find(({ kind }) => kind === "model")).toMatchObject({ status: "failed" });
   rig.provider.answer = inner;
   expect((await rig.shepherd("resume", "it")).code).toBe(0);
   expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("x\n");
 });
 
-test("a provider that cannot be reached is told in a sentence", async () => {
-  rig.env.ANTHROPIC_BASE_URL = "http://127.0.0.1:1";
-  const child = rig.start("run", "claude", "write", "--scope", "it");
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  const tried = async (): Promise<number> =>
-    (await rig.log("it").catch(() => [])).find(({ kind }) => kind === "model")?.attempts ?? 0;
-  while ((await tried()) < 2) await new Promise((resolve) => setTimeout(resolve, 200));
-  child.kill("SIGINT");
-  await ended;
-  rig.env.ANTHROPIC_BASE_URL = rig.provider.url;
-  expect((await rig.shepherd("resume", "it")).code).toBe(0);
-  expect(existsSync(join(rig.project, "a.txt"))).toBe(false);
-  expect((await rig.shepherd("replay", "it")).code).toBe(0);
-});
+test.each([
+  ["nobody listens where it should be", "http://127.0.0.1:1", /connect ECONNREFUSED 127\.0\.0\.1:1/],
+  [
+    "there is no network, or no such name",
+    "http://nonexistent.invalid",
+    /getaddrinfo (ENOTFOUND|EAI_AGAIN) nonexistent\.invalid/,
+  ],
+])(
+  "a provider that cannot be reached, since %s, is told in a sentence while the agent asks again; stopped, the run can be gone on with",
+  async (_, url, why) => {
+    rig.env.ANTHROPIC_BASE_URL = url;
+    const child = rig.start("run", "claude", "write", "--scope", "it");
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    let told = "";
+    child.stderr!.on("data", (text: string) => {
+      told += text;
+    });
+    await until(() => told.includes("\n"));
+    child.kill("SIGINT");
+    await ended;
+    expect(told.split(why.exec(told)?.[0] ?? "no reason")).toEqual([
+      "shepherd: it got no answer from its model 3 times (",
+      expect.stringMatching(/^\), and asks again: Ctrl-C stops it, `shepherd resume it` goes on\.\n/),
+    ]);
+    expect((await rig.log("it")).find(({ kind }) => kind === "model").status).not.toBe("done");
+    rig.env.ANTHROPIC_BASE_URL = rig.provider.url;
+    expect((await rig.shepherd("resume", "it")).code).toBe(0);
+    expect((await rig.shepherd("cat", "it@", "a.txt")).stdout).toBe("x\n");
+    expect(existsSync(join(rig.project, "a.txt"))).toBe(false);
+    expect((await rig.shepherd("replay", "it")).code).toBe(0);
+    expect((await rig.shepherd("fsck")).code).toBe(0);
+  },
+);

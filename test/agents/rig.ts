@@ -33,9 +33,13 @@ export interface AgentRig {
   end(): Promise<void>;
 }
 
-/** @param configured the directory of its configuration, below its home; the provider answers nothing yet */
-export async function agentRig(configured: string): Promise<AgentRig> {
-  const home = fs.mkdtempSync(join(tmpdir(), "shepherd-agent-"));
+/**
+ * The provider answers nothing yet.
+ * @param configured the directory of its configuration, below its home
+ * @param place where its home is made; no scope sees what is below /tmp
+ */
+export async function agentRig(configured: string, place = tmpdir()): Promise<AgentRig> {
+  const home = fs.mkdtempSync(join(place, ".shepherd-agent-"));
   const project = join(home, "project");
   const store = join(home, "store");
   const cli = await built();

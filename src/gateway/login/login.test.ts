@@ -99,6 +99,8 @@ test("where nothing can be renewed the provider's words are passed on as they ca
   rig = await gatewayRig(answered(401, { type: "error", error: { message: "ended" } }), { env });
   const refused = await ask();
   expect([refused.status, refused.body.toString()]).toEqual([401, '{"type":"error","error":{"message":"ended"}}']);
+  // And the agent is told that it need not ask again.
+  expect(refused.headers["x-should-retry"]).toBe("false");
   expect(rig.provider.asked.length).toBe(1);
 });
 

@@ -24,7 +24,7 @@ export async function renewLogin(path: string, env: NodeJS.ProcessEnv, due: (log
     const login = read(path);
     if (!login?.renewal || !due(login)) return;
     // A new one that could not be written down would be lost, and the old one with it.
-    const place = reserve(realpathSync(path));
+    const place = reserve(path);
     try {
       const answer = await ask(login, env);
       const now = read(path);

@@ -6,6 +6,7 @@ import {
   ftruncateSync,
   openSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -18,14 +19,20 @@ import { exists } from "../../trace/owner.ts";
 const MORE = 16 << 10;
 
 export interface Reserved {
-  /** Puts a text in the file's place, whole and synced; where it throws the file is as it was. */
+  /** Puts a text in the file's place, synced. It is whole, and where this throws the file is as it was, unless a link from elsewhere leads to it. */
   replace(text: string): void;
   /** Gives up the room that was not used. */
   close(): void;
 }
 
-/** Throws where the disk has no room for a file as large as `target`, and some more. */
-export function reserve(target: string): Reserved {
+/**
+ * Throws where the disk has no room for a file as large as that at `path`, and some more. A file in its directory is replaced by a whole one. One
+ * that a link leads to is written over, as Claude Code does with all: runs do not see the directory, but a file elsewhere is hidden from them
+ * only as long as it is the same.
+ */
+export function reserve(path: string): Reserved {
+  const target = realpathSync(path);
+  const linked = dirname(target) !== realpathSync(dirname(path));
   sweep(target);
   // Nobody else's, also where two hold the locks: one that slept for long, and one that took them for left over.
   const made = `${target}.${process.pid}.${randomBytes(6).toString("hex")}.shepherd`;
@@ -45,6 +52,11 @@ export function reserve(target: string): Reserved {
   return {
     replace: (text) => {
       const bytes = Buffer.from(text);
+      if (linked) {
+        // Its room is what the file may need.
+        ftruncateSync(fd, 0);
+        return writeOver(target, bytes);
+      }
       write(fd, bytes);
       ftruncateSync(fd, bytes.length);
       fsyncSync(fd);
@@ -52,6 +64,17 @@ export function reserve(target: string): Reserved {
     },
     close,
   };
+}
+
+function writeOver(target: string, bytes: Buffer): void {
+  const fd = openSync(target, "r+");
+  try {
+    write(fd, bytes);
+    ftruncateSync(fd, bytes.length);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** A disk that is nearly full takes a part. */
