@@ -23,6 +23,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import { type FollowLive, followLive, type Land } from "./landing.ts";
+import { withModel } from "./model.ts";
 import { noticesOf } from "./notices.ts";
 import type { Output, Progress } from "./output.ts";
 import type { Lacks } from "./partial.ts";
@@ -160,10 +161,10 @@ export interface ResumeOptions {
 /** Goes on with a run: settles what a crash left in doubt, then works from its head. */
 export async function resumeRun(launch: Launch, name: string, options: ResumeOptions = {}): Promise<Outcome> {
   const { store } = launch;
-  const task = await taskOf(store, name);
-  if (task.worker === "gateway")
+  const started = await taskOf(store, name);
+  if (started.worker === "gateway")
     throw new Exit(2, `${name} records programs of yours: \`shepherd gateway --scope ${name}\` goes on with it.`);
-  if (options.model) task.model = options.model;
+  const task = options.model ? withModel(started, options.model) : started;
   const { fold, log } = await readScope(store, name);
   // Stopped before its first step was written.
   if (!fold.header.origin && !fold.steps.has(0))

@@ -1,11 +1,12 @@
 /** `shepherd resume`: go on with a run that stopped, or that is paused. */
 import { Exit } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
-import { type Launch, resumeRun } from "../launch.ts";
+import { type Launch, resumeRun, taskOf } from "../launch.ts";
+import { modelFor } from "../model.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { chooseToGoOn, releasePaused } from "../release.ts";
 import { text, type Verb } from "../verb.ts";
-import { checkedModel, told } from "./run.ts";
+import { told } from "./run.ts";
 
 export const verb: Verb = {
   brief: "go on with a run that stopped or is paused",
@@ -35,8 +36,13 @@ export const verb: Verb = {
     const open = text(flags, "open");
     if (open !== undefined && open !== "perform" && open !== "drop") throw new Exit(2, "--open takes perform or drop.");
     if (await releasePaused(context, run, flags, words[0])) return undefined;
-    const named = text(flags, "model");
-    const model = named && checkedModel(context, named);
+    const started = await taskOf(store, run.name);
+    if (started.worker === "command" && words[0] !== undefined)
+      throw new Exit(
+        2,
+        `${run.name} is a run of a command, which is told nothing: \`shepherd resume ${run.name}\` starts it anew.`,
+      );
+    const model = modelFor(context, run.name, started, text(flags, "model"));
     const land = await landOf(context, text(flags, "land"), { workspace: run.workspace, count: 1 });
     const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
     const outcome = await resumeRun(launch, run.name, {

@@ -1,9 +1,7 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
 import { randomUUID } from "node:crypto";
 import { existsSync, lstatSync } from "node:fs";
-import { homedir } from "node:os";
 import { resolve } from "node:path";
-import { openModel } from "../../agent/models.ts";
 import { pluginFor } from "../../plugins/plugins.ts";
 import { typedText } from "../../run/command.ts";
 import { freshMain } from "../../run/land.ts";
@@ -27,6 +25,7 @@ import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
 import { LAND_HELP, type Land, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun, taskOf as taskOfRun } from "../launch.ts";
+import { checkedModel, modelFor, requireSame } from "../model.ts";
 import { checkNoMore, networkOf } from "../network.ts";
 import { operate } from "../operate.ts";
 import type { Output } from "../output.ts";
@@ -86,7 +85,7 @@ export const verb: Verb = {
     const k = count(flags, "count", 1) ?? 1;
     const task = taskOf(context, flags, args);
     // Before anything is made for a run that cannot begin.
-    if (task.worker === "plugin") await (await import("../coding.ts")).requireProgram(out, task);
+    if (task.worker === "plugin" && !flags.from) await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);
     const asked = await landOf(context, text(flags, "land"), { workspace: id, count: k });
     // Who works with an agent in their directory sees what it does there.
@@ -130,16 +129,9 @@ function taskOf(context: Context, flags: Flags, args: string[]): Task {
   const named = text(flags, "model");
   if (!named && !flags.from)
     throw new Exit(2, "Which model? Add --model script:FILE, or run a command: `shepherd run -- COMMAND…`.");
-  const model = named && checkedModel(context, named);
+  // What goes on from a step has the agent of that run, and so its models.
+  const model = named && !flags.from && checkedModel(context, named);
   return { worker: "agent", text: args[0]!, ...(model && { model }) };
-}
-
-/** The name of a model as a run keeps it, wherever it is resumed from. Throws where there is no such model. */
-export function checkedModel({ cwd }: Context, named: string): string {
-  const file = /^script:(.+)$/s.exec(named)?.[1];
-  const model = file ? `script:${resolve(cwd, file.replace(/^~(?=\/)/, homedir()))}` : named;
-  openModel(model);
-  return model;
 }
 
 /** What the flags grant of files and network. Throws where that cannot be held. */
@@ -215,8 +207,13 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
       "--from goes on with a conversation; to run a command at a step: shepherd fork STEP, then shepherd exec.",
     );
   const { run, revision } = await chooseStep(context, [text(flags, "from")!], "shepherd run --from STEP");
+  const started = await taskOfRun(store, run.name);
+  requireSame(run.name, started, task);
+  const model = modelFor(context, run.name, started, text(flags, "model"));
   const { n } = await exactStep(store, run, revision, flags, true);
-  const asked = await grantsOf(context, flags, await workspacePath(store, run.log), await taskOfRun(store, run.name));
+  // Before anything is made for a run that cannot go on.
+  if (started.worker === "plugin") await (await import("../coding.ts")).requireProgram(launch.out, started);
+  const asked = await grantsOf(context, flags, await workspacePath(store, run.log), started);
   const parent = await grantsOfLog(store, run.log);
   checkNoMore(run.name, parent, asked);
   const { readOnly, writable, network, hosts } = asked;
@@ -240,7 +237,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
         },
       })),
     );
-  const options = { instruction: task.text, ...(task.model && { model: task.model }) };
+  const options = { instruction: task.text, ...(model && { model }) };
   return all(made.map((ref) => resumeRun(launch, ref.name, options)));
 }
 
