@@ -6,6 +6,7 @@ import { readLog } from "../scope/view.ts";
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
+import { named } from "./size.ts";
 import type { Context } from "./verb.ts";
 
 /** The workspace that a directory belongs to: the nearest known one at or above it, else the directory itself. */
@@ -48,8 +49,7 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   if (!newest) throw new Exit(2, `No run was started from ${workspace.path}: \`shepherd run\` starts one.`);
   if (options.destructive) {
     const all = (await listScopes(store, workspace.id)).filter((scope) => scope.discarded === null);
-    if (all.length > 1)
-      throw new Exit(2, `Which run? There are ${all.map((scope) => scope.name).join(", ")}: name one.`);
+    if (all.length > 1) throw new Exit(2, `Which run? There are ${named(all.map((scope) => scope.name))}: name one.`);
   }
   if (!context.out.json && !told.has(context)) {
     told.add(context);

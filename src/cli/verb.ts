@@ -104,11 +104,13 @@ export const text = (flags: Flags, name: string): string | undefined => flags[na
 export const list = (flags: Flags, name: string): string[] => (flags[name] as string[] | undefined) ?? [];
 
 /** The number that a flag gives. Throws `Exit` where it is none. */
-export function count(flags: Flags, name: string, least = 0): number | undefined {
+export function count(flags: Flags, name: string, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
   const value = text(flags, name);
   if (value === undefined) return undefined;
   const number = Number(value);
-  if (!/^\d+$/.test(value) || !Number.isSafeInteger(number) || number < least)
-    throw new Exit(2, `--${name} takes a whole number from ${least} on, not ${JSON.stringify(value)}.`);
+  if (!/^\d+$/.test(value) || number > most || number < least) {
+    const range = most === Number.MAX_SAFE_INTEGER ? `${least} on` : `${least} to ${most}`;
+    throw new Exit(2, `--${name} takes a whole number from ${range}, not ${JSON.stringify(value)}.`);
+  }
   return number;
 }

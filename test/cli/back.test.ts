@@ -220,6 +220,14 @@ test("verbs that change a run ask which one, where there are several", async () 
   }
 });
 
+test("of many runs that could be meant some are named, and how many more there are", async () => {
+  const user = await started();
+  await user.does(["fork", "3", "-k", "10"]);
+  expect((await user.does(["merge"], 2)).err).toMatch(
+    /^shepherd: Which run\? There are (fix[.\d]*, ){7}fix[.\d]* and 3 more: name one\.\n$/,
+  );
+});
+
 test("a live run is forked, reverted and synced through its owner, and goes on by itself", async () => {
   const user = await newUser();
   users.push(user);

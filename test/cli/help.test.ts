@@ -65,6 +65,8 @@ test("what is not understood is one sentence on standard error, and exit code 2"
     ["run", "--model", "gpt", "do it"],
     ["run", "--model", "script:nowhere.jsonl", "do it"],
     ["run", "--count", "0", "--", "true"],
+    ["run", "--count", "101", "--", "true"],
+    ["fork", "3", "--count", "10001"],
     ["run", "--land", "sometimes", "--", "true"],
     ["run", "--scope", "Not A Name", "--", "true"],
     ["run", "--read-only", "nowhere", "--", "true"],

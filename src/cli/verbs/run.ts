@@ -33,6 +33,9 @@ import { lacks } from "../partial.ts";
 import { below, chooseStep, findWorkspace } from "../select.ts";
 import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
 
+/** So many runs go on side by side. */
+const MOST = 100;
+
 export const verb: Verb = {
   brief: "run an agent or a command in a scope of its own",
   usage: '[claude|codex] [--model M] "TASK" | -- COMMAND…',
@@ -40,7 +43,7 @@ export const verb: Verb = {
   command: true,
   options: {
     model: { type: "string", short: "m", value: "MODEL", help: "the agent's model: script:FILE" },
-    count: { type: "string", short: "k", value: "K", help: "K runs side by side" },
+    count: { type: "string", short: "k", value: "K", help: "K runs side by side, 100 at most" },
     from: { type: "string", value: "STEP", help: "go on from this step, in a fork of its run" },
     land: { type: "string", value: "HOW", help: LAND_HELP },
     scope: { type: "string", value: "NAME", help: "name of the run" },
@@ -82,7 +85,7 @@ export const verb: Verb = {
     const store = await context.store();
     const quota = await requireRoom(store);
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
-    const k = count(flags, "count", 1) ?? 1;
+    const k = count(flags, "count", 1, MOST) ?? 1;
     const task = taskOf(context, flags, args);
     // Before anything is made for a run that cannot begin.
     if (task.worker === "plugin" && !flags.from) await (await import("../coding.ts")).requireProgram(out, task);
