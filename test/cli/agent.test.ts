@@ -48,6 +48,13 @@ test.each([
   [["resume", "c", "do it"], "c is a run of a command, which is told nothing"],
   [["run", "--from", "c@0", "x"], "c is a run of a command, which takes no task"],
   [["run", "--from", "s@1", "--model", "gpt", "x"], 'There is no model "gpt"'],
+  [["resume", "t"], 'There is no run "t": `shepherd status` lists them; to tell that to the agent, name the run too:'],
+  [["resume", "t", "go on"], /^There is no run "t": `shepherd status` lists them\.$/],
+  [["resume", "s", " "], "What is the agent to be told?"],
+  [["resume", ""], "What is the agent to be told?"],
+  [["run", "claude", ""], "What is claude to do?"],
+  [["run", "--from", "s@1", ""], "What is to be done?"],
+  [["run", "claud", "do it"], 'There is no agent "claud": there are claude and codex.'],
 ])("%j is refused before anything is made", async (typed, sentence) => {
   const runs = (await user.does(["status", "--json"])).out;
   const { err } = await user.does(typed, 2);

@@ -1,10 +1,12 @@
 /** `shepherd resume`: go on with a run that stopped, or that is paused. */
+import { findScope, isName } from "../../scope/registry.ts";
 import { Exit } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, resumeRun, taskOf } from "../launch.ts";
 import { modelFor } from "../model.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { chooseToGoOn, releasePaused } from "../release.ts";
+import { isBlank } from "../task.ts";
 import { text, type Verb } from "../verb.ts";
 import { told } from "./run.ts";
 
@@ -28,9 +30,12 @@ export const verb: Verb = {
   run: async (context, flags, args) => {
     const { out, signal } = context;
     const store = await context.store();
-    const isRun = args.length > 0 && (await store.refs.get(`scope/${args[0]}`)) !== null;
-    const run = await chooseToGoOn(context, isRun ? args[0] : undefined);
+    const isRun = args.length > 0 && (await findScope(store, args[0]!)) !== null;
     const words = isRun ? args.slice(1) : args;
+    if (words.some(isBlank))
+      throw new Exit(2, 'What is the agent to be told? Without an instruction it goes on as it was: leave `""` out.');
+    if (!isRun) requireNoName(words);
+    const run = await chooseToGoOn(context, isRun ? args[0] : undefined);
     if (words.length > 1)
       throw new Exit(2, `One instruction, in quotes: \`shepherd resume ${run.name} "${words.join(" ")}"\`.`);
     const open = text(flags, "open");
@@ -53,3 +58,11 @@ export const verb: Verb = {
     return told(launch, [outcome]);
   },
 };
+
+/** Throws where a name that was mistyped would be taken for an instruction. */
+function requireNoName([name, ...words]: string[]): void {
+  if (name === undefined || words.length > 1 || !isName(name)) return;
+  const otherwise =
+    words.length === 0 ? `; to tell that to the agent, name the run too: \`shepherd resume RUN "${name}"\`` : "";
+  throw new Exit(2, `There is no run ${JSON.stringify(name)}: \`shepherd status\` lists them${otherwise}.`);
+}

@@ -1,9 +1,6 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
-import { randomUUID } from "node:crypto";
 import { existsSync, lstatSync } from "node:fs";
 import { resolve } from "node:path";
-import { pluginFor } from "../../plugins/plugins.ts";
-import { typedText } from "../../run/command.ts";
 import { freshMain } from "../../run/land.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
@@ -24,13 +21,14 @@ import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
 import { LAND_HELP, type Land, landOf } from "../landing.ts";
-import { type Launch, type Outcome, resumeRun, startRun, taskOf as taskOfRun } from "../launch.ts";
-import { checkedModel, modelFor, requireSame } from "../model.ts";
+import { type Launch, type Outcome, resumeRun, startRun, taskOf } from "../launch.ts";
+import { modelFor, requireSame } from "../model.ts";
 import { checkNoMore, networkOf } from "../network.ts";
 import { operate } from "../operate.ts";
 import type { Output } from "../output.ts";
 import { lacks } from "../partial.ts";
 import { below, chooseStep, findWorkspace } from "../select.ts";
+import { askedTask } from "../task.ts";
 import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
 
 /** So many runs go on side by side. */
@@ -86,7 +84,7 @@ export const verb: Verb = {
     const quota = await requireRoom(store);
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
     const k = count(flags, "count", 1, MOST) ?? 1;
-    const task = taskOf(context, flags, args);
+    const task = askedTask(context, flags, args);
     // Before anything is made for a run that cannot begin.
     if (task.worker === "plugin" && !flags.from) await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);
@@ -101,41 +99,6 @@ export const verb: Verb = {
     return told(launch, outcomes);
   },
 };
-
-function taskOf(context: Context, flags: Flags, args: string[]): Task {
-  if (context.rest) {
-    if (args.length > 0) throw new Exit(2, "A task or a command, not both: leave out what stands before `--`.");
-    if (context.rest.length === 0) throw new Exit(2, "Which command? `shepherd run -- COMMAND…`");
-    return { worker: "command", text: typedText(context.rest), argv: context.rest };
-  }
-  const plugin = args[0] === undefined ? undefined : pluginFor(args[0]);
-  if (plugin) {
-    const [, task, ...more] = args;
-    const { out } = context;
-    const able = plugin.interactive === true && !flags.count && !flags.from;
-    const interactive = able && task === undefined && out.terminal && process.stdin.isTTY === true;
-    if (task === undefined && !interactive)
-      throw new Exit(
-        2,
-        `What is ${plugin.command} to do? \`shepherd run ${plugin.command} "TASK"\`; ${plugin.interactive ? "without a task it is for a terminal" : "it cannot be run without one yet"}.`,
-      );
-    if (more.length > 0)
-      throw new Exit(2, `One task, in quotes: \`shepherd run ${plugin.command} "${[task, ...more].join(" ")}"\`.`);
-    const model = text(flags, "model");
-    const words = model === undefined ? [] : ["--model", model];
-    const driven = { name: plugin.name, args: words, session: randomUUID(), ...(interactive && { interactive }) };
-    return { worker: "plugin", text: task ?? plugin.command, plugin: driven };
-  }
-  if (args.length === 0)
-    throw new Exit(2, 'What is to be done? `shepherd run --model MODEL "TASK"`, or `shepherd run -- COMMAND…`.');
-  if (args.length > 1) throw new Exit(2, `One task, in quotes: \`shepherd run "${args.join(" ")}"\`.`);
-  const named = text(flags, "model");
-  if (!named && !flags.from)
-    throw new Exit(2, "Which model? Add --model script:FILE, or run a command: `shepherd run -- COMMAND…`.");
-  // What goes on from a step has the agent of that run, and so its models.
-  const model = named && !flags.from && checkedModel(context, named);
-  return { worker: "agent", text: args[0]!, ...(model && { model }) };
-}
 
 /** What the flags grant of files and network. Throws where that cannot be held. */
 async function grantsOf(context: Context, flags: Flags, workspace: string, task: Task): Promise<Grants> {
@@ -210,7 +173,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
       "--from goes on with a conversation; to run a command at a step: shepherd fork STEP, then shepherd exec.",
     );
   const { run, revision } = await chooseStep(context, [text(flags, "from")!], "shepherd run --from STEP");
-  const started = await taskOfRun(store, run.name);
+  const started = await taskOf(store, run.name);
   requireSame(run.name, started, task);
   const model = modelFor(context, run.name, started, text(flags, "model"));
   const { n } = await exactStep(store, run, revision, flags, true);
