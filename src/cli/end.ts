@@ -16,7 +16,7 @@ import { linesOf } from "./rows.ts";
 /** Two lines behind a run: what changed, that the user's files are untouched, and what to type next. */
 export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCode> {
   const { store, out } = launch;
-  const { name, ending, land } = outcome;
+  const { name, ending, land, again = `shepherd resume ${name}` } = outcome;
   const view = await readScope(store, name);
   const directory = await workspacePath(store, view.log);
   const head = view.fold.head();
@@ -60,7 +60,7 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
         ? changes.files > 0
           ? `\`shepherd diff ${name}\`, then \`shepherd merge ${name}\``
           : `\`shepherd log ${name}\``
-        : `\`shepherd log ${name}\`, \`shepherd resume ${name}\``;
+        : `\`shepherd log ${name}\`, \`${again}\``;
     out.say(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
   }
   if (landed && landed.conflicts.length > 0) return 3;
@@ -78,7 +78,7 @@ async function landAtEnd(
     const rest = await landRun(store, name, signal.aborted ? {} : { signal, confirm: confirmOnTerminal(out) });
     return rest.status === "nothing" ? { ...rest, status: "done" } : rest;
   }
-  if (signal.aborted || land === "never") return null;
+  if (signal.aborted || ending === "aborted" || land === "never") return null;
   if (land === "ask" && !(ending === "done" && (await askYesNo(question)))) return null;
   return landRun(store, name, { signal, confirm: confirmOnTerminal(out) });
 }

@@ -2,6 +2,7 @@
 import { budgetHandler, spentIn } from "../../gateway/budget.ts";
 import { type Gateway, openGateway } from "../../gateway/gateway.ts";
 import { PORT } from "../../plugins/worker.ts";
+import { typedText } from "../../run/command.ts";
 import { drive } from "../../run/drive.ts";
 import { freshMain } from "../../run/land.ts";
 import { doubtsOf, InDoubt, settlePending } from "../../run/recover.ts";
@@ -75,7 +76,7 @@ export const verb: Verb = {
     const at = below(workspace.path, cwd);
     const task: Task = {
       worker: "gateway",
-      text: rest?.join(" ") ?? "gateway",
+      text: rest ? typedText(rest) : "gateway",
       ...(rest && { argv: rest, ...(at && { at }) }),
     };
     const name = await nameOf(context, text(flags, "scope"), task);
@@ -110,7 +111,10 @@ export const verb: Verb = {
           if (!rest) out.line(`Next: \`shepherd log ${name}\`; \`shepherd gateway --scope ${name}\` goes on.`);
         },
       });
-      if (rest) return launch.lacks.code(await tellEnd(launch, { name, ending, land, error: null, unfit: false }));
+      if (rest) {
+        const again = `shepherd gateway --scope ${name} -- ${task.text}`;
+        return launch.lacks.code(await tellEnd(launch, { name, ending, land, error: null, unfit: false, again }));
+      }
       return ending === "done" ? 0 : 1;
     } finally {
       progress.done();
