@@ -46,7 +46,8 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   }
   const workspace = await findWorkspace(store, context.cwd);
   const newest = await newestRun(store, workspace.id);
-  if (!newest) throw new Exit(2, `No run was started from ${workspace.path}: \`shepherd run\` starts one.`);
+  if (!newest)
+    throw new Exit(2, `No run was started from ${workspace.path}: \`shepherd run claude "TASK"\` starts one.`);
   if (options.destructive) {
     const all = (await listScopes(store, workspace.id)).filter((scope) => scope.discarded === null);
     if (all.length > 1) throw new Exit(2, `Which run? There are ${named(all.map((scope) => scope.name))}: name one.`);

@@ -20,17 +20,27 @@ export function askedTask(context: Context, flags: Flags, args: string[]): Task 
   const plugin = args[0] === undefined ? undefined : pluginFor(args[0]);
   if (plugin) return agentTask(context, flags, plugin, args.slice(1));
   if (args.length === 0 || (args.length === 1 && isBlank(args[0])))
-    throw new Exit(2, 'What is to be done? `shepherd run --model MODEL "TASK"`, or `shepherd run -- COMMAND…`.');
+    throw new Exit(
+      2,
+      'What is to be done? `shepherd run claude "TASK"`, `shepherd run codex "TASK"`, or `shepherd run -- COMMAND…`.',
+    );
   // What has a space was one word in quotes: the one before it was to be an agent.
   if (args.length === 2 && /\s/.test(args[1]!.trim()) && !/\s/.test(args[0]!))
     throw new Exit(
       2,
       `There is no agent ${JSON.stringify(args[0])}: there are ${PLUGINS.map(({ command }) => command).join(" and ")}.`,
     );
-  if (args.length > 1) throw new Exit(2, `One task, in quotes: \`shepherd run "${args.join(" ")}"\`.`);
+  if (args.length > 1)
+    throw new Exit(
+      2,
+      `One task, in quotes: \`shepherd run ${flags.model || flags.from ? "" : "claude "}"${args.join(" ")}"\`.`,
+    );
   const named = text(flags, "model");
   if (!named && !flags.from)
-    throw new Exit(2, "Which model? Add --model script:FILE, or run a command: `shepherd run -- COMMAND…`.");
+    throw new Exit(
+      2,
+      `Who is to do that? \`shepherd run claude "TASK"\`, \`shepherd run codex "TASK"\`, or a script: --model script:FILE.`,
+    );
   // What goes on from a step has the agent of that run, and so its models.
   const model = named && !flags.from && checkedModel(context, named);
   return { worker: "agent", text: args[0]!, ...(model && { model }) };

@@ -132,9 +132,19 @@ test("verbs without a run to mean say so", async () => {
     [...verbs, ["exec", "--", "true"]].map((args) => user.shepherd(args)),
   )) {
     expect(code).toBe(2);
-    expect(err).toBe(`shepherd: No run was started from ${user.project}: \`shepherd run\` starts one.\n`);
+    expect(err).toBe(`shepherd: No run was started from ${user.project}: \`shepherd run claude "TASK"\` starts one.\n`);
   }
   expect((await user.does(["status"])).out).toContain(`No runs from ${user.project}`);
+});
+
+test("whoever types too little is led to their agent", async () => {
+  const agent = 'shepherd run claude "';
+  for (const typed of [[], ["run"], ["run", "fix", "it"], ["run", "fix it"], ["log"]]) {
+    const { out, err } = await user.does(typed, 2);
+    expect(out + err, typed.join(" ")).toContain(agent);
+  }
+  for (const typed of [["status"], ["doctor"], ["run", "--help"]])
+    expect((await user.does(typed)).out, typed.join(" ")).toContain(agent);
 });
 
 test("what was not understood made nothing: no run, no step", async () => {

@@ -35,12 +35,17 @@ import { type Context, count, type Flags, list, text, type Verb } from "../verb.
 const MOST = 100;
 
 export const verb: Verb = {
-  brief: "run an agent or a command in a scope of its own",
+  brief: "run Claude Code, Codex or any command on files of its own",
   usage: '[claude|codex] [--model M] "TASK" | -- COMMAND…',
   goesOn: true,
   command: true,
   options: {
-    model: { type: "string", short: "m", value: "MODEL", help: "the agent's model: script:FILE" },
+    model: {
+      type: "string",
+      short: "m",
+      value: "MODEL",
+      help: "what claude or codex call it; for an agent without either script:FILE",
+    },
     count: { type: "string", short: "k", value: "K", help: "K runs side by side, 100 at most" },
     from: { type: "string", value: "STEP", help: "go on from this step, in a fork of its run" },
     land: { type: "string", value: "HOW", help: LAND_HELP },
@@ -74,9 +79,11 @@ export const verb: Verb = {
     "At the end, on a terminal, you are asked whether to land what changed; through a pipe, beside another run, with -k and where CI is set it " +
     "stays in the run (`shepherd merge` lands it). --land live lands each step as it is done, and brings in before each call what you change.",
   examples: [
-    'shepherd run --model script:turns.jsonl "fix the login bug"',
+    'shepherd run claude "fix the login bug"',
+    'shepherd run codex --land auto "fix the login bug"',
     "shepherd run -- npm test",
-    'shepherd run -k 3 --from 6 --model script:more.jsonl "now add rate limiting"',
+    'shepherd run -k 3 --from 6 "now add rate limiting"',
+    'shepherd run --model script:turns.jsonl "fix the login bug"',
   ],
   run: async (context, flags, args) => {
     const { out, signal } = context;
