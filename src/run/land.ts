@@ -42,6 +42,8 @@ export interface Landed {
   changes: Array<{ path: Buffer; kind: "added" | "deleted" | "modified" }>;
   /** Paths that were left as the user has them. */
   conflicts: Array<{ path: Buffer; why: string }>;
+  /** Paths that both changed, of which `take` chose the user's. */
+  kept: Array<{ path: Buffer; why: string }>;
   /** Files that run code later, and were not allowed; and what can never land. */
   held: Array<{ path: Buffer; why: string; never?: "forgotten" | "refused" }>;
   /** Main's commits: as it was looked at, and behind the landing. */
@@ -59,6 +61,9 @@ export async function landRun(store: EmbeddedStore, name: string, options: LandO
   const merged = await mergeIntoMain(store, main, { id: head.id, state: head.state }, options.take);
   if (!merged) return nothing;
   const { tree, conflicts } = merged;
+  const kept = merged.kept.map(({ path, why }) => ({ path, why }));
+  // It would count as merged, with nothing that an undo could take back: the run's side could not be reached any more.
+  if (kept.length > 0 && tree === main.tree) return { ...nothing, kept };
   // What main names as merged must not be lost before that.
   await store.logs.sync(view.log);
   const conflict = conflicts.length > 0 ? await putConflicts(store, conflicts) : null;
@@ -72,7 +77,8 @@ export async function landRun(store: EmbeddedStore, name: string, options: LandO
     });
     return { ...nothing, status: "conflict", conflicts: told };
   }
-  return place(store, main, { tree, from: name, of: head.id, conflict, undoes: null }, conflicts, options);
+  const to = { tree, from: name, of: head.id, conflict, undoes: null };
+  return { ...(await place(store, main, to, conflicts, options)), kept };
 }
 
 const nothingLanded = (main: Main): Landed => ({
@@ -81,6 +87,7 @@ const nothingLanded = (main: Main): Landed => ({
   directory: main.workspace.path,
   changes: [],
   conflicts: [],
+  kept: [],
   held: [],
   main: { before: main.head.id, after: main.head.id },
 });
@@ -91,13 +98,14 @@ async function mergeIntoMain(
   main: Main,
   head: { id: Hash; state: State },
   take?: Take,
-): Promise<{ tree: Hash; conflicts: Conflict[] } | null> {
+): Promise<{ tree: Hash; conflicts: Conflict[]; kept: Conflict[] } | null> {
   const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
   if (bases.includes(head.id)) return null;
   const merged = await mergeTaking(store, base, main.tree, target(head.state.roots.workspace), take);
-  if (take === "theirs") return merged;
+  if (take === "theirs") return { ...merged, kept: [] };
   const kept = await keepEdits(store.objects, await editsLeftBehind(store, head.id), main.tree, merged.tree);
-  return { tree: kept.tree, conflicts: take ? [] : [...merged.conflicts, ...kept.conflicts] };
+  const conflicts = [...merged.conflicts, ...merged.resolved, ...kept.conflicts];
+  return { tree: kept.tree, ...(take ? { conflicts: [], kept: conflicts } : { conflicts, kept: [] }) };
 }
 
 /** What landing a run would make of the user's directory, where both changed a place with the user's side: both as trees. */
@@ -215,6 +223,7 @@ async function place(
       directory,
       changes: told(done.landed),
       conflicts: all,
+      kept: [],
       held: [
         ...done.held.map(({ path, asks }) => ({ path, why: asks ?? "stands in a directory that waits too" })),
         ...done.left.map(({ path }) => ({ path, why: "was not begun" })),
