@@ -9,7 +9,7 @@ import { commandWorker } from "../run/command.ts";
 import { drive, type Worker } from "../run/drive.ts";
 import type { Said } from "../run/inject.ts";
 import { freshMain } from "../run/land.ts";
-import type { Ending } from "../run/lifecycle.ts";
+import { type Ending, landsLive, noteLand } from "../run/lifecycle.ts";
 import type { Main } from "../run/main.ts";
 import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
@@ -197,6 +197,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
       const doubts = await recover(scope, task.worker === "agent" ? AGENT : COMMAND);
       progress.done();
       if (doubts.length > 0) throw new InDoubt(name, doubts);
+      if (launch.land !== "live" && landsLive(scope.writer)) await noteLand(scope.writer, "ask");
       going.live = await followLive(launch, scope);
     },
     ended: async () => {

@@ -1,5 +1,7 @@
 /** `shepherd resume`: go on with a run that stopped, or that is paused. */
+import { landsLive } from "../../run/lifecycle.ts";
 import { findScope, isName } from "../../scope/registry.ts";
+import { readLog } from "../../scope/view.ts";
 import { Exit } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
 import { type Launch, resumeRun, taskOf } from "../launch.ts";
@@ -48,7 +50,11 @@ export const verb: Verb = {
         `${run.name} is a run of a command, which is told nothing: \`shepherd resume ${run.name}\` starts it anew.`,
       );
     const model = modelFor(context, run.name, started, text(flags, "model"));
-    const land = await landOf(context, text(flags, "land"), { workspace: run.workspace, count: 1 });
+    const land = await landOf(context, text(flags, "land"), {
+      workspace: run.workspace,
+      count: 1,
+      live: landsLive(await readLog(store, run.log)) ? run.name : undefined,
+    });
     const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
     const outcome = await resumeRun(launch, run.name, {
       ...(words[0] !== undefined && { instruction: words[0] }),
