@@ -220,6 +220,12 @@ test("verbs that change a run ask which one, where there are several", async () 
   }
 });
 
+test("a revert needs a step: a run alone would be set back to where it is", async () => {
+  const user = await started();
+  const { err } = await user.does(["revert", "fix"], 2);
+  expect(err).toBe("shepherd: To which step of fix? `shepherd revert fix N`; `shepherd log fix` lists them.\n");
+});
+
 test("of many runs that could be meant some are named, and how many more there are", async () => {
   const user = await started();
   await user.does(["fork", "3", "-k", "10"]);

@@ -187,6 +187,12 @@ test("checkout restores bytes, modes, links, empty directories and times", async
     expect((await user.does(["checkout", "fix@0", nowhere], 2)).err).toContain(`${nowhere} cannot be made`);
 });
 
+test("a step that stands where checkout needs a directory is no directory", async () => {
+  const { err } = await user.does(["checkout", "fix", "3"], 2);
+  expect(err).toBe("shepherd: Where to? `shepherd checkout fix 3 DIR`; for a directory of that name write ./3.\n");
+  expect(fs.existsSync(join(user.project, "3"))).toBe(false);
+});
+
 test("replay computes all commits anew, and makes no call", async () => {
   const [told] = (await user.does(["replay", "fix", "--json"])).objects();
   const [status] = (await user.does(["status", "--json"])).objects();
