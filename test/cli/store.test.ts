@@ -285,6 +285,15 @@ test("forget takes one file of one step, or an object", async () => {
   expect((await user.does(["cat", "fix@", "b.txt"])).out).toBe("b\n");
 });
 
+test.each([
+  [{ SHEPHERD_QUOTA: "lots" }, 'SHEPHERD_QUOTA="lots" is no size: write it like 20GB, 512MiB or none.'],
+  [{ SHEPHERD_DIR: "store" }, 'SHEPHERD_DIR is "store", which would be another store in each directory:'],
+])("%j is bad usage, which is said", async (env, sentence) => {
+  const { err } = await user.does(["run", "--", "true"], 2, { env });
+  expect(err).toContain(`shepherd: ${sentence}`);
+  expect(fs.readdirSync(user.project)).toEqual(["a.txt", "secret.env"]);
+});
+
 test("a full quota refuses new work with a sentence, and lets everything else be done", async () => {
   await runFix();
   const typed = { env: { SHEPHERD_QUOTA: "1kB" } };
