@@ -28,7 +28,7 @@ export async function landOf(
   { workspace, count, live }: { workspace: string; count: number; live?: string | undefined },
 ): Promise<Land> {
   if (word !== undefined && !LANDS.includes(word as Land))
-    throw new Exit(2, `--land takes ${LANDS.join(", ")}, not ${JSON.stringify(word)}.`);
+    throw new Exit(2, `--land takes ask, auto, live or never, not ${JSON.stringify(word)}.`);
   if (word !== undefined && word !== "live") return word as Land;
   if (word === undefined && live !== undefined) {
     const other = await atWork(await open(), workspace);

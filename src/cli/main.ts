@@ -80,6 +80,11 @@ async function main(argv: string[]): Promise<number> {
   const { makeContext } = await import("./context.ts");
   try {
     const entry = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+    if (name.startsWith("-"))
+      throw new Exit(
+        2,
+        `Which verb? Options stand behind it, as in \`shepherd status --json\`; \`shepherd --help\` lists the verbs.`,
+      );
     if (!entry) throw new Exit(2, `There is no verb ${JSON.stringify(name)}: \`shepherd --help\` lists them.`);
     const { verb } = await entry.load();
     if (own.includes("--help") || own.includes("-h")) {

@@ -39,6 +39,7 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   const store = await context.store();
   if (name !== undefined) {
     const scope = await findScope(store, name);
+    if (name === "main") throw new Exit(2, "main is your own directory and no run: `shepherd status` lists runs.");
     if (!scope) throw new Exit(2, `There is no run ${JSON.stringify(name)}: \`shepherd status\` lists them.`);
     if (options.destructive && scope.discarded !== null)
       throw new Exit(2, `${scope.name} is discarded: \`shepherd undo\` brings it back.`);
@@ -46,8 +47,7 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   }
   const workspace = await findWorkspace(store, context.cwd);
   const newest = await newestRun(store, workspace.id);
-  if (!newest)
-    throw new Exit(2, `No run was started from ${workspace.path}: \`shepherd run claude "TASK"\` starts one.`);
+  if (!newest) throw new Exit(2, noRun(workspace.path, await listScopes(store, workspace.id)));
   if (options.destructive) {
     const all = (await listScopes(store, workspace.id)).filter((scope) => scope.discarded === null);
     if (all.length > 1) throw new Exit(2, `Which run? There are ${named(all.map((scope) => scope.name))}: name one.`);
@@ -59,6 +59,15 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   return newest;
 }
 
+/** Why no run of a directory is meant where none is named. */
+function noRun(directory: string, scopes: readonly ScopeRef[]): string {
+  const left = scopes.filter(({ discarded }) => discarded === null).map(({ name }) => name);
+  if (left.length > 0) return `Of the runs from ${directory} only forks are left: name one of ${named(left)}.`;
+  if (scopes.length > 0)
+    return `All runs from ${directory} are discarded: \`shepherd status --all\` lists them, \`shepherd undo\` brings back the last.`;
+  return `No run was started from ${directory}: \`shepherd run claude "TASK"\` starts one.`;
+}
+
 /** A step from `[RUN] REVISION`, as words of a command line. */
 export async function chooseStep(
   context: Context,
@@ -67,7 +76,8 @@ export async function chooseStep(
   options: Changing = {},
 ): Promise<{ run: ScopeRef; revision: Revision }> {
   const store = await context.store();
-  if (args.length === 0 || args.length > 2) throw new Exit(2, `Which step? \`${usage}\``);
+  if (args.length === 0) throw new Exit(2, `Which step? \`${usage}\``);
+  if (args.length > 2) throw new Exit(2, `${JSON.stringify(args[2])} is too much here: \`${usage}\``);
   const word = args.at(-1)!;
   const named = args.length === 2 ? args[0] : word.indexOf("@") > 0 ? word.slice(0, word.indexOf("@")) : undefined;
   const needsRun = isStepNumber(word) || word.startsWith("@") || named !== undefined;

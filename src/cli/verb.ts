@@ -60,15 +60,20 @@ export function parseVerb(name: string, verb: Verb, args: string[]): { flags: Fl
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
     parsed = { flags: values as Flags, args: positionals };
   } catch (error) {
-    const sentence = (error as Error).message
-      .split(/\.? To specify a positional|\. Did you forget/)[0]!
-      .replace(/\.$/, "");
-    throw new Exit(2, `${sentence}: \`shepherd ${name} --help\` lists what there is.`);
+    throw new Exit(2, `${oddOption((error as Error).message)}: \`shepherd ${name} --help\` lists what there is.`);
   }
   const odd = parsed.args[verb.most ?? Number.POSITIVE_INFINITY];
   if (odd !== undefined)
     throw new Exit(2, `${JSON.stringify(odd)} is too much here: \`${`shepherd ${name} ${verb.usage}`.trimEnd()}\``);
   return parsed;
+}
+
+/** What Node says about an option in several sentences, in one. */
+function oddOption(message: string): string {
+  const option = /'(?:-\w, )?(--?[\w-]+)/.exec(message)?.[1];
+  if (!option) return message.split(/\.\s/)[0]!;
+  if (message.includes("does not take")) return `${option} takes no value`;
+  return /missing|ambiguous/.test(message) ? `${option} needs a value` : `There is no option ${option}`;
 }
 
 export function helpOf(name: string, verb: Verb): string {

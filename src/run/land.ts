@@ -15,11 +15,13 @@ import type { Writer } from "../trace/writer.ts";
 import type { Conflict } from "../world/merge.ts";
 import { quotePath } from "../world/paths.ts";
 import { changedTree } from "./landing/come.ts";
+import { hold } from "./landing/hold.ts";
 import { keepEdits } from "./landing/keep.ts";
 import { type Landing, land } from "./landing/land.ts";
 import { type Change, planLanding } from "./landing/plan.ts";
 import { loadPlan, storePlan } from "./landing/record.ts";
 import { recoverLanding } from "./landing/recover.ts";
+import type { Work } from "./landing/work.ts";
 import { type LookOptions, lookAtMain, type Main, withWriter } from "./main.ts";
 
 export interface LandOptions {
@@ -173,16 +175,16 @@ async function place(
   }));
   if (options.onlyIfFree && plan.changes.every(({ asks }) => asks !== null)) return nothingLanded(main);
   if (options.dryRun) {
-    const asking = plan.changes.filter(({ asks }) => asks !== null);
-    const allowed = to.undoes ? asking : await chosen(options)(asking);
-    const held = asking.filter((change) => !allowed.includes(change));
+    const outcomes: Work["outcomes"] = plan.changes.map(() => undefined);
+    await hold({ changes: plan.changes, outcomes }, to.undoes ? async () => true : chosen(options));
+    const held = plan.changes.filter((_, index) => outcomes[index]);
     const changes = told(plan.changes.filter((change) => !held.includes(change)));
     return {
       ...nothingLanded(main),
       status: left.length > 0 ? "conflict" : "done",
       changes,
       conflicts: left,
-      held: [...held.map(({ path, asks }) => ({ path, why: asks! })), ...refused],
+      held: [...held.map(waiting), ...refused],
     };
   }
   return withWriter(store, main.log, async (writer) => {
@@ -224,15 +226,16 @@ async function place(
       changes: told(done.landed),
       conflicts: all,
       kept: [],
-      held: [
-        ...done.held.map(({ path, asks }) => ({ path, why: asks ?? "stands in a directory that waits too" })),
-        ...done.left.map(({ path }) => ({ path, why: "was not begun" })),
-        ...refused,
-      ],
+      held: [...done.held.map(waiting), ...done.left.map(({ path }) => ({ path, why: "was not begun" })), ...refused],
       main: { before: main.head.id, after: writer.fold.head().id! },
     };
   });
 }
+
+const waiting = ({ path, asks }: Change): { path: Buffer; why: string } => ({
+  path,
+  why: asks ?? "stands in a directory that waits too",
+});
 
 const chosen =
   ({ confirm }: LandOptions) =>

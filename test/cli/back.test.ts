@@ -234,6 +234,18 @@ test("of many runs that could be meant some are named, and how many more there a
   );
 });
 
+test("where all runs are discarded, or all but forks, that is said", async () => {
+  const user = await started();
+  await user.does(["fork", "3"]);
+  await user.does(["discard", "fix"]);
+  expect((await user.does(["log"], 2)).err).toBe(
+    `shepherd: Of the runs from ${user.project} only forks are left: name one of fix.1.\n`,
+  );
+  await user.does(["discard", "fix.1"]);
+  expect((await user.does(["status"])).out).toContain("are discarded: `shepherd status --all` lists them");
+  expect((await user.does(["log"], 2)).err).toContain(`All runs from ${user.project} are discarded: \`shepherd status`);
+});
+
 test("a live run is forked, reverted and synced through its owner, and goes on by itself", async () => {
   const user = await newUser();
   users.push(user);

@@ -106,6 +106,39 @@ test("what is not understood is one sentence on standard error, and exit code 2"
   }
 });
 
+test.each([
+  [
+    ["--json"],
+    "Which verb? Options stand behind it, as in `shepherd status --json`; `shepherd --help` lists the verbs.",
+  ],
+  [["log", "-n", "-3"], "-n needs a value: `shepherd log --help` lists what there is."],
+  [["log", "--all"], "There is no option --all: `shepherd log --help` lists what there is."],
+  [["log", "--json=3"], "--json takes no value: `shepherd log --help` lists what there is."],
+  [["fork", "a", "b", "c"], '"c" is too much here: `shepherd fork [RUN] STEP`'],
+  [
+    ["show", "nosuch"],
+    '"nosuch" names no step and no run: write a number (6), RUN@6, RUN@ for its newest, or a commit id.',
+  ],
+  [
+    ["diff", "nosuch"],
+    '"nosuch" names no step and no run: write a number (6), RUN@6, RUN@ for its newest, or a commit id.',
+  ],
+  [["show", "abcd"], "No commit starts with abcd: `shepherd log` shows them."],
+  [["log", "main"], "main is your own directory and no run: `shepherd status` lists runs."],
+  [["run", "--land", "foo", "--", "true"], '--land takes ask, auto, live or never, not "foo".'],
+  [["gateway", "--land", "foo", "--", "true"], '--land takes ask, auto or never here, not "foo".'],
+  [["gateway", "--prices", "nowhere", "--", "true"], "--prices nowhere cannot be read (ENOENT)."],
+  [["gateway", "--prices", "a.txt", "--", "true"], "--prices a.txt is no JSON."],
+  [
+    ["plugin", "install", "claude"],
+    '`shepherd plugin` knows `list` alone, and not "install": nothing is installed for an agent',
+  ],
+])("%j is told in one sentence that helps", async (typed, sentence) => {
+  const { err } = await user.does(typed, 2);
+  expect(err).toMatch(/^shepherd: [^\n]+\n$/);
+  expect(err).toContain(`shepherd: ${sentence}`);
+});
+
 test("with --json an error is an object too", async () => {
   const { out, err } = await user.does(["log", "no-such-run", "--json"], 2);
   expect(JSON.parse(out)).toEqual({ error: expect.stringContaining("no-such-run"), code: 2 });

@@ -133,6 +133,12 @@ test("a commit that several steps have is the newest in the run, and that is sai
 });
 
 test("a step that does not exist is bad usage", async () => {
+  expect((await user.does(["show", "fix@-------"], 2)).err).toContain(
+    "@------- goes back 7 of the steps of fix itself, and it has 7: `shepherd log fix` numbers all.",
+  );
+  expect((await user.does(["cat", "fix", "2", "nowhere"], 2)).err).toContain(
+    "There was no nowhere at step 2 of fix: `shepherd cat fix 2 .` lists what there was.",
+  );
   for (const step of ["99", "fix@99", "fix@--------", "abcdef012345", "nonsense"])
     expect((await user.does(["show", "fix", step], 2)).err).toMatch(/^shepherd: .+\n$/);
 });

@@ -188,6 +188,19 @@ test("where all of a run is left for the user's side, the run's can still be tak
   expect(user.read("a.txt")).toBe(LINES.replace("2", "TWO"));
 });
 
+test("a dry run tells what would be, and a directory of one's own is no run", async () => {
+  const user = await ran("sed -i s/2/TWO/ a.txt; mkdir .vscode; echo x > .vscode/tasks.json", { "a.txt": LINES });
+  expect((await user.does(["merge", "--into", "main"], 2)).err).toContain("`shepherd merge fix` without --into lands");
+  const waits = await user.does(["merge", "--dry-run"], 3);
+  expect(waits.out).toContain("  would not land: .vscode/tasks.json (");
+  user.write({ "a.txt": LINES.replace("2", "zwei") });
+  const conflict = await user.does(["merge", "--dry-run"], 3);
+  expect(conflict.out).toContain("changed the same places; those would be left as you have them:\n");
+  expect((await user.does(["merge", "--take", "ours", "--dry-run"], 3)).out).toContain(
+    "Nothing of fix would be landed.",
+  );
+});
+
 test("runs merge into runs: adopted by one that has not moved, by three ways into one that has, a conflict changes nothing", async () => {
   const user = await ran("echo fix > fix.txt");
   await user.does(["fork", "fix@", "-k", "2"]);
@@ -240,7 +253,7 @@ test("files that run code later wait for --yes; the rest lands", async () => {
   const plan = await user.does(["merge", "--dry-run"], 3);
   expect(plan.out).toContain("added    fine.txt");
   for (const path of [".envrc", ".github/workflows/ci.yml", ".vscode/tasks.json", "package.json"])
-    expect(plan.out).toContain(`not landed: ${path} (`);
+    expect(plan.out).toContain(`would not land: ${path} (`);
   await user.does(["merge"], 3);
   expect(user.files()).toEqual({ ...before, "fine.txt": "fine\n" });
   const again = await user.does(["merge"], 3);

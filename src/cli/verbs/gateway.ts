@@ -128,7 +128,7 @@ async function networkOf({ rest }: Context, word: string | undefined): Promise<S
   if (word !== undefined && !rest)
     throw new Exit(2, "--network is for a command: without one nothing is kept from it.");
   if (word !== undefined && word !== "gateway" && word !== "host")
-    throw new Exit(2, "--network takes gateway or host.");
+    throw new Exit(2, `--network takes gateway or host, not ${JSON.stringify(word)}.`);
   if (!rest || word === "host") return "host";
   const { samePath, why } = await detect();
   if (samePath) return { port: PORT };
@@ -140,7 +140,8 @@ async function landOfCommand(context: Context, flags: Flags, workspace: string):
   const word = text(flags, "land");
   if (word !== undefined && !context.rest)
     throw new Exit(2, "--land is for a command: without one no files are changed.");
-  if (word === "live") throw new Exit(2, "--land takes ask, auto or never here.");
+  if (word !== undefined && !["ask", "auto", "never"].includes(word))
+    throw new Exit(2, `--land takes ask, auto or never here, not ${JSON.stringify(word)}.`);
   return context.rest ? landOf(context, word, { workspace, count: 1 }) : "never";
 }
 

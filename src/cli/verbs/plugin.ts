@@ -6,16 +6,16 @@ import type { Verb } from "../verb.ts";
 export const verb: Verb = {
   brief: "the coding agents that can be run",
   usage: "[list]",
-  most: 1,
   details:
     "Nothing is installed for an agent, and nothing written into its settings: what it needs to be recorded stands on the command line with which " +
     "a run starts it. So there is nothing to remove, either.",
   examples: ["shepherd plugin list", "shepherd doctor claude"],
   run: async ({ out }, _flags, args) => {
-    if (args[0] !== undefined && args[0] !== "list")
+    const odd = args[0] === "list" ? args[1] : args[0];
+    if (odd !== undefined)
       throw new Exit(
         2,
-        `\`shepherd plugin\` knows \`list\`, not ${JSON.stringify(args[0])}: nothing is installed for an agent, so nothing can be removed.`,
+        `\`shepherd plugin\` knows \`list\` alone, and not ${JSON.stringify(odd)}: nothing is installed for an agent, so nothing can be removed.`,
       );
     for (const plugin of PLUGINS) {
       const found = await plugin.detect(process.env).catch(() => null);

@@ -41,7 +41,8 @@ export const verb: Verb = {
     if (words.length > 1)
       throw new Exit(2, `One instruction, in quotes: \`shepherd resume ${run.name} "${words.join(" ")}"\`.`);
     const open = text(flags, "open");
-    if (open !== undefined && open !== "perform" && open !== "drop") throw new Exit(2, "--open takes perform or drop.");
+    if (open !== undefined && open !== "perform" && open !== "drop")
+      throw new Exit(2, `--open takes perform or drop, not ${JSON.stringify(open)}.`);
     if (await releasePaused(context, run, flags, words[0])) return undefined;
     const started = await taskOf(store, run.name);
     if (started.worker === "command" && words[0] !== undefined)
