@@ -181,6 +181,13 @@ test("discard gives a run up and leaves no mark on its parent; undo brings it ba
   expect((await user.does(["status"])).out).toContain("fix.1");
 });
 
+test("of several runs none is discarded where one is not there", async () => {
+  const user = await started();
+  expect((await user.does(["discard", "fix", "nope"], 2)).err).toContain('There is no run "nope"');
+  expect((await user.does(["status", "--json"])).objects()).toMatchObject([{ scope: "fix", discarded: false }]);
+  expect((await user.does(["discard", "fix", "fix"])).out).toBe("Discarded fix. `shepherd undo` brings it back.\n");
+});
+
 test("undo goes one further back each time, or takes back what is named", async () => {
   const user = await started();
   await user.does(["revert", "fix", "5"]);

@@ -17,6 +17,9 @@ test("uninstall removes the store, says what goes with it, and leaves the user's
   const dry = JSON.parse((await user.shepherd(["uninstall", "--dry-run", "--json"])).out);
   expect(dry).toMatchObject({ runs: 3, unlanded: ["waits"], removed: false });
   expect(fs.existsSync(join(dry.store, "format"))).toBe(true);
+  expect((await user.shepherd(["uninstall", "--dry-run"])).out).toBe(
+    `Would remove ${user.store}, with 3 runs.\n1 of them has changes that landed nowhere: waits.\n`,
+  );
   const asked = await user.shepherd(["uninstall"]);
   expect([asked.code, asked.err]).toEqual([3, expect.stringContaining("--yes")]);
   expect(asked.out).toContain("waits");

@@ -92,6 +92,8 @@ export const verb: Verb = {
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
     const k = count(flags, "count", 1, MOST) ?? 1;
     const task = askedTask(context, flags, args);
+    if (flags.nearest && !flags.from)
+      throw new Exit(2, "--nearest goes with --from STEP: it looks for a step near that.");
     // Before anything is made for a run that cannot begin.
     if (task.worker === "plugin" && !flags.from) await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);

@@ -44,7 +44,8 @@ export const verb: Verb = {
     const unlanded: string[] = [];
     for (const { name, discarded } of scopes) if (discarded === null && (await waits(store, name))) unlanded.push(name);
     const told = { store: directory, runs: scopes.length, unlanded };
-    out.say(`${directory} holds ${counted(scopes.length, "run")}.`);
+    const holds = `with ${counted(scopes.length, "run")}`;
+    out.say(flags["dry-run"] ? `Would remove ${directory}, ${holds}.` : `${directory} is to go, ${holds}.`);
     if (unlanded.length > 0)
       out.say(
         `${counted(unlanded.length, "of them has", "of them have")} changes that landed nowhere: ${unlanded.join(", ")}.`,
