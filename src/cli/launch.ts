@@ -23,7 +23,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import { type FollowLive, followLive, type Land } from "./landing.ts";
-import { withModel } from "./model.ts";
+import { agentOf, withModel } from "./model.ts";
 import { noticesOf } from "./notices.ts";
 import type { Output, Progress } from "./output.ts";
 import type { Lacks } from "./partial.ts";
@@ -85,6 +85,15 @@ export function tellSteps(
   };
 }
 
+/** Tells who works with an agent on the terminal what it may do there, before it has the terminal. */
+function tellSession({ out, land }: Launch, task: Task, directory: string): void {
+  const lands =
+    land === "live"
+      ? `what it changes comes into ${directory} as it goes, and \`shepherd revert\` takes it back`
+      : `${directory} stays as it is`;
+  out.warn(`shepherd: ${agentOf(task)} asks for no permissions here, since it works on files of its own: ${lands}.`);
+}
+
 /** What a worker stopped on. */
 interface Failure {
   error: string | null;
@@ -114,7 +123,8 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
     files: filesFor(launch, progress, coding?.agent),
     worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
-      if (!coding?.interactive) steps = tellSteps(launch, scope);
+      if (coding?.interactive) tellSession(launch, task, await workspacePath(launch.store, scope.ref.log));
+      else steps = tellSteps(launch, scope);
       going.live = await followLive(launch, scope);
       await coding?.prepare(scope);
       const n = await beginRun(scope, task);
@@ -182,7 +192,8 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
     files: filesFor(launch, progress, coding?.agent),
     worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
-      if (!coding?.interactive) steps = tellSteps(launch, scope);
+      if (coding?.interactive) tellSession(launch, task, await workspacePath(launch.store, scope.ref.log));
+      else steps = tellSteps(launch, scope);
       await coding?.prepare(scope);
       const first = scope.writer.fold.steps.get(0);
       // Stopped while main was still being read: it starts on main as it is now.

@@ -138,6 +138,24 @@ test("a command that Ctrl-C ends was stopped and has not failed; what goes on wi
   }
 });
 
+test("who works with Claude Code on the terminal is told first what it may do there", async () => {
+  if (!hasTmux) return console.log("skipped: tmux is not installed");
+  const program = join(user.project, "claude");
+  fs.writeFileSync(program, '#!/bin/sh\n[ "$1" = --version ] && echo "2.1.329 (Claude Code)" || echo works\n', {
+    mode: 0o755,
+  });
+  const env = { PATH: `${user.project}:${user.env.PATH}`, ANTHROPIC_API_KEY: "sk-planted-key" };
+  const shown = async (words: string): Promise<string> =>
+    (await onTerminal(`$SHEPHERD run claude ${words} < /dev/tty`, 250, env)).join("\n");
+  const asks = "claude asks for no permissions here, since it works on files of its own:";
+  expect(await shown("")).toMatch(
+    new RegExp(
+      `${asks} what it changes comes into ${user.project} as it goes, and .shepherd revert. takes it back\\.\nworks`,
+    ),
+  );
+  expect(await shown("--land never")).toContain(`${asks} ${user.project} stays as it is.`);
+});
+
 test("a reader that has seen enough is no error", async () => {
   const model = user.script([
     ...Array.from({ length: 5 }, () => ({ say: LONG.repeat(30), call: [bash("true")] })),
