@@ -80,7 +80,7 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task, 
   const plugin = pluginOf(task);
   const detected = await requireProgram(out, task);
   const place = plugin.configPlace(process.env);
-  // Where a run sees its view of it; the agent would make it too.
+  // A run sees its view of it there; the agent would make it too. `uninstall` takes it away if it is still empty.
   mkdirSync(place.path, { recursive: true, mode: 0o700 });
   const { samePath, why } = await detect();
   const gateway: Gateway = await openGateway({

@@ -11,6 +11,11 @@ import type { Context } from "./verb.ts";
 
 /** Where the store is: `SHEPHERD_DIR`, or `shepherd` in `XDG_DATA_HOME`. */
 export function storeDirectory(env: NodeJS.ProcessEnv = process.env): string {
+  if (env.SHEPHERD_DIR && !isAbsolute(env.SHEPHERD_DIR))
+    throw new Exit(
+      2,
+      `SHEPHERD_DIR is ${JSON.stringify(env.SHEPHERD_DIR)}, which would be another store in each directory: write a path that begins with /.`,
+    );
   if (env.SHEPHERD_DIR) return resolve(env.SHEPHERD_DIR);
   // With an empty HOME it must not be the present directory.
   const home = homedir() || userInfo().homedir;

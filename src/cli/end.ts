@@ -1,5 +1,6 @@
 /** What stands behind a run that has ended: its landing, and two lines about it. */
-import { type Landed, landRun } from "../run/land.ts";
+import { existsSync } from "node:fs";
+import { hasLanded, type Landed, landRun, previewLanding } from "../run/land.ts";
 import { countChanges } from "../scope/changes.ts";
 import { workspacePath } from "../scope/registry.ts";
 import { findStep, readScope } from "../scope/view.ts";
@@ -8,6 +9,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "./ask.ts";
 import type { ExitCode } from "./errors.ts";
+import type { Land } from "./landing.ts";
 import type { Launch, Outcome } from "./launch.ts";
 import { masked } from "./mask.ts";
 import { plain } from "./output.ts";
@@ -45,28 +47,58 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
     head: head.id,
     n: head.n,
   });
-  if (landed?.status === "done") {
-    out.say(`${name} ${how} and ${what}, landed in ${directory}${land === "live" ? " as it went" : ""}.`);
-    for (const { path, why } of landed.held) out.say(`  not landed: ${quotePath(path)} (${why})`);
-    const back = land === "live" ? `revert ${name} N\` sets both back to step N` : "undo` takes the landing back";
-    out.say(`Next: \`shepherd log ${name}\`; \`shepherd ${back}.`);
-  } else if (landed?.status === "conflict") {
-    out.say(`${name} ${how} and ${what}; you changed the same places, so nothing of those was landed.`);
-    out.say(`Next: \`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it.`);
-  } else {
-    const own =
-      land === "live" ? `what has landed in ${directory} stays` : `your own files in ${directory} are untouched`;
-    out.say(`${name} ${how} and ${what}; ${own}.`);
-    const next =
-      ending === "done"
-        ? changes.files > 0
-          ? `\`shepherd diff ${name}\`, then \`shepherd merge ${name}\``
-          : `\`shepherd log ${name}\``
-        : `\`shepherd log ${name}\`, \`shepherd resume ${name}\``;
-    out.say(`Next: ${next}, or \`shepherd revert ${name} N\`.`);
-  }
+  const stands = await standsOf(launch, outcome, landed);
+  out.say(`${name} ${how} and ${what}${where(stands, directory, land)}`);
+  for (const { path, why } of landed?.held ?? []) out.say(`  not landed: ${quotePath(path)} (${why})`);
+  out.say(`Next: ${next(stands, outcome, changes.files > 0)}.`);
   if (landed && landed.conflicts.length > 0) return 3;
   return ending === "done" ? 0 : outcome.unfit ? 4 : 1;
+}
+
+/** How the user's directory stands to a run: `whole` where it has all of it, `before` where it has what landed some time ago. */
+type Stands = "landed" | "conflict" | "waits" | "whole" | "before" | "untouched";
+
+async function standsOf({ store }: Launch, { name, land }: Outcome, landed: Landed | null): Promise<Stands> {
+  if (landed?.status === "conflict") return "conflict";
+  if (landed && landed.op !== null) return "landed";
+  const view = await readScope(store, name);
+  const directory = await workspacePath(store, view.log);
+  const some = existsSync(directory) && (await hasLanded(store, directory, view));
+  if (some && land === "live") return "landed";
+  if (some || landed?.status === "nothing") {
+    const { from, to } = await previewLanding(store, name);
+    return from === to ? "whole" : "before";
+  }
+  return landed && landed.held.length > 0 ? "waits" : "untouched";
+}
+
+const where = (stands: Stands, directory: string, land: Land): string =>
+  ({
+    landed: `, landed in ${directory}${land === "live" ? " as it went" : ""}.`,
+    conflict: "; you changed the same places, so that was not landed.",
+    waits: ", which waits to be allowed:",
+    whole: `; ${directory} has all of it.`,
+    before: `; ${directory} has what landed before, and not what came since.`,
+    untouched: `; your own files in ${directory} are untouched.`,
+  })[stands];
+
+function next(
+  stands: Stands,
+  { name, ending, land, again = `shepherd resume ${name}` }: Outcome,
+  changed: boolean,
+): string {
+  const log = `\`shepherd log ${name}\`${ending === "done" ? "" : `, \`${again}\``}`;
+  const bring = `\`shepherd diff ${name}\`, then \`shepherd merge ${name}\``;
+  const back = `\`shepherd revert ${name} N\``;
+  const undo = land === "live" ? `${back} sets both back to step N` : "`shepherd undo` takes the landing back";
+  return {
+    landed: `${log}; ${undo}`,
+    conflict: `\`shepherd merge ${name}\`, or \`shepherd sync ${name}\` to bring yours into it`,
+    waits: `\`shepherd merge ${name} --yes\` lands that, or ${back}`,
+    whole: `${log}, or ${back}`,
+    before: `${ending === "done" ? bring : log}, or ${back}`,
+    untouched: `${ending === "done" && changed ? bring : log}, or ${back}`,
+  }[stands];
 }
 
 /** What lands at the end of a run; null if nothing is to. */
@@ -82,7 +114,7 @@ async function landAtEnd(
     const rest = await landRun(store, name, signal.aborted ? {} : { signal, confirm: confirmOnTerminal(out) });
     return rest.status === "nothing" ? { ...rest, status: "done" } : rest;
   }
-  if (signal.aborted || land === "never") return null;
+  if (signal.aborted || ending === "aborted" || land === "never") return null;
   if (land === "ask" && !(ending === "done" && (await askYesNo(question)))) return null;
   return landRun(store, name, { signal, confirm: confirmOnTerminal(out) });
 }

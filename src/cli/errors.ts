@@ -18,6 +18,7 @@ const CODES: { [name: string]: ExitCode } = {
   NameError: 2,
   StepError: 2,
   ModelError: 2,
+  SizeError: 2,
   RevisionError: 2,
   Busy: 3,
   NoOwner: 3,

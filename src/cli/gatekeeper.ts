@@ -106,7 +106,7 @@ async function talk(reader: Interface, event: Asked, signal: AbortSignal): Promi
   const ask = (question: string): Promise<string> => reader.question(question, { signal });
   const always = clip(plain(masked(event.always)), 50);
   for (;;) {
-    const word = (await ask(`y yes, n no, e edit, a always ${always}: `)).trim().toLowerCase();
+    const word = (await ask(`y yes, n no, e edit, a always ${always}, then Enter: `)).trim().toLowerCase();
     if (word === "y" || word === "yes") return { kind: "allow" };
     if (word === "a" || word === "always") return { kind: "allow", always: event.always };
     if (word === "n" || word === "no") {

@@ -27,7 +27,10 @@ export function pricesOf({ cwd }: Context, file: string | undefined): Prices {
   try {
     return { ...PRICES, ...readPrices(readFileSync(resolve(cwd, file), "utf8")) };
   } catch (error) {
-    throw new Exit(2, `--prices ${file}: ${(error as Error).message}.`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why =
+      error instanceof SyntaxError ? "is no JSON" : code ? `cannot be read (${code})` : `does not fit: ${message}`;
+    throw new Exit(2, `--prices ${file} ${why}.`);
   }
 }
 

@@ -20,15 +20,21 @@ export const LAND_HELP = "ask, auto, live or never: when what it changes comes i
 /**
  * What a flag asks for. Without one a run that has the terminal and the directory for itself asks, all others do not land. Throws `Exit` for a
  * word that is none, and where others are at work in a directory in which a run is to land live.
+ * @param live name of the run, where it has landed live before: it goes on so
  */
 export async function landOf(
   { out, store: open }: Context,
   word: string | undefined,
-  { workspace, count }: { workspace: string; count: number },
+  { workspace, count, live }: { workspace: string; count: number; live?: string | undefined },
 ): Promise<Land> {
   if (word !== undefined && !LANDS.includes(word as Land))
-    throw new Exit(2, `--land takes ${LANDS.join(", ")}, not ${JSON.stringify(word)}.`);
+    throw new Exit(2, `--land takes ask, auto, live or never, not ${JSON.stringify(word)}.`);
   if (word !== undefined && word !== "live") return word as Land;
+  if (word === undefined && live !== undefined) {
+    const other = await atWork(await open(), workspace);
+    if (!other) return "live";
+    out.warn(`shepherd: ${live} landed live before, and does so no more, beside ${other}.`);
+  }
   const attended = out.terminal && process.stdin.isTTY === true && !process.env.CI;
   if (word === undefined && (count > 1 || !attended)) return "never";
   const other = count > 1 ? "each other" : await atWork(await open(), workspace);

@@ -9,7 +9,7 @@ import { commandWorker } from "../run/command.ts";
 import { drive, type Worker } from "../run/drive.ts";
 import type { Said } from "../run/inject.ts";
 import { freshMain } from "../run/land.ts";
-import type { Ending } from "../run/lifecycle.ts";
+import { type Ending, landsLive, noteLand } from "../run/lifecycle.ts";
 import type { Main } from "../run/main.ts";
 import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
@@ -23,6 +23,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import { type FollowLive, followLive, type Land } from "./landing.ts";
+import { agentOf, withModel } from "./model.ts";
 import { noticesOf } from "./notices.ts";
 import type { Output, Progress } from "./output.ts";
 import type { Lacks } from "./partial.ts";
@@ -88,6 +89,15 @@ export function tellSteps(
   };
 }
 
+/** Tells who works with an agent on the terminal what it may do there, before it has the terminal. */
+function tellSession({ out, land }: Launch, task: Task, directory: string): void {
+  const lands =
+    land === "live"
+      ? `what it changes comes into ${directory} as it goes, and \`shepherd revert\` takes it back`
+      : `${directory} stays as it is`;
+  out.warn(`shepherd: ${agentOf(task)} asks for no permissions here, since it works on files of its own: ${lands}.`);
+}
+
 /** What a worker stopped on. */
 interface Failure {
   error: string | null;
@@ -106,6 +116,8 @@ function failedBy(failure: Failure, error: unknown, begun: boolean): Ending {
 
 export interface Outcome extends Failure {
   name: string;
+  /** What to type to go on with it, where that is not `resume`. */
+  again?: string;
   ending: Ending;
   /** What is to become of the files now: a run that lands live, and met a conflict, asks. */
   land: Land;
@@ -125,7 +137,8 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
     files: filesFor(launch, progress, coding?.agent),
     worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
-      if (!coding?.interactive) steps = tellSteps(launch, scope);
+      if (coding?.interactive) tellSession(launch, task, await workspacePath(launch.store, scope.ref.log));
+      else steps = tellSteps(launch, scope);
       going.live = await followLive(launch, scope);
       await coding?.prepare(scope);
       const n = await beginRun(scope, task);
@@ -177,10 +190,10 @@ export interface ResumeOptions {
 /** Goes on with a run: settles what a crash left in doubt, then works from its head. */
 export async function resumeRun(launch: Launch, name: string, options: ResumeOptions = {}): Promise<Outcome> {
   const { store } = launch;
-  const task = await taskOf(store, name);
-  if (task.worker === "gateway")
+  const started = await taskOf(store, name);
+  if (started.worker === "gateway")
     throw new Exit(2, `${name} records programs of yours: \`shepherd gateway --scope ${name}\` goes on with it.`);
-  if (options.model) task.model = options.model;
+  const task = options.model ? withModel(started, options.model) : started;
   const { fold, log } = await readScope(store, name);
   // Stopped before its first step was written.
   if (!fold.header.origin && !fold.steps.has(0))
@@ -198,7 +211,8 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
     worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
       begun = true;
-      if (!coding?.interactive) steps = tellSteps(launch, scope);
+      if (coding?.interactive) tellSession(launch, task, await workspacePath(launch.store, scope.ref.log));
+      else steps = tellSteps(launch, scope);
       await coding?.prepare(scope);
       const first = scope.writer.fold.steps.get(0);
       // Stopped while main was still being read: it starts on main as it is now.
@@ -213,6 +227,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
       const doubts = await recover(scope, task.worker === "agent" ? AGENT : COMMAND);
       progress.done();
       if (doubts.length > 0) throw new InDoubt(name, doubts);
+      if (launch.land !== "live" && landsLive(scope.writer)) await noteLand(scope.writer, "ask");
       going.live = await followLive(launch, scope);
     },
     ended: async () => {

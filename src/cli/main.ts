@@ -6,7 +6,7 @@ import { type Context, helpOf, parseVerb, type Verb } from "./verb.ts";
 
 const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb }> } } = {
   init: { brief: "make this directory known, and read its files once", load: () => import("./verbs/init.ts") },
-  run: { brief: "run an agent or a command in a scope of its own", load: () => import("./verbs/run.ts") },
+  run: { brief: "run Claude Code, Codex or any command on files of its own", load: () => import("./verbs/run.ts") },
   resume: { brief: "go on with a run that stopped or is paused", load: () => import("./verbs/resume.ts") },
   status: { brief: "runs of this directory, and how they stand", load: () => import("./verbs/status.ts") },
   log: { brief: "what a run did, newest first", load: () => import("./verbs/log.ts") },
@@ -42,7 +42,7 @@ function help(): string {
   return [
     "shepherd: runs of agents as values: log, revert, fork, merge, undo",
     "",
-    '  shepherd run --model script:turns.jsonl "fix the login bug"',
+    '  shepherd run claude "fix the login bug"',
     "  shepherd log",
     "  shepherd revert 6",
     "",
@@ -80,6 +80,11 @@ async function main(argv: string[]): Promise<number> {
   const { makeContext, storeDirectory } = await import("./context.ts");
   try {
     const entry = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+    if (name.startsWith("-"))
+      throw new Exit(
+        2,
+        `Which verb? Options stand behind it, as in \`shepherd status --json\`; \`shepherd --help\` lists the verbs.`,
+      );
     if (!entry) throw new Exit(2, `There is no verb ${JSON.stringify(name)}: \`shepherd --help\` lists them.`);
     const { verb } = await entry.load();
     if (own.includes("--help") || own.includes("-h")) {

@@ -8,6 +8,7 @@ import { listScopes, type ScopeRef } from "../scope/registry.ts";
 import { Busy } from "../scope/scope.ts";
 import { Exit } from "./errors.ts";
 import { chooseRun, findWorkspace } from "./select.ts";
+import { named } from "./size.ts";
 import type { Context } from "./verb.ts";
 
 /** The user, as notes and steps name them. */
@@ -26,8 +27,7 @@ export async function chooseLive(context: Context, name: string | undefined): Pr
   const { id } = await findWorkspace(store, context.cwd);
   const live: ScopeRef[] = [];
   for (const scope of await listScopes(store, id)) if (await store.leases.holder(`log/${scope.log}`)) live.push(scope);
-  if (live.length > 1)
-    throw new Exit(2, `Which run? At work are ${live.map((scope) => scope.name).join(", ")}: name one.`);
+  if (live.length > 1) throw new Exit(2, `Which run? At work are ${named(live.map((scope) => scope.name))}: name one.`);
   const [run] = live;
   if (!run) return chooseRun(context, undefined, { destructive: true });
   if (!context.out.json) context.out.warn(context.out.style("dim", `(${run.name}, the run that is at work here)`));

@@ -6,6 +6,7 @@ import { readLog } from "../scope/view.ts";
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
+import { named } from "./size.ts";
 import type { Context } from "./verb.ts";
 
 /** The workspace that a directory belongs to: the nearest known one at or above it, else the directory itself. */
@@ -38,6 +39,7 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   const store = await context.store();
   if (name !== undefined) {
     const scope = await findScope(store, name);
+    if (name === "main") throw new Exit(2, "main is your own directory and no run: `shepherd status` lists runs.");
     if (!scope) throw new Exit(2, `There is no run ${JSON.stringify(name)}: \`shepherd status\` lists them.`);
     if (options.destructive && scope.discarded !== null)
       throw new Exit(2, `${scope.name} is discarded: \`shepherd undo\` brings it back.`);
@@ -45,17 +47,25 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   }
   const workspace = await findWorkspace(store, context.cwd);
   const newest = await newestRun(store, workspace.id);
-  if (!newest) throw new Exit(2, `No run was started from ${workspace.path}: \`shepherd run\` starts one.`);
+  if (!newest) throw new Exit(2, noRun(workspace.path, await listScopes(store, workspace.id)));
   if (options.destructive) {
     const all = (await listScopes(store, workspace.id)).filter((scope) => scope.discarded === null);
-    if (all.length > 1)
-      throw new Exit(2, `Which run? There are ${all.map((scope) => scope.name).join(", ")}: name one.`);
+    if (all.length > 1) throw new Exit(2, `Which run? There are ${named(all.map((scope) => scope.name))}: name one.`);
   }
   if (!context.out.json && !told.has(context)) {
     told.add(context);
     context.out.warn(context.out.style("dim", `(${newest.name}, the newest run from ${workspace.path})`));
   }
   return newest;
+}
+
+/** Why no run of a directory is meant where none is named. */
+function noRun(directory: string, scopes: readonly ScopeRef[]): string {
+  const left = scopes.filter(({ discarded }) => discarded === null).map(({ name }) => name);
+  if (left.length > 0) return `Of the runs from ${directory} only forks are left: name one of ${named(left)}.`;
+  if (scopes.length > 0)
+    return `All runs from ${directory} are discarded: \`shepherd status --all\` lists them, \`shepherd undo\` brings back the last.`;
+  return `No run was started from ${directory}: \`shepherd run claude "TASK"\` starts one.`;
 }
 
 /** A step from `[RUN] REVISION`, as words of a command line. */
@@ -66,7 +76,8 @@ export async function chooseStep(
   options: Changing = {},
 ): Promise<{ run: ScopeRef; revision: Revision }> {
   const store = await context.store();
-  if (args.length === 0 || args.length > 2) throw new Exit(2, `Which step? \`${usage}\``);
+  if (args.length === 0) throw new Exit(2, `Which step? \`${usage}\``);
+  if (args.length > 2) throw new Exit(2, `${JSON.stringify(args[2])} is too much here: \`${usage}\``);
   const word = args.at(-1)!;
   const named = args.length === 2 ? args[0] : word.indexOf("@") > 0 ? word.slice(0, word.indexOf("@")) : undefined;
   const needsRun = isStepNumber(word) || word.startsWith("@") || named !== undefined;

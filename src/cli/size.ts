@@ -10,5 +10,11 @@ export function sizeText(bytes: number): string {
   return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
 }
 
+/** So many names stand in a sentence; of more it only says how many there are. */
+const NAMED = 8;
+
+export const named = (names: readonly string[]): string =>
+  names.length > NAMED ? `${names.slice(0, NAMED).join(", ")} and ${names.length - NAMED} more` : names.join(", ");
+
 /** A number of things. */
 export const counted = (n: number, what: string, several = `${what}s`): string => `${n} ${n === 1 ? what : several}`;

@@ -62,15 +62,20 @@ export function parseVerb(name: string, verb: Verb, args: string[]): { flags: Fl
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
     parsed = { flags: values as Flags, args: positionals };
   } catch (error) {
-    const sentence = (error as Error).message
-      .split(/\.? To specify a positional|\. Did you forget/)[0]!
-      .replace(/\.$/, "");
-    throw new Exit(2, `${sentence}: \`shepherd ${name} --help\` lists what there is.`);
+    throw new Exit(2, `${oddOption((error as Error).message)}: \`shepherd ${name} --help\` lists what there is.`);
   }
   const odd = parsed.args[verb.most ?? Number.POSITIVE_INFINITY];
   if (odd !== undefined)
     throw new Exit(2, `${JSON.stringify(odd)} is too much here: \`${`shepherd ${name} ${verb.usage}`.trimEnd()}\``);
   return parsed;
+}
+
+/** What Node says about an option in several sentences, in one. */
+function oddOption(message: string): string {
+  const option = /'(?:-\w, )?(--?[\w-]+)/.exec(message)?.[1];
+  if (!option) return message.split(/\.\s/)[0]!;
+  if (message.includes("does not take")) return `${option} takes no value`;
+  return /missing|ambiguous/.test(message) ? `${option} needs a value` : `There is no option ${option}`;
 }
 
 export function helpOf(name: string, verb: Verb): string {
@@ -106,11 +111,13 @@ export const text = (flags: Flags, name: string): string | undefined => flags[na
 export const list = (flags: Flags, name: string): string[] => (flags[name] as string[] | undefined) ?? [];
 
 /** The number that a flag gives. Throws `Exit` where it is none. */
-export function count(flags: Flags, name: string, least = 0): number | undefined {
+export function count(flags: Flags, name: string, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
   const value = text(flags, name);
   if (value === undefined) return undefined;
   const number = Number(value);
-  if (!/^\d+$/.test(value) || !Number.isSafeInteger(number) || number < least)
-    throw new Exit(2, `--${name} takes a whole number from ${least} on, not ${JSON.stringify(value)}.`);
+  if (!/^\d+$/.test(value) || number > most || number < least) {
+    const range = most === Number.MAX_SAFE_INTEGER ? `${least} on` : `${least} to ${most}`;
+    throw new Exit(2, `--${name} takes a whole number from ${range}, not ${JSON.stringify(value)}.`);
+  }
   return number;
 }

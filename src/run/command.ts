@@ -27,6 +27,9 @@ export interface CommandResult {
   ending: Ending;
 }
 
+/** The exit code of a command that a Ctrl-C ended. */
+const INTERRUPTED = 130;
+
 /** A command as one would type it. */
 export const typedText = (argv: readonly string[]): string =>
   argv.map((word) => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
@@ -67,8 +70,10 @@ export async function performCommand(
           const done = await sandbox.interactive({ argv, cwd, ...(options.env && { env: options.env }) });
           code = done.code;
           ended = done.signal;
+          // The terminal gives a Ctrl-C to the command, and not to this process.
+          const stopped = signal.aborted || ended === "SIGINT" || code === INTERRUPTED;
           return {
-            status: signal.aborted ? "aborted" : code === 0 ? "done" : "failed",
+            status: stopped ? "aborted" : code === 0 ? "done" : "failed",
             facts: { code, signal: ended },
           };
         }

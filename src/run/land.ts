@@ -15,11 +15,13 @@ import type { Writer } from "../trace/writer.ts";
 import type { Conflict } from "../world/merge.ts";
 import { quotePath } from "../world/paths.ts";
 import { changedTree } from "./landing/come.ts";
+import { hold } from "./landing/hold.ts";
 import { keepEdits } from "./landing/keep.ts";
 import { type Landing, land } from "./landing/land.ts";
 import { type Change, planLanding } from "./landing/plan.ts";
 import { loadPlan, storePlan } from "./landing/record.ts";
 import { recoverLanding } from "./landing/recover.ts";
+import type { Work } from "./landing/work.ts";
 import { type LookOptions, lookAtMain, type Main, withWriter } from "./main.ts";
 
 export interface LandOptions {
@@ -42,6 +44,8 @@ export interface Landed {
   changes: Array<{ path: Buffer; kind: "added" | "deleted" | "modified" }>;
   /** Paths that were left as the user has them. */
   conflicts: Array<{ path: Buffer; why: string }>;
+  /** Paths that both changed, of which `take` chose the user's. */
+  kept: Array<{ path: Buffer; why: string }>;
   /** Files that run code later, and were not allowed; and what can never land. */
   held: Array<{ path: Buffer; why: string; never?: "forgotten" | "refused" }>;
   /** Main's commits: as it was looked at, and behind the landing. */
@@ -59,6 +63,9 @@ export async function landRun(store: EmbeddedStore, name: string, options: LandO
   const merged = await mergeIntoMain(store, main, { id: head.id, state: head.state }, options.take);
   if (!merged) return nothing;
   const { tree, conflicts } = merged;
+  const kept = merged.kept.map(({ path, why }) => ({ path, why }));
+  // It would count as merged, with nothing that an undo could take back: the run's side could not be reached any more.
+  if (kept.length > 0 && tree === main.tree) return { ...nothing, kept };
   // What main names as merged must not be lost before that.
   await store.logs.sync(view.log);
   const conflict = conflicts.length > 0 ? await putConflicts(store, conflicts) : null;
@@ -72,7 +79,8 @@ export async function landRun(store: EmbeddedStore, name: string, options: LandO
     });
     return { ...nothing, status: "conflict", conflicts: told };
   }
-  return place(store, main, { tree, from: name, of: head.id, conflict, undoes: null }, conflicts, options);
+  const to = { tree, from: name, of: head.id, conflict, undoes: null };
+  return { ...(await place(store, main, to, conflicts, options)), kept };
 }
 
 const nothingLanded = (main: Main): Landed => ({
@@ -81,6 +89,7 @@ const nothingLanded = (main: Main): Landed => ({
   directory: main.workspace.path,
   changes: [],
   conflicts: [],
+  kept: [],
   held: [],
   main: { before: main.head.id, after: main.head.id },
 });
@@ -91,13 +100,14 @@ async function mergeIntoMain(
   main: Main,
   head: { id: Hash; state: State },
   take?: Take,
-): Promise<{ tree: Hash; conflicts: Conflict[] } | null> {
+): Promise<{ tree: Hash; conflicts: Conflict[]; kept: Conflict[] } | null> {
   const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
   if (bases.includes(head.id)) return null;
   const merged = await mergeTaking(store, base, main.tree, target(head.state.roots.workspace), take);
-  if (take === "theirs") return merged;
+  if (take === "theirs") return { ...merged, kept: [] };
   const kept = await keepEdits(store.objects, await editsLeftBehind(store, head.id), main.tree, merged.tree);
-  return { tree: kept.tree, conflicts: take ? [] : [...merged.conflicts, ...kept.conflicts] };
+  const conflicts = [...merged.conflicts, ...merged.resolved, ...kept.conflicts];
+  return { tree: kept.tree, ...(take ? { conflicts: [], kept: conflicts } : { conflicts, kept: [] }) };
 }
 
 /** What landing a run would make of the user's directory, where both changed a place with the user's side: both as trees. */
@@ -165,16 +175,16 @@ async function place(
   }));
   if (options.onlyIfFree && plan.changes.every(({ asks }) => asks !== null)) return nothingLanded(main);
   if (options.dryRun) {
-    const asking = plan.changes.filter(({ asks }) => asks !== null);
-    const allowed = to.undoes ? asking : await chosen(options)(asking);
-    const held = asking.filter((change) => !allowed.includes(change));
+    const outcomes: Work["outcomes"] = plan.changes.map(() => undefined);
+    await hold({ changes: plan.changes, outcomes }, to.undoes ? async () => true : chosen(options));
+    const held = plan.changes.filter((_, index) => outcomes[index]);
     const changes = told(plan.changes.filter((change) => !held.includes(change)));
     return {
       ...nothingLanded(main),
       status: left.length > 0 ? "conflict" : "done",
       changes,
       conflicts: left,
-      held: [...held.map(({ path, asks }) => ({ path, why: asks! })), ...refused],
+      held: [...held.map(waiting), ...refused],
     };
   }
   return withWriter(store, main.log, async (writer) => {
@@ -215,15 +225,17 @@ async function place(
       directory,
       changes: told(done.landed),
       conflicts: all,
-      held: [
-        ...done.held.map(({ path, asks }) => ({ path, why: asks ?? "stands in a directory that waits too" })),
-        ...done.left.map(({ path }) => ({ path, why: "was not begun" })),
-        ...refused,
-      ],
+      kept: [],
+      held: [...done.held.map(waiting), ...done.left.map(({ path }) => ({ path, why: "was not begun" })), ...refused],
       main: { before: main.head.id, after: writer.fold.head().id! },
     };
   });
 }
+
+const waiting = ({ path, asks }: Change): { path: Buffer; why: string } => ({
+  path,
+  why: asks ?? "stands in a directory that waits too",
+});
 
 const chosen =
   ({ confirm }: LandOptions) =>

@@ -35,7 +35,7 @@ export const waitingIn = ({ phase, facts }: Pick<Frame, "phase" | "facts">): num
 export const noteLand = (writer: Writer, how: "live" | "ask"): Promise<void> =>
   writer.note(null, { note: "land", how });
 
-export const landsLive = ({ fold }: View): boolean => fold.notes.get("land")?.facts.how === "live";
+export const landsLive = ({ fold }: Pick<View, "fold">): boolean => fold.notes.get("land")?.facts.how === "live";
 
 /** How a run ended whose owner has gone, or is about to. */
 export function endOf({ fold }: View): RunState {

@@ -61,18 +61,18 @@ export async function putConflicts(
 /** Which side a path gets that both changed. */
 export type Take = "ours" | "theirs";
 
-/** Merges two trees; with `take` each conflict is resolved for that side. */
+/** Merges two trees; with `take` each conflict is resolved for that side, and told. */
 export async function mergeTaking(
   store: EmbeddedStore,
   base: Hash | null,
   ours: Hash,
   theirs: Hash,
   take?: Take,
-): Promise<{ tree: Hash; conflicts: Conflict[]; resolved: number }> {
+): Promise<{ tree: Hash; conflicts: Conflict[]; resolved: Conflict[] }> {
   const merged = await mergeTrees(store.objects, base, ours, theirs);
-  if (!take || merged.conflicts.length === 0) return { ...merged, resolved: 0 };
+  if (!take || merged.conflicts.length === 0) return { ...merged, resolved: [] };
   const { tree } = await resolveTrees(store.objects, base, ours, theirs, take);
-  return { tree, conflicts: [], resolved: merged.conflicts.length };
+  return { tree, conflicts: [], resolved: merged.conflicts };
 }
 
 /**
@@ -92,13 +92,13 @@ export async function mergeScope(parent: LiveScope, child: View, take?: Take): P
   const adopted = bases.length === 1 && bases[0] === ours.id;
   const theirTree = target(theirs.state.roots.workspace);
   const merged = adopted
-    ? { tree: theirTree, conflicts: [], resolved: 0 }
+    ? { tree: theirTree, conflicts: [], resolved: [] }
     : await mergeTaking(store, base, target(ours.state.roots.workspace), theirTree, take);
   const effect: OutcomeFacts = adopted
     ? { status: "done", state: theirs.state, with: theirs.id }
     : { status: "done", workspace: treeLink(merged.tree), with: theirs.id };
   const done = await takeIn(parent, {
-    kind: merged.resolved > 0 ? "resolve" : "merge",
+    kind: merged.resolved.length > 0 ? "resolve" : "merge",
     from: child.ref?.name ?? "main",
     of: theirs.id,
     witness: { merged: child.log },

@@ -50,6 +50,8 @@ export const mayReach = ({ network = "host", hosts = [] }: Grants, rule: string)
 
 const NAME = /^[a-z0-9][a-z0-9_-]{0,47}(\.[0-9]{1,6}){0,16}$/;
 
+export const isName = (word: string): boolean => NAME.test(word);
+
 /** By this name operations and rows know the user's working directory, so no scope has it. */
 const MAIN = "main";
 
@@ -58,7 +60,7 @@ export class NameError extends Error {}
 
 export function checkName(name: string): string {
   if (name === MAIN) throw new NameError(`${MAIN} is the name of your working directory: choose another one.`);
-  if (!NAME.test(name))
+  if (!isName(name))
     throw new NameError(
       `${JSON.stringify(name)} is no name for a scope: use lower-case letters, digits, - and _, at most 48.`,
     );

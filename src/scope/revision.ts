@@ -54,7 +54,10 @@ export async function resolveRevision(
     const view = await readScope(store, scope());
     const own = view.fold.sealed.at(-1 - rest.length);
     const n = own ? own.n : rest.length === 0 ? view.fold.head().n : -1;
-    if (n < 0) throw new RevisionError(`${scope()} has not that many steps of its own.`);
+    if (n < 0)
+      throw new RevisionError(
+        `@${rest} goes back ${rest.length} of the steps of ${scope()} itself, and it has ${view.fold.sealed.length}: \`shepherd log ${scope()}\` numbers all.`,
+      );
     return { view, ...(await sealedStep(store, view, n)) };
   }
   if (/^[0-9a-f]{4,64}$/.test(rest))
@@ -64,7 +67,7 @@ export async function resolveRevision(
     if (scopes.some(({ name }) => name === text)) return resolveRevision(store, `${text}@`, run);
   }
   throw new RevisionError(
-    `${JSON.stringify(text)} names no step: write a number (6), RUN@6, RUN@ for its newest, or a commit id.`,
+    `${JSON.stringify(text)} names no step${at < 0 && (guessed || !run) ? " and no run" : ""}: write a number (6), RUN@6, RUN@ for its newest, or a commit id.`,
   );
 }
 
@@ -77,7 +80,10 @@ async function byCommit(store: EmbeddedStore, prefix: string, name: string | nul
     hits.every((hit) => hit.step.frame !== step.frame),
   );
   const ids = new Set([...hits, ...(strict ? [] : elsewhere)].map(({ step }) => step.sealed!.id));
-  if (ids.size === 0) throw new RevisionError(`No commit${strict ? ` of ${name}` : ""} starts with ${prefix}.`);
+  if (ids.size === 0)
+    throw new RevisionError(
+      `No commit${strict ? ` of ${name}` : ""} starts with ${prefix}: \`shepherd log${strict ? ` ${name}` : ""}\` shows them.`,
+    );
   if (ids.size > 1) throw new RevisionError(`${ids.size} commits start with ${prefix}: write more of it.`);
   const [id] = ids;
   const others = elsewhere.filter(({ step }) => step.sealed!.id === id);

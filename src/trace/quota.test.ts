@@ -32,7 +32,9 @@ test("the variable comes before the configuration, and both before the default",
   expect((await checkQuota(store, { env, disk, configured: "3GB" })).limit).toBe(3e9);
   expect((await checkQuota(store, { env: { SHEPHERD_QUOTA: "1GiB" }, disk, configured: "3GB" })).limit).toBe(2 ** 30);
   expect((await checkQuota(store, { env: { SHEPHERD_QUOTA: "none" }, disk })).limit).toBe(Number.POSITIVE_INFINITY);
-  await expect(checkQuota(store, { env: { SHEPHERD_QUOTA: "lots" }, disk })).rejects.toThrow('"lots" is no size');
+  await expect(checkQuota(store, { env: { SHEPHERD_QUOTA: "lots" }, disk })).rejects.toThrow(
+    'SHEPHERD_QUOTA="lots" is no size: write it like 20GB, 512MiB or none.',
+  );
 });
 
 test("it warns from four fifths on and refuses new work when the store is full, with what to type", async () => {
@@ -41,6 +43,8 @@ test("it warns from four fifths on and refuses new work when the store is full, 
   expect((await at(used * 2)).state).toBe("ok");
   expect((await at(Math.floor(used * 1.2))).state).toBe("warn");
   expect((await at(used)).state).toBe("full");
+  const advised = /SHEPHERD_QUOTA=(\S+)/.exec(explainQuota(await at(1)))![1]!;
+  expect((await checkQuota(store, { env: { SHEPHERD_QUOTA: advised }, disk })).state).toBe("ok");
   const refused = requireRoom(store, { env: { SHEPHERD_QUOTA: String(used) }, disk });
   await expect(refused).rejects.toThrow(StoreFull);
   await expect(refused).rejects.toThrow(/`shepherd gc`.*`shepherd du`.*SHEPHERD_QUOTA=/);

@@ -28,6 +28,9 @@ export interface QuotaOptions {
 /** Thrown where new work is refused. */
 export class StoreFull extends Error {}
 
+/** Thrown for words that are no size. */
+export class SizeError extends Error {}
+
 const GB = 1e9;
 const MOST = 20 * GB;
 const WARN = 0.8;
@@ -43,9 +46,13 @@ export async function checkQuota(
 ): Promise<Quota> {
   const used = await usedBy(store);
   const { free, total } = options.disk ?? diskOf(store.directory);
-  const given = (options.env ?? process.env).SHEPHERD_QUOTA ?? options.configured;
+  const { SHEPHERD_QUOTA } = options.env ?? process.env;
+  const given = SHEPHERD_QUOTA ?? options.configured;
   // A tenth of what would be free without the store, so that the limit does not shrink as the store grows.
-  const limit = given === undefined || given === "" ? Math.min(MOST, Math.floor((free + used) / 10)) : parseSize(given);
+  const limit =
+    given === undefined || given === ""
+      ? Math.min(MOST, Math.floor((free + used) / 10))
+      : parseSize(given, SHEPHERD_QUOTA && "SHEPHERD_QUOTA=");
   const floor = Math.max(0.2 * GB, Math.min(0.02 * total, 2 * GB));
   const state = used >= limit || free < floor ? "full" : used >= WARN * limit || free < 2 * floor ? "warn" : "ok";
   return { used, limit, free, floor, state };
@@ -66,14 +73,14 @@ export function explainQuota({ used, limit, free, floor }: Quota): string {
   const help = "`shepherd gc` frees what nothing needs, `shepherd du` shows what takes it";
   if (free < 2 * floor && used < limit)
     return `The disk has ${inWords(free)} left, and Shepherd starts nothing new below ${inWords(floor)}: make room on it; ${help}.`;
-  return `The store takes ${inWords(used)} of the ${inWords(limit)} that it may: ${help}, and SHEPHERD_QUOTA=${inWords(2 * limit).replace(" ", "")} allows more.`;
+  return `The store takes ${inWords(used)} of the ${inWords(limit)} that it may: ${help}, and SHEPHERD_QUOTA=${inWords(2 * Math.max(limit, used)).replace(" ", "")} allows more.`;
 }
 
-/** Bytes from `20GB`, `512 MiB`, `1.5T`, `1000000`, or Infinity from `none`. Throws a sentence on anything else. */
-export function parseSize(text: string): number {
+/** Bytes from `20GB`, `512 MiB`, `1.5T`, `1000000`, or Infinity from `none`. Throws a sentence, with `named` before the text, on anything else. */
+export function parseSize(text: string, named = ""): number {
   if (/^(none|unlimited|infinity)$/i.test(text.trim())) return Number.POSITIVE_INFINITY;
   const match = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(i)?)?b?$/i.exec(text.trim());
-  if (!match) throw new Error(`${JSON.stringify(text)} is no size: write it like 20GB, 512MiB or none.`);
+  if (!match) throw new SizeError(`${named}${JSON.stringify(text)} is no size: write it like 20GB, 512MiB or none.`);
   const power = match[2] ? "kmgt".indexOf(match[2].toLowerCase()) + 1 : 0;
   return Math.floor(Number(match[1]) * (match[3] ? 1024 : 1000) ** power);
 }

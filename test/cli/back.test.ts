@@ -181,6 +181,13 @@ test("discard gives a run up and leaves no mark on its parent; undo brings it ba
   expect((await user.does(["status"])).out).toContain("fix.1");
 });
 
+test("of several runs none is discarded where one is not there", async () => {
+  const user = await started();
+  expect((await user.does(["discard", "fix", "nope"], 2)).err).toContain('There is no run "nope"');
+  expect((await user.does(["status", "--json"])).objects()).toMatchObject([{ scope: "fix", discarded: false }]);
+  expect((await user.does(["discard", "fix", "fix"])).out).toBe("Discarded fix. `shepherd undo` brings it back.\n");
+});
+
 test("undo goes one further back each time, or takes back what is named", async () => {
   const user = await started();
   await user.does(["revert", "fix", "5"]);
@@ -218,6 +225,32 @@ test("verbs that change a run ask which one, where there are several", async () 
     expect(err, verb.join(" ")).toBe("shepherd: Which run? There are fix, fix.1: name one.\n");
     expect(out).toBe("");
   }
+});
+
+test("a revert needs a step: a run alone would be set back to where it is", async () => {
+  const user = await started();
+  const { err } = await user.does(["revert", "fix"], 2);
+  expect(err).toBe("shepherd: To which step of fix? `shepherd revert fix N`; `shepherd log fix` lists them.\n");
+});
+
+test("of many runs that could be meant some are named, and how many more there are", async () => {
+  const user = await started();
+  await user.does(["fork", "3", "-k", "10"]);
+  expect((await user.does(["merge"], 2)).err).toMatch(
+    /^shepherd: Which run\? There are (fix[.\d]*, ){7}fix[.\d]* and 3 more: name one\.\n$/,
+  );
+});
+
+test("where all runs are discarded, or all but forks, that is said", async () => {
+  const user = await started();
+  await user.does(["fork", "3"]);
+  await user.does(["discard", "fix"]);
+  expect((await user.does(["log"], 2)).err).toBe(
+    `shepherd: Of the runs from ${user.project} only forks are left: name one of fix.1.\n`,
+  );
+  await user.does(["discard", "fix.1"]);
+  expect((await user.does(["status"])).out).toContain("are discarded: `shepherd status --all` lists them");
+  expect((await user.does(["log"], 2)).err).toContain(`All runs from ${user.project} are discarded: \`shepherd status`);
 });
 
 test("a live run is forked, reverted and synced through its owner, and goes on by itself", async () => {

@@ -34,8 +34,7 @@ test("every verb has a help that names its options, fits a terminal, and needs n
     expect(err).toBe("");
     expect(out).toMatch(new RegExp(`^shepherd ${verb}: .+\\n\\n {2}shepherd ${verb}`));
     expect(out).toContain("--json");
-    for (const line of out.split("\n"))
-      expect(line.length, line).toBeLessThanOrEqual(line.startsWith("  shepherd") ? 100 : 80);
+    for (const line of out.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
   }
   expect((await user.does(["help", "log"])).out).toBe(helps[verbs.indexOf("log")]!.out);
   expect((await user.shepherd(["fsck"])).err).toContain("There is no store");
@@ -65,6 +64,8 @@ test("what is not understood is one sentence on standard error, and exit code 2"
     ["run", "--model", "gpt", "do it"],
     ["run", "--model", "script:nowhere.jsonl", "do it"],
     ["run", "--count", "0", "--", "true"],
+    ["run", "--count", "101", "--", "true"],
+    ["fork", "3", "--count", "10001"],
     ["run", "--land", "sometimes", "--", "true"],
     ["run", "--scope", "Not A Name", "--", "true"],
     ["run", "--read-only", "nowhere", "--", "true"],
@@ -86,6 +87,8 @@ test("what is not understood is one sentence on standard error, and exit code 2"
     ["diff", "no-such-run"],
     ["undo"],
     ["undo", "7"],
+    ["undo", "--list", "7"],
+    ["run", "--nearest", "--", "true"],
     ["observe", "a", "b"],
     ["observe", "--from", "first"],
     ["inject"],
@@ -102,6 +105,39 @@ test("what is not understood is one sentence on standard error, and exit code 2"
     expect(err, typed).toMatch(/^shepherd: [^\n]+\n$/);
     expect(err, typed).not.toMatch(/ {4}at |\[object|undefined|null/);
   }
+});
+
+test.each([
+  [
+    ["--json"],
+    "Which verb? Options stand behind it, as in `shepherd status --json`; `shepherd --help` lists the verbs.",
+  ],
+  [["log", "-n", "-3"], "-n needs a value: `shepherd log --help` lists what there is."],
+  [["log", "--all"], "There is no option --all: `shepherd log --help` lists what there is."],
+  [["log", "--json=3"], "--json takes no value: `shepherd log --help` lists what there is."],
+  [["fork", "a", "b", "c"], '"c" is too much here: `shepherd fork [RUN] STEP`'],
+  [
+    ["show", "nosuch"],
+    '"nosuch" names no step and no run: write a number (6), RUN@6, RUN@ for its newest, or a commit id.',
+  ],
+  [
+    ["diff", "nosuch"],
+    '"nosuch" names no step and no run: write a number (6), RUN@6, RUN@ for its newest, or a commit id.',
+  ],
+  [["show", "abcd"], "No commit starts with abcd: `shepherd log` shows them."],
+  [["log", "main"], "main is your own directory and no run: `shepherd status` lists runs."],
+  [["run", "--land", "foo", "--", "true"], '--land takes ask, auto, live or never, not "foo".'],
+  [["gateway", "--land", "foo", "--", "true"], '--land takes ask, auto or never here, not "foo".'],
+  [["gateway", "--prices", "nowhere", "--", "true"], "--prices nowhere cannot be read (ENOENT)."],
+  [["gateway", "--prices", "a.txt", "--", "true"], "--prices a.txt is no JSON."],
+  [
+    ["plugin", "install", "claude"],
+    '`shepherd plugin` knows `list` alone, and not "install": nothing is installed for an agent',
+  ],
+])("%j is told in one sentence that helps", async (typed, sentence) => {
+  const { err } = await user.does(typed, 2);
+  expect(err).toMatch(/^shepherd: [^\n]+\n$/);
+  expect(err).toContain(`shepherd: ${sentence}`);
 });
 
 test("with --json an error is an object too", async () => {
@@ -130,9 +166,19 @@ test("verbs without a run to mean say so", async () => {
     [...verbs, ["exec", "--", "true"]].map((args) => user.shepherd(args)),
   )) {
     expect(code).toBe(2);
-    expect(err).toBe(`shepherd: No run was started from ${user.project}: \`shepherd run\` starts one.\n`);
+    expect(err).toBe(`shepherd: No run was started from ${user.project}: \`shepherd run claude "TASK"\` starts one.\n`);
   }
   expect((await user.does(["status"])).out).toContain(`No runs from ${user.project}`);
+});
+
+test("whoever types too little is led to their agent", async () => {
+  const agent = 'shepherd run claude "';
+  for (const typed of [[], ["run"], ["run", "fix", "it"], ["run", "fix it"], ["log"]]) {
+    const { out, err } = await user.does(typed, 2);
+    expect(out + err, typed.join(" ")).toContain(agent);
+  }
+  for (const typed of [["status"], ["doctor"], ["run", "--help"]])
+    expect((await user.does(typed)).out, typed.join(" ")).toContain(agent);
 });
 
 test("what was not understood made nothing: no run, no step", async () => {

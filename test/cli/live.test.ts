@@ -149,6 +149,53 @@ test("a run that has landed at its end sets the directory back when it is told t
   expect(user.files()).toEqual({ "a.txt": both, "new.txt": "n\n" });
 });
 
+test("a run that lands live is gone on with so, unless it is said otherwise", async () => {
+  const { user, run, begun } = await live((gate) => [
+    { call: [bash("echo 1 > one.txt"), wait(gate, "one")] },
+    { call: [bash("echo 2 > two.txt")] },
+    { say: "the end" },
+  ]);
+  await begun("one");
+  run.process.kill("SIGINT");
+  expect((await run.ended).out).toContain(`landed in ${user.project} as it went`);
+  expect((await user.does(["resume", "fix", "--open", "drop"])).out).toContain(`landed in ${user.project} as it went`);
+  expect(user.read("two.txt")).toBe("2\n");
+  const more = user.script(
+    [{ say: "1" }, { say: "2" }, { say: "3" }, { call: [bash("echo 3 > three.txt")] }, { say: "the end" }],
+    "more",
+  );
+  const never = await user.does(["resume", "fix", "--land", "never", "--model", more, "go on"]);
+  expect(never.out).toContain(`${user.project} has what landed before, and not what came since.`);
+  // From now on a revert does not set the directory back unasked.
+  await user.does(["revert", "fix", "0"]);
+  expect(Object.keys(user.files())).toEqual(["a.txt", "one.txt", "two.txt"]);
+});
+
+test("at its end a run says how the user's directory stands to it", async () => {
+  const user = await newUser({ "a.txt": LINES });
+  users.push(user);
+  const script = user.script([
+    { call: [bash("echo 1 > one.txt")] },
+    { say: "a" },
+    { call: [bash("echo 2 > two.txt")] },
+    { say: "b" },
+    { say: "c" },
+  ]);
+  const first = await user.does(["run", "--land", "auto", "--scope", "fix", "--model", script, "go"]);
+  expect(first.out).toContain(`, landed in ${user.project}.\n`);
+  const since = await user.does(["resume", "fix", "go on"]);
+  expect(since.out).toContain(`; ${user.project} has what landed before, and not what came since.\n`);
+  expect(since.out).toContain("then `shepherd merge fix`");
+  await user.does(["merge", "fix"]);
+  const whole = await user.does(["resume", "fix", "and on"]);
+  expect(whole.out).toContain(`; ${user.project} has all of it.\n`);
+  expect(whole.out).not.toContain("merge");
+  const hook = ["--", "sh", "-c", "mkdir .vscode; echo x > .vscode/tasks.json"];
+  const waits = await user.does(["run", "--land", "auto", "--scope", "hook", ...hook]);
+  expect(waits.out).toContain("changed 1 file (+1 -0), which waits to be allowed:\n");
+  expect(waits.out).toContain("Next: `shepherd merge hook --yes` lands that");
+});
+
 test("--land live is for a run that has the directory for itself; without a terminal nothing lands unasked", async () => {
   const { user, run, begun } = await live((gate) => [{ call: [wait(gate, "one")] }]);
   await begun("one");

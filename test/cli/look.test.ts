@@ -133,6 +133,12 @@ test("a commit that several steps have is the newest in the run, and that is sai
 });
 
 test("a step that does not exist is bad usage", async () => {
+  expect((await user.does(["show", "fix@-------"], 2)).err).toContain(
+    "@------- goes back 7 of the steps of fix itself, and it has 7: `shepherd log fix` numbers all.",
+  );
+  expect((await user.does(["cat", "fix", "2", "nowhere"], 2)).err).toContain(
+    "There was no nowhere at step 2 of fix: `shepherd cat fix 2 .` lists what there was.",
+  );
   for (const step of ["99", "fix@99", "fix@--------", "abcdef012345", "nonsense"])
     expect((await user.does(["show", "fix", step], 2)).err).toMatch(/^shepherd: .+\n$/);
 });
@@ -185,6 +191,12 @@ test("checkout restores bytes, modes, links, empty directories and times", async
   expect((await user.does(["checkout", "fix@0", join(early, "a.txt")], 2)).err).toContain("not empty");
   for (const nowhere of [join(early, "a.txt", "below"), ...(process.platform === "linux" ? ["/proc/none"] : [])])
     expect((await user.does(["checkout", "fix@0", nowhere], 2)).err).toContain(`${nowhere} cannot be made`);
+});
+
+test("a step that stands where checkout needs a directory is no directory", async () => {
+  const { err } = await user.does(["checkout", "fix", "3"], 2);
+  expect(err).toBe("shepherd: Where to? `shepherd checkout fix 3 DIR`; for a directory of that name write ./3.\n");
+  expect(fs.existsSync(join(user.project, "3"))).toBe(false);
 });
 
 test("replay computes all commits anew, and makes no call", async () => {

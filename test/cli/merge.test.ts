@@ -159,13 +159,46 @@ test("where both changed the same lines nothing is written, and the exit code is
   expect(user.files()).toEqual(before);
   expect((await user.does(["undo"], 2)).err).toContain("nothing to undo");
   expect((await user.does(["merge", "--take", "both"], 2)).err).toContain("ours or theirs");
-  await user.does(["merge", "--take", "ours"]);
+  const kept = await user.does(["merge", "--take", "ours"]);
+  expect(kept.out).toContain("  yours is kept: a.txt (content)\n  yours is kept: d.txt (modify/delete)\n");
+  expect(kept.out).toContain("To have those of fix: `shepherd undo`, then `shepherd merge fix --take theirs`.");
   expect(user.files()).toEqual({ ...before, "new.txt": "n\n" });
   await user.does(["undo"]);
   expect(user.files()).toEqual(before);
   await user.does(["merge", "--take", "theirs"]);
   // The side decides where both changed a place; the rest of both is kept.
   expect(user.files()).toEqual({ "a.txt": LINES.replace("2", "TWO").replace("9", "NINE"), "new.txt": "n\n" });
+});
+
+test("where all of a run is left for the user's side, the run's can still be taken", async () => {
+  const user = await ran("sed -i s/2/TWO/ a.txt", { "a.txt": LINES });
+  user.write({ "a.txt": LINES.replace("2", "zwei") });
+  for (const typed of [
+    ["merge", "--take", "ours", "--dry-run"],
+    ["merge", "--take", "ours"],
+  ]) {
+    const { out } = await user.does(typed);
+    expect(out).toMatch(
+      /^Nothing of fix (would be|was) landed: all that it changed you changed too, and yours is kept\.$/m,
+    );
+    expect(out).toContain("To have those of fix: `shepherd merge fix --take theirs`.");
+  }
+  expect(user.read("a.txt")).toBe(LINES.replace("2", "zwei"));
+  await user.does(["merge", "--take", "theirs"]);
+  expect(user.read("a.txt")).toBe(LINES.replace("2", "TWO"));
+});
+
+test("a dry run tells what would be, and a directory of one's own is no run", async () => {
+  const user = await ran("sed -i s/2/TWO/ a.txt; mkdir .vscode; echo x > .vscode/tasks.json", { "a.txt": LINES });
+  expect((await user.does(["merge", "--into", "main"], 2)).err).toContain("`shepherd merge fix` without --into lands");
+  const waits = await user.does(["merge", "--dry-run"], 3);
+  expect(waits.out).toContain("  would not land: .vscode/tasks.json (");
+  user.write({ "a.txt": LINES.replace("2", "zwei") });
+  const conflict = await user.does(["merge", "--dry-run"], 3);
+  expect(conflict.out).toContain("changed the same places; those would be left as you have them:\n");
+  expect((await user.does(["merge", "--take", "ours", "--dry-run"], 3)).out).toContain(
+    "Nothing of fix would be landed.",
+  );
 });
 
 test("runs merge into runs: adopted by one that has not moved, by three ways into one that has, a conflict changes nothing", async () => {
@@ -220,7 +253,7 @@ test("files that run code later wait for --yes; the rest lands", async () => {
   const plan = await user.does(["merge", "--dry-run"], 3);
   expect(plan.out).toContain("added    fine.txt");
   for (const path of [".envrc", ".github/workflows/ci.yml", ".vscode/tasks.json", "package.json"])
-    expect(plan.out).toContain(`not landed: ${path} (`);
+    expect(plan.out).toContain(`would not land: ${path} (`);
   await user.does(["merge"], 3);
   expect(user.files()).toEqual({ ...before, "fine.txt": "fine\n" });
   const again = await user.does(["merge"], 3);

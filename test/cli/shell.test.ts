@@ -205,7 +205,9 @@ test("--read-only and --write are held, also by what goes on from the run", asyn
   const again = await user.shepherd(["exec", "held.1", ...sh(`echo y > locked/in.txt || echo y > '${outside}/g'`)]);
   expect(again.err).toContain("Read-only file system");
   expect(filesOf(outside)).toEqual({ f: "x\n", g: "y\n" });
-  const more = ["run", "--from", "free@", "--write", outside, "--model", user.script([{ say: "x" }]), "x"];
+  const model = user.script([{ say: "x" }]);
+  await user.does(["run", "--scope", "said", "--model", model, "x"]);
+  const more = ["run", "--from", "said@", "--write", outside, "--model", model, "x"];
   expect((await user.does(more, 3)).err).toContain("may not write");
 });
 

@@ -255,7 +255,9 @@ test("what a run made and was forgotten does not land, and is named by its path"
   await user.does(["exec", "other", "--", "sh", "-c", "mkdir d; echo leaked-value > d/new.txt; echo e > e.txt"]);
   await user.does(["forget", "--containing", "leaked-value", "--yes"]);
   const lacks = "not landed: d/new.txt (its bytes were forgotten)\n";
-  expect((await user.does(["merge", "other", "--dry-run"], 3)).out).toContain(lacks);
+  expect((await user.does(["merge", "other", "--dry-run"], 3)).out).toContain(
+    lacks.replace("not landed", "would not land"),
+  );
   const landed = await user.does(["merge", "other"], 3);
   expect(landed.out).toContain(lacks);
   expect(Object.keys(user.files())).toEqual(["a.txt", "b.txt", "c.txt", "e.txt", "secret.env"]);
@@ -283,6 +285,15 @@ test("forget takes one file of one step, or an object", async () => {
   expect((await user.does(["cat", "fix@", "c.txt"], 3)).err).toContain(String(object!.id).slice(0, 12));
   await user.does(["forget", String(object!.id), "--yes"]);
   expect((await user.does(["cat", "fix@", "b.txt"])).out).toBe("b\n");
+});
+
+test.each([
+  [{ SHEPHERD_QUOTA: "lots" }, 'SHEPHERD_QUOTA="lots" is no size: write it like 20GB, 512MiB or none.'],
+  [{ SHEPHERD_DIR: "store" }, 'SHEPHERD_DIR is "store", which would be another store in each directory:'],
+])("%j is bad usage, which is said", async (env, sentence) => {
+  const { err } = await user.does(["run", "--", "true"], 2, { env });
+  expect(err).toContain(`shepherd: ${sentence}`);
+  expect(fs.readdirSync(user.project)).toEqual(["a.txt", "secret.env"]);
 });
 
 test("a full quota refuses new work with a sentence, and lets everything else be done", async () => {

@@ -117,6 +117,45 @@ test("Ctrl-C and Ctrl-D at a question mean no", async () => {
   }
 });
 
+test("a command that Ctrl-C ends was stopped and has not failed; what goes on with it is named", async () => {
+  if (!hasTmux) return console.log("skipped: tmux is not installed");
+  for (const [verb, again] of [
+    ["run --land auto", "shepherd resume it"],
+    ["gateway --land auto", "shepherd gateway --scope it -- sh -c"],
+  ]) {
+    const begun = 'until tmux capture-pane -p -t "$TMUX_PANE" | grep -q begun; do sleep 0.05; done';
+    const shown = await onTerminal(
+      `{ ${begun}; tmux send-keys -t "$TMUX_PANE" C-c; } & $SHEPHERD ${verb} --scope it -- sh -c 'echo x > x.txt; printf %s be gun; sleep 60'; echo "ended $?"; wait`,
+      200,
+    );
+    expect(shown.join("\n"), verb).toMatch(
+      /it was stopped and changed 1 file \(\+1 -0\); your own files in .* are untouched/,
+    );
+    expect(shown.join("\n"), verb).toContain(again);
+    expect(shown, verb).toContain("ended 1");
+    expect((await user.does(["status", "--json"])).objects()).toMatchObject([{ state: "aborted" }]);
+    fs.rmSync(user.store, { recursive: true });
+  }
+});
+
+test("who works with Claude Code on the terminal is told first what it may do there", async () => {
+  if (!hasTmux) return console.log("skipped: tmux is not installed");
+  const program = join(user.project, "claude");
+  fs.writeFileSync(program, '#!/bin/sh\n[ "$1" = --version ] && echo "2.1.329 (Claude Code)" || echo works\n', {
+    mode: 0o755,
+  });
+  const env = { PATH: `${user.project}:${user.env.PATH}`, ANTHROPIC_API_KEY: "sk-planted-key" };
+  const shown = async (words: string): Promise<string> =>
+    (await onTerminal(`$SHEPHERD run claude ${words} < /dev/tty`, 250, env)).join("\n");
+  const asks = "claude asks for no permissions here, since it works on files of its own:";
+  expect(await shown("")).toMatch(
+    new RegExp(
+      `${asks} what it changes comes into ${user.project} as it goes, and .shepherd revert. takes it back\\.\nworks`,
+    ),
+  );
+  expect(await shown("--land never")).toContain(`${asks} ${user.project} stays as it is.`);
+});
+
 test("a reader that has seen enough is no error", async () => {
   const model = user.script([
     ...Array.from({ length: 5 }, () => ({ say: LONG.repeat(30), call: [bash("true")] })),
@@ -195,12 +234,12 @@ test("Ctrl-C twice ends at once, and the run can still be resumed", async () => 
 
 test("Ctrl-C ends a shell that reads from a pipe, and verbs that only look", async () => {
   await user.does(["run", "--scope", "fix", "--", "true"]);
-  const run = user.start(["shell"], { input: "echo begun; sleep 60\necho never > never.txt\n" });
+  const run = user.start(["shell"], { input: "printf %s be gun; sleep 60\necho never > never.txt\n" });
   await until(() => /^begun$/m.test(run.out));
   run.process.kill("SIGINT");
   expect((await run.ended).code).toBe(1);
   expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\n");
-  const waits = user.start(["run", "--scope", "long", "--", "sh", "-c", "echo begun; sleep 60"]);
+  const waits = user.start(["run", "--scope", "long", "--", "sh", "-c", "printf %s be gun; sleep 60"]);
   await until(() => /^begun$/m.test(waits.out));
   const follow = user.start(["log", "long", "--follow"]);
   await until(() => follow.out.includes("run "));

@@ -17,11 +17,19 @@ test("uninstall removes the store, says what goes with it, and leaves the user's
   const dry = JSON.parse((await user.shepherd(["uninstall", "--dry-run", "--json"])).out);
   expect(dry).toMatchObject({ runs: 3, unlanded: ["waits"], removed: false });
   expect(fs.existsSync(join(dry.store, "format"))).toBe(true);
+  expect((await user.shepherd(["uninstall", "--dry-run"])).out).toBe(
+    `Would remove ${user.store}, with 3 runs.\n1 of them has changes that landed nowhere: waits.\n`,
+  );
+  fs.mkdirSync(join(user.home, ".claude"));
+  fs.mkdirSync(join(user.home, ".codex"));
+  fs.writeFileSync(join(user.home, ".codex/config.toml"), "");
   const asked = await user.shepherd(["uninstall"]);
   expect([asked.code, asked.err]).toEqual([3, expect.stringContaining("--yes")]);
   expect(asked.out).toContain("waits");
   expect((await user.shepherd(["uninstall", "--yes"])).code).toBe(0);
   expect(fs.existsSync(dry.store)).toBe(false);
+  // What is empty there a run of an agent has made; what is not is the user's.
+  expect(fs.readdirSync(user.home)).toEqual([".codex"]);
   expect(fs.readdirSync(user.project).sort()).toEqual(["a.txt", "c.txt"]);
   expect((await user.shepherd(["uninstall"])).out).toContain("nothing to remove");
 });

@@ -172,6 +172,7 @@ describe("objects of --json", () => {
     await tell(3, "merge", ["w"]);
     user.write({ new: "3\n" });
     await tell(3, "merge", ["w.2"]);
+    await tell(0, "merge", ["w.2", "--take", "ours"]);
     await tell(3, "sync", ["w.2"]);
     await tell(0, "sync", ["c", "--dry-run"]);
     await tell(0, "sync", ["c"]);

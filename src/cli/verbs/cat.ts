@@ -19,10 +19,14 @@ export const verb: Verb = {
     if (args.length < 2 || path === undefined)
       throw new Exit(2, "Which file of which step? `shepherd cat [RUN] STEP PATH`");
     const store = await context.store();
-    const { revision } = await chooseStep(context, args.slice(0, -1), "shepherd cat [RUN] STEP PATH");
+    const { run, revision } = await chooseStep(context, args.slice(0, -1), "shepherd cat [RUN] STEP PATH");
     const bytes = Buffer.from(path);
     const entry = await lookup(store.objects, target(revision.sealed.state.roots.workspace), bytes);
-    if (!entry) throw new Exit(2, `There was no ${quotePath(bytes)} at step ${revision.step.n}.`);
+    if (!entry)
+      throw new Exit(
+        2,
+        `There was no ${quotePath(bytes)} at step ${revision.step.n} of ${run.name}: \`shepherd cat ${run.name} ${revision.step.n} .\` lists what there was.`,
+      );
     if (entry.type === "d") {
       for (const each of (await readTree(store.objects, entry.id)).entries) {
         out.object({ name: quotePath(each.name), type: each.type, mode: each.mode.toString(8), id: each.id });

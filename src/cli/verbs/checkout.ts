@@ -2,6 +2,8 @@
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { isForgotten } from "../../scope/files.ts";
+import { findScope } from "../../scope/registry.ts";
+import { isStepNumber } from "../../scope/revision.ts";
 import { target } from "../../trace/bytes.ts";
 import { makeDirectories } from "../../trace/directories.ts";
 import { materialise } from "../../world/materialise.ts";
@@ -27,6 +29,15 @@ export const verb: Verb = {
     const name = args.at(-1);
     if (args.length < 2 || name === undefined)
       throw new Exit(2, "Which step, and where to? `shepherd checkout [RUN] STEP DIR`");
+    if (
+      args.length === 2 &&
+      (isStepNumber(name) || name.includes("@")) &&
+      (await findScope(await context.store(), args[0]!))
+    )
+      throw new Exit(
+        2,
+        `Where to? \`shepherd checkout ${args[0]} ${name} DIR\`; for a directory of that name write ./${name}.`,
+      );
     const directory = resolve(context.cwd, name);
     if (existsSync(directory) && (!statSync(directory).isDirectory() || readdirSync(directory).length > 0))
       throw new Exit(2, `${directory} is not empty: name a new directory.`);

@@ -71,7 +71,6 @@ export const verb: Verb = {
 
 async function sides(context: Context, args: string[]): Promise<{ from: Hash | null; to: Hash }> {
   const store = await context.store();
-  const words = args.filter((word) => /[@\d]/.test(word) || /^[0-9a-f]{4,}$/.test(word));
   const looksLikeRun = args.length > 0 && (await store.refs.get(`scope/${args[0]}`)) !== null;
   if (args.length === 0 || (args.length === 1 && looksLikeRun)) {
     const run = await chooseRun(context, args[0]);
@@ -86,8 +85,7 @@ async function sides(context: Context, args: string[]): Promise<{ from: Hash | n
   }
   const steps = looksLikeRun ? args.slice(1) : args;
   const inRun = (word: string): string[] => (looksLikeRun && !word.includes("@") ? [args[0]!, word] : [word]);
-  if (steps.length > 2 || words.length === 0)
-    throw new Exit(2, "At most two steps: `shepherd diff [RUN] [STEP [STEP]]`");
+  if (steps.length > 2) throw new Exit(2, "At most two steps: `shepherd diff [RUN] [STEP [STEP]]`");
   const { revision: first } = await chooseStep(context, inRun(steps[0]!), "shepherd diff [RUN] STEP [STEP]");
   const tree = target(first.sealed.state.roots.workspace);
   if (steps[1] !== undefined) {

@@ -1,5 +1,6 @@
 /** `shepherd discard`: give runs up. */
 import { discardRun } from "../../run/discard.ts";
+import type { ScopeRef } from "../../scope/registry.ts";
 import { tellLeft } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
@@ -12,9 +13,13 @@ export const verb: Verb = {
     "Leaves no mark on what it was forked from. `shepherd undo` brings it back until retention takes it (30 days).",
   run: async (context, flags, args) => {
     const { out } = context;
-    const names = args.length > 0 ? args : [undefined];
-    for (const name of names) {
+    // All are looked at before the first is discarded.
+    const runs = new Map<string, ScopeRef>();
+    for (const name of args.length > 0 ? args : [undefined]) {
       const run = await chooseRun(context, name, { destructive: true });
+      runs.set(run.name, run);
+    }
+    for (const run of runs.values()) {
       if (flags["dry-run"]) {
         out.object({ scope: run.name, dryRun: true });
         out.say(`Would discard ${run.name}.`);

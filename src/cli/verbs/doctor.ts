@@ -63,6 +63,8 @@ export const verb: Verb = {
     await checkAgent?.(tell);
     if (process.platform !== "linux")
       tell("platform", "limited", `${process.platform} is not tried yet; Linux is, and Windows through WSL2`);
+    if (!checkAgent)
+      out.say('`shepherd doctor claude` (or codex) looks at your agent too; `shepherd run claude "TASK"` runs it.');
     return unfit ? 4 : undefined;
   },
 };

@@ -34,8 +34,7 @@ export const verb: Verb = {
   examples: ["shepherd fork 6", "shepherd fork fix-login 6 -k 3", 'shepherd fork 8 --result "2 passed"'],
   run: async (context, flags, args) => {
     const { out } = context;
-    const k = count(flags, "count", 1) ?? 1;
-    if (k > 10_000) throw new Exit(2, "At most 10000 scopes are made at once.");
+    const k = count(flags, "count", 1, 10_000) ?? 1;
     const name = text(flags, "scope");
     if (name && k > 1) throw new Exit(2, "--scope names one scope: leave it out, or -k.");
     const store = await context.store();

@@ -24,10 +24,7 @@ export const verb: Verb = {
     "Asks here before each call that is not read-only: yes, no (with a reason for the agent), edit what is done, or always. A pattern is a tool, or a tool and " +
     "what it is called with: `read`, `Bash(npm test*)`, `Write(src/**)`. Without a terminal, and with --json, patterns decide alone, and what fits none is " +
     "denied. Of several gates all must let a call pass. Without an answer in time, and once this ends, the run goes on as without a gate.",
-  examples: [
-    "shepherd gate",
-    "shepherd gate fix --allow 'Bash(npm test*)' --allow 'Write(src/**)' --deny 'Bash(git push*)'",
-  ],
+  examples: ["shepherd gate", "shepherd gate fix --allow 'Bash(npm test*)' --deny 'Bash(git push*)'"],
   run: async (context, flags, args) => {
     const { out, signal } = context;
     const patterns = { allow: list(flags, "allow"), deny: list(flags, "deny") };

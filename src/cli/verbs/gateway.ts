@@ -2,6 +2,7 @@
 import { budgetHandler, spentIn } from "../../gateway/budget.ts";
 import { type Gateway, openGateway } from "../../gateway/gateway.ts";
 import { PORT } from "../../plugins/worker.ts";
+import { typedText } from "../../run/command.ts";
 import { drive } from "../../run/drive.ts";
 import { freshMain } from "../../run/land.ts";
 import { doubtsOf, InDoubt, settlePending } from "../../run/recover.ts";
@@ -75,7 +76,7 @@ export const verb: Verb = {
     const at = below(workspace.path, cwd);
     const task: Task = {
       worker: "gateway",
-      text: rest?.join(" ") ?? "gateway",
+      text: rest ? typedText(rest) : "gateway",
       ...(rest && { argv: rest, ...(at && { at }) }),
     };
     const name = await nameOf(context, text(flags, "scope"), task);
@@ -110,7 +111,10 @@ export const verb: Verb = {
           if (!rest) out.line(`Next: \`shepherd log ${name}\`; \`shepherd gateway --scope ${name}\` goes on.`);
         },
       });
-      if (rest) return launch.lacks.code(await tellEnd(launch, { name, ending, land, error: null, unfit: false }));
+      if (rest) {
+        const again = `shepherd gateway --scope ${name} -- ${task.text}`;
+        return launch.lacks.code(await tellEnd(launch, { name, ending, land, error: null, unfit: false, again }));
+      }
       return ending === "done" ? 0 : 1;
     } finally {
       progress.done();
@@ -124,7 +128,7 @@ async function networkOf({ rest }: Context, word: string | undefined): Promise<S
   if (word !== undefined && !rest)
     throw new Exit(2, "--network is for a command: without one nothing is kept from it.");
   if (word !== undefined && word !== "gateway" && word !== "host")
-    throw new Exit(2, "--network takes gateway or host.");
+    throw new Exit(2, `--network takes gateway or host, not ${JSON.stringify(word)}.`);
   if (!rest || word === "host") return "host";
   const { samePath, why } = await detect();
   if (samePath) return { port: PORT };
@@ -136,7 +140,8 @@ async function landOfCommand(context: Context, flags: Flags, workspace: string):
   const word = text(flags, "land");
   if (word !== undefined && !context.rest)
     throw new Exit(2, "--land is for a command: without one no files are changed.");
-  if (word === "live") throw new Exit(2, "--land takes ask, auto or never here.");
+  if (word !== undefined && !["ask", "auto", "never"].includes(word))
+    throw new Exit(2, `--land takes ask, auto or never here, not ${JSON.stringify(word)}.`);
   return context.rest ? landOf(context, word, { workspace, count: 1 }) : "never";
 }
 

@@ -51,6 +51,8 @@ export const verb: Verb = {
       return undefined;
     }
     if (into !== undefined) {
+      if (into === "main")
+        throw new Exit(2, `main is your own directory: \`shepherd merge ${run.name}\` without --into lands there.`);
       if (into === run.name) throw new Exit(2, "A run cannot be merged into itself.");
       await chooseRun(context, into, { destructive: true });
       if (flags["dry-run"]) {
@@ -83,20 +85,34 @@ export const verb: Verb = {
       ...(take && { take }),
       ...(flags.yes ? { confirm: async () => true } : !flags["dry-run"] && { confirm: confirmOnTerminal(out) }),
     }).finally(() => progress.done());
-    out.object({ from: run.name, ...landedObject(landed) });
+    const kept = landed.kept.map(({ path, why }) => ({ path: quotePath(path), why }));
+    out.object({ from: run.name, ...landedObject(landed), kept });
     const paths = landed.changes.length === 1 ? "1 path" : `${landed.changes.length} paths`;
-    if (landed.status === "nothing") out.say(`Your directory has all of ${run.name} already.`);
+    if (landed.status === "nothing" && kept.length > 0)
+      out.say(
+        `Nothing of ${run.name} ${flags["dry-run"] ? "would be" : "was"} landed: all that it changed you changed too, and yours is kept.`,
+      );
+    else if (landed.status === "nothing") out.say(`Your directory has all of ${run.name} already.`);
     else if (landed.status === "conflict")
-      out.say(`${run.name} and your directory changed the same places; those are left as you have them:`);
-    else if (flags["dry-run"]) out.say(`Would change ${paths} in ${landed.directory}:`);
-    else if (landed.changes.length === 0) out.say(`Nothing of ${run.name} was landed.`);
+      out.say(
+        `${run.name} and your directory changed the same places; those ${flags["dry-run"] ? "would be" : "are"} left as you have them:`,
+      );
+    else if (flags["dry-run"] && landed.changes.length > 0) out.say(`Would change ${paths} in ${landed.directory}:`);
+    else if (landed.changes.length === 0)
+      out.say(`Nothing of ${run.name} ${flags["dry-run"] ? "would be" : "was"} landed.`);
     else out.say(`Landed ${run.name}: ${paths} in ${landed.directory}. \`shepherd undo\` takes it back.`);
     if (flags["dry-run"])
       for (const { path, kind } of landed.changes) out.say(`  ${kind.padEnd(8)} ${quotePath(path)}`);
     for (const { path, why } of landed.conflicts) out.say(`  ${quotePath(path)}: ${why}`);
+    for (const { path, why } of kept) out.say(`  yours is kept: ${path} (${why})`);
+    if (kept.length > 0)
+      out.say(
+        `To have those of ${run.name}: ${landed.op === null ? "" : "`shepherd undo`, then "}\`shepherd merge ${run.name} --take theirs\`.`,
+      );
     if (landed.conflicts.length > 0 && !take)
       out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
-    for (const { path, why } of landed.held) out.say(`  not landed: ${quotePath(path)} (${why})`);
+    for (const { path, why } of landed.held)
+      out.say(`  ${flags["dry-run"] ? "would not land" : "not landed"}: ${quotePath(path)} (${why})`);
     if (landed.held.some(({ never }) => !never)) out.say(`\`shepherd merge ${run.name} --yes\` lands what waits.`);
     const waits = landed.held.some(({ never }) => !(flags.partial && never === "forgotten"));
     return landed.conflicts.length > 0 || waits ? 3 : undefined;

@@ -7,10 +7,11 @@ import { storeDirectory } from "../context.ts";
 import { Exit } from "../errors.ts";
 import type { Context, Verb } from "../verb.ts";
 
+const USAGE = "`shepherd plugin` takes `list`, `add FILE` or `remove NAME`.";
+
 export const verb: Verb = {
   brief: "the coding agents that can be run",
   usage: "[list | add FILE | remove NAME]",
-  most: 2,
   agents: true,
   details:
     "Nothing is installed for an agent, and nothing written into its settings: what it needs to be recorded stands on the command line with which " +
@@ -18,11 +19,12 @@ export const verb: Verb = {
     "in Shepherd. `remove` forgets it; its runs stay.",
   examples: ["shepherd plugin list", "shepherd plugin add ./mine.mjs", "shepherd doctor claude"],
   run: async (context, _flags, args) => {
-    const [what = "list", named] = args;
+    const [what = "list", named, ...more] = args;
+    if (more.length > 0) throw new Exit(2, USAGE);
     if (what === "list" && named === undefined) return list(context);
     if (what === "add" && named !== undefined) return add(context, resolve(context.cwd, named));
     if (what === "remove" && named !== undefined) return remove(context, named);
-    throw new Exit(2, "`shepherd plugin` takes `list`, `add FILE` or `remove NAME`.");
+    throw new Exit(2, USAGE);
   },
 };
 

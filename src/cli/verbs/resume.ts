@@ -1,11 +1,16 @@
 /** `shepherd resume`: go on with a run that stopped, or that is paused. */
+import { landsLive } from "../../run/lifecycle.ts";
+import { findScope, isName } from "../../scope/registry.ts";
+import { readLog } from "../../scope/view.ts";
 import { Exit } from "../errors.ts";
 import { LAND_HELP, landOf } from "../landing.ts";
-import { type Launch, resumeRun } from "../launch.ts";
+import { type Launch, resumeRun, taskOf } from "../launch.ts";
+import { modelFor } from "../model.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { chooseToGoOn, releasePaused } from "../release.ts";
+import { isBlank } from "../task.ts";
 import { text, type Verb } from "../verb.ts";
-import { checkedModel, told } from "./run.ts";
+import { told } from "./run.ts";
 
 export const verb: Verb = {
   brief: "go on with a run that stopped or is paused",
@@ -28,17 +33,30 @@ export const verb: Verb = {
   run: async (context, flags, args) => {
     const { out, signal } = context;
     const store = await context.store();
-    const isRun = args.length > 0 && (await store.refs.get(`scope/${args[0]}`)) !== null;
-    const run = await chooseToGoOn(context, isRun ? args[0] : undefined);
+    const isRun = args.length > 0 && (await findScope(store, args[0]!)) !== null;
     const words = isRun ? args.slice(1) : args;
+    if (words.some(isBlank))
+      throw new Exit(2, 'What is the agent to be told? Without an instruction it goes on as it was: leave `""` out.');
+    if (!isRun) requireNoName(words);
+    const run = await chooseToGoOn(context, isRun ? args[0] : undefined);
     if (words.length > 1)
       throw new Exit(2, `One instruction, in quotes: \`shepherd resume ${run.name} "${words.join(" ")}"\`.`);
     const open = text(flags, "open");
-    if (open !== undefined && open !== "perform" && open !== "drop") throw new Exit(2, "--open takes perform or drop.");
+    if (open !== undefined && open !== "perform" && open !== "drop")
+      throw new Exit(2, `--open takes perform or drop, not ${JSON.stringify(open)}.`);
     if (await releasePaused(context, run, flags, words[0])) return undefined;
-    const named = text(flags, "model");
-    const model = named && checkedModel(context, named);
-    const land = await landOf(context, text(flags, "land"), { workspace: run.workspace, count: 1 });
+    const started = await taskOf(store, run.name);
+    if (started.worker === "command" && words[0] !== undefined)
+      throw new Exit(
+        2,
+        `${run.name} is a run of a command, which is told nothing: \`shepherd resume ${run.name}\` starts it anew.`,
+      );
+    const model = modelFor(context, run.name, started, text(flags, "model"));
+    const land = await landOf(context, text(flags, "land"), {
+      workspace: run.workspace,
+      count: 1,
+      live: landsLive(await readLog(store, run.log)) ? run.name : undefined,
+    });
     const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
     const outcome = await resumeRun(launch, run.name, {
       ...(words[0] !== undefined && { instruction: words[0] }),
@@ -48,3 +66,11 @@ export const verb: Verb = {
     return told(launch, [outcome]);
   },
 };
+
+/** Throws where a name that was mistyped would be taken for an instruction. */
+function requireNoName([name, ...words]: string[]): void {
+  if (name === undefined || words.length > 1 || !isName(name)) return;
+  const otherwise =
+    words.length === 0 ? `; to tell that to the agent, name the run too: \`shepherd resume RUN "${name}"\`` : "";
+  throw new Exit(2, `There is no run ${JSON.stringify(name)}: \`shepherd status\` lists them${otherwise}.`);
+}

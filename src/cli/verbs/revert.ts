@@ -3,7 +3,7 @@
 import { hasLanded, type Landed, landRun } from "../../run/land.ts";
 import { landsLive } from "../../run/lifecycle.ts";
 import type { Left } from "../../run/operate.ts";
-import { type ScopeRef, workspacePath } from "../../scope/registry.ts";
+import { findScope, type ScopeRef, workspacePath } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { quotePath } from "../../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "../ask.ts";
@@ -37,6 +37,12 @@ export const verb: Verb = {
   agents: true,
   run: async (context, flags, args) => {
     const { out } = context;
+    const [only] = args;
+    if (args.length === 1 && (await findScope(await context.store(), only!)))
+      throw new Exit(
+        2,
+        `To which step of ${only}? \`shepherd revert ${only} N\`; \`shepherd log ${only}\` lists them.`,
+      );
     const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP", { destructive: true });
     const { n, sealed } = await exactStep(await context.store(), run, revision, flags);
     const how = text(flags, "land");

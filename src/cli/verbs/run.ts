@@ -1,11 +1,6 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
-import { randomUUID } from "node:crypto";
 import { existsSync, lstatSync } from "node:fs";
-import { homedir } from "node:os";
 import { resolve } from "node:path";
-import { openModel } from "../../agent/models.ts";
-import { pluginFor } from "../../plugins/plugins.ts";
-import { typedText } from "../../run/command.ts";
 import { freshMain } from "../../run/land.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
@@ -26,22 +21,32 @@ import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
 import { LAND_HELP, type Land, landOf } from "../landing.ts";
-import { type Launch, type Outcome, resumeRun, startRun, taskOf as taskOfRun } from "../launch.ts";
+import { type Launch, type Outcome, resumeRun, startRun, taskOf } from "../launch.ts";
+import { modelFor, requireSame } from "../model.ts";
 import { checkNoMore, networkOf } from "../network.ts";
 import { operate } from "../operate.ts";
 import type { Output } from "../output.ts";
 import { lacks } from "../partial.ts";
 import { below, chooseStep, findWorkspace } from "../select.ts";
+import { askedTask } from "../task.ts";
 import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
 
+/** So many runs go on side by side. */
+const MOST = 100;
+
 export const verb: Verb = {
-  brief: "run an agent or a command in a scope of its own",
+  brief: "run Claude Code, Codex or any command on files of its own",
   usage: '[claude|codex] [--model M] "TASK" | -- COMMAND…',
   goesOn: true,
   command: true,
   options: {
-    model: { type: "string", short: "m", value: "MODEL", help: "the agent's model: script:FILE" },
-    count: { type: "string", short: "k", value: "K", help: "K runs side by side" },
+    model: {
+      type: "string",
+      short: "m",
+      value: "MODEL",
+      help: "what claude or codex call it; for an agent without either script:FILE",
+    },
+    count: { type: "string", short: "k", value: "K", help: "K runs side by side, 100 at most" },
     from: { type: "string", value: "STEP", help: "go on from this step, in a fork of its run" },
     land: { type: "string", value: "HOW", help: LAND_HELP },
     scope: { type: "string", value: "NAME", help: "name of the run" },
@@ -74,9 +79,11 @@ export const verb: Verb = {
     "At the end, on a terminal, you are asked whether to land what changed; through a pipe, beside another run, with -k and where CI is set it " +
     "stays in the run (`shepherd merge` lands it). --land live lands each step as it is done, and brings in before each call what you change.",
   examples: [
-    'shepherd run --model script:turns.jsonl "fix the login bug"',
+    'shepherd run claude "fix the login bug"',
+    'shepherd run codex --land auto "fix the login bug"',
     "shepherd run -- npm test",
-    'shepherd run -k 3 --from 6 --model script:more.jsonl "now add rate limiting"',
+    'shepherd run -k 3 --from 6 "now add rate limiting"',
+    'shepherd run --model script:turns.jsonl "fix the login bug"',
   ],
   agents: true,
   run: async (context, flags, args) => {
@@ -84,10 +91,12 @@ export const verb: Verb = {
     const store = await context.store();
     const quota = await requireRoom(store);
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
-    const k = count(flags, "count", 1) ?? 1;
-    const task = taskOf(context, flags, args);
+    const k = count(flags, "count", 1, MOST) ?? 1;
+    const task = askedTask(context, flags, args);
+    if (flags.nearest && !flags.from)
+      throw new Exit(2, "--nearest goes with --from STEP: it looks for a step near that.");
     // Before anything is made for a run that cannot begin.
-    if (task.worker === "plugin") await (await import("../coding.ts")).requireProgram(out, task);
+    if (task.worker === "plugin" && !flags.from) await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);
     const asked = await landOf(context, text(flags, "land"), { workspace: id, count: k });
     // Who works with an agent in their directory sees what it does there.
@@ -100,48 +109,6 @@ export const verb: Verb = {
     return told(launch, outcomes);
   },
 };
-
-function taskOf(context: Context, flags: Flags, args: string[]): Task {
-  if (context.rest) {
-    if (args.length > 0) throw new Exit(2, "A task or a command, not both: leave out what stands before `--`.");
-    if (context.rest.length === 0) throw new Exit(2, "Which command? `shepherd run -- COMMAND…`");
-    return { worker: "command", text: typedText(context.rest), argv: context.rest };
-  }
-  const plugin = args[0] === undefined ? undefined : pluginFor(args[0]);
-  if (plugin) {
-    const [, task, ...more] = args;
-    const { out } = context;
-    const able = plugin.interactive === true && !flags.count && !flags.from;
-    const interactive = able && task === undefined && out.terminal && process.stdin.isTTY === true;
-    if (task === undefined && !interactive)
-      throw new Exit(
-        2,
-        `What is ${plugin.command} to do? \`shepherd run ${plugin.command} "TASK"\`; ${plugin.interactive ? "without a task it is for a terminal" : "it cannot be run without one yet"}.`,
-      );
-    if (more.length > 0)
-      throw new Exit(2, `One task, in quotes: \`shepherd run ${plugin.command} "${[task, ...more].join(" ")}"\`.`);
-    const model = text(flags, "model");
-    const words = model === undefined ? [] : ["--model", model];
-    const driven = { name: plugin.name, args: words, session: randomUUID(), ...(interactive && { interactive }) };
-    return { worker: "plugin", text: task ?? plugin.command, plugin: driven };
-  }
-  if (args.length === 0)
-    throw new Exit(2, 'What is to be done? `shepherd run --model MODEL "TASK"`, or `shepherd run -- COMMAND…`.');
-  if (args.length > 1) throw new Exit(2, `One task, in quotes: \`shepherd run "${args.join(" ")}"\`.`);
-  const named = text(flags, "model");
-  if (!named && !flags.from)
-    throw new Exit(2, "Which model? Add --model script:FILE, or run a command: `shepherd run -- COMMAND…`.");
-  const model = named && checkedModel(context, named);
-  return { worker: "agent", text: args[0]!, ...(model && { model }) };
-}
-
-/** The name of a model as a run keeps it, wherever it is resumed from. Throws where there is no such model. */
-export function checkedModel({ cwd }: Context, named: string): string {
-  const file = /^script:(.+)$/s.exec(named)?.[1];
-  const model = file ? `script:${resolve(cwd, file.replace(/^~(?=\/)/, homedir()))}` : named;
-  openModel(model);
-  return model;
-}
 
 /** What the flags grant of files and network. Throws where that cannot be held. */
 async function grantsOf(context: Context, flags: Flags, workspace: string, task: Task): Promise<Grants> {
@@ -216,8 +183,13 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
       "--from goes on with a conversation; to run a command at a step: shepherd fork STEP, then shepherd exec.",
     );
   const { run, revision } = await chooseStep(context, [text(flags, "from")!], "shepherd run --from STEP");
+  const started = await taskOf(store, run.name);
+  requireSame(run.name, started, task);
+  const model = modelFor(context, run.name, started, text(flags, "model"));
   const { n } = await exactStep(store, run, revision, flags, true);
-  const asked = await grantsOf(context, flags, await workspacePath(store, run.log), await taskOfRun(store, run.name));
+  // Before anything is made for a run that cannot go on.
+  if (started.worker === "plugin") await (await import("../coding.ts")).requireProgram(launch.out, started);
+  const asked = await grantsOf(context, flags, await workspacePath(store, run.log), started);
   const parent = await grantsOfLog(store, run.log);
   checkNoMore(run.name, parent, asked);
   const { readOnly, writable, network, hosts } = asked;
@@ -241,7 +213,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
         },
       })),
     );
-  const options = { instruction: task.text, ...(task.model && { model: task.model }) };
+  const options = { instruction: task.text, ...(model && { model }) };
   return all(made.map((ref) => resumeRun(launch, ref.name, options)));
 }
 

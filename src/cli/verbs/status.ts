@@ -38,7 +38,9 @@ export const verb: Verb = {
     const scopes = (await listScopes(store, flags.all ? undefined : workspace.id))
       .filter((scope) => flags.all || scope.discarded === null)
       .sort((a, b) => b.created - a.created);
-    if (scopes.length === 0) out.say(`No runs from ${workspace.path}. \`shepherd run\` starts one.`);
+    if (scopes.length === 0 && (await listScopes(store, workspace.id)).length > 0)
+      out.say(`All runs from ${workspace.path} are discarded: \`shepherd status --all\` lists them.`);
+    else if (scopes.length === 0) out.say(`No runs from ${workspace.path}. \`shepherd run claude "TASK"\` starts one.`);
     for (const ref of scopes) {
       const view = await readLog(store, ref.log, ref);
       const { state, owner } = await stateOf(store, view);

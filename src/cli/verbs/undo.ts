@@ -36,6 +36,8 @@ export const verb: Verb = {
     "A second `undo` goes one further back. What changed since is a conflict: nothing is lost, and nothing is changed then.",
   run: async (context, flags, args) => {
     const { out } = context;
+    if (flags.list && args[0] !== undefined)
+      throw new Exit(2, `--list lists all operations: leave ${JSON.stringify(args[0])} out, or --list.`);
     const store = await context.store();
     const workspace = await findWorkspace(store, context.cwd);
     if (!flags.list && !flags["dry-run"]) {

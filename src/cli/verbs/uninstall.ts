@@ -1,7 +1,8 @@
 /** `shepherd uninstall`: removes all that Shepherd has put on this machine. */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { PLUGINS } from "../../plugins/plugins.ts";
 import { hasLanded } from "../../run/land.ts";
 import { listScopes, workspacePath } from "../../scope/registry.ts";
 import { readScope } from "../../scope/view.ts";
@@ -44,7 +45,8 @@ export const verb: Verb = {
     const unlanded: string[] = [];
     for (const { name, discarded } of scopes) if (discarded === null && (await waits(store, name))) unlanded.push(name);
     const told = { store: directory, runs: scopes.length, unlanded };
-    out.say(`${directory} holds ${counted(scopes.length, "run")}.`);
+    const holds = `with ${counted(scopes.length, "run")}`;
+    out.say(flags["dry-run"] ? `Would remove ${directory}, ${holds}.` : `${directory} is to go, ${holds}.`);
     if (unlanded.length > 0)
       out.say(
         `${counted(unlanded.length, "of them has", "of them have")} changes that landed nowhere: ${unlanded.join(", ")}.`,
@@ -59,6 +61,7 @@ export const verb: Verb = {
     // As an ordinary user too, whatever modes agents have left there.
     if (!(await discard(bytesOf(dirname(directory)), basename(directory))))
       throw new Exit(4, `Something is mounted below ${directory}: unmount it, then try again.`);
+    for (const { configPlace } of PLUGINS) removeEmpty(configPlace({}).path);
     const sockets = join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `shepherd-${userInfo().uid}`);
     rmSync(sockets, { recursive: true, force: true });
     out.object({ ...told, removed: true });
@@ -66,6 +69,15 @@ export const verb: Verb = {
     return undefined;
   },
 };
+
+/** Removes the place of an agent's configuration, which runs had to make where there was none. */
+function removeEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // It is not there, or holds what is the user's.
+  }
+}
 
 /** Whether a run has changed files, and has landed nowhere. */
 async function waits(store: EmbeddedStore, name: string): Promise<boolean> {

@@ -28,6 +28,8 @@ const NAMES: { [kind in Exclude<Class, "other">]: readonly string[] } = {
   ],
   provider: [
     ...["api.anthropic.com", "api.openai.com", "generativelanguage.googleapis.com", "openrouter.ai"],
+    // Codex asks there too, whatever it is told to ask; in a run it has no login.
+    "chatgpt.com",
     ...["api.mistral.ai", "api.groq.com", "api.deepseek.com", "api.x.ai", "api.cohere.com", "api.together.xyz"],
   ],
 };

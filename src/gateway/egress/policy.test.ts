@@ -16,6 +16,7 @@ test("names of the known kinds pass on the ports of HTTP, and are repeatable; al
     ["github.com:443", "git"],
     ["raw.githubusercontent.com:443", "git"],
     ["api.anthropic.com:443", "provider"],
+    ["chatgpt.com:443", "provider"],
   ] as const)
     expect(of(place, "proxy")).toMatchObject({ allowed: true, class: kind, tier: "repeatable" });
   for (const place of [

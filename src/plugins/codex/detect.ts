@@ -15,7 +15,7 @@ export function problems(env: NodeJS.ProcessEnv, detected: Detected): Problem[] 
   if (!env.OPENAI_API_KEY && !env.OPENAI_BASE_URL && !existsSync(join(place.path, "auth.json")))
     found.push({
       severity: "error",
-      what: "A run of Codex asks with your key, and there is none: set OPENAI_API_KEY.",
+      what: "Codex has no login: start `codex` and log in, or set OPENAI_API_KEY.",
     });
   const provider = providerOf(place);
   if (provider !== null && provider !== "openai")
