@@ -130,10 +130,7 @@ test.each([
   [["gateway", "--land", "foo", "--", "true"], '--land takes ask, auto or never here, not "foo".'],
   [["gateway", "--prices", "nowhere", "--", "true"], "--prices nowhere cannot be read (ENOENT)."],
   [["gateway", "--prices", "a.txt", "--", "true"], "--prices a.txt is no JSON."],
-  [
-    ["plugin", "install", "claude"],
-    '`shepherd plugin` knows `list` alone, and not "install": nothing is installed for an agent',
-  ],
+  [["plugin", "install", "claude"], "`shepherd plugin` takes `list`, `add FILE` or `remove NAME`."],
 ])("%j is told in one sentence that helps", async (typed, sentence) => {
   const { err } = await user.does(typed, 2);
   expect(err).toMatch(/^shepherd: [^\n]+\n$/);
