@@ -42,11 +42,9 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
   const progress = out.progress();
   const coding = await openCoding(store, out, task, recordedAnswers(store, path, served));
   const name = await freeName(store, `${run.name.replaceAll(".", "-").slice(0, 40)}-replay`);
-  const [scope] = await forkScope(store, run.name, 0, {
-    name,
-    grants: { network: "gateway", hosts: [], writable: [] },
-  });
   try {
+    const grants = { network: "gateway" as const, hosts: [], writable: [] };
+    const [scope] = await forkScope(store, run.name, 0, { name, grants });
     const workspace = await workspacePath(store, run.log);
     const ending = await drive(store, name, {
       signal,

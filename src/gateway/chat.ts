@@ -18,6 +18,7 @@ import {
   type Stop,
   type Usage,
 } from "./protocol.ts";
+import { tokensReader } from "./tokens.ts";
 
 const API = "openai-chat";
 
@@ -166,7 +167,12 @@ function stream(): AnswerReader {
   let stop: Stop | null = null;
   let begun = false;
   let id: string | null = null;
-  const end = (): End => ({ stop: stop === "end" && first.called ? "calls" : (stop ?? "other"), usage });
+  const tokens = tokensReader();
+  const end = (): End => ({
+    stop: stop === "end" && first.called ? "calls" : (stop ?? "other"),
+    usage,
+    tokens: tokens.found(),
+  });
   const close = (): Heard | null =>
     stop === null ? null : { blocks: settled(others.filter(Boolean).map(native)), end: end() };
   const read = (chunk: Members): Heard | null => {
@@ -188,6 +194,7 @@ function stream(): AnswerReader {
         continue;
       }
       begun = true;
+      tokens.take(chunk, choice);
       const ended = typeof choice.finish_reason === "string";
       if (ended) stop = stopOf(choice.finish_reason);
       blocks.push(...first.take(isMembers(choice.delta) ? choice.delta : {}, ended));
@@ -229,7 +236,10 @@ function whole(): AnswerReader {
       const blocks = settled([...writtenBlocks(first.message), ...others.map(native)]);
       const stop = stopOf(first.finish_reason);
       const called = blocks.some((block) => block.type === "call");
-      return { blocks, end: { stop: stop === "end" && called ? "calls" : stop, usage: usageOf(answer.usage) } };
+      const tokens = tokensReader();
+      tokens.take(answer, first);
+      const usage = usageOf(answer.usage);
+      return { blocks, end: { stop: stop === "end" && called ? "calls" : stop, usage, tokens: tokens.found() } };
     },
   };
 }

@@ -15,7 +15,10 @@ import {
   streamed,
 } from "../../test/support/provider.ts";
 import { until } from "../../test/support/user.ts";
+import { getBytes } from "../scope/thread.ts";
 import { encodeJson } from "../trace/bytes.ts";
+import type { Link } from "../trace/ports.ts";
+import type { Step } from "../trace/seal.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import { openaiChat } from "./chat.ts";
 import { requestOf } from "./request.ts";
@@ -212,6 +215,16 @@ describe("one call", () => {
       stop: "calls",
       usage: { input: 100, output: 30, cacheRead: 20 },
     });
+  });
+
+  test("tokens that a server tells are an object that the outcome names", async () => {
+    const message = { role: "assistant", content: "Hi." };
+    const choice = { index: 0, message, finish_reason: "stop", token_ids: [5, 6] };
+    await start(answered(200, { id: "x", choices: [choice], prompt_token_ids: [1, 2] }));
+    await rig.chat({ model: "local", messages: [user("hello")], return_token_ids: true });
+    const [{ outcome }] = rig.steps("model") as [Step];
+    const tokens = JSON.parse((await getBytes(rig.scope.store, outcome!.tokens as Link)).toString());
+    expect(tokens).toEqual({ type: "tokens", v: 1, prompt: [1, 2], output: [5, 6], logprobs: null });
   });
 
   test("of Responses that names the answer before is told in all", async () => {

@@ -1,6 +1,7 @@
 /** What a provider's protocol is to the gateway: how to read its requests and its answers, and how to speak its errors. */
 import type { Block, Item } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
+import type { Tokens } from "./tokens.ts";
 
 export type Members = { [name: string]: Json };
 
@@ -36,6 +37,7 @@ export interface End {
   usage: Usage | null;
   /** Where the provider broke it off: its words. */
   error?: string;
+  tokens?: Tokens | undefined;
 }
 
 /** What an event of an answer brought to its end. */

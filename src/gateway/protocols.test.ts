@@ -222,6 +222,39 @@ describe("OpenAI Chat Completions", () => {
     ]);
   });
 
+  test("tokens and how likely they were, where a server tells them: streamed, in one piece, and as ids in the place of words", () => {
+    const likely = (...told: Array<[token: string, logprob: number]>): Wire => ({
+      content: told.map(([token, logprob]) => ({ token, logprob, bytes: null, top_logprobs: [] })),
+    });
+    const chunk = (more: Wire): string => `data: ${JSON.stringify({ id: "x", ...more })}\n\n`;
+    const { end } = said(openaiChat, [
+      chunk({ prompt_token_ids: [1, 2, 3], choices: [{ index: 0, delta: { role: "assistant", content: "" } }] }),
+      chunk({ choices: [{ index: 0, delta: { content: "a" }, logprobs: likely(["a", -0.5]), token_ids: [7] }] }),
+      chunk({
+        choices: [{ index: 0, delta: { content: "bc" }, logprobs: likely(["b", -1], ["c", 0]), token_ids: [8, 9] }],
+      }),
+      chunk({ choices: [{ index: 0, delta: {}, finish_reason: "stop", token_ids: [] }] }),
+      "data: [DONE]\n\n",
+    ]);
+    const tokens = { type: "tokens", v: 1, prompt: [1, 2, 3], output: [7, 8, 9], logprobs: [-0.5, -1, 0] };
+    expect(end!.tokens).toEqual(tokens);
+
+    const message = { role: "assistant", content: "abc" };
+    const whole = (choice: Wire, more: Wire = {}) =>
+      openaiChat.whole().take(JSON.stringify({ choices: [{ message, finish_reason: "stop", ...choice }], ...more }))!
+        .end;
+    const logprobs = likely(["a", -0.5], ["b", -1], ["c", 0]);
+    expect(whole({ token_ids: [7, 8, 9], logprobs }, { prompt_token_ids: [1, 2, 3] })!.tokens).toEqual(tokens);
+    expect(whole({ logprobs })!.tokens).toEqual({ ...tokens, prompt: null, output: null });
+    expect(whole({ logprobs: likely(["token_id:7", -0.5], ["token_id:8", -1]) })!.tokens).toEqual({
+      ...tokens,
+      prompt: null,
+      output: [7, 8],
+      logprobs: [-0.5, -1],
+    });
+    expect(whole({ logprobs: { content: "odd" }, token_ids: ["x"] })!.tokens).toBeUndefined();
+  });
+
   test("other choices, refusals and odd members are kept", () => {
     const chunk = (choices: Wire[]): string => `data: ${JSON.stringify({ id: "x", choices })}\n\n`;
     const { blocks } = said(openaiChat, [

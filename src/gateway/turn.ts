@@ -186,9 +186,10 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
       thread.open.set(block.id, asked);
       calls?.asked(asked, block);
     },
-    end: async ({ stop, usage }, raw, measured) => {
+    end: async ({ stop, usage, tokens }, raw, measured) => {
       await keep(raw);
-      const facts = { stop, ...(usage && { usage: { ...usage } }) };
+      const told = tokens && (await putBytes(store, encodeJson(tokens)));
+      const facts = { stop, ...(usage && { usage: { ...usage } }), ...(told && { tokens: told }) };
       const witness = witnessOf(measured, usage);
       if (blocks.length === 0) return close({ status: "done", facts, witness });
       message = await putMessage();

@@ -34,7 +34,7 @@ import {
 import { modeOf, type Step, stepAt, type Trace } from "./seal.ts";
 import { hear } from "./turn.ts";
 import type { Accepted, Edit, Intent, Links, Name, Of, Reply, Workspace } from "./types.ts";
-import { changed, edited } from "./value.ts";
+import { changed, edited, same } from "./value.ts";
 
 /** Steps that stand in the way of setting a whole state: all but containers, in which the one who asks may itself stand. */
 const busy = (t: Trace): boolean => unsealed(t).some((s) => !isContainer(s));
@@ -95,7 +95,11 @@ export function resolve(tx: Tx, { scope, n, choices, partial }: Of<"resolve">): 
     what: { choices },
     ...(facts.with === undefined ? {} : { with: facts.with }),
   };
-  need(Object.keys(propose(tx.sys, scope, -1, resolved, links).conflict).length === 0, "conflict");
+  const { state, conflict } = propose(tx.sys, scope, -1, resolved, links);
+  need(Object.keys(conflict).length === 0, "conflict");
+  // It would count as merged, and nobody could have the other side any more.
+  const keepsAll = scope === "main" && facts.with !== undefined && same(state.workspace, t.state.workspace);
+  need(!keepsAll, "nothing");
   return perform(tx, scope, resolved, { ...links, resolves: n }, partial);
 }
 
