@@ -114,7 +114,7 @@ test("forks start at one moment and do not see each other; a fork at an intent h
   await user.does(["exec", "fix.1", "--", "sh", "-c", "echo 1 > mark; rm -r sub"]);
   expect(await filesAt(user, "fix.2@")).toBe("a.txt one.txt sub/ b.txt here.txt");
   expect((await user.does(["cat", "fix.1@", ""])).out).toBe("a.txt\nmark\none.txt\n");
-  await user.does(["fork", "fix", "5", "--intent", "--scope", "open"]);
+  await user.does(["fork", "fix@5", "--intent", "--scope", "open"]);
   expect(await filesAt(user, "open@")).toBe("a.txt one.txt sub/ b.txt here.txt");
   await user.does(["resume", "open"]);
   expect(await filesAt(user, "open@")).toBe("a.txt sub/ b.txt colour.txt here.txt");
@@ -123,7 +123,8 @@ test("forks start at one moment and do not see each other; a fork at an intent h
     ["99"],
     ["3", "-k", "0"],
     ["3", "-k", "2", "--scope", "x"],
-    ["fix@3", "--intent"],
+    ["fix@", "--intent"],
+    ["fix", "fix@3", "--intent"],
     ["3", "--scope", "fix"],
   ])
     await user.does(["fork", "fix", ...wrong], 2);

@@ -2,7 +2,6 @@
 
 import { readFileSync } from "node:fs";
 import { forkScope } from "../../scope/fork.ts";
-import { isStepNumber } from "../../scope/revision.ts";
 import { endOfTurn, rewriteResult } from "../../scope/rewrite.ts";
 import { attach } from "../../scope/scope.ts";
 import type { State } from "../../trace/ports.ts";
@@ -46,10 +45,11 @@ export const verb: Verb = {
     if (told !== undefined && flags.intent)
       throw new Exit(2, "--result is about what came of a call, and --intent is before it: leave one of them out.");
     if (flags.intent) {
-      const word = args.at(-1);
-      if (!word || !isStepNumber(word))
+      // A step that has only been asked for has no commit, so it goes by its number.
+      const [, of, word] = /^(?:([^@]*)@)?(\d{1,9})$/.exec(args.at(-1) ?? "") ?? [];
+      if (word === undefined || args.length > (of ? 1 : 2))
         throw new Exit(2, "--intent takes the number of a step: `shepherd fork [RUN] STEP --intent`");
-      run = (await chooseRun(context, args.length === 2 ? args[0] : undefined)).name;
+      run = (await chooseRun(context, of || (args.length === 2 ? args[0] : undefined))).name;
       n = Number(word);
     } else {
       const chosen = await chooseStep(context, args, "shepherd fork [RUN] STEP");
