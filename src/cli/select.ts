@@ -68,6 +68,23 @@ function noRun(directory: string, scopes: readonly ScopeRef[]): string {
   return `No run was started from ${directory}: \`shepherd run claude "TASK"\` starts one.`;
 }
 
+/** The run that `[RUN] STEP` names, before the step or in it. Throws `Exit` where that are two: a step of one is none of the other. */
+function runIn(args: readonly string[]): string | undefined {
+  const word = args.at(-1)!;
+  const inWord = word.slice(0, Math.max(0, word.indexOf("@"))) || undefined;
+  const before = args.length === 2 ? args[0] : undefined;
+  if (inWord && before && inWord !== before)
+    throw new Exit(2, `${before} or ${inWord}? Name the run once: \`${word}\`.`);
+  return before ?? inWord;
+}
+
+/** The step that `[RUN] STEP` names by its number, and the run if it names one; null where it does not. */
+export function numberedStep(args: readonly string[]): { of: string | undefined; n: number } | null {
+  const word = args.at(-1) ?? "";
+  const n = word.slice(word.indexOf("@") + 1);
+  return args.length > 2 || !isStepNumber(n) ? null : { of: runIn(args), n: Number(n) };
+}
+
 /** A step from `[RUN] REVISION`, as words of a command line. */
 export async function chooseStep(
   context: Context,
@@ -79,15 +96,15 @@ export async function chooseStep(
   if (args.length === 0) throw new Exit(2, `Which step? \`${usage}\``);
   if (args.length > 2) throw new Exit(2, `${JSON.stringify(args[2])} is too much here: \`${usage}\``);
   const word = args.at(-1)!;
-  const named = args.length === 2 ? args[0] : word.indexOf("@") > 0 ? word.slice(0, word.indexOf("@")) : undefined;
-  const needsRun = isStepNumber(word) || word.startsWith("@") || named !== undefined;
+  const of = runIn(args);
+  const needsRun = isStepNumber(word) || word.startsWith("@") || of !== undefined;
   if (!needsRun) {
     const workspace = await findWorkspace(store, context.cwd);
     const newest = await newestRun(store, workspace.id);
     const revision = tellShared(context, word, await resolveRevision(store, word, newest?.name ?? null, true));
     return { run: await chooseRun(context, revision.view.ref!.name, options), revision };
   }
-  const run = await chooseRun(context, named, options);
+  const run = await chooseRun(context, of, options);
   return { run, revision: tellShared(context, word, await resolveRevision(store, word, run.name)) };
 }
 
@@ -96,13 +113,11 @@ export async function chooseUnfinished(
   context: Context,
   args: string[],
 ): Promise<{ run: ScopeRef; step: Step; live: boolean } | null> {
-  const word = args.at(-1) ?? "";
-  const n = word.slice(word.indexOf("@") + 1);
-  if (args.length > 2 || !isStepNumber(n)) return null;
+  const numbered = numberedStep(args);
+  if (!numbered) return null;
   const store = await context.store();
-  const named = word.indexOf("@") > 0 ? word.slice(0, word.indexOf("@")) : args.length === 2 ? args[0] : undefined;
-  const run = await chooseRun(context, named);
-  const step = (await readLog(store, run.log, run)).fold.steps.get(Number(n));
+  const run = await chooseRun(context, numbered.of);
+  const step = (await readLog(store, run.log, run)).fold.steps.get(numbered.n);
   if (!step || step.sealed) return null;
   return { run, step, live: (await store.leases.holder(`log/${run.log}`)) !== null };
 }
@@ -113,7 +128,12 @@ function tellShared({ out }: Context, word: string, revision: Revision): Revisio
   if (shares.length === 0 || out.json) return revision;
   const others =
     shares.length > 3 ? `${shares.slice(0, 3).join(", ")} and ${shares.length - 3} more` : shares.join(", ");
-  out.warn(out.style("dim", `(${word} is ${view.ref!.name}@${step.n} here; ${others} has the same commit)`));
+  out.warn(
+    out.style(
+      "dim",
+      `(${word} is ${view.ref!.name}@${step.n} here; ${others} ${shares.length === 1 ? "has" : "have"} the same commit)`,
+    ),
+  );
   return revision;
 }
 

@@ -133,6 +133,17 @@ test("forks start at one moment and do not see each other; a fork at an intent h
   );
 });
 
+test("a step of one run is none of another: of two names neither is meant", async () => {
+  const user = await started();
+  await user.does(["fork", "fix", "5", "--scope", "other"]);
+  for (const verb of ["revert", "show", "fork", "cat"])
+    expect((await user.does([verb, "fix", "other@3", ...(verb === "cat" ? ["a.txt"] : [])], 2)).err).toContain(
+      "fix or other? Name the run once: `other@3`.",
+    );
+  expect((await summaries(user, "fix"))[0]).toBe("6 the end");
+  expect((await user.does(["show", "fix", "fix@5"])).out).toContain("step       5 of fix\n");
+});
+
 test("run --from goes on from a step, K times at once", async () => {
   const user = await started();
   const more = user.script(

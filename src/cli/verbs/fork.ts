@@ -10,12 +10,12 @@ import type { EmbeddedStore } from "../../trace/store.ts";
 import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
-import { chooseRun, chooseStep } from "../select.ts";
+import { chooseRun, chooseStep, numberedStep } from "../select.ts";
 import { count, text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "new scopes that start at a step",
-  usage: "[RUN] STEP [-k K] [--intent]",
+  usage: "[RUN] STEP [-k K] [--intent | --result TEXT]",
   options: {
     count: { type: "string", short: "k", value: "K", help: "how many (1)" },
     intent: { type: "boolean", help: "before the step instead of after it: its call is open in the new scope" },
@@ -46,11 +46,10 @@ export const verb: Verb = {
       throw new Exit(2, "--result is about what came of a call, and --intent is before it: leave one of them out.");
     if (flags.intent) {
       // A step that has only been asked for has no commit, so it goes by its number.
-      const [, of, word] = /^(?:([^@]*)@)?(\d{1,9})$/.exec(args.at(-1) ?? "") ?? [];
-      if (word === undefined || args.length > (of ? 1 : 2))
-        throw new Exit(2, "--intent takes the number of a step: `shepherd fork [RUN] STEP --intent`");
-      run = (await chooseRun(context, of || (args.length === 2 ? args[0] : undefined))).name;
-      n = Number(word);
+      const numbered = numberedStep(args);
+      if (!numbered) throw new Exit(2, "--intent takes the number of a step: `shepherd fork [RUN] STEP --intent`");
+      run = (await chooseRun(context, numbered.of)).name;
+      n = numbered.n;
     } else {
       const chosen = await chooseStep(context, args, "shepherd fork [RUN] STEP");
       run = chosen.run.name;
