@@ -143,7 +143,11 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task, 
 
 function pluginOf(task: Task): Plugin {
   const plugin = task.plugin && pluginNamed(task.plugin.name);
-  if (!plugin) throw new Exit(2, `This Shepherd has no plugin ${task.plugin?.name}: update it.`);
+  if (!plugin)
+    throw new Exit(
+      2,
+      `There is no plugin ${task.plugin?.name} here: \`shepherd plugin add FILE\` adds one, \`shepherd plugin list\` lists them.`,
+    );
   return plugin;
 }
 

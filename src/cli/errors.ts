@@ -19,6 +19,7 @@ const CODES: { [name: string]: ExitCode } = {
   StepError: 2,
   ModelError: 2,
   SizeError: 2,
+  PluginError: 2,
   RevisionError: 2,
   Busy: 3,
   NoOwner: 3,

@@ -2,6 +2,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { gone } from "../world/dirs.ts";
 import type { Plugin } from "./plugin.ts";
 import { PLUGINS } from "./plugins.ts";
 
@@ -16,15 +17,27 @@ export class PluginError extends Error {}
 
 const listOf = (directory: string): string => join(directory, "plugins.json");
 
-/** Those that the user has added, in that order. */
+/** Those that the user has added, in that order. Throws `PluginError` where that can no longer be told. */
 export function addedIn(directory: string): Added[] {
+  const file = listOf(directory);
+  let text: string;
   try {
-    const list = JSON.parse(readFileSync(listOf(directory), "utf8")) as unknown;
-    return (Array.isArray(list) ? (list as Added[]) : []).filter(
-      (each) => typeof each?.name === "string" && typeof each.file === "string",
-    );
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if (gone(error)) return [];
+    throw error;
+  }
+  const list = parsed(text);
+  if (!list) throw new PluginError(`${file} is damaged: remove it, and add your plugins anew.`);
+  return list;
+}
+
+function parsed(text: string): Added[] | null {
+  try {
+    const list = JSON.parse(text) as Added[];
+    return list.every(({ name, file }) => typeof name === "string" && typeof file === "string") ? list : null;
   } catch {
-    return [];
+    return null;
   }
 }
 
@@ -39,12 +52,14 @@ function keep(directory: string, added: readonly Added[]): void {
 }
 
 /** The plugin that a module is. Its code runs in this process. Throws `PluginError`. */
-export async function pluginIn(file: string): Promise<Plugin> {
+async function pluginIn(file: string): Promise<Plugin> {
   let module: { default?: unknown };
   try {
     module = (await import(pathToFileURL(file).href)) as typeof module;
   } catch (error) {
-    throw new PluginError(`${file} cannot be loaded: ${(error as Error).message.split("\n")[0]}`);
+    // Whatever a module throws.
+    const why = error instanceof Error ? error.message : String(error);
+    throw new PluginError(`${file} cannot be loaded: ${why.split("\n")[0]}`);
   }
   const lacks = missing(module.default);
   if (lacks) throw new PluginError(`${file} is no plugin: ${lacks} (docs/plugins.md).`);
@@ -88,14 +103,14 @@ function missing(value: unknown): string | null {
 /** Adds one for all later commands. Throws `PluginError` where it is none, or where its words are taken. */
 export async function addPlugin(directory: string, file: string): Promise<Plugin> {
   const plugin = await pluginIn(file);
-  const others = addedIn(directory).filter(({ name }) => name !== plugin.name);
+  const added = addedIn(directory);
   const taken = PLUGINS.find(
     (each) =>
-      (each.name === plugin.name && !addedIn(directory).some(({ name }) => name === each.name)) ||
+      (each.name === plugin.name && !added.some(({ name }) => name === each.name)) ||
       (each.command === plugin.command && each.name !== plugin.name),
   );
   if (taken) throw new PluginError(`There is a plugin ${taken.name} for ${taken.command} already.`);
-  keep(directory, [...others, { name: plugin.name, file }]);
+  keep(directory, [...added.filter(({ name }) => name !== plugin.name), { name: plugin.name, file }]);
   return plugin;
 }
 
@@ -108,9 +123,15 @@ export function removePlugin(directory: string, name: string): boolean {
   return true;
 }
 
-/** Makes those known that the user has added. One that cannot be loaded is told, and left out. */
+/** Makes those known that the user has added. What cannot be read or loaded is told, and left out. */
 export async function loadAdded(directory: string, warn: (sentence: string) => void): Promise<void> {
-  for (const { name, file } of addedIn(directory)) {
+  let added: Added[];
+  try {
+    added = addedIn(directory);
+  } catch (error) {
+    return warn(`shepherd: ${(error as Error).message}`);
+  }
+  for (const { name, file } of added) {
     if (PLUGINS.some((each) => each.name === name)) continue;
     try {
       PLUGINS.push(await pluginIn(file));

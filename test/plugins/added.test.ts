@@ -81,7 +81,7 @@ test("once added it is run, forked and gone on with as those that are part of Sh
   expect(provider.asked[0]!.body.toString()).toContain('"tool_use_id":"c1","content":"other"');
 
   expect((await user.does(["plugin", "remove", "sample"])).out).toContain("Removed sample");
-  expect((await user.does(["resume", "it", "more"], 2)).err).toContain("sample");
+  expect((await user.does(["resume", "it", "more"], 2)).err).toContain("There is no plugin sample here");
   expect((await user.does(["fsck"])).out).toContain("The store is sound");
 });
 
@@ -90,6 +90,7 @@ test.each([
   ["no object", "export default 1;", "its default export is no object"],
   ["half of one", 'export default { name: "x", command: "x" };', "it has no detect that is a function"],
   ["broken", "export default {", "cannot be loaded"],
+  ["one that throws no error", "throw undefined;", "cannot be loaded: undefined"],
 ])("%s is refused in a sentence", async (_, text, why) => {
   const path = join(user.home, "mine.mjs");
   if (text !== null) fs.writeFileSync(path, text);
@@ -110,4 +111,17 @@ test("one that is gone is told, and the others go on", async () => {
   expect(listed.err).toContain("`shepherd plugin remove sample` forgets it");
   await user.does(["plugin", "remove", "sample"]);
   expect((await user.does(["plugin", "list"])).err).toBe("");
+});
+
+test("a list that is damaged is told, and not written over", async () => {
+  await user.does(["plugin", "add", file]);
+  const list = join(user.store, "plugins.json");
+  fs.truncateSync(list, 20);
+  const damaged = fs.readFileSync(list, "utf8");
+  const why = `${list} is damaged: remove it, and add your plugins anew.`;
+  expect((await user.does(["run", "sample", "go"], 2)).err).toContain(why);
+  expect((await user.does(["plugin", "add", file], 2)).err).toContain(why);
+  expect(fs.readFileSync(list, "utf8")).toBe(damaged);
+  fs.rmSync(list);
+  await user.does(["plugin", "add", file]);
 });
