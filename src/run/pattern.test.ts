@@ -63,6 +63,12 @@ test("a command may be a list of words", () => {
   expect(fits('shell(*"a",1*)', "shell", { command: ["a", 1] })).toBe(true);
 });
 
+test("a question mark lets no other command begin", () => {
+  expect(fits("Bash(ls a?)", "Bash", { command: "ls ab" })).toBe(true);
+  for (const command of ["ls a;", "ls a|b", "ls a\nb", "ls a>b"])
+    expect(fits(`Bash(ls a${"?".repeat(command.length - 4)})`, "Bash", { command }), command).toBe(false);
+});
+
 test("paths are those in the directory; * stays in one, ** does not; nobody gets out by ..", () => {
   expect(write("Write(src/**)", "src/a/b.ts")).toBe(true);
   expect(write("Write(src/**)", `${HERE}/src/a.ts`)).toBe(true);

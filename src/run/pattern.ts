@@ -58,11 +58,9 @@ function parseWhat(what: string): (input: Json, workspace: string, allows: boole
 
 const TEXT: Stars = { star: any, one: any };
 
-/** A star takes whatever does not begin another command, or reads or writes a file. */
-const COMMAND: Stars = {
-  star: (text, at) => (text[at] === "$" ? text[at + 1] !== "(" : !";&|<>`\n".includes(text[at]!)),
-  one: any,
-};
+/** Whatever does not begin another command, or reads or writes a file. */
+const inCommand: Takes = (text, at) => (text[at] === "$" ? text[at + 1] !== "(" : !";&|<>`\n".includes(text[at]!));
+const COMMAND: Stars = { star: inCommand, one: inCommand };
 
 const inName: Takes = (text, at) => text[at] !== "/";
 const PATH: Stars = { star: inName, one: inName, deep: any };
