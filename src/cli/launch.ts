@@ -1,6 +1,4 @@
 /** Driving runs from the command line: what `run` and `resume` have in common. */
-import { homedir } from "node:os";
-import { resolve } from "node:path";
 import { runAgent } from "../agent/loop.ts";
 import { openModel } from "../agent/models.ts";
 import { resumeAgent } from "../agent/resume.ts";
@@ -16,14 +14,15 @@ import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { type FilesOptions, openFilesOf } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
-import { readScope } from "../scope/view.ts";
+import { getBytes } from "../scope/thread.ts";
+import { findStep, readScope } from "../scope/view.ts";
 import type { Carry, Link, Session } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import { type FollowLive, followLive, type Land } from "./landing.ts";
-import { agentOf, withModel } from "./model.ts";
+import { agentOf, requireDriven, withModel } from "./model.ts";
 import { noticesOf } from "./notices.ts";
 import type { Output, Progress } from "./output.ts";
 import type { Lacks } from "./partial.ts";
@@ -191,8 +190,7 @@ export interface ResumeOptions {
 export async function resumeRun(launch: Launch, name: string, options: ResumeOptions = {}): Promise<Outcome> {
   const { store } = launch;
   const started = await taskOf(store, name);
-  if (started.worker === "gateway")
-    throw new Exit(2, `${name} records programs of yours: \`shepherd gateway --scope ${name}\` goes on with it.`);
+  requireDriven(name, started);
   const task = options.model ? withModel(started, options.model) : started;
   const { fold, log } = await readScope(store, name);
   // Stopped before its first step was written.
@@ -249,8 +247,8 @@ const AGENT: Recovery = {
     await settleModel(scope, step);
   },
   again: async (scope, step) => {
-    // A message of which only the intent was written: it is told again, or was never said.
-    if (step.intent.kind === "inject" || step.intent.kind === "message") await abort(scope, step);
+    // Of what is said only the intent was written: it is told again, or was never said.
+    if (["inject", "message", "rewrite"].includes(step.intent.kind)) await abort(scope, step);
   },
 };
 const COMMAND: Recovery = {
@@ -264,20 +262,12 @@ async function abort(scope: LiveScope, step: Step): Promise<void> {
 
 /** The task of a run, from its step 0 or from that of the scope it was forked from. */
 export async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
-  const { findStep } = await import("../scope/view.ts");
-  const { getBytes } = await import("../scope/thread.ts");
   const view = await readScope(store, name);
   const found = await findStep(store, view, 0);
   const what = found?.step.intent.kind === "run" ? found.step.intent.what : view.fold.header.meta.task;
   if (typeof what !== "string")
     throw new Exit(2, `${name} was not started by \`shepherd run\`, so there is nothing to go on with.`);
   return JSON.parse((await getBytes(store, what as Link)).toString()) as Task;
-}
-
-function modelName(task: Task): string {
-  if (!task.model) throw new Exit(2, "Which model? Add --model script:FILE (real models come later).");
-  const file = /^script:(.+)$/s.exec(task.model)?.[1];
-  return file === undefined ? task.model : `script:${resolve(file.replace(/^~(?=\/)/, homedir()))}`;
 }
 
 interface Going extends ResumeOptions {
@@ -322,7 +312,8 @@ function workerFor(launch: Launch, task: Task, failure: Failure, going: Going, c
       },
     };
   }
-  const model = openModel(modelName(task));
+  if (!task.model) throw new Exit(2, "Which model? Add --model script:FILE.");
+  const model = openModel(task.model);
   let first = true;
   return {
     name: "agent",

@@ -1,7 +1,7 @@
 /** Another result in the place of a call's: what the model is told is changed, and nothing of what the call did. */
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import type { LiveScope } from "./scope.ts";
+import { type LiveScope, record } from "./scope.ts";
 import { type Call, getBytes, type Item, itemNodes, itemsOf, openCalls, putItem } from "./thread.ts";
 import { type Found, readLog, StepError } from "./view.ts";
 
@@ -41,20 +41,17 @@ export async function rewriteResult({ store, head, writer }: LiveScope, call: St
   const at = await resultAt(store, items, call);
   const was = items[at] as Item & { role: "result" };
   const what = await putItem(store, { ...was, status: "done", content: [{ type: "text", text }] });
-  const n = await writer.intent(
-    { kind: "rewrite", tier: "reversible", thread: MAIN, what },
-    { witness: { of: call.n } },
-  );
   const before = { ...session, items: nodes[at - 1]?.node ?? null };
   const append = [what, ...nodes.slice(at + 1).map(({ item }) => item)];
-  await writer.outcome(
-    n,
+  const { n } = await record(
+    { writer },
+    { kind: "rewrite", tier: "reversible", thread: MAIN, what },
     {
       status: "done",
       state: { ...state, threads: { ...state.threads, [MAIN]: before } },
       threads: { [MAIN]: { append } },
     },
-    { witness: { at: Date.now() } },
+    { witness: { of: call.n } },
   );
   await writer.sync();
   return n;

@@ -2,6 +2,9 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { attach } from "../../src/scope/scope.ts";
+import { putItem } from "../../src/scope/thread.ts";
+import { openStore } from "../../src/trace/store.ts";
 import { bash, newUser, put, type User, until } from "../support/user.ts";
 
 const users: User[] = [];
@@ -340,4 +343,20 @@ test("a fork with another result tells the model that, keeps the files, and refu
   );
   expect((await user.does(["status"])).out).not.toContain("fix.1");
   expect((await user.does(["fsck"])).out).toContain("The store is sound");
+});
+
+test("a fork whose other result was only begun when it was killed goes on with what came of the call", async () => {
+  const user = await started();
+  await user.does(["fork", "fix", "5", "--scope", "half"]);
+  const store = await openStore(user.store);
+  const scope = await attach(store, "half");
+  const what = await putItem(store, { role: "user", content: [{ type: "text", text: "other" }] });
+  await scope.writer.intent({ kind: "rewrite", tier: "reversible", thread: "main", what }, { witness: { of: 5 } });
+  await scope.close();
+  await store.close();
+  await user.does(["resume", "half"]);
+  expect((await summaries(user, "half")).slice(0, 2)).toEqual([
+    "7 the end",
+    "6 what came of step 5 is told otherwise: other (aborted)",
+  ]);
 });
