@@ -40,8 +40,8 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
     throw new Exit(2, `${run.name} has not begun yet, so there is nothing to drive.`);
   const served: Served[] = [];
   const progress = out.progress();
-  const coding = await openCoding(store, out, task, recordedAnswers(store, path, served));
   const name = await freeName(store, `${run.name.replaceAll(".", "-").slice(0, 40)}-replay`);
+  const coding = await openCoding(store, out, task, recordedAnswers(store, path, served));
   try {
     const grants = { network: "gateway" as const, hosts: [], writable: [] };
     const [scope] = await forkScope(store, run.name, 0, { name, grants });
@@ -76,8 +76,7 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
     };
   } finally {
     progress.done();
-    await coding.close();
-    await throwAway(store, name);
+    await coding.close().finally(() => throwAway(store, name));
   }
 }
 

@@ -1,12 +1,13 @@
 /** An agent that has the terminal of this process. */
 import type { Sandbox } from "../scope/exec/sandbox.ts";
 
-/** Runs it there; ends it, and sets the terminal back, when `signal` aborts. */
+/** Runs it there; ends it, and sets the terminal back, when `signal` aborts. Throws where that was before. */
 export async function onTerminal(
   sandbox: Sandbox,
   command: Parameters<Sandbox["interactive"]>[0],
   signal: AbortSignal,
 ): Promise<{ code: number | null }> {
+  signal.throwIfAborted();
   const stop = (): void => void sandbox.killAll().catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
   try {
