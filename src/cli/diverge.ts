@@ -46,7 +46,7 @@ export async function divergences(
         tell(
           from.step.n,
           "request",
-          `${each.part} was ${short(each.was)} and is ${short(each.is)}.`.replace(/^t/, "T").replace(/^m/, "M"),
+          `${each.part} was ${short(each.was)} and is ${short(each.is)}.`.replace(/^./, (first) => first.toUpperCase()),
           JSON.stringify(each),
         );
     }

@@ -1,4 +1,4 @@
-/** What stands behind a run that has ended: its landing, and two lines about it. */
+/** What stands behind a run that has ended: its landing, and what is said about it. */
 import { existsSync } from "node:fs";
 import { hasLanded, type Landed, landRun, previewLanding } from "../run/land.ts";
 import { countChanges } from "../scope/changes.ts";
@@ -15,7 +15,7 @@ import { masked } from "./mask.ts";
 import { plain } from "./output.ts";
 import { linesOf } from "./rows.ts";
 
-/** Two lines behind a run: what changed, that the user's files are untouched, and what to type next. */
+/** What is said behind a run: what changed, how the user's directory stands to that, and what to type next. */
 export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCode> {
   const { store, out } = launch;
   const { name, ending, land } = outcome;

@@ -17,7 +17,7 @@ export const retriesOf =
   async ({ phase, n, facts }: Frame): Promise<void> => {
     if (phase !== "part" || facts.part !== "aborted" || facts.attempt !== PATIENCE) return;
     if (writer.fold.steps.get(n)?.intent.kind !== "model") return;
-    const why = clip(masked(plain((await getBytes(store, facts.why as Link)).toString())), LONGEST);
+    const why = clip(plain(masked((await getBytes(store, facts.why as Link)).toString())), LONGEST);
     out.warn(
       `shepherd: ${ref.name} got no answer from its model ${PATIENCE} times (${why}), and asks again: Ctrl-C stops it, \`shepherd resume ${ref.name}\` goes on.`,
     );

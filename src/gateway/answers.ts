@@ -16,12 +16,11 @@ export type Answer = Readable & {
 
 export interface Answers {
   /** The answer to a request; null if there is none left for it. */
-  next(asks: { what: Link; thread: string; n: number }): Promise<Answer | null>;
+  next(asks: { what: Link; thread: string }): Promise<Answer | null>;
 }
 
 /** A request of the run that is driven, and the step that has the answer it got; null if there was none. */
 export interface Served {
-  n: number;
   what: Link;
   from: Found | null;
 }
@@ -34,19 +33,23 @@ export interface Served {
 export function recordedAnswers(store: EmbeddedStore, path: readonly Found[], served: Served[]): Answers {
   const left = path.filter(({ step }) => step.intent.kind === "model" && step.outcome?.status !== "failed");
   return {
-    next: async ({ what, thread, n }) => {
+    next: async ({ what, thread }) => {
       const same = left.findIndex(({ step }) => step.intent.what === what);
       const at = same >= 0 ? same : left.findIndex(({ step }) => (step.intent.thread ?? "main") === thread);
       const [from = null] = at < 0 ? [] : left.splice(at, 1);
-      served.push({ n, what, from });
+      served.push({ what, from });
       const raw = from && (await answerOf(store, from.log, from.step));
       return raw && answer(raw);
     },
   };
 }
 
+/** Of an answer on record, of which only the body is kept. */
+export const contentTypeOf = (raw: Buffer): string =>
+  raw.subarray(0, 1).toString() === "{" ? "application/json" : "text/event-stream; charset=utf-8";
+
 function answer(raw: Buffer): Answer {
-  const type = raw.subarray(0, 1).toString() === "{" ? "application/json" : "text/event-stream; charset=utf-8";
+  const type = contentTypeOf(raw);
   return Object.assign(Readable.from([raw]), {
     statusCode: 200,
     headers: { "content-type": type },

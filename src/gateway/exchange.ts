@@ -1,6 +1,6 @@
 /** One model call through the gateway: recorded, sent, and passed back as it comes. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Answer, Answers } from "./answers.ts";
+import { type Answer, type Answers, contentTypeOf } from "./answers.ts";
 import { beginAs, gone } from "./client.ts";
 import { asksForKey, type Keys, putKey, secretsOf, without } from "./credentials.ts";
 import { type Limiter, retryAfter } from "./limiter.ts";
@@ -87,8 +87,7 @@ export async function exchange(
   try {
     const known = await session.onRecord(canonical);
     if (known) {
-      const type = known.subarray(0, 1).toString() === "{" ? "application/json" : "text/event-stream; charset=utf-8";
-      response.writeHead(200, { "content-type": type });
+      response.writeHead(200, { "content-type": contentTypeOf(known) });
       return void response.end(known);
     }
     const price: Price | null = priceOf(canonical.model, options.prices);

@@ -10,7 +10,7 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 /** A larger file counts as none, in bytes. */
 const MOST = 1 << 29;
 
-/** Calls back with the directory of `path`, which is relative to `root`, and the last name; null where there is no such directory. */
+/** Calls back with the directory of `path`, which is relative to `root`, and the last name. Throws where `step` comes to no directory. */
 function at<T>(
   root: string,
   path: string,

@@ -137,9 +137,7 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
   if (task.worker === "plugin") grants.network ??= "proxy";
   const at = below(workspace.path, cwd);
   if (at) task.at = at;
-  const name = text(flags, "scope");
-  const given = (i: number): string | undefined => (name && i > 1 ? `${name}-${i}` : name);
-  await checkFree(launch.store, name ? Array.from({ length: k }, (_, i) => given(i + 1)!) : []);
+  const given = await freeNames(launch.store, text(flags, "scope"), k);
   const progress = out.progress();
   const main = freshMain(launch.store, workspace.path, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
     progress.done(),
@@ -149,8 +147,8 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
     () => {},
   );
   const names: string[] = [];
-  for (let i = 1; i <= k; i++)
-    names.push((await createRun(launch.store, { task, workspace, grants, ...(name && { name: given(i)! }) })).name);
+  for (const name of given)
+    names.push((await createRun(launch.store, { task, workspace, grants, ...(name && { name }) })).name);
   return all(names.map((each) => startRun(launch, each, task, main)));
 }
 
@@ -162,11 +160,17 @@ function tellLeftOut(out: Output, skipped: readonly Skipped[]): void {
   out.warn(`shepherd: Left out: ${told.slice(0, 3).join(", ")}${more}.`);
 }
 
-/** Throws before anything is made, if a name is taken or malformed. */
-async function checkFree(store: EmbeddedStore, names: readonly string[]): Promise<void> {
+/** Names of K runs; undefined where none is given. Throws before anything is made, if one is taken or malformed. */
+async function freeNames(
+  store: EmbeddedStore,
+  given: string | undefined,
+  k: number,
+): Promise<Array<string | undefined>> {
+  const names = Array.from({ length: k }, (_, i) => (given && i > 0 ? `${given}-${i + 1}` : given));
   for (const name of names)
-    if (await findScope(store, checkName(name)))
+    if (name && (await findScope(store, checkName(name))))
       throw new Exit(2, `There is a run ${name} already: choose another name with --scope.`);
+  return names;
 }
 
 /** Waits for all, also where one fails: they work on the same store. */
@@ -199,15 +203,13 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
     ...(network && { network }),
     ...(hosts && { hosts }),
   };
-  const name = text(flags, "scope");
-  const names = Array.from({ length: k }, (_, i) => (name && i > 0 ? `${name}-${i + 1}` : name));
-  await checkFree(store, name ? (names as string[]) : []);
+  const names = await freeNames(store, text(flags, "scope"), k);
   const made: ScopeRef[] = [];
-  for (const each of names)
+  for (const name of names)
     made.push(
       ...(await forkScope(store, run.name, n, {
         grants,
-        ...(each && { name: each }),
+        ...(name && { name }),
         note: async (facts) => {
           await operate(context, run.name, "note", { n: null, facts: { ...facts } });
         },
