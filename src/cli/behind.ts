@@ -29,13 +29,16 @@ export const commandBehind = (
     const over = new AbortController();
     const inside = (): number | undefined =>
       scope.writer.fold.pending().find(({ intent, outcome }) => intent.kind === "command" && !outcome)?.n;
-    const serving = gateway.serve(scope, AbortSignal.any([signal, over.signal]), {
+    const stop = AbortSignal.any([signal, over.signal]);
+    const serving = gateway.serve(scope, stop, {
       inside,
       hold: unpaused,
       before: () => recordWork(scope, inside()),
     });
+    // Where it cannot record nothing runs; the error is thrown below.
+    serving.catch(() => over.abort());
     try {
-      const done = await performCommand(scope, argv, signal, {
+      const done = await performCommand(scope, argv, stop, {
         at,
         env: {
           ANTHROPIC_BASE_URL: urls.anthropic,

@@ -113,6 +113,8 @@ export function pluginWorker(options: PluginOptions): Worker {
       before: async () => delivery.begin(),
       injected: delivery.injected,
     });
+    // Where it cannot record nobody works; the error is thrown below.
+    serving.catch(() => over.abort());
     try {
       const started = plugin.start({
         program: options.program,
@@ -142,9 +144,10 @@ export function pluginWorker(options: PluginOptions): Worker {
     } finally {
       delivery.end();
       over.abort();
-      await serving;
-      await egress.close();
-      await keepSession(scope, path);
+      await serving.finally(async () => {
+        await egress.close();
+        await keepSession(scope, path);
+      });
       if (why !== null) {
         tell(`shepherd: ${why}\n`);
         await scope.writer.note(null, { note: "broken", why: await putBytes(scope.store, Buffer.from(why)) });

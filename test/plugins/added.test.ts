@@ -2,6 +2,9 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { attach, record } from "../../src/scope/scope.ts";
+import { link, sha256 } from "../../src/trace/bytes.ts";
+import { openStore } from "../../src/trace/store.ts";
 import { type Provider, startProvider, type Wire } from "../support/provider.ts";
 import { newUser, type User } from "../support/user.ts";
 
@@ -124,4 +127,24 @@ test("a list that is damaged is told, and not written over", async () => {
   expect(fs.readFileSync(list, "utf8")).toBe(damaged);
   fs.rmSync(list);
   await user.does(["plugin", "add", file]);
+});
+
+test("a conversation that cannot be read ends the run with a sentence, and not its process", async () => {
+  await user.does(["plugin", "add", file]);
+  await user.does(["run", "sample", "go", "--scope", "it"]);
+  const store = await openStore(user.store);
+  const scope = await attach(store, "it");
+  const lost = link("blob", sha256(Buffer.from("of a sub-agent")));
+  await record(
+    scope,
+    { kind: "message", tier: "reversible", thread: "thread-2", what: lost },
+    { status: "done", threads: { "thread-2": { append: [lost] } } },
+  );
+  await scope.close();
+  await store.close();
+  provider.asked.length = 0;
+  const { err } = await user.does(["resume", "it", "more words"], 1);
+  expect(err).toMatch(/^shepherd: The object \w+ is missing from the store: run `shepherd fsck`\.$/m);
+  expect(err).not.toContain("    at ");
+  expect(provider.asked).toEqual([]);
 });
