@@ -4,7 +4,7 @@ import type { Plugin } from "../plugins/plugin.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
 import type { ScopeRef } from "../scope/registry.ts";
 import type { Revision } from "../scope/revision.ts";
-import { cameThrough, type Found, readLog, sealedStep, type View } from "../scope/view.ts";
+import { callsOf, cameThrough, type Found, readLog, sealedStep, type View } from "../scope/view.ts";
 import type { Sealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
@@ -65,7 +65,7 @@ async function endOfTurn(store: EmbeddedStore, view: View, { log, step }: Found,
   const { turn = step.intent.kind === "model" ? step.n : undefined } = step.links;
   if (turn === undefined) return null;
   const { fold } = await readLog(store, log);
-  const calls = [...fold.steps.values()].filter(({ links }) => links.turn === turn);
+  const calls = callsOf(fold, turn);
   const last = calls.at(-1);
   if (!last || calls.some(({ sealed }) => !sealed)) return null;
   const came = await cameThrough(store, view, { log, step: last });

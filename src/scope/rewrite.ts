@@ -3,7 +3,7 @@ import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type LiveScope, record } from "./scope.ts";
 import { type Call, getBytes, type Item, itemNodes, itemsOf, openCalls, putItem } from "./thread.ts";
-import { type Found, readLog, StepError } from "./view.ts";
+import { callsOf, type Found, readLog, StepError } from "./view.ts";
 
 /** The conversation of the run itself. */
 const MAIN = "main";
@@ -16,7 +16,7 @@ export async function endOfTurn(store: EmbeddedStore, { log, step }: Found): Pro
   if ((intent.thread ?? MAIN) !== MAIN)
     throw new StepError(`Step ${n} is a call of a sub-agent: only one of the run itself can have another result.`);
   const { fold } = await readLog(store, log);
-  const calls = [...fold.steps.values()].filter(({ links: { turn } }) => turn === links.turn);
+  const calls = callsOf(fold, links.turn);
   const waits = calls.find(({ sealed }) => !sealed);
   if (waits) throw new StepError(`Step ${waits.n}, of the same turn, is not finished: wait for it.`);
   const last = calls.at(-1)!;

@@ -97,6 +97,10 @@ export async function allSteps(store: EmbeddedStore, view: View): Promise<Found[
   return [...shared.filter(({ log, step }) => log !== origin.log || inPrefix(parent.fold, origin.n, step)), ...own];
 }
 
+/** The calls that a model step asked for, in order. */
+export const callsOf = ({ steps }: Pick<View["fold"], "steps">, turn: number): Step[] =>
+  [...steps.values()].filter(({ links }) => links.turn === turn);
+
 /** The sealed steps that a state came through, that of `to` or the newest one, newest first: behind a revert stands what it went back to. */
 export async function cameThrough(store: EmbeddedStore, view: View, to?: Found): Promise<Found[]> {
   const sealed = (await allSteps(store, view)).filter(({ step }) => step.sealed);
