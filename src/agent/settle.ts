@@ -1,7 +1,7 @@
 /** What becomes of steps that a crash, an abort or a new instruction left without an outcome. */
 
 import type { LiveScope } from "../scope/scope.ts";
-import { itemsOf, openCalls } from "../scope/thread.ts";
+import { itemsOf, MAIN, openCalls } from "../scope/thread.ts";
 import type { Step } from "../trace/seal.ts";
 import { readRequest } from "./request.ts";
 import { blocksOf, lastTurnOver, stepsOf, waiting } from "./steps.ts";
@@ -18,7 +18,7 @@ export async function settleModel(scope: LiveScope, step: Step): Promise<"cut" |
     await abandonModel(scope, step);
     return "aborted";
   }
-  const { status, result, threads } = await cut(scope, step.intent.thread ?? "main", blocks);
+  const { status, result, threads } = await cut(scope, step.intent.thread ?? MAIN, blocks);
   await scope.writer.outcome(
     step.n,
     { status, ...(result && { result }), ...(threads && { threads }) },
@@ -30,13 +30,13 @@ export async function settleModel(scope: LiveScope, step: Step): Promise<"cut" |
 /** Ends a model step whose answer nobody waits for any more. Blocks that it had stay its result. */
 export async function abandonModel(scope: LiveScope, step: Step): Promise<void> {
   const blocks = await blocksOf(scope, step);
-  const { result } = blocks.length > 0 ? await cut(scope, step.intent.thread ?? "main", blocks) : {};
+  const { result } = blocks.length > 0 ? await cut(scope, step.intent.thread ?? MAIN, blocks) : {};
   await scope.writer.outcome(step.n, { status: "aborted", ...(result && { result }) }, { witness: { at: Date.now() } });
 }
 
 /** Whether a thread still ends where a model step's request ends. */
 async function standsWhereAsked(scope: LiveScope, step: Step): Promise<boolean> {
-  const { what, thread = "main" } = step.intent;
+  const { what, thread = MAIN } = step.intent;
   if (!what || step.intentSeq < lastTurnOver(scope.writer.fold)) return false;
   const { items } = await readRequest(scope.store, what);
   return items === (scope.head().state?.threads[thread]?.items ?? null);

@@ -10,7 +10,7 @@ import type { Task } from "../run/start.ts";
 import { detect } from "../scope/exec/abilities.ts";
 import { forkScope } from "../scope/fork.ts";
 import { findScope, freeName, type ScopeRef, setDiscarded, workspacePath } from "../scope/registry.ts";
-import { getItem, openCalls, textOf } from "../scope/thread.ts";
+import { getItem, MAIN, openCalls, textOf } from "../scope/thread.ts";
 import { cameThrough, type Found, readLog, readScope } from "../scope/view.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { openCoding } from "./coding.ts";
@@ -91,7 +91,7 @@ async function toldBy(store: EmbeddedStore, task: Task, path: readonly Found[]):
   const told: Array<string | null> = task.plugin!.interactive ? [] : [null];
   let ended = told.length === 0;
   for (const { step } of path) {
-    if ((step.intent.thread ?? "main") !== "main" || step.outcome?.status !== "done") continue;
+    if ((step.intent.thread ?? MAIN) !== MAIN || step.outcome?.status !== "done") continue;
     if (step.intent.kind === "model")
       ended = step.outcome.result !== undefined && openCalls([await getItem(store, step.outcome.result)]).length === 0;
     else if (step.intent.kind === "message" && ended) {

@@ -58,13 +58,15 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
 /** How the user's directory stands to a run: `whole` where it has all of it, `before` where it has what landed some time ago. */
 type Stands = "landed" | "conflict" | "waits" | "whole" | "before" | "untouched";
 
-async function standsOf({ store }: Launch, { name, land }: Outcome, landed: Landed | null): Promise<Stands> {
+async function standsOf({ store }: Launch, { name, land, unfit }: Outcome, landed: Landed | null): Promise<Stands> {
   if (landed?.status === "conflict") return "conflict";
   if (landed && landed.op !== null) return "landed";
   const view = await readScope(store, name);
   const directory = await workspacePath(store, view.log);
   const some = existsSync(directory) && (await hasLanded(store, directory, view));
   if (some && land === "live") return "landed";
+  // Where nothing can be written any more, the directory cannot be looked at either.
+  if (unfit) return some ? "before" : "untouched";
   if (some || landed?.status === "nothing") {
     const { from, to } = await previewLanding(store, name);
     return from === to ? "whole" : "before";

@@ -4,6 +4,7 @@ import type { Plugin } from "../plugins/plugin.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
 import type { ScopeRef } from "../scope/registry.ts";
 import type { Revision } from "../scope/revision.ts";
+import { MAIN } from "../scope/thread.ts";
 import { callsOf, cameThrough, type Found, readLog, sealedStep, type View } from "../scope/view.ts";
 import type { Sealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -50,7 +51,7 @@ export async function exactStep(
 /** Whether an agent can go on from the first of the steps that a state came through, newest first. */
 async function isExact(store: EmbeddedStore, came: readonly Found[], plugin: Plugin, says: boolean): Promise<boolean> {
   const { step } = came[0]!;
-  if ((step.intent.thread ?? "main") !== "main") return false;
+  if ((step.intent.thread ?? MAIN) !== MAIN) return false;
   const place = await placeOf(store, step.sealed!.state);
   if (says && place.open.length > 0) return false;
   // A summary that nothing was said behind yet.

@@ -1,6 +1,7 @@
 /** Answers that a run was given, in the place of a provider: who is driven again gets what it got then, and nothing leaves. */
 import type { IncomingHttpHeaders } from "node:http";
 import { Readable } from "node:stream";
+import { MAIN } from "../scope/thread.ts";
 import type { Found } from "../scope/view.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -35,7 +36,7 @@ export function recordedAnswers(store: EmbeddedStore, path: readonly Found[], se
   return {
     next: async ({ what, thread }) => {
       const same = left.findIndex(({ step }) => step.intent.what === what);
-      const at = same >= 0 ? same : left.findIndex(({ step }) => (step.intent.thread ?? "main") === thread);
+      const at = same >= 0 ? same : left.findIndex(({ step }) => (step.intent.thread ?? MAIN) === thread);
       const [from = null] = at < 0 ? [] : left.splice(at, 1);
       served.push({ what, from });
       const raw = from && (await answerOf(store, from.log, from.step));

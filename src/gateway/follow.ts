@@ -1,11 +1,10 @@
 /** Follows what a program does with the calls that a model asks for: see `Calls`. */
 import type { LiveScope } from "../scope/scope.ts";
-import { type Call, putBytes, textOf } from "../scope/thread.ts";
+import { type Call, MAIN, putBytes, textOf } from "../scope/thread.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Calls, CallsOptions, Ended, Own, Verdict } from "./calls.ts";
 import { type Performing, performing } from "./performing.ts";
-import { MAIN } from "./threads.ts";
 import { turnOrder } from "./turnorder.ts";
 
 /** So long a call waits for its intent, in ms: a hook may be quicker than the end of the block that asks for it. */

@@ -243,5 +243,8 @@ const NO_REASON = "It was refused.";
 const listen = (server: Server): Promise<void> =>
   new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => resolve());
+    server.listen(0, "127.0.0.1", () => {
+      server.off("error", reject);
+      resolve();
+    });
   });

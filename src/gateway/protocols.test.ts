@@ -252,6 +252,12 @@ describe("OpenAI Chat Completions", () => {
       output: [7, 8],
       logprobs: [-0.5, -1],
     });
+    expect(whole({ logprobs, token_ids: [7] }, { prompt_token_ids: [1] })!.tokens).toEqual({
+      ...tokens,
+      prompt: [1],
+      output: null,
+      logprobs: null,
+    });
     expect(whole({ logprobs: { content: "odd" }, token_ids: ["x"] })!.tokens).toBeUndefined();
   });
 

@@ -1,6 +1,6 @@
 /** What the gateway writes into a scope while it is driven: which thread a request continues, and its step. */
 import type { LiveScope } from "../scope/scope.ts";
-import type { Item } from "../scope/thread.ts";
+import { type Item, MAIN } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Calls } from "./calls.ts";
 import { compactThread } from "./compact.ts";
@@ -10,17 +10,7 @@ import { askAgain, onRecord } from "./onrecord.ts";
 import type { Price } from "./prices.ts";
 import type { Canonical, Members } from "./protocol.ts";
 import { type Asked, putAsked, recordRequest } from "./request.ts";
-import {
-  continued,
-  freeThread,
-  knownIn,
-  loadThreads,
-  MAIN,
-  newThread,
-  putSent,
-  type Sent,
-  type Thread,
-} from "./threads.ts";
+import { continued, freeThread, knownIn, loadThreads, newThread, putSent, type Sent, type Thread } from "./threads.ts";
 import { beginTurn, type Turn } from "./turn.ts";
 
 export interface Session {

@@ -4,16 +4,13 @@
  */
 
 import type { LiveScope } from "../scope/scope.ts";
-import { type Item, itemLinks, itemsOf, putItem, textOf } from "../scope/thread.ts";
+import { type Item, itemLinks, itemsOf, MAIN, putItem, textOf } from "../scope/thread.ts";
 import { encodeJson, link, sha256 } from "../trace/bytes.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Asked } from "./request.ts";
 import { readEdits, readRequest } from "./request.ts";
 import type { Turn } from "./turn.ts";
-
-/** The conversation of the program itself. */
-export const MAIN = "main";
 
 /** A message of a thread. */
 export interface Entry {

@@ -43,7 +43,9 @@ export function tokensReader(): TokensReader {
       named = joined(named, numbers(told.map(({ token }) => Number(AS_ID.exec(String(token))?.[1] ?? Number.NaN))));
     },
     found: () => {
-      const output = ids ?? named;
+      let output = ids ?? named;
+      // Told of some alone, they cannot be put beside each other.
+      if (output && logprobs && output.length !== logprobs.length) output = logprobs = null;
       return prompt || output || logprobs ? { type: "tokens", v: 1, prompt, output, logprobs } : undefined;
     },
   };

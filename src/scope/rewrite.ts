@@ -2,11 +2,8 @@
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type LiveScope, record } from "./scope.ts";
-import { type Call, getBytes, type Item, itemNodes, itemsOf, openCalls, putItem } from "./thread.ts";
+import { type Call, getBytes, type Item, itemNodes, itemsOf, MAIN, openCalls, putItem } from "./thread.ts";
 import { callsOf, type Found, readLog, StepError } from "./view.ts";
-
-/** The conversation of the run itself. */
-const MAIN = "main";
 
 /** The step behind which another result can take the place of that of a call: the last of its turn. Throws `StepError` for what is no such call. */
 export async function endOfTurn(store: EmbeddedStore, { log, step }: Found): Promise<Step> {

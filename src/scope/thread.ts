@@ -23,6 +23,9 @@ export type Item =
   | { role: "system" | "developer"; content: Block[] }
   | { role: "result"; call: string; status: string; content: Block[]; extra?: Members };
 
+/** The conversation of a run itself. */
+export const MAIN = "main";
+
 /** Stores bytes of any size and gives the link by which a frame may name them. */
 export async function putBytes(store: EmbeddedStore, bytes: Uint8Array): Promise<Link> {
   if (bytes.length <= MAX_OBJECT) return link("blob", await store.objects.put(bytes));

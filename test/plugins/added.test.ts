@@ -8,7 +8,8 @@ import { openStore } from "../../src/trace/store.ts";
 import { type Provider, startProvider, type Wire } from "../support/provider.ts";
 import { newUser, type User } from "../support/user.ts";
 
-const file = join(import.meta.dirname, "sample.mjs");
+/** The plugin, and its agent beside it, where a scope sees both: a run has a /tmp of its own. */
+let file: string;
 const says = (...content: Wire[]): Wire[] => content;
 const sh = (id: string, command: string): Wire => ({ type: "tool_use", id, name: "sh", input: { command } });
 const SCRIPT = [
@@ -21,6 +22,9 @@ let user: User;
 let provider: Provider;
 beforeEach(async () => {
   user = await newUser({ "a.txt": "0\n" });
+  for (const name of ["sample.mjs", "sample-agent.mjs"])
+    fs.copyFileSync(join(import.meta.dirname, name), join(user.project, name));
+  file = join(user.project, "sample.mjs");
   provider = await startProvider(({ json }, response) => {
     const turn = json.messages.filter(({ role }: Wire) => role === "assistant").length;
     const content = SCRIPT[turn] ?? [];

@@ -61,7 +61,7 @@ export const verb: Verb = {
     // As an ordinary user too, whatever modes agents have left there.
     if (!(await discard(bytesOf(dirname(directory)), basename(directory))))
       throw new Exit(4, `Something is mounted below ${directory}: unmount it, then try again.`);
-    for (const { configPlace } of PLUGINS) removeEmpty(configPlace({}).path);
+    for (const plugin of PLUGINS) removeEmpty(plugin.configPlace({}).path);
     const sockets = join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `shepherd-${userInfo().uid}`);
     rmSync(sockets, { recursive: true, force: true });
     out.object({ ...told, removed: true });
