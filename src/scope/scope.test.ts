@@ -13,7 +13,7 @@ import { createScope, findScope, NO_GRANTS } from "./registry.ts";
 import { revertScope, Unacknowledged } from "./revert.ts";
 import { attach, Busy, type LiveScope, record, treeLink } from "./scope.ts";
 import { discardScope, undoDiscard, undoInScope } from "./undo.ts";
-import { readScope } from "./view.ts";
+import { cameThrough, readScope } from "./view.ts";
 
 let temp: Awaited<ReturnType<typeof tempStore>>;
 let store: EmbeddedStore;
@@ -90,6 +90,25 @@ test("revert adds a step with the earlier state, and undo takes that back; a sec
   expect(await now(fix)).toEqual({ a: "3" });
   expect(await newestUndoable(store, "w")).toBeNull();
   expect(fix.writer.fold.sealed.length).toBe(7);
+});
+
+test("behind an undone revert stands what it had gone back from", async () => {
+  const fix = await start("fix", { a: "1" });
+  const view = async () => readScope(store, "fix");
+  const came = async () => (await cameThrough(store, await view())).map(({ step }) => step.n);
+  const undo = async () => undoInScope(fix, (await newestUndoable(store, "w"))!);
+  await write(fix, { a: "2" });
+  await revertScope(fix, 0);
+  expect(await came()).toEqual([2, 0]);
+  await undo();
+  expect(await came()).toEqual([3, 2, 1, 0]);
+  await revertScope(fix, 0);
+  expect(await came()).toEqual([4, 0]);
+  const again = (await undo()).op;
+  expect(await came()).toEqual([5, 4, 3, 2, 1, 0]);
+  const operation = (await listOperations(store, "w")).find(({ op }) => op === again)!;
+  await undoInScope(fix, operation);
+  expect(await came()).toEqual([6, 5, 4, 0]);
 });
 
 test("undo where the same file changed since is a conflict that changes nothing", async () => {

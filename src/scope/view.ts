@@ -101,16 +101,22 @@ export async function allSteps(store: EmbeddedStore, view: View): Promise<Found[
 export const callsOf = ({ steps }: Pick<View["fold"], "steps">, turn: number): Step[] =>
   [...steps.values()].filter(({ links }) => links.turn === turn);
 
-/** The sealed steps that a state came through, that of `to` or the newest one, newest first: behind a revert stands what it went back to. */
+/**
+ * The sealed steps that a state came through, that of `to` or the newest one, newest first: behind a revert stands what it went back to, unless the
+ * revert was undone.
+ */
 export async function cameThrough(store: EmbeddedStore, view: View, to?: Found): Promise<Found[]> {
   const sealed = (await allSteps(store, view)).filter(({ step }) => step.sealed);
   const path: Found[] = [];
+  const undone = new Set<string>();
   const from = to ? sealed.findIndex(({ log, step }) => log === to.log && step.n === to.step.n) : sealed.length - 1;
   for (let at = from; at >= 0; ) {
     const { step } = sealed[at]!;
     path.push(sealed[at]!);
-    const { kind, to } = step.intent;
-    const back = kind === "revert" && step.outcome?.status === "done" ? to : undefined;
+    const { kind, to, of } = step.intent;
+    const counts = step.outcome?.status === "done" && !undone.has(step.sealed!.id);
+    if (counts && kind === "undo" && typeof of === "string") undone.add(of);
+    const back = counts && kind === "revert" ? to : undefined;
     const before = back === undefined ? -1 : sealed.findLastIndex((each, i) => i < at && each.step.sealed!.id === back);
     at = before >= 0 ? before : at - 1;
   }
