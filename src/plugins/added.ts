@@ -1,8 +1,8 @@
 /** Plugins from outside of this package: modules that the user has named, by their files. */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { gone } from "../world/dirs.ts";
+import { takeLock } from "../gateway/login/lockdir.ts";
 import type { Plugin } from "./plugin.ts";
 import { PLUGINS } from "./plugins.ts";
 
@@ -17,29 +17,36 @@ export class PluginError extends Error {}
 
 const listOf = (directory: string): string => join(directory, "plugins.json");
 
-/** Those that the user has added, in that order. Throws `PluginError` where that can no longer be told. */
+/** Those that the user has added, in that order. Throws `PluginError` where that is not known. */
 export function addedIn(directory: string): Added[] {
-  const file = listOf(directory);
-  let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    const list = JSON.parse(readFileSync(listOf(directory), "utf8")) as unknown;
+    if (Array.isArray(list) && list.every(isAdded)) return list;
   } catch (error) {
-    if (gone(error)) return [];
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return [];
+    if (code !== undefined) throw new PluginError(`${listOf(directory)} cannot be read (${code}).`);
   }
-  const list = parsed(text);
-  if (!list) throw new PluginError(`${file} is damaged: remove it, and add your plugins anew.`);
-  return list;
+  throw new PluginError(`${listOf(directory)} is damaged: delete it, and add your plugins again.`);
 }
 
-function parsed(text: string): Added[] | null {
+const isAdded = (each: unknown): each is Added =>
+  typeof (each as Added | null)?.name === "string" && typeof (each as Added).file === "string";
+
+/** Changes the list, beside other processes that do. */
+async function change(directory: string, to: (added: Added[]) => Added[]): Promise<void> {
+  const path = `${listOf(directory)}.lock`;
+  let release = takeLock(path);
+  for (; !release; release = takeLock(path)) await new Promise((resolve) => setTimeout(resolve, LOOK));
   try {
-    const list = JSON.parse(text) as Added[];
-    return list.every(({ name, file }) => typeof name === "string" && typeof file === "string") ? list : null;
-  } catch {
-    return null;
+    keep(directory, to(addedIn(directory)));
+  } finally {
+    release();
   }
 }
+
+/** How often somebody who waits for that looks, in ms. */
+const LOOK = 20;
 
 function keep(directory: string, added: readonly Added[]): void {
   if (added.length === 0) {
@@ -51,19 +58,37 @@ function keep(directory: string, added: readonly Added[]): void {
   renameSync(fresh, listOf(directory));
 }
 
+/** So long a module may take until it is loaded, in ms. */
+const PATIENCE = 10_000;
+
 /** The plugin that a module is. Its code runs in this process. Throws `PluginError`. */
-async function pluginIn(file: string): Promise<Plugin> {
-  let module: { default?: unknown };
+export async function pluginIn(file: string): Promise<Plugin> {
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile())
+    throw new PluginError(`${file} cannot be loaded: there is no such file.`);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it is not done after ${PATIENCE / 1000} seconds`)), PATIENCE);
+  });
+  // A module that ends the process would end each command that looks for agents, without a word.
+  const ended = (): void => {
+    writeSync(2, `shepherd: ${file} is no plugin: it ends the process that loads it.\n`);
+    process.exitCode = 2;
+  };
+  process.on("exit", ended);
+  let plugin: unknown;
+  let lacks: string | null;
   try {
-    module = (await import(pathToFileURL(file).href)) as typeof module;
+    plugin = ((await Promise.race([import(pathToFileURL(file).href), late])) as { default?: unknown }).default;
+    lacks = missing(plugin);
   } catch (error) {
-    // Whatever a module throws.
     const why = error instanceof Error ? error.message : String(error);
-    throw new PluginError(`${file} cannot be loaded: ${why.split("\n")[0]}`);
+    throw new PluginError(`${file} cannot be loaded: ${why.split("\n")[0]!.replace(/\.$/, "")}.`);
+  } finally {
+    clearTimeout(timer);
+    process.off("exit", ended);
   }
-  const lacks = missing(module.default);
   if (lacks) throw new PluginError(`${file} is no plugin: ${lacks} (docs/plugins.md).`);
-  return module.default as Plugin;
+  return plugin as Plugin;
 }
 
 /** What every plugin has. */
@@ -110,34 +135,43 @@ export async function addPlugin(directory: string, file: string): Promise<Plugin
       (each.command === plugin.command && each.name !== plugin.name),
   );
   if (taken) throw new PluginError(`There is a plugin ${taken.name} for ${taken.command} already.`);
-  keep(directory, [...added.filter(({ name }) => name !== plugin.name), { name: plugin.name, file }]);
+  await change(directory, (others) => [
+    ...others.filter(({ name }) => name !== plugin.name),
+    { name: plugin.name, file },
+  ]);
   return plugin;
 }
 
 /** False if there is none of that name. Runs of it stay, and cannot be gone on with until it is added again. */
-export function removePlugin(directory: string, name: string): boolean {
-  const added = addedIn(directory);
-  const left = added.filter((each) => each.name !== name);
-  if (left.length === added.length) return false;
-  keep(directory, left);
+export async function removePlugin(directory: string, name: string): Promise<boolean> {
+  if (!addedIn(directory).some((each) => each.name === name)) return false;
+  await change(directory, (added) => added.filter((each) => each.name !== name));
   return true;
 }
 
-/** Makes those known that the user has added. What cannot be read or loaded is told, and left out. */
+/** Makes those known that the user has added. One that cannot be loaded is told, and left out. */
 export async function loadAdded(directory: string, warn: (sentence: string) => void): Promise<void> {
-  let added: Added[];
-  try {
-    added = addedIn(directory);
-  } catch (error) {
-    return warn(`shepherd: ${(error as Error).message}`);
-  }
-  for (const { name, file } of added) {
-    if (PLUGINS.some((each) => each.name === name)) continue;
+  const told = async <T>(work: () => T | Promise<T>, more: string): Promise<T | null> => {
     try {
-      PLUGINS.push(await pluginIn(file));
+      return await work();
     } catch (error) {
       if (!(error instanceof PluginError)) throw error;
-      warn(`shepherd: ${error.message}; \`shepherd plugin remove ${name}\` forgets it.`);
+      warn(`shepherd: ${more ? error.message.replace(/\.$/, more) : error.message}`);
+      return null;
     }
+  };
+  for (const { name, file } of (await told(() => addedIn(directory), "")) ?? []) {
+    if (PLUGINS.some((each) => each.name === name)) continue;
+    const plugin = await told(() => pluginNow(name, file), `; \`shepherd plugin remove ${name}\` forgets it.`);
+    if (plugin) PLUGINS.push(plugin);
   }
+}
+
+/** One that was added, as long as it is still the same. */
+async function pluginNow(name: string, file: string): Promise<Plugin> {
+  const plugin = await pluginIn(file);
+  if (plugin.name !== name) throw new PluginError(`${file} is ${plugin.name} now, and was added as ${name}.`);
+  const taken = PLUGINS.find(({ command }) => command === plugin.command);
+  if (taken) throw new PluginError(`${file} is for ${plugin.command} now, as ${taken.name} is.`);
+  return plugin;
 }

@@ -98,6 +98,14 @@ test.each([
   ["half of one", 'export default { name: "x", command: "x" };', "it has no detect that is a function"],
   ["broken", "export default {", "cannot be loaded"],
   ["one that throws no error", "throw undefined;", "cannot be loaded: undefined"],
+  ["what throws nothing", "throw null;", "cannot be loaded: null"],
+  [
+    "what throws when it is looked at",
+    "export default { get name() { throw new Error('no'); } };",
+    "cannot be loaded: no",
+  ],
+  ["what ends the process", "process.exit(0);", "it ends the process that loads it"],
+  ["what is never loaded", "await new Promise(() => {});", "it is not done after 10 seconds"],
 ])("%s is refused in a sentence", async (_, text, why) => {
   const path = join(user.home, "mine.mjs");
   if (text !== null) fs.writeFileSync(path, text);
@@ -125,7 +133,7 @@ test("a list that is damaged is told, and not written over", async () => {
   const list = join(user.store, "plugins.json");
   fs.truncateSync(list, 20);
   const damaged = fs.readFileSync(list, "utf8");
-  const why = `${list} is damaged: remove it, and add your plugins anew.`;
+  const why = `${list} is damaged: delete it, and add your plugins again.`;
   expect((await user.does(["run", "sample", "go"], 2)).err).toContain(why);
   expect((await user.does(["plugin", "add", file], 2)).err).toContain(why);
   expect(fs.readFileSync(list, "utf8")).toBe(damaged);
@@ -151,4 +159,36 @@ test("a conversation that cannot be read ends the run with a sentence, and not i
   expect(err).toMatch(/^shepherd: The object \w+ is missing from the store: run `shepherd fsck`\.$/m);
   expect(err).not.toContain("    at ");
   expect(provider.asked).toEqual([]);
+});
+
+test("several that are added at once are all known", async () => {
+  const names = ["one", "two", "three", "four"];
+  const text = fs.readFileSync(file, "utf8");
+  for (const name of names)
+    fs.writeFileSync(join(user.home, `${name}.mjs`), text.replaceAll('"sample"', JSON.stringify(name)));
+  await user.does(["plugin", "list"]);
+  await Promise.all(names.map((name) => user.does(["plugin", "add", join(user.home, `${name}.mjs`)])));
+  const known = (await user.does(["plugin", "list", "--json"])).objects<Wire>().map(({ name }) => name);
+  expect(known.sort()).toEqual(["claude-code", "codex", ...names].sort());
+});
+
+test("a list that is damaged is told and left as it is, and so is a file that has become another plugin", async () => {
+  const path = join(user.home, "mine.mjs");
+  const text = fs.readFileSync(file, "utf8");
+  fs.writeFileSync(path, text);
+  await user.does(["plugin", "add", path]);
+  fs.writeFileSync(path, text.replace('name: "sample"', 'name: "other"'));
+  expect((await user.does(["plugin", "list"])).err).toBe(
+    `shepherd: ${path} is other now, and was added as sample; \`shepherd plugin remove sample\` forgets it.\n`,
+  );
+  fs.writeFileSync(path, text.replace('command: "sample"', 'command: "claude"'));
+  expect((await user.does(["plugin", "list"])).err).toContain("is for claude now, as claude-code is;");
+  fs.truncateSync(join(user.store, "plugins.json"), 20);
+  expect((await user.does(["plugin", "list"])).err).toContain("plugins.json is damaged: delete it");
+  for (const args of [
+    ["add", file],
+    ["remove", "sample"],
+  ])
+    expect((await user.does(["plugin", ...args], 2)).err).toContain("plugins.json is damaged");
+  expect(fs.statSync(join(user.store, "plugins.json")).size).toBe(20);
 });

@@ -1,6 +1,6 @@
 /** `shepherd plugin`: the coding agents that Shepherd can drive. */
 import { resolve } from "node:path";
-import { addedIn, addPlugin, removePlugin } from "../../plugins/added.ts";
+import { type Added, addedIn, addPlugin, PluginError, removePlugin } from "../../plugins/added.ts";
 import type { Plugin } from "../../plugins/plugin.ts";
 import { PLUGINS } from "../../plugins/plugins.ts";
 import { storeDirectory } from "../context.ts";
@@ -28,13 +28,23 @@ export const verb: Verb = {
   },
 };
 
-async function list(context: Context): Promise<undefined> {
-  const added = new Map(addedIn(storeDirectory()).map(({ name, file }) => [name, file]));
-  for (const plugin of PLUGINS) await tell(context, plugin, added.get(plugin.name) ?? null);
-  context.out.say('`shepherd run AGENT "TASK"` runs one; `shepherd doctor AGENT` tells what would fail.');
+async function list({ out }: Context): Promise<undefined> {
+  const added = new Map(listed().map(({ name, file }) => [name, file]));
+  for (const plugin of PLUGINS) await tell({ out }, plugin, added.get(plugin.name) ?? null);
+  out.say('`shepherd run AGENT "TASK"` runs one; `shepherd doctor AGENT` tells what would fail.');
 }
 
-async function tell({ out }: Context, plugin: Plugin, file: string | null): Promise<undefined> {
+/** What cannot be read was told when they were loaded. */
+function listed(): Added[] {
+  try {
+    return addedIn(storeDirectory());
+  } catch (error) {
+    if (error instanceof PluginError) return [];
+    throw error;
+  }
+}
+
+async function tell({ out }: Pick<Context, "out">, plugin: Plugin, file: string | null): Promise<void> {
   const found = await plugin.detect(process.env).catch(() => null);
   const { version = null, support = null, program = null } = found ?? {};
   out.object({ agent: plugin.command, name: plugin.name, version, support, program, file });
@@ -47,15 +57,20 @@ async function tell({ out }: Context, plugin: Plugin, file: string | null): Prom
 async function add(context: Context, file: string): Promise<undefined> {
   // It makes the directory that the list stands in.
   await context.store();
-  const plugin = await addPlugin(storeDirectory(), file);
-  if (context.out.json) return tell(context, plugin, file);
+  const plugin = await addPlugin(storeDirectory(), file).catch(refused);
+  if (context.out.json) return tell(context, plugin, file) as Promise<undefined>;
   context.out.say(`Added ${plugin.name}: \`shepherd run ${plugin.command} "TASK"\` runs it from now on.`);
 }
 
-function remove({ out }: Context, name: string): undefined {
+function refused(error: unknown): never {
+  if (error instanceof PluginError) throw new Exit(2, error.message);
+  throw error;
+}
+
+async function remove({ out }: Context, name: string): Promise<undefined> {
   const plugin = PLUGINS.find((each) => each.name === name || each.command === name);
   const known = plugin?.name ?? name;
-  if (removePlugin(storeDirectory(), known)) {
+  if (await removePlugin(storeDirectory(), known).catch(refused)) {
     out.object({ name: known, removed: true });
     out.say(`Removed ${known}. Its runs stay; they go on once it is added again.`);
     return;
