@@ -5,11 +5,11 @@
 import { recordedAnswers, type Served } from "../gateway/answers.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
 import { drive } from "../run/drive.ts";
-import type { Ending } from "../run/lifecycle.ts";
+import { type Ending, endOf } from "../run/lifecycle.ts";
 import type { Task } from "../run/start.ts";
 import { detect } from "../scope/exec/abilities.ts";
 import { forkScope } from "../scope/fork.ts";
-import { findScope, freeName, type ScopeRef, setDiscarded, workspacePath } from "../scope/registry.ts";
+import { findScope, freeName, NameError, type ScopeRef, setDiscarded, workspacePath } from "../scope/registry.ts";
 import { getItem, MAIN, openCalls, textOf } from "../scope/thread.ts";
 import { cameThrough, type Found, readLog, readScope } from "../scope/view.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -35,16 +35,15 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
   const { samePath, why } = await detect();
   if (!samePath) throw new Exit(4, `--drive needs a network of its own for the agent, so that nothing leaves. ${why}`);
 
-  const path = (await cameThrough(store, await readScope(store, run.name))).reverse();
+  const view = await readScope(store, run.name);
+  const path = (await cameThrough(store, view)).reverse();
   if (!path.some(({ step }) => step.n === 0 && step.intent.kind === "run"))
     throw new Exit(2, `${run.name} has not begun yet, so there is nothing to drive.`);
   const served: Served[] = [];
   const progress = out.progress();
-  const name = await freeName(store, `${run.name.replaceAll(".", "-").slice(0, 40)}-replay`);
   const coding = await openCoding(store, out, task, recordedAnswers(store, path, served));
   try {
-    const grants = { network: "gateway" as const, hosts: [], writable: [] };
-    const [scope] = await forkScope(store, run.name, 0, { name, grants });
+    const { name, log } = await scratchOf(store, run.name);
     const workspace = await workspacePath(store, run.log);
     const ending = await drive(store, name, {
       signal,
@@ -69,22 +68,42 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
         });
       },
     });
-    const { fold } = await readLog(store, scope!.log);
-    return {
-      ending,
-      ...(await divergences(store, path, { steps: fold.sealed, served }, pluginNamed(task.plugin!.name)?.byChance)),
-    };
+    // What did not come then says nothing.
+    signal.throwIfAborted();
+    const { fold } = await readLog(store, log);
+    const byChance = pluginNamed(task.plugin!.name)?.byChance;
+    const found = await divergences(store, path, { steps: fold.sealed, served }, byChance);
+    const was = endOf(view);
+    if ((was === "done" || was === "failed") && was !== ending)
+      found.divergences.push({ n: null, kind: "status", what: `It ended as ${ending}, and the run as ${was}.` });
+    return { ending, ...found };
   } finally {
     progress.done();
-    await coding.close().finally(() => throwAway(store, name));
+    await coding.close();
   }
 }
 
-/** No operation: nothing of the user's is in it, so there is nothing to take back. */
-async function throwAway(store: EmbeddedStore, name: string): Promise<void> {
-  const scope = await findScope(store, name);
-  if (scope) await setDiscarded(store, scope, Date.now());
+/**
+ * A scope at a run's beginning that is thrown away from the first: whoever is killed leaves nothing that could be taken for a run. No operation:
+ * nothing of the user's is in it, so there is nothing to take back.
+ */
+async function scratchOf(store: EmbeddedStore, run: string): Promise<ScopeRef> {
+  const grants = { network: "gateway" as const, hosts: [], writable: [] };
+  for (;;) {
+    const name = await freeName(store, `${run.replaceAll(".", "-").slice(0, 36)}-replay`);
+    try {
+      const [scope] = await forkScope(store, run, 0, { name, grants });
+      await setDiscarded(store, scope!, Date.now());
+      return scope!;
+    } catch (error) {
+      // Somebody else drives it again in the same moment.
+      if (!(error instanceof NameError) || !(await findScope(store, name))) throw error;
+    }
+  }
 }
+
+/** What agents tell their models themselves. */
+const MADE = /^<[a-z][\w-]*[^>]*>.*<\/[a-z][\w-]*>\s*$/s;
 
 /** What it was told in turn: its task, and what was said behind each answer that ended its work. Null: as the run itself began. */
 async function toldBy(store: EmbeddedStore, task: Task, path: readonly Found[]): Promise<Array<string | null>> {
@@ -97,7 +116,7 @@ async function toldBy(store: EmbeddedStore, task: Task, path: readonly Found[]):
     else if (step.intent.kind === "message" && ended) {
       const { content } = await getItem(store, step.intent.what!);
       const words = textOf({ content: content.slice(-1) });
-      if (words.trim() === "" || words.startsWith("<")) continue;
+      if (words.trim() === "" || MADE.test(words)) continue;
       told.push(words);
       ended = false;
     }

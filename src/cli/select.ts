@@ -41,8 +41,10 @@ export async function chooseRun(context: Context, name: string | undefined, opti
     const scope = await findScope(store, name);
     if (name === "main") throw new Exit(2, "main is your own directory and no run: `shepherd status` lists runs.");
     if (!scope) throw new Exit(2, `There is no run ${JSON.stringify(name)}: \`shepherd status\` lists them.`);
-    if (options.destructive && scope.discarded !== null)
-      throw new Exit(2, `${scope.name} is discarded: \`shepherd undo\` brings it back.`);
+    if (options.destructive && scope.discarded !== null) {
+      const { discardedWord } = await import("../scope/undo.ts");
+      throw new Exit(2, await discardedWord(store, scope));
+    }
     return scope;
   }
   const workspace = await findWorkspace(store, context.cwd);

@@ -71,8 +71,16 @@ export async function undoInScope(scope: LiveScope, operation: Operation): Promi
 export async function discardScope(store: EmbeddedStore, name: string, undoes?: Operation): Promise<Operation> {
   const scope = await findScope(store, name);
   if (!scope) throw new NameError(`There is no scope ${name}: \`shepherd status\` lists them.`);
-  if (scope.discarded !== null) throw new NameError(`${name} is discarded already; \`shepherd undo\` brings it back.`);
+  if (scope.discarded !== null) throw new NameError(await discardedWord(store, scope));
   return mark(store, scope, true, undoes);
+}
+
+/** What to say of a scope that is discarded: one that only drove a run again was so from the first. */
+export async function discardedWord(store: EmbeddedStore, { name, log, workspace }: ScopeRef): Promise<string> {
+  const operations = await listOperations(store, workspace);
+  return operations.some((each) => each.kind === "discard" && each.log === log)
+    ? `${name} is discarded: \`shepherd undo\` brings it back.`
+    : `${name} only drove a run again, and is thrown away.`;
 }
 
 /** Brings a discarded scope back. Synced at return. */

@@ -1,12 +1,12 @@
 /** A plugin from outside: the program is a small one of our own, all around it is real. */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { attach, record } from "../../src/scope/scope.ts";
 import { link, sha256 } from "../../src/trace/bytes.ts";
 import { openStore } from "../../src/trace/store.ts";
 import { type Provider, startProvider, type Wire } from "../support/provider.ts";
-import { newUser, type User } from "../support/user.ts";
+import { newUser, type User, until } from "../support/user.ts";
 
 /** The plugin, and its agent beside it, where a scope sees both: a run has a /tmp of its own. */
 let file: string;
@@ -90,6 +90,52 @@ test("once added it is run, forked and gone on with as those that are part of Sh
   expect((await user.does(["plugin", "remove", "sample"])).out).toContain("Removed sample");
   expect((await user.does(["resume", "it", "more"], 2)).err).toContain("There is no plugin sample here");
   expect((await user.does(["fsck"])).out).toContain("The store is sound");
+});
+
+describe("driven again", () => {
+  const name = "a-name-that-is-as-long-as-names-of-runs-may-be";
+  const drive = ["replay", name, "--drive"];
+  beforeEach(async () => {
+    await user.does(["plugin", "add", file]);
+  });
+
+  test("whoever is killed or stopped leaves nothing that could be taken for a run", async () => {
+    SCRIPT[0] = says({ type: "text", text: "One." }, sh("c1", "sleep 1"));
+    await user.does(["run", "sample", "go", "--scope", name]);
+    for (const signal of ["SIGKILL", "SIGINT"] as const) {
+      const driven = user.start(drive);
+      const replays = async () => (await user.does(["status", "--all"])).out.split("-replay").length - 1;
+      const before = await replays();
+      await until(async () => (await replays()) > before);
+      driven.process.kill(signal);
+      const { out, err } = await driven.ended;
+      expect(out).toBe("");
+      if (signal === "SIGINT") expect(err.trim().split("\n").at(-1)).toBe("shepherd: stopped.");
+    }
+    expect((await user.does(["status"])).out).not.toContain("replay");
+    const [left] = /\S+-replay/.exec((await user.does(["status", "--all"])).out)!;
+    for (const verb of ["resume", "discard"])
+      expect((await user.does([verb, left], 2)).err).toBe(
+        `shepherd: ${left} only drove a run again, and is thrown away.\n`,
+      );
+    const both = await Promise.all([user.shepherd(drive), user.shepherd(drive)]);
+    expect(both.map(({ code, err }) => [code, err])).toEqual(Array(2).fill([0, ""]));
+    expect((await user.does(["fsck"])).out).toContain("The store is sound");
+  });
+
+  test("a run that failed fails again, and what it was told since is told again, whatever it begins with", async () => {
+    SCRIPT[0] = says({ type: "text", text: "One." }, sh("c1", "true"));
+    const { answer } = provider;
+    provider.answer = (_asked, response) => void response.writeHead(400).end("{}");
+    await user.does(["run", "sample", "go", "--scope", name], 1);
+    provider.answer = answer;
+    provider.asked.length = 0;
+    const failed = await user.does(drive, 1);
+    expect(failed.out).toContain("It asked the model once more");
+    await user.does(["resume", name]);
+    await user.does(["resume", name, "<b> is a tag: see it"]);
+    expect((await user.does(drive)).out).toContain("all went as it had");
+  });
 });
 
 test.each([
