@@ -1,3 +1,5 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parsePattern, patternLike } from "./pattern.ts";
 
@@ -37,6 +39,11 @@ test("what is allowed of a command ends where another command begins, or a file 
   ])
     expect(bash("Bash(npm test*)", `npm test${more}`), more).toBe(false);
   expect(bash("Bash(npm test | tee log)", "npm test | tee log")).toBe(true);
+  expect(bash("Bash(ls ?)", "ls x")).toBe(true);
+  expect(bash("Bash(ls ?????)", "ls ;rm x")).toBe(false);
+  expect(bash("Bash(ls ? x)", "ls > x")).toBe(false);
+  expect(bash("Bash(echo $*)", "echo $HOME")).toBe(true);
+  expect(bash("Bash(echo $*)", "echo $(rm x)")).toBe(false);
 });
 
 test("what is denied of a command is denied in any part of it", () => {
@@ -53,6 +60,15 @@ test("what is denied is denied in each field that a pattern can mean, and what i
   expect(fits("edit(*.ts)", "edit", both, false)).toBe(false);
   expect(fits("edit(view)", "edit", both)).toBe(true);
   expect(fits("edit(.env)", "edit", both)).toBe(false);
+});
+
+test("a path is meant however it is written, also beside the directory and below the home directory", () => {
+  for (const pattern of ["Write(src/*)", "Write(./src/*)", "Write(src//*)", `Write(${HERE}/./src/*)`])
+    expect(write(pattern, `${HERE}/src/a.ts`), pattern).toBe(true);
+  expect(write("Write(../other/**)", "/home/you/other/a/b")).toBe(true);
+  expect(write("Write(../other/**)", "other/a")).toBe(false);
+  expect(write("Write(~/.ssh/**)", join(homedir(), ".ssh/id"))).toBe(true);
+  expect(write("Write(~/.ssh/**)", ".ssh/id")).toBe(false);
 });
 
 test("a command may be a list of words", () => {

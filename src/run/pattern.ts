@@ -2,6 +2,7 @@
  * Patterns that say which tool calls are meant: `read`, `mcp__*`, `Bash(npm test*)`, `Write(src/**)`. They look at what a call says, and
  * not at what it does: what they let pass is a convenience, and no boundary.
  */
+import { homedir } from "node:os";
 import { posix } from "node:path";
 import type { Json } from "../trace/ports.ts";
 import { any, glob, type Stars, type Takes } from "./glob.ts";
@@ -37,12 +38,15 @@ export function parsePattern(text: string): Pattern {
 function parseWhat(what: string): (input: Json, workspace: string, allows: boolean) => boolean {
   const text = glob(what, TEXT);
   const command = glob(what, COMMAND);
-  const inPath = glob(what.replace(/^\.\//, ""), PATH);
+  const path = posix.normalize(what.replace(/^~(?=\/)/, () => escaped(homedir())));
+  const inPath = glob(path, PATH);
   const fits = ({ kind, text: seen }: Field, workspace: string, allows: boolean): boolean => {
     if (kind === "text") return text(seen);
     if (kind === "path") {
-      const path = pathSeen(seen, workspace, posix.isAbsolute(what));
-      return path !== null && inPath(path);
+      if (path.startsWith("../"))
+        return glob(posix.join(escaped(workspace), path), PATH)(posix.resolve(workspace, seen));
+      const named = pathSeen(seen, workspace, posix.isAbsolute(path));
+      return named !== null && inPath(named);
     }
     const whole = seen.trim();
     if (allows) return command(whole);
@@ -58,8 +62,11 @@ function parseWhat(what: string): (input: Json, workspace: string, allows: boole
 
 const TEXT: Stars = { star: any, one: any };
 
-/** Whatever does not begin another command, or reads or writes a file. */
-const inCommand: Takes = (text, at) => (text[at] === "$" ? text[at + 1] !== "(" : !";&|<>`\n".includes(text[at]!));
+/** Takes whatever does not begin another command, or reads or writes a file. */
+const inCommand: Takes = (text, at) => {
+  if (text[at] === "$") return text[at + 1] !== "(";
+  return text[at] === "(" ? text[at - 1] !== "$" : !";&|<>`\n".includes(text[at]!);
+};
 const COMMAND: Stars = { star: inCommand, one: inCommand };
 
 const inName: Takes = (text, at) => text[at] !== "/";
