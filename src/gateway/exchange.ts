@@ -138,7 +138,8 @@ export async function exchange(
     if ((status === 429 || status === 529) && after !== null) await limiter.hold(to.base.host, after);
     // An agent that has no other key would ask for minutes without a word.
     beginAs(response, answer, status === 401 && key !== null);
-    response.flushHeaders();
+    // Not by flushHeaders, which writes bytes beyond ASCII as others.
+    response.write(NOTHING);
     if (status < 200 || status > 299) {
       for await (const chunk of answer as AsyncIterable<Buffer>) {
         kept.add(chunk);
@@ -179,6 +180,7 @@ export async function exchange(
   }
 }
 
+const NOTHING = Buffer.alloc(0);
 const NO_ANSWER = "The record has no answer to this request.";
 
 const mayHelp = (status: number, { headers }: Answer): boolean =>

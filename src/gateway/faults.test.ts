@@ -173,6 +173,15 @@ test.each(["099 x", "000 x", "200 O\x01K"])(
   },
 );
 
+test("headers of an answer pass byte for byte, also before any of its body has come", async () => {
+  await start((_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream", "x-name": "caf\xe9 \xc3\xa9" });
+    for (const event of anthropicEvents([SAY])) response.write(event);
+    response.end();
+  });
+  expect((await rig.messages(ask)).headers["x-name"]).toBe("caf\xe9 \xc3\xa9");
+});
+
 test("a change to another protocol is no answer", async () => {
   await start((_, response) => {
     response.socket!.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n");
@@ -306,4 +315,5 @@ test("requests that cannot be read, or are packed, are not passed on", async () 
     expect([body, (await rig.messages(body as never)).status]).toEqual([body, 400]);
   expect((await rig.messages(ask, { headers: { "content-encoding": "gzip" } })).status).toBe(415);
   expect(rig.provider.asked).toEqual([]);
+  expect((await rig.messages(ask, { headers: { "content-encoding": "Identity" } })).status).toBe(200);
 });

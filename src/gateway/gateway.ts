@@ -121,7 +121,7 @@ export async function openGateway(given: GatewayOptions): Promise<Gateway> {
       if (answers) return refuse(response, upstream, 404, "not_found_error", "Nothing but the record answers here.");
       return passOn(request, response, { upstream, path, send, keys, signal: closed.signal });
     }
-    if (request.headers["content-encoding"])
+    if (!/^\s*(identity\s*)?$/i.test(request.headers["content-encoding"] ?? ""))
       return refuse(response, upstream, 415, "invalid_request_error", "Shepherd does not read packed requests.");
     const record = async (told: Buffer): Promise<void> => {
       const { session, signal, outgoing }: Serving = await current();
