@@ -41,7 +41,7 @@ export default {
       return null;
     },
     rewrite: (record, call, text) => {
-      const other = (block) => (block.tool_use_id === call ? { ...block, content: text } : block);
+      const other = (block) => (block.tool_use_id === call ? { ...block, content: text, is_error: undefined } : block);
       const lines = linesOf(record).map((line) => {
         const message = JSON.parse(line);
         return JSON.stringify({
