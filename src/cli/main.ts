@@ -98,6 +98,7 @@ async function main(argv: string[]): Promise<number> {
     if (verb.agents) {
       const { loadAdded } = await import("../plugins/added.ts");
       await loadAdded(storeDirectory(), out.warn);
+      outside = true;
     }
     context = makeContext(out, verb.command ? behind : null, interrupt.signal);
     return (await verb.run(context, flags, args)) ?? 0;
@@ -131,6 +132,10 @@ function onInterrupt(interrupt: AbortController): void {
 
 /** Whether what is done matters more than what is shown. */
 let goesOn = false;
+/** Whether plugins from outside may have been loaded. */
+let outside = false;
+/** So long what they have left open may still do something, in ms. */
+const PATIENCE = 1000;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (goesOn) return;
   // Whoever reads has seen enough (`shepherd log | head`).
@@ -140,3 +145,5 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 process.exitCode = await main(process.argv.slice(2));
+// A timer or a connection of theirs keeps no command that is done.
+if (outside) setTimeout(() => process.exit(), PATIENCE).unref();
