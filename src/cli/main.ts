@@ -96,9 +96,9 @@ async function main(argv: string[]): Promise<number> {
     goesOn = verb.goesOn ?? false;
     onInterrupt(interrupt);
     if (verb.agents) {
-      const { loadAdded } = await import("../plugins/added.ts");
+      const { loadAdded, ranOutside } = await import("../plugins/added.ts");
       await loadAdded(storeDirectory(), out.warn);
-      outside = true;
+      outside = ranOutside;
     }
     context = makeContext(out, verb.command ? behind : null, interrupt.signal);
     return (await verb.run(context, flags, args)) ?? 0;
@@ -132,8 +132,8 @@ function onInterrupt(interrupt: AbortController): void {
 
 /** Whether what is done matters more than what is shown. */
 let goesOn = false;
-/** Whether plugins from outside may have been loaded. */
-let outside = false;
+/** Whether code of plugins from outside has run. */
+let outside = (): boolean => false;
 /** So long what they have left open may still do something, in ms. */
 const PATIENCE = 1000;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -146,4 +146,4 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 process.exitCode = await main(process.argv.slice(2));
 // A timer or a connection of theirs keeps no command that is done.
-if (outside) setTimeout(() => process.exit(), PATIENCE).unref();
+if (outside()) setTimeout(() => process.exit(), PATIENCE).unref();

@@ -58,11 +58,16 @@ function keep(directory: string, added: readonly Added[]): void {
   renameSync(fresh, listOf(directory));
 }
 
+/** Whether code of plugins from outside has run in this process. */
+export const ranOutside = (): boolean => loaded;
+let loaded = false;
+
 /** So long a module may take until it is loaded, in ms. */
 const PATIENCE = 10_000;
 
 /** The plugin that a module is. Its code runs in this process. Throws `PluginError`. */
 export async function pluginIn(file: string): Promise<Plugin> {
+  loaded = true;
   if (!statSync(file, { throwIfNoEntry: false })?.isFile())
     throw new PluginError(`${file} cannot be loaded: there is no such file.`);
   let timer: NodeJS.Timeout | undefined;
