@@ -15,7 +15,7 @@ import type { Worker } from "../run/drive.ts";
 import type { Task } from "../run/start.ts";
 import { detect } from "../scope/exec/abilities.ts";
 import type { FilesOptions } from "../scope/files.ts";
-import { workspacePath } from "../scope/registry.ts";
+import { type Grants, workspacePath } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { link } from "../trace/bytes.ts";
 import type { Carry } from "../trace/ports.ts";
@@ -41,6 +41,13 @@ export interface Coding {
   /** @param prompt what to say first; null to go on without a word */
   worker(workspace: string, prompt: string | null): Worker;
   close(): Promise<void>;
+}
+
+export interface Again {
+  /** Where its answers come from instead of a provider. */
+  answers: Answers;
+  /** What it was granted then. */
+  grants: Grants;
 }
 
 /** What was told of places that may not be reached: several runs say the same. */
@@ -74,9 +81,9 @@ async function findProgram(out: Output, plugin: Plugin): Promise<Detected> {
 
 /**
  * Opens what a task's plugin needs to work. Throws where it cannot work here.
- * @param answers where its answers come from instead of a provider; what it prints is not shown then
+ * @param again of a run that is driven again: then what it prints is not shown
  */
-export async function openCoding(store: EmbeddedStore, out: Output, task: Task, answers?: Answers): Promise<Coding> {
+export async function openCoding(store: EmbeddedStore, out: Output, task: Task, again?: Again): Promise<Coding> {
   const plugin = pluginOf(task);
   const detected = await requireProgram(out, task);
   const place = plugin.configPlace(process.env);
@@ -87,9 +94,9 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task, 
     upstreams: upstreamsOf([]),
     prices: PRICES,
     ...togetherIn(store),
-    ...(answers && { answers }),
+    ...(again && { answers: again.answers }),
   });
-  const interactive = !answers && task.plugin!.interactive === true && out.terminal && process.stdin.isTTY === true;
+  const interactive = !again && task.plugin!.interactive === true && out.terminal && process.stdin.isTTY === true;
   return {
     name: plugin.name,
     interactive,
@@ -127,15 +134,16 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task, 
         prompt,
         workspace,
         onOutput: (text) => {
-          if (!answers) out.line(text);
+          if (!again) out.line(text);
         },
         onError: (chunk) => {
-          if (!answers) process.stderr.write(chunk);
+          if (!again) process.stderr.write(chunk);
         },
         onRefused: (sentence) => {
-          if (!refusals.has(sentence) && !interactive && !answers) out.warn(`shepherd: ${masked(sentence)}`);
+          if (!refusals.has(sentence) && !interactive && !again) out.warn(`shepherd: ${masked(sentence)}`);
           refusals.add(sentence);
         },
+        instead: again?.grants,
       }),
     close: () => gateway.close(),
   };

@@ -9,7 +9,15 @@ import { type Ending, endOf } from "../run/lifecycle.ts";
 import type { Task } from "../run/start.ts";
 import { detect } from "../scope/exec/abilities.ts";
 import { forkScope } from "../scope/fork.ts";
-import { findScope, freeName, NameError, type ScopeRef, setDiscarded, workspacePath } from "../scope/registry.ts";
+import {
+  findScope,
+  freeName,
+  grantsOf,
+  NameError,
+  type ScopeRef,
+  setDiscarded,
+  workspacePath,
+} from "../scope/registry.ts";
 import { getItem, MAIN, openCalls, textOf } from "../scope/thread.ts";
 import { cameThrough, type Found, readLog, readScope } from "../scope/view.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -41,7 +49,8 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
     throw new Exit(2, `${run.name} has not begun yet, so there is nothing to drive.`);
   const served: Served[] = [];
   const progress = out.progress();
-  const coding = await openCoding(store, out, task, recordedAnswers(store, path, served));
+  const answers = recordedAnswers(store, path, served);
+  const coding = await openCoding(store, out, task, { answers, grants: await grantsOf(store, run.log) });
   try {
     const { name, log } = await scratchOf(store, run.name);
     const workspace = await workspacePath(store, run.log);

@@ -4,6 +4,7 @@ import { followCalls } from "../gateway/follow.ts";
 import type { Gateway, Urls } from "../gateway/gateway.ts";
 import type { Worker } from "../run/drive.ts";
 import type { Ending } from "../run/lifecycle.ts";
+import type { Grants } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { putBytes } from "../scope/thread.ts";
 import { readWithin, sizeWithin } from "../world/within.ts";
@@ -40,6 +41,8 @@ export interface PluginOptions {
   onError?(chunk: Buffer): void;
   /** Called with a sentence, once for each place that the run may not connect to. */
   onRefused?(sentence: string): void;
+  /** See `EgressOptions`. */
+  instead?: Grants | undefined;
 }
 
 /** Drives an agent until its work is done. */
@@ -102,7 +105,8 @@ export function pluginWorker(options: PluginOptions): Worker {
       broken,
       signal: stop,
     });
-    const egress: Egress = openEgress(scope, { running: calls.running, onRefused: options.onRefused });
+    const { onRefused, instead } = options;
+    const egress: Egress = openEgress(scope, { running: calls.running, onRefused, instead });
     const serving = gateway.serve(scope, stop, {
       inside: calls.insideOf,
       calls,

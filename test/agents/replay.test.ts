@@ -18,6 +18,7 @@ test("a run is driven again with the answers on record, asks nobody, and leaves 
   rig.script = [
     { say: "One.", call: [bash("echo one >> a.txt"), bash("cat a.txt")] },
     { say: "Two.", call: [["Write", { file_path: join(rig.project, "b.txt"), content: "two\n" }]] },
+    { call: [bash("curl -sS -m 9 http://example.com/; true")] },
     {
       call: [
         ["Agent", { description: "look", prompt: "SUB", subagent_type: "general-purpose", run_in_background: false }],
@@ -39,7 +40,7 @@ test("a run is driven again with the answers on record, asks nobody, and leaves 
   const { code, stdout, stderr } = await rig.shepherd("replay", "it", "--drive");
   expect([stderr, stdout, code]).toEqual([
     "",
-    `it: driven again over ${steps} steps, ${steps - 6} answers from the record, 0 calls: all went as it had.\n`,
+    `it: driven again over ${steps} steps, ${steps - 7} answers from the record, 0 calls: all went as it had.\n`,
     0,
   ]);
   expect(rig.provider.asked).toEqual([]);

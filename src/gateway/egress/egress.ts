@@ -1,6 +1,7 @@
 /** What a scope may reach outside while it is driven, and what of it is written down. */
 import type { Socket } from "node:net";
 import type { Place } from "../../scope/network.ts";
+import type { Grants } from "../../scope/registry.ts";
 import type { LiveScope } from "../../scope/scope.ts";
 import type { Tier } from "../../trace/frame.ts";
 import { type Entry, makeLedger } from "./ledger.ts";
@@ -33,6 +34,8 @@ export interface EgressOptions {
   /** Called with a sentence, once for each place that is refused. */
   onRefused?: ((sentence: string) => void) | undefined;
   reach?: Reach;
+  /** Where less is granted than those it stands for had: what these refuse it refuses in the same words. */
+  instead?: Grants | undefined;
 }
 
 /** Of so many places that are refused the user hears at most. */
@@ -40,7 +43,10 @@ const MOST_TOLD = 50;
 /** So many connections at once, which is far more than anybody needs, and leaves files for the gateway itself. */
 const MOST = 256;
 
-export function openEgress(scope: LiveScope, { running, onRefused, reach = makeReach() }: EgressOptions): Egress {
+export function openEgress(
+  scope: LiveScope,
+  { running, onRefused, reach = makeReach(), instead }: EgressOptions,
+): Egress {
   const ledger = makeLedger(scope, running);
   const closing = new AbortController();
   const open = new Set<Promise<void>>();
@@ -63,7 +69,8 @@ export function openEgress(scope: LiveScope, { running, onRefused, reach = makeR
     const verdict = judge(place, scope.grants);
     if (!verdict.allowed) {
       await ledger.refused(place, verdict);
-      throw tell(new Unreachable(403, verdict.sentence));
+      const was = instead && judge(place, instead);
+      throw tell(new Unreachable(403, was && !was.allowed ? was.sentence : verdict.sentence));
     }
     if (open.size >= MOST) throw new Unreachable(503, `A run has at most ${MOST} connections at once: close some.`);
     const run = async (): Promise<void> => {
