@@ -123,6 +123,15 @@ describe("driven again", () => {
     expect((await user.does(["fsck"])).out).toContain("The store is sound");
   });
 
+  test("of many files of a step some are told", async () => {
+    SCRIPT[0] = says({ type: "text", text: "One." }, sh("c1", "for i in $(seq 25); do date +%N > $i; done"));
+    await user.does(["run", "sample", "go", "--scope", name]);
+    const told = (await user.does(drive, 1)).out.trim().split("\n");
+    expect(told).toHaveLength(22);
+    expect(told.at(-1)).toBe("  step 3: 5 more files are otherwise: --json lists all.");
+    expect((await user.does([...drive, "--json"], 1)).objects<Wire>()[0].divergences).toHaveLength(25);
+  });
+
   test("a run that failed fails again, and what it was told since is told again, whatever it begins with", async () => {
     SCRIPT[0] = says({ type: "text", text: "One." }, sh("c1", "true"));
     const { answer } = provider;

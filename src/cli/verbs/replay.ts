@@ -42,6 +42,9 @@ export const verb: Verb = {
   },
 };
 
+/** Of so many files of one step it is told how they are otherwise. */
+const MOST = 20;
+
 async function driveOnce(context: Context, flags: Flags, run: ScopeRef): Promise<ExitCode> {
   const { out, signal } = context;
   const { driveAgain } = await import("../driving.ts");
@@ -53,6 +56,17 @@ async function driveOnce(context: Context, flags: Flags, run: ScopeRef): Promise
   out.object({ scope: run.name, drive: true, ending, steps, served, upstream: 0, divergences });
   const how = divergences.length === 0 ? "all went as it had" : `${divergences.length} went otherwise`;
   out.say(`${run.name}: driven again over ${steps} steps, ${served} answers from the record, 0 calls: ${how}.`);
-  for (const { n, what } of divergences) out.say(`  ${n === null ? "behind" : `step ${n}`}: ${what}`);
+  const files = new Map<number | null, number>();
+  for (const [at, { n, kind, what }] of divergences.entries()) {
+    const where = n === null ? "behind" : `step ${n}`;
+    const count = kind === "files" ? (files.get(n) ?? 0) + 1 : 0;
+    if (count > 0) files.set(n, count);
+    if (count <= MOST) out.say(`  ${where}: ${what}`);
+    const next = divergences[at + 1];
+    if (count > MOST && (next?.kind !== "files" || next.n !== n))
+      out.say(
+        `  ${where}: ${count - MOST} more ${count === MOST + 1 ? "file is" : "files are"} otherwise: --json lists all.`,
+      );
+  }
   return divergences.length === 0 ? 0 : 1;
 }
