@@ -89,13 +89,16 @@ export async function settleOperations(store: EmbeddedStore, workspace: string):
   for (const operation of await orphans(store, workspace)) {
     if (operation.plan) continue;
     const { op, log, undoes } = operation;
-    const undone = (await listOperations(store, workspace)).find((each) => each.op === undoes);
+    const all = await listOperations(store, workspace);
+    const undone = all.find((each) => each.op === undoes);
     let acted: boolean;
     let n: number | null = null;
     const givesUp = discards(operation);
     if (givesUp !== null) {
       const scope = await findScope(store, operation.scope);
-      acted = scope !== null && givesUp === (scope.discarded !== null);
+      // Who did the same later had found it not done.
+      const again = all.some((each) => each.op > op && each.log === log && discards(each) === givesUp);
+      acted = !again && scope !== null && givesUp === (scope.discarded !== null);
     } else {
       const { fold } = await readLog(store, log);
       const step = [...fold.steps.values()].find(({ witness }) => witness.op === op);

@@ -100,6 +100,13 @@ test("the undo of a discard can be taken back, and that again; what was taken ba
   expect(compensated).toBe(1);
 });
 
+/** As if the process of an operation were gone. */
+async function ownerless(op: number): Promise<void> {
+  const ref = `op/${workspace.id}/${String(op).padStart(10, "0")}`;
+  const { version, value } = (await store.refs.get(ref))!;
+  await store.refs.cas(ref, version, JSON.stringify({ ...JSON.parse(value), owner: null }));
+}
+
 test("a scope that was discarded again since comes back by the undo of that only", async () => {
   const none = async (): Promise<void> => {};
   const { op } = await discardRun(store, "fix", none);
@@ -109,6 +116,17 @@ test("a scope that was discarded again since comes back by the undo of that only
   const last = await discardRun(store, "fix", none);
   await expect(undo(again.op)).rejects.toThrow("was discarded again since");
   await undo(last.op);
+  expect(await isDiscarded()).toBe(false);
+});
+
+test("one that was cut short before it had given the scope up does not count, whoever did so later", async () => {
+  const { log } = (await findScope(store, "fix"))!;
+  const cut = await planOperation(store, { kind: "discard", workspace: workspace.id, scope: "fix", log });
+  await ownerless(cut.op);
+  const { op } = await discardRun(store, "fix", async () => {});
+  await settleOperations(store, workspace.id);
+  expect(await operations()).toEqual(["discard void", "discard done"]);
+  await undo(op);
   expect(await isDiscarded()).toBe(false);
 });
 
@@ -125,10 +143,7 @@ test("one that was cut short after it had given the scope up again counts", asyn
     details: { discards: true },
   });
   await setDiscarded(store, scope, Date.now());
-  // Its process is gone.
-  const ref = `op/${workspace.id}/${String(cut.op).padStart(10, "0")}`;
-  const { version, value } = (await store.refs.get(ref))!;
-  await store.refs.cas(ref, version, JSON.stringify({ ...JSON.parse(value), owner: null }));
+  await ownerless(cut.op);
   await settleOperations(store, workspace.id);
   expect(await operations()).toEqual(["discard done", "undo undone", "undo done"]);
 });
