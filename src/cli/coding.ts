@@ -2,10 +2,11 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Answers } from "../gateway/answers.ts";
+import { NOWHERE } from "../gateway/answers.ts";
 import { budgetHandler } from "../gateway/budget.ts";
-import { type Gateway, openGateway } from "../gateway/gateway.ts";
+import { openGateway } from "../gateway/gateway.ts";
 import { PRICES } from "../gateway/prices.ts";
+import type { Sender } from "../gateway/upstream.ts";
 import { keyFiles } from "../plugins/network.ts";
 import type { Detected, Plugin } from "../plugins/plugin.ts";
 import { hiddenFrom, pluginNamed } from "../plugins/plugins.ts";
@@ -44,8 +45,8 @@ export interface Coding {
 }
 
 export interface Again {
-  /** Where its answers come from instead of a provider. */
-  answers: Answers;
+  /** What answers in the place of a provider. */
+  sender: Sender;
   /** What it was granted then. */
   grants: Grants;
 }
@@ -55,15 +56,18 @@ const refusals = new Set<string>();
 /** What was found of each plugin's program: to ask one for its version takes a while, and several runs need it. */
 const found = new Map<string, Promise<Detected>>();
 
-/** The program of a task's plugin. Throws a sentence where it cannot work here; what is less than it should be is told once. */
-export function requireProgram(out: Output, task: Task): Promise<Detected> {
+/**
+ * The program of a task's plugin. Throws a sentence where it cannot work here; what is less than it should be is told once.
+ * @param asks whether it is to ask a provider, and so needs what that takes
+ */
+export function requireProgram(out: Output, task: Task, asks = true): Promise<Detected> {
   const plugin = pluginOf(task);
-  const known = found.get(plugin.name) ?? findProgram(out, plugin);
+  const known = found.get(plugin.name) ?? findProgram(out, plugin, asks);
   found.set(plugin.name, known);
   return known;
 }
 
-async function findProgram(out: Output, plugin: Plugin): Promise<Detected> {
+async function findProgram(out: Output, plugin: Plugin, asks: boolean): Promise<Detected> {
   // What this machine allows is asked meanwhile: both wait for programs.
   void detect();
   const detected = await plugin.detect(process.env);
@@ -73,8 +77,8 @@ async function findProgram(out: Output, plugin: Plugin): Promise<Detected> {
       `There is no program ${plugin.command} on your PATH: install it, then try \`${plugin.command} --version\`.`,
     );
   for (const { severity, what } of plugin.problems(process.env, detected)) {
-    if (severity === "error") throw new Exit(4, what);
-    out.warn(`shepherd: ${what}`);
+    if (severity === "error" && asks) throw new Exit(4, what);
+    if (severity === "warning") out.warn(`shepherd: ${what}`);
   }
   return detected;
 }
@@ -85,17 +89,16 @@ async function findProgram(out: Output, plugin: Plugin): Promise<Detected> {
  */
 export async function openCoding(store: EmbeddedStore, out: Output, task: Task, again?: Again): Promise<Coding> {
   const plugin = pluginOf(task);
-  const detected = await requireProgram(out, task);
+  const detected = await requireProgram(out, task, !again);
   const place = plugin.configPlace(process.env);
   // A run sees its view of it there; the agent would make it too. `uninstall` takes it away if it is still empty.
   mkdirSync(place.path, { recursive: true, mode: 0o700 });
   const { samePath, why } = await detect();
-  const gateway: Gateway = await openGateway({
-    upstreams: upstreamsOf([]),
-    prices: PRICES,
-    ...togetherIn(store),
-    ...(again && { answers: again.answers }),
-  });
+  // On record nobody needs a key, nor waits for others.
+  const ways = again
+    ? { upstreams: NOWHERE, env: {}, sender: again.sender }
+    : { upstreams: upstreamsOf([]), ...togetherIn(store) };
+  const gateway = await openGateway({ prices: PRICES, ...ways });
   const interactive = !again && task.plugin!.interactive === true && out.terminal && process.stdin.isTTY === true;
   return {
     name: plugin.name,
@@ -133,16 +136,14 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task, 
         task: task.plugin!.interactive ? null : task.text,
         prompt,
         workspace,
-        onOutput: (text) => {
-          if (!again) out.line(text);
-        },
-        onError: (chunk) => {
-          if (!again) process.stderr.write(chunk);
-        },
-        onRefused: (sentence) => {
-          if (!refusals.has(sentence) && !interactive && !again) out.warn(`shepherd: ${masked(sentence)}`);
-          refusals.add(sentence);
-        },
+        ...(!again && {
+          onOutput: (text) => out.line(text),
+          onError: (chunk) => void process.stderr.write(chunk),
+          onRefused: (sentence) => {
+            if (!refusals.has(sentence) && !interactive) out.warn(`shepherd: ${masked(sentence)}`);
+            refusals.add(sentence);
+          },
+        }),
         instead: again?.grants,
       }),
     close: () => gateway.close(),

@@ -49,8 +49,8 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
     throw new Exit(2, `${run.name} has not begun yet, so there is nothing to drive.`);
   const served: Served[] = [];
   const progress = out.progress();
-  const answers = recordedAnswers(store, path, served);
-  const coding = await openCoding(store, out, task, { answers, grants: await grantsOf(store, run.log) });
+  const sender = recordedAnswers(store, path, served);
+  const coding = await openCoding(store, out, task, { sender, grants: await grantsOf(store, run.log) });
   try {
     const { name, log } = await scratchOf(store, run.name);
     const workspace = await workspacePath(store, run.log);

@@ -1,7 +1,6 @@
 /** The gateway and one of its clients. */
 import { type IncomingMessage, type ServerResponse, validateHeaderValue } from "node:http";
-import type { Answer } from "./answers.ts";
-import { headersBack } from "./upstream.ts";
+import { type Answer, headersBack } from "./upstream.ts";
 
 /**
  * Begins an answer as it came. Throws before anything is said where it cannot be said again: a server may send what Node takes, and does not send.

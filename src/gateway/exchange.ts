@@ -1,6 +1,6 @@
 /** One model call through the gateway: recorded, sent, and passed back as it comes. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type Answer, type Answers, contentTypeOf } from "./answers.ts";
+import { contentTypeOf } from "./answers.ts";
 import { beginAs, gone } from "./client.ts";
 import { asksForKey, type Keys, putKey, secretsOf, without } from "./credentials.ts";
 import { type Limiter, retryAfter } from "./limiter.ts";
@@ -9,7 +9,7 @@ import { type Price, type Prices, priceOf } from "./prices.ts";
 import { type Canonical, errorBody, type Members, type Protocol, type Provider } from "./protocol.ts";
 import type { Session } from "./session.ts";
 import { type Broken, type Measured, Refused, type Turn } from "./turn.ts";
-import { headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
+import { type Answer, headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
 
 export interface ExchangeOptions {
   session: Session;
@@ -21,8 +21,6 @@ export interface ExchangeOptions {
   limiter: Limiter;
   prices: Prices;
   keys: Keys;
-  /** Where answers come from instead of the upstream. */
-  answers: Answers | undefined;
   /** Ends the exchange from our side. */
   signal: AbortSignal;
 }
@@ -64,7 +62,7 @@ export async function exchange(
   body: Buffer,
   options: ExchangeOptions,
 ): Promise<void> {
-  const { session, protocol, upstream, keys, limiter, answers } = options;
+  const { session, protocol, upstream, keys, limiter } = options;
   const begun = performance.now();
   const measured: Measured = { ms: 0 };
   const now = (): Measured => ({ ...measured, ms: Math.round(performance.now() - begun) });
@@ -76,8 +74,8 @@ export async function exchange(
     return refuse(response, upstream, 400, "invalid_request_error", sentence);
   }
   const headers = headersFor(request.headers);
-  const { key, to } = answers ? { key: null, to: upstream } : await putKey(headers, upstream, keys);
-  if (!answers && !key && upstream.own && asksForKey(request.headers))
+  const { key, to } = await putKey(headers, upstream, keys);
+  if (!key && upstream.own && asksForKey(request.headers))
     return refuse(response, upstream, 401, "authentication_error", NO_KEY[upstream.provider]);
   const secrets = secretsOf(headers, keys.env);
 
@@ -104,10 +102,10 @@ export async function exchange(
   const broke = (why: string, how: Partial<Broken> = {}): Promise<void> =>
     turn.broke(without(why, secrets), { raw: Buffer.from(text()), ...how, measured: now() });
   try {
-    const waited = answers ? 0 : await limiter.pass(to.base.host, signal);
+    const waited = await limiter.pass(to.base.host, signal);
     if (waited > 0) measured.waited = waited;
-    const outgoing = { method: "POST", path: options.path, headers, body, signal };
-    const send = async (tries: number): Promise<IncomingMessage> => {
+    const outgoing = { method: "POST", path: options.path, headers, body, turn, signal };
+    const send = async (tries: number): Promise<Answer> => {
       try {
         return await options.send(to, outgoing);
       } catch (error) {
@@ -117,11 +115,7 @@ export async function exchange(
         return send(tries - 1);
       }
     };
-    let answer: Answer | null = answers ? await answers.next(turn) : await send(STALE);
-    if (!answer) {
-      await broke(NO_ANSWER);
-      return refuse(response, upstream, 404, "not_found_error", NO_ANSWER);
-    }
+    let answer = await send(STALE);
     // Of a login whose token ended before its time: one more attempt with a new one.
     const renewed = answer.statusCode === 401 ? ((await key?.renew?.()) ?? null) : null;
     if (renewed) {
@@ -181,7 +175,6 @@ export async function exchange(
 }
 
 const NOTHING = Buffer.alloc(0);
-const NO_ANSWER = "The record has no answer to this request.";
 
 const mayHelp = (status: number, { headers }: Answer): boolean =>
   headers["x-should-retry"] !== "false" && (status >= 500 || [408, 409, 425, 429].includes(status));

@@ -389,6 +389,8 @@ describe("one call", () => {
     "/v1/%6Dessages",
     "/v1%2fmessages",
     "/v1/..\\admin",
+    "/v1/messages;x",
+    "/v1/messages%00",
   ])("a path that could be read as another is refused: %s", async (path) => {
     await start(answered(200, anthropicWhole([SAY])), { env: { ANTHROPIC_API_KEY: "sk-planted" } });
     const { port, pathname } = new URL(rig.gateway.urls.anthropic);
@@ -396,6 +398,15 @@ describe("one call", () => {
     const said = await sayRaw(Number(port), `POST ${pathname}${path} HTTP/1.1\r\n${head}\r\n\r\n`);
     expect(said).toMatch(/^HTTP\/1.1 400 .*"Shepherd passes on paths as they are/s);
     expect(rig.provider.asked).toEqual([]);
+  });
+
+  test("a model call is recorded however its path is spelt, and by no other method than POST", async () => {
+    await start(answered(200, anthropicWhole([SAY])));
+    const at = rig.gateway.urls.anthropic;
+    expect((await post(`${at}/V1/Messages/`, asking([user("look")], { stream: false }))).status).toBe(200);
+    expect(rig.steps("model")).toHaveLength(1);
+    expect((await post(`${at}/v1/messages`, asking([user("look")]), { method: "PUT" })).status).toBe(405);
+    expect(rig.provider.asked).toHaveLength(1);
   });
 
   test("a path with other escapes, and any query, leaves as it is", async () => {

@@ -6,7 +6,6 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { LiveScope } from "../scope/scope.ts";
-import type { Answers } from "./answers.ts";
 import { anthropicMessages } from "./anthropic.ts";
 import { makeWhole, TooMuch } from "./bodies.ts";
 import { openaiChat } from "./chat.ts";
@@ -22,7 +21,7 @@ import type { Members, Protocol, Provider } from "./protocol.ts";
 import { openaiResponses } from "./responses.ts";
 import { isPlain, route } from "./route.ts";
 import { type Around, openSession, type Session } from "./session.ts";
-import { makeSender, type Upstream } from "./upstream.ts";
+import { makeSender, type Sender, type Upstream } from "./upstream.ts";
 
 export interface GatewayOptions {
   upstreams: { [provider in Provider]: Upstream };
@@ -32,8 +31,8 @@ export interface GatewayOptions {
   env?: NodeJS.ProcessEnv;
   /** How a login is renewed by one of all processes; by default only by one of this one. */
   exclusive?: Exclusive;
-  /** Where answers come from instead of the providers: then nothing leaves. */
-  answers?: Answers;
+  /** How requests leave; by default to the upstreams. */
+  sender?: Sender;
 }
 
 /** Addresses that programs are told. */
@@ -57,26 +56,28 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-/** What is recorded; everything else is passed on as it is. */
+/** What is recorded; everything else is passed on as it is. Some servers take any case for the same. */
 const RECORDED: ReadonlyArray<{ provider: Provider; path: RegExp; protocol: Protocol }> = [
-  { provider: "anthropic", path: /^\/v1\/messages\/?$/, protocol: anthropicMessages },
-  { provider: "openai", path: /^\/responses\/?$/, protocol: openaiResponses },
-  { provider: "openai", path: /^\/chat\/completions\/?$/, protocol: openaiChat },
+  { provider: "anthropic", path: /^\/v1\/messages\/?$/i, protocol: anthropicMessages },
+  { provider: "openai", path: /^\/responses\/?$/i, protocol: openaiResponses },
+  { provider: "openai", path: /^\/chat\/completions\/?$/i, protocol: openaiChat },
 ];
+
+const READING: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 /** So many connections at once from one sandbox, which is far more than any agent needs: each takes a file of this process. */
 const MOST = 512;
 
 const NOT_PLAIN =
-  "Shepherd passes on paths as they are: without //, \\, . and .. as names, and letters, digits and slashes written with %.";
+  "Shepherd passes on paths as they are: without //, \\, ;, . and .. as names, and letters, digits, slashes and control characters written with %.";
 
 /** Starts to listen, on 127.0.0.1 and a port that the system chooses. */
 export async function openGateway(given: GatewayOptions): Promise<Gateway> {
-  const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env, answers } = given;
+  const { upstreams, limiter = makeLimiter(), prices = PRICES, env = process.env } = given;
   const keys: Keys = { env, exclusive: given.exclusive ?? ((_name, work) => work()) };
   const whole = makeWhole();
   const secret = randomBytes(24).toString("base64url");
-  const { send, close } = makeSender();
+  const { send, close } = given.sender ?? makeSender();
   const closed = new AbortController();
   // Servers in sandboxes, and connections from there.
   const doors = new WeakSet<NetServer>();
@@ -117,17 +118,17 @@ export async function openGateway(given: GatewayOptions): Promise<Gateway> {
     if (!isPlain(path)) return refuse(response, upstream, 400, "invalid_request_error", NOT_PLAIN);
     const bare = path.split("?")[0]!;
     const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
-    if (!recorded || request.method !== "POST") {
-      if (answers) return refuse(response, upstream, 404, "not_found_error", "Nothing but the record answers here.");
+    if (!recorded || READING.has(request.method ?? ""))
       return passOn(request, response, { upstream, path, send, keys, signal: closed.signal });
-    }
+    if (request.method !== "POST")
+      return refuse(response, upstream, 405, "invalid_request_error", "Shepherd records what is sent by POST.");
     if (!/^\s*(identity\s*)?$/i.test(request.headers["content-encoding"] ?? ""))
       return refuse(response, upstream, 415, "invalid_request_error", "Shepherd does not read packed requests.");
     const record = async (told: Buffer): Promise<void> => {
       const { session, signal, outgoing }: Serving = await current();
       const body = outgoing?.(told) ?? told;
       const { protocol } = recorded;
-      const options = { session, protocol, upstream, path, send, limiter, prices, keys, answers, signal };
+      const options = { session, protocol, upstream, path, send, limiter, prices, keys, signal };
       const done = exchange(request, response, body, options);
       pending.add(done);
       await done.finally(() => pending.delete(done));

@@ -2,10 +2,10 @@
 import type { ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { brotliDecompress, unzip } from "node:zlib";
-import type { Answer } from "./answers.ts";
 import type { AnswerReader, Heard, Protocol } from "./protocol.ts";
 import { sseReader } from "./sse.ts";
 import type { Turn } from "./turn.ts";
+import type { Answer } from "./upstream.ts";
 
 /** What is kept of an answer as it came, at most. */
 const MOST = 32 << 20;

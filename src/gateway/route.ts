@@ -12,7 +12,7 @@ export function route(url: string, secret: string): { service: Provider | "hook"
 }
 
 /** What a path may be written with in place of itself: servers differ in what they make of it. */
-const MEANS_ANOTHER = /[\w.~/\\-]/;
+const MEANS_ANOTHER = /[\w.~/\\;\x00-\x1f-]/;
 
 /**
  * Whether a path can be read in one way only. Another way could lead out of the upstream's base, or to a model call that is not recorded, and
@@ -20,7 +20,7 @@ const MEANS_ANOTHER = /[\w.~/\\-]/;
  */
 export function isPlain(path: string): boolean {
   const bare = path.split("?")[0]!;
-  if (/\/\/|\\|\/\.\.?(\/|$)/.test(bare)) return false;
+  if (/\/\/|[\\;]|\/\.\.?(\/|$)/.test(bare)) return false;
   const escapes = bare.match(/%[\da-f]{2}/gi) ?? [];
   return !escapes.some((each) => MEANS_ANOTHER.test(String.fromCharCode(Number.parseInt(each.slice(1), 16))));
 }

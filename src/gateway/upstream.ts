@@ -3,6 +3,7 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, t
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Readable } from "node:stream";
 import type { Provider } from "./protocol.ts";
+import type { Turn } from "./turn.ts";
 
 export interface Upstream {
   provider: Provider;
@@ -83,7 +84,7 @@ export function framingOf(headers: IncomingHttpHeaders): IncomingHttpHeaders {
 }
 
 /** Headers of an answer as they are passed on: names and values in turn. */
-export function headersBack({ rawHeaders }: Pick<IncomingMessage, "rawHeaders">): string[] {
+export function headersBack({ rawHeaders }: Pick<Answer, "rawHeaders">): string[] {
   const kept: string[] = [];
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]!.toLowerCase();
@@ -98,10 +99,20 @@ export interface Outgoing {
   path: string;
   headers: IncomingHttpHeaders;
   body: Buffer | Readable | null;
+  /** Of a model call that is recorded. */
+  turn?: Pick<Turn, "what" | "thread">;
   signal: AbortSignal;
 }
 
-export type Send = (to: Upstream, outgoing: Outgoing) => Promise<IncomingMessage>;
+/** What comes back for a request, from wherever. */
+export type Answer = Readable & Pick<IncomingMessage, "headers" | "rawHeaders" | "statusCode" | "statusMessage">;
+
+export type Send = (to: Upstream, outgoing: Outgoing) => Promise<Answer>;
+
+export interface Sender {
+  send: Send;
+  close(): void;
+}
 
 /** Whether a kept connection broke, which the provider may have closed before it saw the request. */
 export const isStale = (error: unknown): boolean => {
@@ -110,7 +121,7 @@ export const isStale = (error: unknown): boolean => {
 };
 
 /** Connections that are kept and used again. */
-export function makeSender(): { send: Send; close(): void } {
+export function makeSender(): Sender {
   const agents = { "http:": new HttpAgent({ keepAlive: true }), "https:": new HttpsAgent({ keepAlive: true }) };
   const once: Send = ({ base }, { method, path, headers, body, signal }) =>
     new Promise((resolve, reject) => {
