@@ -1,4 +1,5 @@
 /** What a verb gets: the store, opened at first use and closed at the end. */
+import { existsSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { followers } from "../scope/followers.ts";
@@ -22,6 +23,9 @@ export function storeDirectory(env: NodeJS.ProcessEnv = process.env): string {
   const data = env.XDG_DATA_HOME && isAbsolute(env.XDG_DATA_HOME) ? env.XDG_DATA_HOME : join(home, ".local", "share");
   return join(data, "shepherd");
 }
+
+/** Whether there is a store yet. */
+export const hasStore = (): boolean => existsSync(join(storeDirectory(), "format"));
 
 function presentDirectory(): string {
   try {

@@ -77,7 +77,7 @@ async function main(argv: string[]): Promise<number> {
   let out = makeOutput(own.includes("--json"));
   const interrupt = new AbortController();
   let context: Context | null = null;
-  const { makeContext, storeDirectory } = await import("./context.ts");
+  const { hasStore, makeContext } = await import("./context.ts");
   try {
     const entry = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
     if (name.startsWith("-"))
@@ -95,12 +95,14 @@ async function main(argv: string[]): Promise<number> {
     out = makeOutput(flags.json === true);
     goesOn = verb.goesOn ?? false;
     onInterrupt(interrupt);
+    context = makeContext(out, verb.command ? behind : null, interrupt.signal);
     if (verb.agents) {
       const { loadAdded, ranOutside } = await import("../plugins/added.ts");
-      await loadAdded(storeDirectory(), out.warn);
       outside = ranOutside;
+      // A store that cannot be opened is told of by the verb, if that needs it.
+      const store = hasStore() ? await context.store().catch(() => null) : null;
+      if (store) await loadAdded(store, out.warn);
     }
-    context = makeContext(out, verb.command ? behind : null, interrupt.signal);
     return (await verb.run(context, flags, args)) ?? 0;
   } catch (error) {
     if (interrupt.signal.aborted && (error === interrupt.signal.reason || (error as Error)?.name === "AbortError")) {

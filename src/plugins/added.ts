@@ -1,8 +1,7 @@
 /** Plugins from outside of this package: modules that the user has named, by their files. */
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { statSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import { takeLock } from "../gateway/login/lockdir.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
 import type { Plugin } from "./plugin.ts";
 import { PLUGINS } from "./plugins.ts";
 
@@ -15,48 +14,11 @@ export interface Added {
 /** Thrown with a sentence for what is no plugin. */
 export class PluginError extends Error {}
 
-const listOf = (directory: string): string => join(directory, "plugins.json");
+const REF = "plugin/";
 
-/** Those that the user has added, in that order. Throws `PluginError` where that is not known. */
-export function addedIn(directory: string): Added[] {
-  try {
-    const list = JSON.parse(readFileSync(listOf(directory), "utf8")) as unknown;
-    if (Array.isArray(list) && list.every(isAdded)) return list;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") return [];
-    if (code !== undefined) throw new PluginError(`${listOf(directory)} cannot be read (${code}).`);
-  }
-  throw new PluginError(`${listOf(directory)} is damaged: delete it, and add your plugins again.`);
-}
-
-const isAdded = (each: unknown): each is Added =>
-  typeof (each as Added | null)?.name === "string" && typeof (each as Added).file === "string";
-
-/** Changes the list, beside other processes that do. */
-async function change(directory: string, to: (added: Added[]) => Added[]): Promise<void> {
-  const path = `${listOf(directory)}.lock`;
-  let release = takeLock(path);
-  for (; !release; release = takeLock(path)) await new Promise((resolve) => setTimeout(resolve, LOOK));
-  try {
-    keep(directory, to(addedIn(directory)));
-  } finally {
-    release();
-  }
-}
-
-/** How often somebody who waits for that looks, in ms. */
-const LOOK = 20;
-
-function keep(directory: string, added: readonly Added[]): void {
-  if (added.length === 0) {
-    rmSync(listOf(directory), { force: true });
-    return;
-  }
-  const fresh = `${listOf(directory)}.${process.pid}`;
-  writeFileSync(fresh, `${JSON.stringify(added, null, 2)}\n`, { mode: 0o600 });
-  renameSync(fresh, listOf(directory));
-}
+/** Those that the user has added, by their names. */
+export const addedIn = async (store: EmbeddedStore): Promise<Added[]> =>
+  (await store.refs.list(REF)).map(({ name, value }) => ({ name: name.slice(REF.length), file: value }));
 
 /** Whether code of plugins from outside has run in this process. */
 export const ranOutside = (): boolean => loaded;
@@ -66,7 +28,7 @@ let loaded = false;
 const PATIENCE = 10_000;
 
 /** The plugin that a module is. Its code runs in this process. Throws `PluginError`. */
-export async function pluginIn(file: string): Promise<Plugin> {
+async function pluginIn(file: string): Promise<Plugin> {
   loaded = true;
   if (!statSync(file, { throwIfNoEntry: false })?.isFile())
     throw new PluginError(`${file} cannot be loaded: there is no such file.`);
@@ -131,44 +93,33 @@ function missing(value: unknown): string | null {
 }
 
 /** Adds one for all later commands. Throws `PluginError` where it is none, or where its words are taken. */
-export async function addPlugin(directory: string, file: string): Promise<Plugin> {
+export async function addPlugin(store: EmbeddedStore, file: string): Promise<Plugin> {
   const plugin = await pluginIn(file);
-  const added = addedIn(directory);
-  const taken = PLUGINS.find(
-    (each) =>
-      (each.name === plugin.name && !added.some(({ name }) => name === each.name)) ||
-      (each.command === plugin.command && each.name !== plugin.name),
-  );
-  if (taken) throw new PluginError(`There is a plugin ${taken.name} for ${taken.command} already.`);
-  await change(directory, (others) => [
-    ...others.filter(({ name }) => name !== plugin.name),
-    { name: plugin.name, file },
-  ]);
-  return plugin;
+  const ref = REF + plugin.name;
+  for (;;) {
+    const known = await store.refs.get(ref);
+    const taken = PLUGINS.find(({ name, command }) => (name === plugin.name ? !known : command === plugin.command));
+    if (taken) throw new PluginError(`There is a plugin ${taken.name} for ${taken.command} already.`);
+    if (await store.refs.cas(ref, known?.version ?? 0, file)) return plugin;
+  }
 }
 
 /** False if there is none of that name. Runs of it stay, and cannot be gone on with until it is added again. */
-export async function removePlugin(directory: string, name: string): Promise<boolean> {
-  if (!addedIn(directory).some((each) => each.name === name)) return false;
-  await change(directory, (added) => added.filter((each) => each.name !== name));
-  return true;
+export async function removePlugin(store: EmbeddedStore, name: string): Promise<boolean> {
+  const known = await store.refs.get(REF + name);
+  return known !== null && store.refs.cas(REF + name, known.version, null);
 }
 
 /** Makes those known that the user has added. One that cannot be loaded is told, and left out. */
-export async function loadAdded(directory: string, warn: (sentence: string) => void): Promise<void> {
-  const told = async <T>(work: () => T | Promise<T>, more: string): Promise<T | null> => {
+export async function loadAdded(store: EmbeddedStore, warn: (sentence: string) => void): Promise<void> {
+  for (const { name, file } of await addedIn(store)) {
+    if (PLUGINS.some((each) => each.name === name)) continue;
     try {
-      return await work();
+      PLUGINS.push(await pluginNow(name, file));
     } catch (error) {
       if (!(error instanceof PluginError)) throw error;
-      warn(`shepherd: ${more ? error.message.replace(/\.$/, more) : error.message}`);
-      return null;
+      warn(`shepherd: ${error.message.replace(/\.$/, "")}; \`shepherd plugin remove ${name}\` forgets it.`);
     }
-  };
-  for (const { name, file } of (await told(() => addedIn(directory), "")) ?? []) {
-    if (PLUGINS.some((each) => each.name === name)) continue;
-    const plugin = await told(() => pluginNow(name, file), `; \`shepherd plugin remove ${name}\` forgets it.`);
-    if (plugin) PLUGINS.push(plugin);
   }
 }
 

@@ -1,9 +1,8 @@
 /** `shepherd plugin`: the coding agents that Shepherd can drive. */
 import { resolve } from "node:path";
-import { type Added, addedIn, addPlugin, PluginError, removePlugin } from "../../plugins/added.ts";
+import { addedIn, addPlugin, PluginError, removePlugin } from "../../plugins/added.ts";
 import type { Plugin } from "../../plugins/plugin.ts";
 import { PLUGINS } from "../../plugins/plugins.ts";
-import { storeDirectory } from "../context.ts";
 import { Exit } from "../errors.ts";
 import type { Context, Verb } from "../verb.ts";
 
@@ -28,23 +27,13 @@ export const verb: Verb = {
   },
 };
 
-async function list({ out }: Context): Promise<undefined> {
-  const added = new Map(listed().map(({ name, file }) => [name, file]));
-  for (const plugin of PLUGINS) await tell({ out }, plugin, added.get(plugin.name) ?? null);
-  out.say('`shepherd run AGENT "TASK"` runs one; `shepherd doctor AGENT` tells what would fail.');
+async function list(context: Context): Promise<undefined> {
+  const added = new Map((await addedIn(await context.store())).map(({ name, file }) => [name, file]));
+  for (const plugin of PLUGINS) await tell(context, plugin, added.get(plugin.name) ?? null);
+  context.out.say('`shepherd run AGENT "TASK"` runs one; `shepherd doctor AGENT` tells what would fail.');
 }
 
-/** What cannot be read was told when they were loaded. */
-function listed(): Added[] {
-  try {
-    return addedIn(storeDirectory());
-  } catch (error) {
-    if (error instanceof PluginError) return [];
-    throw error;
-  }
-}
-
-async function tell({ out }: Pick<Context, "out">, plugin: Plugin, file: string | null): Promise<void> {
+async function tell({ out }: Context, plugin: Plugin, file: string | null): Promise<undefined> {
   const found = await plugin.detect(process.env).catch(() => null);
   const { version = null, support = null, program = null } = found ?? {};
   out.object({ agent: plugin.command, name: plugin.name, version, support, program, file });
@@ -55,22 +44,18 @@ async function tell({ out }: Pick<Context, "out">, plugin: Plugin, file: string 
 }
 
 async function add(context: Context, file: string): Promise<undefined> {
-  // It makes the directory that the list stands in.
-  await context.store();
-  const plugin = await addPlugin(storeDirectory(), file).catch(refused);
-  if (context.out.json) return tell(context, plugin, file) as Promise<undefined>;
+  const plugin = await addPlugin(await context.store(), file).catch((error: unknown) => {
+    if (error instanceof PluginError) throw new Exit(2, error.message);
+    throw error;
+  });
+  if (context.out.json) return tell(context, plugin, file);
   context.out.say(`Added ${plugin.name}: \`shepherd run ${plugin.command} "TASK"\` runs it from now on.`);
 }
 
-function refused(error: unknown): never {
-  if (error instanceof PluginError) throw new Exit(2, error.message);
-  throw error;
-}
-
-async function remove({ out }: Context, name: string): Promise<undefined> {
+async function remove({ out, store }: Context, name: string): Promise<undefined> {
   const plugin = PLUGINS.find((each) => each.name === name || each.command === name);
   const known = plugin?.name ?? name;
-  if (await removePlugin(storeDirectory(), known).catch(refused)) {
+  if (await removePlugin(await store(), known)) {
     out.object({ name: known, removed: true });
     out.say(`Removed ${known}. Its runs stay; they go on once it is added again.`);
     return;

@@ -1,5 +1,5 @@
 /** `shepherd uninstall`: removes all that Shepherd has put on this machine. */
-import { existsSync, rmdirSync, rmSync } from "node:fs";
+import { rmdirSync, rmSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { PLUGINS } from "../../plugins/plugins.ts";
@@ -11,7 +11,7 @@ import type { EmbeddedStore } from "../../trace/store.ts";
 import { bytesOf } from "../../world/dirs.ts";
 import { discard } from "../../world/remove.ts";
 import { askYesNo } from "../ask.ts";
-import { storeDirectory } from "../context.ts";
+import { hasStore, storeDirectory } from "../context.ts";
 import { baseOf } from "../end.ts";
 import { Exit } from "../errors.ts";
 import { counted } from "../size.ts";
@@ -32,7 +32,7 @@ export const verb: Verb = {
   run: async (context, flags) => {
     const { out } = context;
     const directory = storeDirectory();
-    if (!existsSync(join(directory, "format"))) {
+    if (!hasStore()) {
       out.object({ store: null, runs: 0, unlanded: [], removed: false });
       out.say(`There is no store in ${directory}, so there is nothing to remove.`);
       return undefined;
