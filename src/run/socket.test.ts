@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { connect } from "./connect.ts";
-import { type Method, type Server, serve } from "./socket.ts";
+import { type Method, type Server, serve, socketPath } from "./socket.ts";
 
 let directory: string;
 let server: Server | null;
@@ -13,6 +13,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   await server?.close();
+  vi.unstubAllEnvs();
   rmSync(directory, { recursive: true });
 });
 
@@ -58,3 +59,15 @@ test("one that reads is sent all, however much it is", async () => {
   expect(heard).toBe(40);
   connection.close();
 });
+
+test.each(["store", `far/${"x".repeat(100)}`])(
+  "only its user can open it, and the directory in which it is made: %s",
+  async (name) => {
+    vi.stubEnv("XDG_RUNTIME_DIR", directory);
+    const modeOf = (path: string): number => statSync(path).mode & 0o777;
+    const path = socketPath({ directory: `${directory}/${name}` }, "log");
+    expect(modeOf(path.slice(0, path.lastIndexOf("/")))).toBe(0o700);
+    server = await serve(path, {});
+    expect(modeOf(path)).toBe(0o600);
+  },
+);

@@ -9,7 +9,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 /** The kernel takes paths of at most 107 bytes. */
 const LONGEST = 100;
 
-export function socketPath(store: EmbeddedStore, log: string): string {
+export function socketPath(store: Pick<EmbeddedStore, "directory">, log: string): string {
   const near = `${store.directory}/run/${log.slice(0, 16)}.sock`;
   if (Buffer.byteLength(near) <= LONGEST) {
     mkdirSync(`${store.directory}/run`, { recursive: true, mode: 0o700 });

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "vitest";
 import { detect } from "../../src/scope/exec/abilities.ts";
 import type { Row } from "../support/crash.ts";
 import { post } from "../support/gateway-rig.ts";
-import { answered, anthropicWhole, type Provider, startProvider } from "../support/provider.ts";
+import { answered, anthropicEvents, anthropicWhole, type Provider, startProvider } from "../support/provider.ts";
 import { newUser, type Running, type User, until } from "../support/user.ts";
 
 let user: User;
@@ -44,6 +44,27 @@ for (;;) {
 console.log(process.cwd(), JSON.stringify(Object.keys(process.env).filter((name) => /KEY/.test(name)).sort()));
 `;
 const agent = ["--", process.execPath, "--input-type=module", "-e", `import fs from "node:fs";${AGENT}`];
+
+test("an answer that breaks off behind a block is a step that was cut, with what it said", async () => {
+  await begin();
+  provider.answer = async (_asked, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    const events = anthropicEvents([{ type: "text", text: "half of it" }]);
+    const whole = events.findIndex((event) => event.includes("content_block_stop")) + 1;
+    for (const event of events.slice(0, whole)) response.write(event);
+    setTimeout(() => response.destroy(), 100);
+  };
+  const asks = `const headers = { "content-type": "application/json", "x-api-key": process.env.ANTHROPIC_API_KEY };
+const messages = [{ role: "user", content: "go" }];
+const body = JSON.stringify({ model: "claude-haiku-4-5", max_tokens: 1, stream: true, messages });
+const reply = await fetch(process.env.ANTHROPIC_BASE_URL + "/v1/messages", { method: "POST", headers, body });
+await reply.text().catch(() => {});`;
+  const typed = { env: { ANTHROPIC_API_KEY: "sk-planted-key", ANTHROPIC_BASE_URL: provider.url } };
+  const command = ["--", process.execPath, "--input-type=module", "-e", asks];
+  await user.does(["gateway", "--scope", "g", ...command], 0, typed);
+  const rows = (await user.does(["log", "g", "--json"])).objects<Row>();
+  expect(rows.find(({ kind }) => kind === "model")).toMatchObject({ status: "cut", summary: "half of it" });
+});
 
 test("a command behind it runs on files of its own; each call finds what was written before it, and nobody sees the key", async () => {
   await begin();

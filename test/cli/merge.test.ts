@@ -213,6 +213,8 @@ test("runs merge into runs: adopted by one that has not moved, by three ways int
   expect((await user.does(["merge", "fix.1", "--into", "fix"])).out).toContain("fix has all of fix.1 already");
   const refused = await user.does(["merge", "fix.2", "--into", "fix"], 3);
   expect(refused.out).toContain("a.txt: content");
+  const [row] = (await user.does(["log", "fix", "--json"])).objects<{ kind: string; status: string }>();
+  expect(row).toMatchObject({ kind: "merge", status: "conflict" });
   expect((await user.does(["cat", "fix@", "a.txt"])).out).toBe(moved);
   const [resolved] = (await user.does(["merge", "fix.2", "--into", "fix", "--take", "theirs", "--json"])).objects();
   expect(resolved).toMatchObject({ from: "fix.2", into: "fix", status: "done", conflicts: [] });

@@ -48,4 +48,8 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
   expect(run(project, shepherd, "cat", "it@", "it.txt")).toBe("works\n");
   run(project, shepherd, "merge", "it");
   expect(fs.readFileSync(join(project, "it.txt"), "utf8")).toBe("works\n");
+
+  // As README says for who has the sources.
+  run(source, "npm", "install", "--global", "--prefix", join(home, "global"), "--ignore-scripts", ".");
+  expect(run(project, join(home, "global/bin/shepherd"), "log", "it")).toContain("echo works");
 });

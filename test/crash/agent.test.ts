@@ -115,6 +115,13 @@ const FIRST: Array<[string[], (user: User) => Promise<void> | void]> = [
   [["gc", "--work"], () => {}],
   [["discard", "fix"], async (user) => void (await user.does(["undo"]))],
   [["resume", "fix", "something else", "--open", "perform"], () => {}],
+  [["diff", "fix"], () => {}],
+  [["cat", "fix@0", "b.txt"], () => {}],
+  [["checkout", "fix", "0", "../at-0"], (user) => expect(filesOf(`${user.directory}/at-0`)).toEqual(START)],
+  [["forget", "fix@0", "b.txt", "--yes", "--dry-run"], () => {}],
+  [["run", "--scope", "other", "--", "true"], () => {}],
+  [["du"], () => {}],
+  [["doctor"], () => {}],
 ];
 
 test("after a kill every verb works at once, and the run can still be resumed", async () => {
