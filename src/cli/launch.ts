@@ -155,7 +155,7 @@ const hasBegun = ({ header, steps }: Pick<Fold, "header" | "steps">): boolean =>
 
 /** Starts a new run: its step 0 stands on main as it is now. The model is asked while main is still being read; tools wait for it. */
 export async function startRun(launch: Launch, name: string, task: Task, main: Promise<Main>): Promise<Outcome> {
-  // Where it cannot be read that is told once the run has begun, or what came before is.
+  // Nobody waits for it yet, and nobody ever does where the run cannot begin.
   main.catch(() => {});
   const going: Going = { resumed: false };
   return driveRun(launch, name, task, going, async (scope, { coding, progress }) => {
