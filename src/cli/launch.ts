@@ -75,6 +75,8 @@ export function tellSteps(
             : formatRow(row, out),
         );
       });
+    // A row that cannot be made is told when the run ends, and does not end the process before.
+    last.catch(() => {});
   });
   return {
     done: async () => {
