@@ -14,6 +14,7 @@ import type { Launch, Outcome } from "./launch.ts";
 import { masked } from "./mask.ts";
 import { plain } from "./output.ts";
 import { linesOf } from "./rows.ts";
+import { counted } from "./words.ts";
 
 /** What is said behind a run: what changed, how the user's directory stands to that, and what to type next. */
 export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCode> {
@@ -25,9 +26,7 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
   const base = await baseOf(store, name);
   const changes = await countChanges(store, base, head.state ? target(head.state.roots.workspace) : base);
   const what =
-    changes.files === 0
-      ? "changed no files"
-      : `changed ${changes.files} file${changes.files === 1 ? "" : "s"} (${linesOf(changes)})`;
+    changes.files === 0 ? "changed no files" : `changed ${counted(changes.files, "file")} (${linesOf(changes)})`;
   const how = { done: "is done", failed: "failed", aborted: "was stopped", error: "stopped on an error" }[ending];
   const error = outcome.error && masked(outcome.error);
   if (error) out.warn(`shepherd: ${plain(error)}`);

@@ -13,23 +13,23 @@ import type { Context } from "./verb.ts";
 /** At the end after a question, or without one, while the run goes on, or not at all. */
 export type Land = "ask" | "auto" | "live" | "never";
 
-const LANDS: readonly Land[] = ["ask", "auto", "live", "never"];
+export const LANDS: readonly Land[] = ["ask", "auto", "live", "never"];
+/** For what does nothing while it goes on that could land live. */
+export const LANDS_ONCE = ["ask", "auto", "never"] as const;
 
 export const LAND_HELP = "ask, auto, live or never: when what it changes comes into your directory";
 
 /**
- * What a flag asks for. Without one a run that has the terminal and the directory for itself asks, all others do not land. Throws `Exit` for a
- * word that is none, and where others are at work in a directory in which a run is to land live.
+ * What a flag asks for. Without one a run that has the terminal and the directory for itself asks, all others do not land. Throws `Exit` where
+ * others are at work in a directory in which a run is to land live.
  * @param live name of the run, where it has landed live before: it goes on so
  */
 export async function landOf(
   { out, store: open }: Context,
-  word: string | undefined,
+  word: Land | undefined,
   { workspace, count, live }: { workspace: string; count: number; live?: string | undefined },
 ): Promise<Land> {
-  if (word !== undefined && !LANDS.includes(word as Land))
-    throw new Exit(2, `--land takes ask, auto, live or never, not ${JSON.stringify(word)}.`);
-  if (word !== undefined && word !== "live") return word as Land;
+  if (word !== undefined && word !== "live") return word;
   if (word === undefined && live !== undefined) {
     const other = await atWork(await open(), workspace);
     if (!other) return "live";

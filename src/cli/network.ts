@@ -2,14 +2,14 @@
 import { classOf } from "../gateway/egress/classes.ts";
 import type { Task } from "../run/start.ts";
 import { detect } from "../scope/exec/abilities.ts";
-import { hostRule, lowerNetwork, NETWORKS, type Network, placeOf } from "../scope/network.ts";
+import { hostRule, lowerNetwork, NETWORKS, placeOf } from "../scope/network.ts";
 import { type Grants, mayReach } from "../scope/registry.ts";
 import { Exit } from "./errors.ts";
-import { type Flags, list, text } from "./verb.ts";
+import { choice, type Flags, list } from "./verb.ts";
 
 /** What they grant. Throws where that is nothing, or cannot be held here. */
 export async function networkOf(flags: Flags, task: Task): Promise<Pick<Grants, "network" | "hosts">> {
-  const how = text(flags, "network");
+  const how = choice(flags, "network", NETWORKS);
   const named = list(flags, "allow-host");
   if (how === undefined && named.length === 0) return {};
   const flag = how === undefined ? "--allow-host" : "--network";
@@ -18,8 +18,6 @@ export async function networkOf(flags: Flags, task: Task): Promise<Pick<Grants, 
       2,
       `${flag} is for coding agents (\`shepherd run claude "TASK"\`): all else has the machine's network.`,
     );
-  if (how !== undefined && !NETWORKS.includes(how as Network))
-    throw new Exit(2, `--network takes gateway, proxy or host, not ${JSON.stringify(how)}.`);
   if (how !== undefined && how !== "proxy" && named.length > 0)
     throw new Exit(2, `--allow-host goes with --network proxy: leave out --network ${how}.`);
   const hosts = named.map((each) => {
@@ -29,8 +27,7 @@ export async function networkOf(flags: Flags, task: Task): Promise<Pick<Grants, 
   });
   const { samePath, why } = how === "host" ? { samePath: true } : await detect();
   if (!samePath) throw new Exit(4, `${flag} cannot be held on this machine. ${why}`);
-  const network = (how ?? "proxy") as Network;
-  return { network, ...(hosts.length > 0 && { hosts: [...new Set(hosts)].sort() }) };
+  return { network: how ?? "proxy", ...(hosts.length > 0 && { hosts: [...new Set(hosts)].sort() }) };
 }
 
 /** Throws where what goes on from a run asks for more than that has. */

@@ -8,8 +8,8 @@ import { listScopes, type ScopeRef } from "../scope/registry.ts";
 import { Busy } from "../scope/scope.ts";
 import { Exit } from "./errors.ts";
 import { chooseRun, findWorkspace } from "./select.ts";
-import { named } from "./size.ts";
 import type { Context } from "./verb.ts";
+import { named } from "./words.ts";
 
 /** The user, as notes and steps name them. */
 export function me(): string {

@@ -9,6 +9,7 @@ import { isContainer, type Step, tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { masked } from "./mask.ts";
 import { clip, type Output, plain } from "./output.ts";
+import { counted } from "./words.ts";
 
 export interface Row {
   /** Hash of the intent frame: a name before there is a commit. */
@@ -93,7 +94,7 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       const item = await getItem(store, last);
       const said = textOf(item, " ").trim();
       const calls = item.content.filter((block) => block.type === "call").length;
-      return plain(said) || `${calls} call${calls === 1 ? "" : "s"}`;
+      return plain(said) || counted(calls, "call");
     }
     case "tool": {
       const call = (await readJson(store, step)) as { name?: string; input?: { [key: string]: Json } } | null;

@@ -6,8 +6,8 @@ import { readLog } from "../scope/view.ts";
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
-import { named } from "./size.ts";
 import type { Context } from "./verb.ts";
+import { named } from "./words.ts";
 
 /** The workspace that a directory belongs to: the nearest known one at or above it, else the directory itself. */
 export async function findWorkspace(
@@ -128,8 +128,7 @@ export async function chooseUnfinished(
 function tellShared({ out }: Context, word: string, revision: Revision): Revision {
   const { shares = [], view, step } = revision;
   if (shares.length === 0 || out.json) return revision;
-  const others =
-    shares.length > 3 ? `${shares.slice(0, 3).join(", ")} and ${shares.length - 3} more` : shares.join(", ");
+  const others = named(shares, 3);
   out.warn(
     out.style(
       "dim",

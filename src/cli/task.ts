@@ -5,7 +5,7 @@ import { PLUGINS, pluginFor } from "../plugins/plugins.ts";
 import { typedText } from "../run/command.ts";
 import type { Task } from "../run/start.ts";
 import { Exit } from "./errors.ts";
-import { checkedModel } from "./model.ts";
+import { checkedModel, withModel } from "./model.ts";
 import { type Context, type Flags, text } from "./verb.ts";
 
 export const isBlank = (word: string | undefined): boolean => word !== undefined && word.trim() === "";
@@ -57,7 +57,7 @@ function agentTask({ out }: Context, flags: Flags, plugin: Plugin, [task, ...mor
   if (more.length > 0)
     throw new Exit(2, `One task, in quotes: \`shepherd run ${plugin.command} "${[task, ...more].join(" ")}"\`.`);
   const model = text(flags, "model");
-  const words = model === undefined ? [] : ["--model", model];
-  const driven = { name: plugin.name, args: words, session: randomUUID(), ...(interactive && { interactive }) };
-  return { worker: "plugin", text: task ?? plugin.command, plugin: driven };
+  const driven = { name: plugin.name, args: [], session: randomUUID(), ...(interactive && { interactive }) };
+  const asked: Task = { worker: "plugin", text: task ?? plugin.command, plugin: driven };
+  return model === undefined ? asked : withModel(asked, model);
 }

@@ -110,6 +110,16 @@ function wrap(text: string, width: number): string[] {
 export const text = (flags: Flags, name: string): string | undefined => flags[name] as string | undefined;
 export const list = (flags: Flags, name: string): string[] => (flags[name] as string[] | undefined) ?? [];
 
+/** The word that a flag gives, of those that it takes. Throws `Exit` where it is none of them. */
+export function choice<Word extends string>(flags: Flags, name: string, words: readonly Word[]): Word | undefined {
+  const word = text(flags, name);
+  if (word === undefined) return undefined;
+  const found = words.find((each) => each === word);
+  const takes = `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+  if (!found) throw new Exit(2, `--${name} takes ${takes}, not ${JSON.stringify(word)}.`);
+  return found;
+}
+
 /** The number that a flag gives. Throws `Exit` where it is none. */
 export function count(flags: Flags, name: string, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
   const value = text(flags, name);

@@ -29,9 +29,9 @@ const PATIENCE = 10_000;
 
 /** The plugin that a module is. Its code runs in this process. Throws `PluginError`. */
 async function pluginIn(file: string): Promise<Plugin> {
-  loaded = true;
   if (!statSync(file, { throwIfNoEntry: false })?.isFile())
     throw new PluginError(`${file} cannot be loaded: there is no such file.`);
+  loaded = true;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`it is not done after ${PATIENCE / 1000} seconds`)), PATIENCE);

@@ -41,21 +41,20 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
   const config = files!.config!.host;
   const silent = prompt === null && !interactive;
   const from = scope.head().n;
-  const back = new Set<number>();
+  let back: number | null = null;
   const goTo = async (to: Found | undefined): Promise<void> => {
     if (!to) throw new Inexact(ref.name);
     await settlePending(scope);
     await revertScope(scope, to.step.n);
-    back.add(to.step.n);
+    back = to.step.n;
   };
   const begin = (record: Buffer | null, what: Beginning): Beginning => {
     const start = record ?? plugin.session.seed?.(workspace, session);
     if (start) writeWithin(config, path, start);
     else removeWithin(config, path);
-    const to = [...back].at(-1);
-    if (to !== undefined)
+    if (back !== null)
       options.tell?.(
-        `shepherd: ${plugin.command} cannot go on from step ${from}${silent ? "" : " with something new"}, so it goes on from step ${to}; what came between stays in the log.\n`,
+        `shepherd: ${plugin.command} cannot go on from step ${from}${silent ? "" : " with something new"}, so it goes on from step ${back}; what came between stays in the log.\n`,
       );
     return what;
   };

@@ -32,36 +32,34 @@ function at<T>(
   }
 }
 
-/** The bytes of a file; null where there is none. */
-export function readWithin(root: string, path: string): Buffer | null {
+/** As `at`; null where nothing is in that place. */
+function ifThere<T>(root: string, path: string, use: (dir: Dir, name: string) => T): T | null {
   try {
-    return at(root, path, openDir, (dir, name) => {
-      const fd = fs.openSync(arg(dir.at + name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-      try {
-        const stat = fs.fstatSync(fd);
-        return stat.isFile() && stat.size <= MOST ? fs.readFileSync(fd) : null;
-      } finally {
-        fs.closeSync(fd);
-      }
-    });
+    return at(root, path, openDir, use);
   } catch (error) {
     if (gone(error)) return null;
     throw error;
   }
 }
 
+/** The bytes of a file; null where there is none. */
+export const readWithin = (root: string, path: string): Buffer | null =>
+  ifThere(root, path, (dir, name) => {
+    const fd = fs.openSync(arg(dir.at + name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const stat = fs.fstatSync(fd);
+      return stat.isFile() && stat.size <= MOST ? fs.readFileSync(fd) : null;
+    } finally {
+      fs.closeSync(fd);
+    }
+  });
+
 /** The size of a file, in bytes; null where there is none. */
-export function sizeWithin(root: string, path: string): number | null {
-  try {
-    return at(root, path, openDir, (dir, name) => {
-      const stat = fs.lstatSync(arg(dir.at + name));
-      return stat.isFile() ? stat.size : null;
-    });
-  } catch (error) {
-    if (gone(error)) return null;
-    throw error;
-  }
-}
+export const sizeWithin = (root: string, path: string): number | null =>
+  ifThere(root, path, (dir, name) => {
+    const stat = fs.lstatSync(arg(dir.at + name));
+    return stat.isFile() ? stat.size : null;
+  });
 
 /** Writes a file, with the directories above it; what else stands in their places makes way. Not synced. */
 export function writeWithin(root: string, path: string, bytes: Uint8Array): void {
@@ -78,13 +76,7 @@ export function writeWithin(root: string, path: string, bytes: Uint8Array): void
 }
 
 /** Removes a file, or what stands in its place. */
-export function removeWithin(root: string, path: string): void {
-  try {
-    at(root, path, openDir, clear);
-  } catch (error) {
-    if (!gone(error)) throw error;
-  }
-}
+export const removeWithin = (root: string, path: string): void => void ifThere(root, path, clear);
 
 /** A link is removed itself, and not what it leads to. */
 const clear = (dir: Dir, name: string): void => fs.rmSync(arg(dir.at + name), { recursive: true, force: true });

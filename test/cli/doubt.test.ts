@@ -1,5 +1,8 @@
 /** Calls that may have acted when a run was killed: nobody performs, repeats or forgets them unasked. Only coding agents have such, so they are written here. */
+import * as fs from "node:fs";
 import { afterEach, expect, test } from "vitest";
+import { createRun, type Task } from "../../src/run/start.ts";
+import { NO_GRANTS, workspaceOf } from "../../src/scope/registry.ts";
 import { attach } from "../../src/scope/scope.ts";
 import { putBytes } from "../../src/scope/thread.ts";
 import { openStore } from "../../src/trace/store.ts";
@@ -106,4 +109,18 @@ test("show tells what a running step was asked", async () => {
   expect(object).toMatchObject({ n: 2, id: null, status: "intent", outcome: null, state: null, items: [] });
   run.process.kill("SIGINT");
   await run.ended;
+});
+
+test("what a run lacks that was killed before its first step is one sentence, also where its directory is gone", async () => {
+  const user = await newUser();
+  users.push(user);
+  await user.does(["run", "--scope", "first", "--", "true"]);
+  const store = await openStore(user.store);
+  const workspace = workspaceOf(user.project);
+  const task: Task = { worker: "plugin", text: "x", plugin: { name: "none", args: [], session: "x" } };
+  await createRun(store, { task, workspace, name: "fix", grants: NO_GRANTS });
+  await store.close();
+  fs.renameSync(user.project, `${user.project}.aside`);
+  const { err } = await user.does(["resume", "fix"], 2, { cwd: user.directory });
+  expect(err).toMatch(/^shepherd: There is no plugin none here: [^\n]*\n$/);
 });

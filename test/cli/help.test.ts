@@ -127,7 +127,7 @@ test.each([
   [["show", "abcd"], "No commit starts with abcd: `shepherd log` shows them."],
   [["log", "main"], "main is your own directory and no run: `shepherd status` lists runs."],
   [["run", "--land", "foo", "--", "true"], '--land takes ask, auto, live or never, not "foo".'],
-  [["gateway", "--land", "foo", "--", "true"], '--land takes ask, auto or never here, not "foo".'],
+  [["gateway", "--land", "foo", "--", "true"], '--land takes ask, auto or never, not "foo".'],
   [["gateway", "--prices", "nowhere", "--", "true"], "--prices nowhere cannot be read (ENOENT)."],
   [["gateway", "--prices", "a.txt", "--", "true"], "--prices a.txt is no JSON."],
   [["plugin", "install", "claude"], "`shepherd plugin` takes `list`, `add FILE` or `remove NAME`."],

@@ -10,8 +10,8 @@ import { materialise } from "../../world/materialise.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
 import { chooseStep } from "../select.ts";
-import { counted } from "../size.ts";
 import type { Verb } from "../verb.ts";
+import { counted } from "../words.ts";
 
 export const verb: Verb = {
   brief: "all files of a step into a directory",

@@ -2,6 +2,7 @@
 
 import { previewLanding } from "../../run/land.ts";
 import { textsOf } from "../../scope/changes.ts";
+import { findScope } from "../../scope/registry.ts";
 import { before, readLog } from "../../scope/view.ts";
 import { target } from "../../trace/bytes.ts";
 import type { Hash } from "../../trace/ports.ts";
@@ -71,7 +72,7 @@ export const verb: Verb = {
 
 async function sides(context: Context, args: string[]): Promise<{ from: Hash | null; to: Hash }> {
   const store = await context.store();
-  const looksLikeRun = args.length > 0 && (await store.refs.get(`scope/${args[0]}`)) !== null;
+  const looksLikeRun = args.length > 0 && (await findScope(store, args[0]!)) !== null;
   if (args.length === 0 || (args.length === 1 && looksLikeRun)) {
     const run = await chooseRun(context, args[0]);
     const progress = context.out.progress();

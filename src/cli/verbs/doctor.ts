@@ -3,8 +3,8 @@ import { existsSync, statSync } from "node:fs";
 import { detect } from "../../scope/exec/abilities.ts";
 import { checkQuota, explainQuota } from "../../trace/quota.ts";
 import { storeDirectory } from "../context.ts";
-import { sizeText } from "../size.ts";
 import type { Verb } from "../verb.ts";
+import { sizeText } from "../words.ts";
 
 /** Says how something stands. */
 export type Tell = (what: string, state: "ok" | "limited" | "unfit", text: string) => void;

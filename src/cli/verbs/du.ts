@@ -6,8 +6,8 @@ import { du } from "../../trace/du.ts";
 import { checkQuota } from "../../trace/quota.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { plain } from "../output.ts";
-import { sizeText } from "../size.ts";
 import type { Verb } from "../verb.ts";
+import { sizeText } from "../words.ts";
 
 /** Of which directory it is the main, where the store can say. */
 const mainOf = async (store: EmbeddedStore, log: string): Promise<string> =>

@@ -12,8 +12,8 @@ import { isTree } from "../../world/tree.ts";
 import { askYesNo } from "../ask.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { chooseStep } from "../select.ts";
-import { counted } from "../size.ts";
 import { text, type Verb } from "../verb.ts";
+import { counted } from "../words.ts";
 
 export const verb: Verb = {
   brief: "destroy bytes for good",

@@ -12,6 +12,7 @@ import { operate } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseRun, chooseStep, numberedStep } from "../select.ts";
 import { count, text, type Verb } from "../verb.ts";
+import { counted } from "../words.ts";
 
 export const verb: Verb = {
   brief: "new scopes that start at a step",
@@ -63,7 +64,7 @@ export const verb: Verb = {
     const words = told === "-" ? readFileSync(0, "utf8") : told;
     if (flags["dry-run"]) {
       out.object({ fork: run, n, count: k, dryRun: true });
-      out.say(`Would make ${k} scope${k === 1 ? "" : "s"} from step ${n} of ${run}.`);
+      out.say(`Would make ${counted(k, "scope")} from step ${n} of ${run}.`);
       return undefined;
     }
     const made = await forkScope(store, run, n, {

@@ -7,6 +7,7 @@ import { storeDirectory } from "../context.ts";
 import { Exit } from "../errors.ts";
 import { plain } from "../output.ts";
 import type { Verb } from "../verb.ts";
+import { counted } from "../words.ts";
 
 export const verb: Verb = {
   brief: "check the store",
@@ -43,8 +44,7 @@ export const verb: Verb = {
     }
     progress.done();
     out.object({ errors: counts.error, warnings: counts.warning, notes: counts.note });
-    const notes =
-      counts.note > 0 && !flags.verbose ? ` (${counts.note} note${counts.note === 1 ? "" : "s"}: --verbose)` : "";
+    const notes = counts.note > 0 && !flags.verbose ? ` (${counted(counts.note, "note")}: --verbose)` : "";
     out.say(
       counts.error + counts.warning === 0
         ? `The store is sound${notes}.`

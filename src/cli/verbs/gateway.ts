@@ -16,12 +16,13 @@ import { commandBehind, programsBehind } from "../behind.ts";
 import { tellEnd } from "../end.ts";
 import { Exit } from "../errors.ts";
 import { budgetOf, pricesOf, togetherIn, upstreamsOf } from "../gateway.ts";
-import { type Land, landOf } from "../landing.ts";
+import { LANDS_ONCE, type Land, landOf } from "../landing.ts";
 import { filesFor, type Launch, taskOf, tellSteps } from "../launch.ts";
 import { settleModels } from "../operate.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { below, findWorkspace } from "../select.ts";
-import { type Context, type Flags, list, text, type Verb } from "../verb.ts";
+import { type Context, choice, type Flags, list, text, type Verb } from "../verb.ts";
+import { counted } from "../words.ts";
 
 export const verb: Verb = {
   brief: "record the model calls of any program",
@@ -71,7 +72,7 @@ export const verb: Verb = {
     const prices = pricesOf(context, text(flags, "prices"));
     const upstreams = upstreamsOf(list(flags, "upstream"));
     const workspace = await findWorkspace(store, cwd);
-    const network = await networkOf(context, text(flags, "network"));
+    const network = await networkOf(context, flags);
     const land = await landOfCommand(context, flags, workspace.id);
     const at = below(workspace.path, cwd);
     const task: Task = {
@@ -107,7 +108,7 @@ export const verb: Verb = {
           await steps?.done();
           const { calls, usd } = spentIn(scope.writer.fold);
           out.object({ scope: name, calls, usd });
-          out.line(`${name} has ${calls} model call${calls === 1 ? "" : "s"}${usd > 0 ? `, $${usd.toFixed(4)}` : ""}.`);
+          out.line(`${name} has ${counted(calls, "model call")}${usd > 0 ? `, $${usd.toFixed(4)}` : ""}.`);
           if (!rest) out.line(`Next: \`shepherd log ${name}\`; \`shepherd gateway --scope ${name}\` goes on.`);
         },
       });
@@ -124,11 +125,10 @@ export const verb: Verb = {
 };
 
 /** What a command reaches. */
-async function networkOf({ rest }: Context, word: string | undefined): Promise<SandboxSpec["network"]> {
+async function networkOf({ rest }: Context, flags: Flags): Promise<SandboxSpec["network"]> {
+  const word = choice(flags, "network", ["gateway", "host"]);
   if (word !== undefined && !rest)
     throw new Exit(2, "--network is for a command: without one nothing is kept from it.");
-  if (word !== undefined && word !== "gateway" && word !== "host")
-    throw new Exit(2, `--network takes gateway or host, not ${JSON.stringify(word)}.`);
   if (!rest || word === "host") return "host";
   const { samePath, why } = await detect();
   if (samePath) return { port: PORT };
@@ -137,11 +137,9 @@ async function networkOf({ rest }: Context, word: string | undefined): Promise<S
 }
 
 async function landOfCommand(context: Context, flags: Flags, workspace: string): Promise<Land> {
-  const word = text(flags, "land");
+  const word = choice(flags, "land", LANDS_ONCE);
   if (word !== undefined && !context.rest)
     throw new Exit(2, "--land is for a command: without one no files are changed.");
-  if (word !== undefined && !["ask", "auto", "never"].includes(word))
-    throw new Exit(2, `--land takes ask, auto or never here, not ${JSON.stringify(word)}.`);
   return context.rest ? landOf(context, word, { workspace, count: 1 }) : "never";
 }
 

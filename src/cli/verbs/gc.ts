@@ -3,8 +3,8 @@
 import { expire } from "../../run/retention.ts";
 import { followers } from "../../scope/followers.ts";
 import { gc } from "../../trace/gc.ts";
-import { counted, sizeText } from "../size.ts";
 import { count, type Verb } from "../verb.ts";
+import { counted, sizeText } from "../words.ts";
 
 export const verb: Verb = {
   brief: "free what nothing needs any more",

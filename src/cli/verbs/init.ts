@@ -2,8 +2,8 @@
 import { freshMain } from "../../run/land.ts";
 import { quotePath } from "../../world/paths.ts";
 import { findWorkspace } from "../select.ts";
-import { counted } from "../size.ts";
 import type { Verb } from "../verb.ts";
+import { counted } from "../words.ts";
 
 export const verb: Verb = {
   brief: "make this directory known, and read its files once",

@@ -1,5 +1,6 @@
 /** `shepherd inject`: tell the agent of a run something. */
 import { randomUUID } from "node:crypto";
+import { findScope } from "../../scope/registry.ts";
 import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
 import { chooseLive, me, requireControl } from "../owner.ts";
@@ -18,7 +19,7 @@ export const verb: Verb = {
     const { out } = context;
     const store = await context.store();
     const text = args.at(-1);
-    const forgot = args.length === 1 && (await store.refs.get(`scope/${text}`)) !== null;
+    const forgot = args.length === 1 && (await findScope(store, text!)) !== null;
     if (text === undefined || forgot || text.trim() === "")
       throw new Exit(2, 'What is the agent to be told? `shepherd inject [RUN] "TEXT"`');
     const run = await chooseLive(context, args.length > 1 ? args[0] : undefined);

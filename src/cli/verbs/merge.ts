@@ -9,7 +9,8 @@ import { landedObject } from "../landing.ts";
 import { operate, tellDoubts } from "../operate.ts";
 import { PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
-import { type Flags, text, type Verb } from "../verb.ts";
+import { choice, type Flags, text, type Verb } from "../verb.ts";
+import { counted } from "../words.ts";
 
 export const verb: Verb = {
   brief: "a run's files into your directory, or into its parent",
@@ -87,7 +88,7 @@ export const verb: Verb = {
     }).finally(() => progress.done());
     const kept = landed.kept.map(({ path, why }) => ({ path: quotePath(path), why }));
     out.object({ from: run.name, ...landedObject(landed), kept });
-    const paths = landed.changes.length === 1 ? "1 path" : `${landed.changes.length} paths`;
+    const paths = counted(landed.changes.length, "path");
     if (landed.status === "nothing" && kept.length > 0)
       out.say(
         `Nothing of ${run.name} ${flags["dry-run"] ? "would be" : "was"} landed: all that it changed you changed too, and yours is kept.`,
@@ -121,9 +122,7 @@ export const verb: Verb = {
 
 /** The side that `--take` names. Throws `Exit` where it names none. */
 export function takeOf(flags: Flags): Take | undefined {
-  const side = text(flags, "take");
-  if (side === undefined || side === "ours" || side === "theirs") return side;
-  throw new Exit(2, `--take takes ours or theirs, not ${JSON.stringify(side)}.`);
+  return choice(flags, "take", ["ours", "theirs"]);
 }
 
 interface MergedJson {

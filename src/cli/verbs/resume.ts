@@ -3,13 +3,13 @@ import { landsLive } from "../../run/lifecycle.ts";
 import { findScope, isName } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { Exit } from "../errors.ts";
-import { LAND_HELP, landOf } from "../landing.ts";
+import { LAND_HELP, LANDS, landOf } from "../landing.ts";
 import { type Launch, resumeRun, taskOf } from "../launch.ts";
 import { modelFor } from "../model.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { chooseToGoOn, releasePaused } from "../release.ts";
 import { isBlank } from "../task.ts";
-import { text, type Verb } from "../verb.ts";
+import { choice, text, type Verb } from "../verb.ts";
 import { told } from "./run.ts";
 
 export const verb: Verb = {
@@ -41,9 +41,7 @@ export const verb: Verb = {
     const run = await chooseToGoOn(context, isRun ? args[0] : undefined);
     if (words.length > 1)
       throw new Exit(2, `One instruction, in quotes: \`shepherd resume ${run.name} "${words.join(" ")}"\`.`);
-    const open = text(flags, "open");
-    if (open !== undefined && open !== "perform" && open !== "drop")
-      throw new Exit(2, `--open takes perform or drop, not ${JSON.stringify(open)}.`);
+    const open = choice(flags, "open", ["perform", "drop"]);
     if (await releasePaused(context, run, flags, words[0])) return undefined;
     const started = await taskOf(store, run.name);
     if (started.worker === "command" && words[0] !== undefined)
@@ -52,7 +50,7 @@ export const verb: Verb = {
         `${run.name} is a run of a command, which is told nothing: \`shepherd resume ${run.name}\` starts it anew.`,
       );
     const model = modelFor(context, run.name, started, text(flags, "model"));
-    const land = await landOf(context, text(flags, "land"), {
+    const land = await landOf(context, choice(flags, "land", LANDS), {
       workspace: run.workspace,
       count: 1,
       live: landsLive(await readLog(store, run.log)) ? run.name : undefined,

@@ -9,11 +9,12 @@ import { quotePath } from "../../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
-import { landedObject } from "../landing.ts";
+import { LANDS_ONCE, type Land, landedObject } from "../landing.ts";
 import { operate, tellLeft } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseStep } from "../select.ts";
-import { type Context, text, type Verb } from "../verb.ts";
+import { type Context, choice, type Verb } from "../verb.ts";
+import { counted } from "../words.ts";
 
 export const verb: Verb = {
   brief: "conversation and files back at a step",
@@ -45,9 +46,7 @@ export const verb: Verb = {
       );
     const { run, revision } = await chooseStep(context, args, "shepherd revert [RUN] STEP", { destructive: true });
     const { n, sealed } = await exactStep(await context.store(), run, revision, flags);
-    const how = text(flags, "land");
-    if (how !== undefined && how !== "ask" && how !== "auto" && how !== "never")
-      throw new Exit(2, `--land takes ask, auto or never, not ${JSON.stringify(how)}.`);
+    const how = choice(flags, "land", LANDS_ONCE);
     if (flags["dry-run"]) {
       out.object({ scope: run.name, to: n, commit: sealed.id, dryRun: true });
       out.say(`Would set ${run.name} back to step ${n} (${sealed.id.slice(0, 7)}).`);
@@ -65,7 +64,7 @@ export const verb: Verb = {
       out.say(`  ${tellLeft(effect.tier === "compensable" ? { ...effect, compensated: true } : effect)}`);
     if (landed) {
       const { length } = landed.changes;
-      const what = length === 0 ? "Nothing" : length === 1 ? "1 path" : `${length} paths`;
+      const what = length === 0 ? "Nothing" : counted(length, "path");
       out.say(`${what} in ${landed.directory} ${length > 1 ? "were" : "was"} set back too.`);
       for (const { path, why } of landed.conflicts) out.say(`  left as you have it: ${quotePath(path)} (${why})`);
       for (const { path, why } of landed.held) out.say(`  not set back: ${quotePath(path)} (${why})`);
@@ -78,7 +77,7 @@ export const verb: Verb = {
 };
 
 /** Lands a run that is back at a step, if it had landed before and that is wanted; null if not. */
-async function landBack(context: Context, run: ScopeRef, n: number, how: string | undefined): Promise<Landed | null> {
+async function landBack(context: Context, run: ScopeRef, n: number, how: Land | undefined): Promise<Landed | null> {
   const { out, signal } = context;
   const store = await context.store();
   const view = await readLog(store, run.log, run);

@@ -20,7 +20,7 @@ import type { Skipped } from "../../world/walk.ts";
 import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
-import { LAND_HELP, type Land, landOf } from "../landing.ts";
+import { LAND_HELP, LANDS, type Land, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun, taskOf } from "../launch.ts";
 import { modelFor, requireSame } from "../model.ts";
 import { checkNoMore, networkOf } from "../network.ts";
@@ -29,7 +29,7 @@ import type { Output } from "../output.ts";
 import { lacks } from "../partial.ts";
 import { below, chooseStep, findWorkspace } from "../select.ts";
 import { askedTask } from "../task.ts";
-import { type Context, count, type Flags, list, text, type Verb } from "../verb.ts";
+import { type Context, choice, count, type Flags, list, text, type Verb } from "../verb.ts";
 
 /** So many runs go on side by side. */
 const MOST = 100;
@@ -98,7 +98,7 @@ export const verb: Verb = {
     // Before anything is made for a run that cannot begin.
     if (task.worker === "plugin" && !flags.from) await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);
-    const asked = await landOf(context, text(flags, "land"), { workspace: id, count: k });
+    const asked = await landOf(context, choice(flags, "land", LANDS), { workspace: id, count: k });
     // Who works with an agent in their directory sees what it does there.
     const live = task.plugin?.interactive === true && flags.land === undefined && asked === "ask";
     const land: Land = live ? "live" : asked;

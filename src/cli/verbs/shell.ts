@@ -2,12 +2,11 @@
 import { createInterface } from "node:readline";
 import { withDriven } from "../../run/driven.ts";
 import { openShell } from "../../run/shell.ts";
-import { Exit } from "../errors.ts";
 import { followLive, landOf } from "../landing.ts";
 import { settleModels } from "../operate.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
-import { text, type Verb } from "../verb.ts";
+import { choice, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "a shell in a scope, each command a step",
@@ -29,9 +28,7 @@ export const verb: Verb = {
     const { out } = context;
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
-    const word = text(flags, "land") ?? "never";
-    if (word !== "never" && word !== "live")
-      throw new Exit(2, `--land takes never or live here, not ${JSON.stringify(word)}.`);
+    const word = choice(flags, "land", ["never", "live"]) ?? "never";
     const land = await landOf(context, word, { workspace: run.workspace, count: 1 });
     const lacking = lacks(context, flags);
     const options = { signal: context.signal, settle: settleModels, onForgotten: lacking.tell };

@@ -14,8 +14,8 @@ import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
 import { leftOutOf, linesOf, rowOf } from "../rows.ts";
 import { chooseStep, chooseUnfinished } from "../select.ts";
-import { counted, sizeText } from "../size.ts";
 import type { Context, Verb } from "../verb.ts";
+import { counted, sizeText } from "../words.ts";
 
 export const verb: Verb = {
   brief: "one step in full",

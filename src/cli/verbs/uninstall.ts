@@ -14,8 +14,8 @@ import { askYesNo } from "../ask.ts";
 import { hasStore, storeDirectory } from "../context.ts";
 import { baseOf } from "../end.ts";
 import { Exit } from "../errors.ts";
-import { counted } from "../size.ts";
 import type { Verb } from "../verb.ts";
+import { counted } from "../words.ts";
 
 export const verb: Verb = {
   brief: "remove the store, and with it every run",

@@ -1,0 +1,104 @@
+/** Who works in a run that the command line drives: the built-in agent, a command, or a coding agent. */
+import { runAgent } from "../agent/loop.ts";
+import { openModel } from "../agent/models.ts";
+import { resumeAgent } from "../agent/resume.ts";
+import { commandWorker } from "../run/command.ts";
+import type { Worker } from "../run/drive.ts";
+import type { Said } from "../run/inject.ts";
+import type { Task } from "../run/start.ts";
+import { workspacePath } from "../scope/registry.ts";
+import type { Session } from "../trace/ports.ts";
+import type { Coding } from "./coding.ts";
+import { Exit, explain } from "./errors.ts";
+import type { FollowLive } from "./landing.ts";
+import type { Launch } from "./launch.ts";
+
+/** What a worker stopped on. */
+export interface Failure {
+  error: string | null;
+  /** Whether it was the host or the store, and not the work. */
+  unfit: boolean;
+}
+
+export interface ResumeOptions {
+  instruction?: string;
+  open?: "perform" | "drop";
+  model?: string;
+}
+
+export interface Going extends ResumeOptions {
+  resumed: boolean;
+  /** For a new run: its conversation, and when it stands on main. */
+  start?: { session: Session; placed: Promise<void> };
+  live?: FollowLive;
+}
+
+/** @param failure is told what it stopped on */
+export function workerFor(launch: Launch, task: Task, failure: Failure, going: Going, coding: Coding | null): Worker {
+  const { out } = launch;
+  if (task.worker === "command") {
+    const quiet = out.json || launch.several;
+    const worker = commandWorker(task.argv ?? [], {
+      at: task.at,
+      interactive: !quiet && out.terminal && process.stdin.isTTY === true,
+      // Through a pipe it is the command's; several cannot share it.
+      ownStdin: !launch.several && process.stdin.isTTY !== true,
+      onOutput: (chunk, stream) => {
+        if (!quiet) process[stream].write(chunk);
+      },
+    });
+    return {
+      ...worker,
+      work: async (...args) => {
+        await going.start?.placed;
+        return worker.work(...args);
+      },
+    };
+  }
+  if (coding) {
+    const typed = coding.interactive ? null : task.text;
+    const prompt = going.resumed ? (going.instruction ?? null) : typed;
+    let worker: Worker | null = null;
+    return {
+      name: coding.name,
+      hears: true,
+      work: async (scope, ...args) => {
+        await going.start?.placed;
+        worker ??= coding.worker(await workspacePath(launch.store, scope.ref.log), prompt);
+        return worker.work(scope, ...args);
+      },
+    };
+  }
+  if (!task.model) throw new Exit(2, "Which model? Add --model script:FILE.");
+  const model = openModel(task.model);
+  let first = true;
+  return {
+    name: "agent",
+    hears: true,
+    work: async (scope, signal, restarted, control) => {
+      const fresh = first && !going.resumed && !restarted;
+      const inbox = async (ending: boolean): Promise<Said[]> => {
+        if (!ending || control.inbox.waiting().length > 0) await control.unpaused(signal).catch(() => {});
+        if (signal.aborted) return [];
+        // Where it is done, nothing is to be told of what lands.
+        const live = ending ? [] : (going.live?.inbox() ?? []);
+        return [...live.map((text) => ({ text })), ...(await control.inbox.read())];
+      };
+      const options = { model, signal, at: task.at, inbox };
+      const end = fresh
+        ? await runAgent(scope, { ...options, ...(going.start && { start: going.start }) })
+        : await resumeAgent(scope, {
+            ...options,
+            ...(first && going.instruction !== undefined && { instruction: going.instruction }),
+            ...(first && going.open && { open: going.open }),
+          });
+      first = false;
+      if (end.error) {
+        const { code, message } = explain(end.error);
+        failure.error = message;
+        failure.unfit = code === 4;
+      }
+      return end.stopped === "limit" ? "failed" : end.stopped;
+    },
+  };
+}
