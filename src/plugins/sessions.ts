@@ -5,7 +5,6 @@ import { getBytes, getItem, putBytes, textOf } from "../scope/thread.ts";
 import { type Found, readLog } from "../scope/view.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { denied } from "../world/dirs.ts";
 import { readWithin } from "../world/within.ts";
 import type { Place } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
@@ -14,22 +13,16 @@ const NOTE = "session";
 
 /** Notes the record as it is now. Written at return. */
 export async function keepSession(scope: LiveScope, path: string): Promise<void> {
-  const record = await atHand(scope.store, scope.ref.log, path);
+  const record = atHand(scope.store, scope.ref.log, path);
   if (!record) return;
   const what = await putBytes(scope.store, record);
   if (scope.writer.fold.notes.get(NOTE)?.facts.what !== what) await scope.writer.note(null, { note: NOTE, what });
 }
 
 /** As the files of a scope have it, also while nobody has them open. */
-async function atHand(store: EmbeddedStore, log: string, path: string): Promise<Buffer | null> {
+function atHand(store: EmbeddedStore, log: string, path: string): Buffer | null {
   const directory = driverOf(store).kept("config", log);
-  try {
-    return directory === null ? null : readWithin(directory, path);
-  } catch (error) {
-    // What the agent keeps from us it has not.
-    if (denied(error)) return null;
-    throw error;
-  }
+  return directory === null ? null : readWithin(directory, path);
 }
 
 /** The record up to a place: of the newest copy that reaches it, of this scope or of those that it was forked from. */
@@ -41,7 +34,7 @@ export async function sessionAt(
   place: Place,
 ): Promise<Buffer | null> {
   for (let at: string | undefined = log; at !== undefined; ) {
-    const live = await atHand(store, at, path);
+    const live = atHand(store, at, path);
     const found = live && plugin.session.cut(live, place);
     if (found) return found;
     const { fold } = await readLog(store, at);

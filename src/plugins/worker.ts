@@ -148,14 +148,15 @@ export function pluginWorker(options: PluginOptions): Worker {
     } finally {
       delivery.end();
       over.abort();
-      await serving.finally(async () => {
-        await egress.close();
-        await keepSession(scope, path);
-      });
-      if (why !== null) {
-        tell(`shepherd: ${why}\n`);
-        await scope.writer.note(null, { note: "broken", why: await putBytes(scope.store, Buffer.from(why)) });
-      }
+      // Each whatever becomes of the one before.
+      await serving
+        .finally(() => egress.close())
+        .finally(() => keepSession(scope, path))
+        .finally(async () => {
+          if (why === null) return;
+          tell(`shepherd: ${why}\n`);
+          await scope.writer.note(null, { note: "broken", why: await putBytes(scope.store, Buffer.from(why)) });
+        });
     }
   }
 }

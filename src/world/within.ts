@@ -3,7 +3,7 @@
  * and a pipe or a device holds nobody up.
  */
 import * as fs from "node:fs";
-import { arg, bytesOf, closeDir, type Dir, gone, openDir, openRoot } from "./dirs.ts";
+import { arg, bytesOf, closeDir, type Dir, denied, gone, openDir, openRoot } from "./dirs.ts";
 import { placeFile } from "./place.ts";
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
@@ -42,9 +42,19 @@ function ifThere<T>(root: string, path: string, use: (dir: Dir, name: string) =>
   }
 }
 
-/** The bytes of a file; null where there is none. */
+/** What a program keeps from us it has not. */
+function ifReadable<T>(root: string, path: string, use: (dir: Dir, name: string) => T): T | null {
+  try {
+    return ifThere(root, path, use);
+  } catch (error) {
+    if (denied(error)) return null;
+    throw error;
+  }
+}
+
+/** The bytes of a file; null where there is none that can be read. */
 export const readWithin = (root: string, path: string): Buffer | null =>
-  ifThere(root, path, (dir, name) => {
+  ifReadable(root, path, (dir, name) => {
     const fd = fs.openSync(arg(dir.at + name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     try {
       const stat = fs.fstatSync(fd);
@@ -54,9 +64,9 @@ export const readWithin = (root: string, path: string): Buffer | null =>
     }
   });
 
-/** The size of a file, in bytes; null where there is none. */
+/** The size of a file, in bytes; null where there is none that can be looked at. */
 export const sizeWithin = (root: string, path: string): number | null =>
-  ifThere(root, path, (dir, name) => {
+  ifReadable(root, path, (dir, name) => {
     const stat = fs.lstatSync(arg(dir.at + name));
     return stat.isFile() ? stat.size : null;
   });
