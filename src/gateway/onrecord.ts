@@ -6,7 +6,7 @@
 import { nextAttempt } from "../scope/attempt.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { type Call, getBytes, getItem, putBytes } from "../scope/thread.ts";
-import { cameThrough } from "../scope/view.ts";
+import { cameThrough, viewOf } from "../scope/view.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { Link } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
@@ -33,7 +33,7 @@ export async function onRecord(
   sent: readonly Sent[],
   asked: Asked,
 ): Promise<OnRecord | null> {
-  const { store, ref, writer } = scope;
+  const { store } = scope;
   for (const thread of threads) {
     const { entries } = thread;
     const last = entries.at(-1);
@@ -42,7 +42,7 @@ export async function onRecord(
     const item = await getItem(store, last.link);
     const calls = item.content.filter((block): block is Call => block.type === "call");
     if (calls.length === 0) continue;
-    const view = { ref, log: ref.log, fold: writer.fold };
+    const view = viewOf(scope);
     const found = (await cameThrough(store, view)).find(
       ({ step }) =>
         step.intent.kind === "model" && step.intent.thread === thread.name && step.outcome?.result === last.link,

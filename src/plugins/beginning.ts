@@ -3,7 +3,7 @@ import { settlePending } from "../run/recover.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { itemLinks } from "../scope/thread.ts";
-import { cameThrough, type Found } from "../scope/view.ts";
+import { cameThrough, type Found, viewOf } from "../scope/view.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -65,7 +65,7 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
     const state = scope.head().state!;
     const place = await placeOf(store, state);
     const { turns, answered, open } = place;
-    const came = await cameThrough(store, { ref, log: ref.log, fold: scope.writer.fold });
+    const came = await cameThrough(store, viewOf(scope));
     // A summary that nothing was said behind yet is no place to go on from.
     const compacted = turns === 0 ? came.findIndex(({ step }) => step.intent.kind === "compact") : -1;
     if (compacted >= 0) {

@@ -5,6 +5,7 @@ import { ownedSince } from "../scope/owned.ts";
 import { type Compensate, compensateAll, mustKnowUndo } from "../scope/revert.ts";
 import { attach } from "../scope/scope.ts";
 import { discardScope } from "../scope/undo.ts";
+import { viewOf } from "../scope/view.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Left, tellOutside } from "./operate.ts";
 import { settlePending } from "./recover.ts";
@@ -26,8 +27,7 @@ export async function discardRun(
 ): Promise<Discarded> {
   const scope = await attach(store, name);
   try {
-    const { ref, writer } = scope;
-    const owned = () => ownedSince(store, { ref, log: ref.log, fold: writer.fold }, -1);
+    const owned = () => ownedSince(store, viewOf(scope), -1);
     // One that is refused must not end what is in doubt.
     if (!compensate) mustKnowUndo(await owned());
     await settlePending(scope, compensate);

@@ -6,12 +6,10 @@ import { ownedSince } from "../scope/owned.ts";
 import { findScope, NameError } from "../scope/registry.ts";
 import { type Compensate, performRevert, Refused } from "../scope/revert.ts";
 import { attach, Busy, idempotencyKey, type LiveScope } from "../scope/scope.ts";
-import { readLog, sealedStep, type View } from "../scope/view.ts";
+import { readLog, sealedStep, viewOf } from "../scope/view.ts";
 import type { Step } from "../trace/seal.ts";
 import { tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-
-const viewOf = (scope: LiveScope): View => ({ ref: scope.ref, log: scope.ref.log, fold: scope.writer.fold });
 
 /** A call that may have acted, and that nobody may perform or settle without being asked. */
 export interface Doubt {

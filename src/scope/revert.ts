@@ -5,7 +5,7 @@ import { tierOf } from "../trace/seal.ts";
 import { planOperation, updateOperation } from "./operations.ts";
 import { type Outside, ownedSince } from "./owned.ts";
 import { idempotencyKey, type LiveScope } from "./scope.ts";
-import { sealedStep, type View } from "./view.ts";
+import { sealedStep, viewOf } from "./view.ts";
 
 /** Thrown where a revert would pass effects that cannot be taken back. */
 export class Unacknowledged extends Error {
@@ -35,8 +35,8 @@ export async function checkRevert(
   n: number,
   options: RevertOptions = {},
 ): Promise<{ target: { sealed: Sealed; log: string }; outside: Outside[] }> {
-  const { store, writer, ref } = scope;
-  const view: View = { ref, log: ref.log, fold: writer.fold };
+  const { store, ref } = scope;
+  const view = viewOf(scope);
   const target = await sealedStep(store, view, n);
   const order = target.log === ref.log ? target.sealed.order : -1;
   const outside = await ownedSince(store, view, order);

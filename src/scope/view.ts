@@ -3,6 +3,7 @@ import type { Fold, Head, Sealed, Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { loadFold } from "./index.ts";
 import { findScope, listScopes, NameError, type ScopeRef } from "./registry.ts";
+import type { LiveScope } from "./scope.ts";
 
 export interface View {
   /** Null for main. */
@@ -10,6 +11,13 @@ export interface View {
   log: string;
   fold: Fold;
 }
+
+/** A scope that is being driven, as it stands. */
+export const viewOf = ({ ref, writer }: Pick<LiveScope, "ref" | "writer">): View => ({
+  ref,
+  log: ref.log,
+  fold: writer.fold,
+});
 
 /** Thrown for a step that does not exist, or has no commit yet. */
 export class StepError extends Error {}
