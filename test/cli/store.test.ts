@@ -400,6 +400,11 @@ test("directories that are not there, or no place to work in, are said to be so"
   const files = user.files();
   await user.shepherd(["status"], { env: { SHEPHERD_DIR: "", XDG_DATA_HOME: "", HOME: "" } });
   expect(user.files()).toEqual(files);
+  for (const HOME of ["", "relative"]) {
+    expect((await user.does(["run", "--", "true"], 0, { env: { HOME } })).err).toBe("");
+    await user.shepherd(["status"], { env: { SHEPHERD_DIR: "", HOME } });
+    expect(user.files()).toEqual(files);
+  }
   const gone = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"';
   const { status, stderr } = spawnSync("bash", ["-c", gone, "-", process.execPath, user.command, "status"], {
     cwd: user.home,
