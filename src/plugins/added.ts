@@ -1,5 +1,5 @@
 /** Plugins from outside of this package: modules that the user has named, by their files. */
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { takeLock } from "../gateway/login/lockdir.ts";
@@ -24,7 +24,8 @@ export function addedIn(directory: string): Added[] {
     if (Array.isArray(list) && list.every(isAdded)) return list;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") return [];
+    // Where the directory is none, what opens the store says so.
+    if (code === "ENOENT" || code === "ENOTDIR") return [];
     if (code !== undefined) throw new PluginError(`${listOf(directory)} cannot be read (${code}).`);
   }
   throw new PluginError(`${listOf(directory)} is damaged: delete it, and add your plugins again.`);
@@ -68,8 +69,9 @@ const PATIENCE = 10_000;
 /** The plugin that a module is. Its code runs in this process. Throws `PluginError`. */
 export async function pluginIn(file: string): Promise<Plugin> {
   loaded = true;
-  if (!statSync(file, { throwIfNoEntry: false })?.isFile())
-    throw new PluginError(`${file} cannot be loaded: there is no such file.`);
+  const found = existsSync(file) ? statSync(file) : null;
+  if (!found?.isFile())
+    throw new PluginError(`${file} cannot be loaded: ${found ? "it is no file" : "there is no such file"}.`);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`it is not done after ${PATIENCE / 1000} seconds`)), PATIENCE);

@@ -40,6 +40,10 @@ test("doctor tells what this machine allows", async () => {
   }
   fs.chmodSync(user.store, 0o755);
   expect((await user.does(["doctor"])).out).toContain(`chmod 700 ${user.store}`);
+  const { out, err } = await user.does(["doctor"], 4, { env: { SHEPHERD_DIR: "/dev/null" } });
+  expect(err).toBe("");
+  expect(out).toContain("unfit   store      /dev/null is no directory: name another one in SHEPHERD_DIR\n");
+  expect(out).not.toContain("chmod");
 });
 
 test("fsck finds a sound store sound, also with all caches deleted, and everything still works then", async () => {
