@@ -55,7 +55,8 @@ export const verb: Verb = {
     const land = await landOf(context, text(flags, "land"), {
       workspace: run.workspace,
       count: 1,
-      live: landsLive(await readLog(store, run.log)) ? run.name : undefined,
+      run: run.name,
+      live: landsLive(await readLog(store, run.log)),
     });
     const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
     const outcome = await resumeRun(launch, run.name, {

@@ -32,7 +32,7 @@ export const verb: Verb = {
     const word = text(flags, "land") ?? "never";
     if (word !== "never" && word !== "live")
       throw new Exit(2, `--land takes never or live here, not ${JSON.stringify(word)}.`);
-    const land = await landOf(context, word, { workspace: run.workspace, count: 1 });
+    const land = await landOf(context, word, { workspace: run.workspace, count: 1, run: run.name });
     const lacking = lacks(context, flags);
     const options = { signal: context.signal, settle: settleModels, onForgotten: lacking.tell };
     return withDriven(store, run.name, options, async (scope) => {
