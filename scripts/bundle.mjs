@@ -1,5 +1,6 @@
 // The command `shepherd` in few files: node loads it in half the time that the modules of the sources take one by one.
-import { rmSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { rolldown } from "rolldown";
 
 /** @param dir beside package.json, in which the command finds its version; made anew. */
@@ -8,6 +9,8 @@ export async function bundle(dir) {
   const made = await rolldown({ input: { shepherd: "src/cli/main.ts" }, platform: "node" });
   await made.write({ dir, format: "esm", chunkFileNames: "[name]-[hash].js" });
   await made.close();
+  // npm sets it when it installs, not when what an installed link leads to is built anew.
+  chmodSync(join(dir, "shepherd.js"), 0o755);
 }
 
 if (import.meta.filename === process.argv[1]) await bundle(process.argv[2] ?? "bin");

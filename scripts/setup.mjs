@@ -9,7 +9,8 @@ export function setup() {
   const stamp = join("node_modules", ".installed");
   const lock = readFileSync("package-lock.json", "utf8");
   if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
-    run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    // Also where it is run for `npm install --global .`, whose options npm hands on.
+    run("npm", ["ci", "--no-global", "--include=dev", "--ignore-scripts", "--no-audit", "--no-fund"]);
     writeFileSync(stamp, lock);
   }
   run(join("node_modules", ".bin", "tsc"), ["-p", "tsconfig.build.json"]);

@@ -4,6 +4,8 @@ import { fold, type Output } from "./output.ts";
 
 export async function askYesNo(question: string, otherwise = false): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return otherwise;
+  // What was told before it is out then.
+  await new Promise((resolve) => setImmediate(resolve));
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   const gone = new AbortController();
   lines.on("close", () => gone.abort());

@@ -1,6 +1,6 @@
 /** What a verb gets: the store, opened at first use and closed at the end. */
 import { existsSync } from "node:fs";
-import { homedir, userInfo } from "node:os";
+import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { followers } from "../scope/followers.ts";
 import { isReadOnly } from "../trace/disk.ts";
@@ -18,9 +18,8 @@ export function storeDirectory(env: NodeJS.ProcessEnv = process.env): string {
       `SHEPHERD_DIR is ${JSON.stringify(env.SHEPHERD_DIR)}, which would be another store in each directory: write a path that begins with /.`,
     );
   if (env.SHEPHERD_DIR) return resolve(env.SHEPHERD_DIR);
-  // With an empty HOME it must not be the present directory.
-  const home = homedir() || userInfo().homedir;
-  const data = env.XDG_DATA_HOME && isAbsolute(env.XDG_DATA_HOME) ? env.XDG_DATA_HOME : join(home, ".local", "share");
+  const data =
+    env.XDG_DATA_HOME && isAbsolute(env.XDG_DATA_HOME) ? env.XDG_DATA_HOME : join(homedir(), ".local", "share");
   return join(data, "shepherd");
 }
 

@@ -22,22 +22,23 @@ export const LAND_HELP = "ask, auto, live or never: when what it changes comes i
 /**
  * What a flag asks for. Without one a run that has the terminal and the directory for itself asks, all others do not land. Throws `Exit` where
  * others are at work in a directory in which a run is to land live.
- * @param live name of the run, where it has landed live before: it goes on so
+ * @param run its name, where it goes on
+ * @param live whether it has landed live before: it goes on so
  */
 export async function landOf(
   { out, store: open }: Context,
   word: Land | undefined,
-  { workspace, count, live }: { workspace: string; count: number; live?: string | undefined },
+  { workspace, count, run, live }: { workspace: string; count: number; run?: string; live?: boolean },
 ): Promise<Land> {
   if (word !== undefined && word !== "live") return word;
-  if (word === undefined && live !== undefined) {
-    const other = await atWork(await open(), workspace);
+  if (word === undefined && live) {
+    const other = await atWork(await open(), workspace, run);
     if (!other) return "live";
-    out.warn(`shepherd: ${live} landed live before, and does so no more, beside ${other}.`);
+    out.warn(`shepherd: ${run} landed live before, and does so no more, beside ${other}.`);
   }
   const attended = out.terminal && process.stdin.isTTY === true && !process.env.CI;
   if (word === undefined && (count > 1 || !attended)) return "never";
-  const other = count > 1 ? "each other" : await atWork(await open(), workspace);
+  const other = count > 1 ? "each other" : await atWork(await open(), workspace, run);
   if (word === undefined) return other ? "never" : "ask";
   if (other)
     throw new Exit(
@@ -47,10 +48,10 @@ export async function landOf(
   return "live";
 }
 
-/** The name of a run that somebody drives in a workspace. */
-async function atWork(store: EmbeddedStore, workspace: string): Promise<string | null> {
+/** The name of a run, but for one, that somebody drives in a workspace. */
+async function atWork(store: EmbeddedStore, workspace: string, but?: string): Promise<string | null> {
   for (const { name, log } of await listScopes(store, workspace))
-    if (await store.leases.holder(`log/${log}`)) return name;
+    if (name !== but && (await store.leases.holder(`log/${log}`))) return name;
   return null;
 }
 

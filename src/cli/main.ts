@@ -58,7 +58,13 @@ function unknownVerb(name: string): number {
   return 2;
 }
 
+/** A HOME that is no path would be another directory wherever one stands: as without one it is that of the user's entry. */
+function forgetNoHome(): void {
+  if (!process.env.HOME?.startsWith("/")) delete process.env.HOME;
+}
+
 async function main(argv: string[]): Promise<number> {
+  forgetNoHome();
   const [name, ...words] = argv;
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
     const entry = name === "help" && words[0] && Object.hasOwn(VERBS, words[0]) ? VERBS[words[0]] : undefined;

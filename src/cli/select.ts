@@ -75,10 +75,12 @@ function runIn(args: readonly string[]): string | undefined {
   const word = args.at(-1)!;
   const inWord = word.slice(0, Math.max(0, word.indexOf("@"))) || undefined;
   const before = args.length === 2 ? args[0] : undefined;
-  if (inWord && before && inWord !== before)
-    throw new Exit(2, `${before} or ${inWord}? Name the run once: \`${word}\`.`);
+  if (inWord && before && inWord !== before) throw new Exit(2, twoRuns(before, inWord, word));
   return before ?? inWord;
 }
+
+const twoRuns = (before: string, named: string, word: string): string =>
+  `${before} or ${named}? Name the run once: \`${word}\`.`;
 
 /** The step that `[RUN] STEP` names by its number, and the run if it names one; null where it does not. */
 export function numberedStep(args: readonly string[]): { of: string | undefined; n: number } | null {
@@ -107,7 +109,11 @@ export async function chooseStep(
     return { run: await chooseRun(context, revision.view.ref!.name, options), revision };
   }
   const run = await chooseRun(context, of, options);
-  return { run, revision: tellShared(context, word, await resolveRevision(store, word, run.name)) };
+  const revision = tellShared(context, word, await resolveRevision(store, word, run.name));
+  // The word is the name of another run.
+  const named = revision.view.ref!.name;
+  if (named !== run.name) throw new Exit(2, twoRuns(run.name, named, word));
+  return { run, revision };
 }
 
 /** A step that `[RUN] STEP` names by its number and that has no commit yet, in a run; null if it names no such step. */

@@ -1,5 +1,5 @@
 /** Plugins from outside of this package: modules that the user has named, by their files. */
-import { statSync, writeSync } from "node:fs";
+import { existsSync, statSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Plugin } from "./plugin.ts";
@@ -29,8 +29,9 @@ const PATIENCE = 10_000;
 
 /** The plugin that a module is. Its code runs in this process. Throws `PluginError`. */
 async function pluginIn(file: string): Promise<Plugin> {
-  if (!statSync(file, { throwIfNoEntry: false })?.isFile())
-    throw new PluginError(`${file} cannot be loaded: there is no such file.`);
+  const found = existsSync(file) ? statSync(file) : null;
+  if (!found?.isFile())
+    throw new PluginError(`${file} cannot be loaded: ${found ? "it is no file" : "there is no such file"}.`);
   loaded = true;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -7,6 +7,7 @@ import { readAhead } from "../trace/readahead.ts";
 import { type Damage, RECORD_HEAD } from "../trace/record.ts";
 import { type Head, type Step, startFold } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { pace } from "../world/pace.ts";
 import { followers } from "./followers.ts";
 
 export interface Replay {
@@ -34,9 +35,11 @@ export async function replayLog(
   const objects = readAhead(store.objects);
   const derived = readAhead(store.derived);
 
+  const { due, rest } = pace({ signal: options.signal });
   const check = async (first: Link, of: string): Promise<void> => {
     const stack = [first];
     for (let at = stack.pop(); at; at = stack.pop()) {
+      if (due()) await rest();
       if (seen.has(at)) continue;
       seen.add(at);
       const { kind, id } = parseLink(at)!;
@@ -55,10 +58,9 @@ export async function replayLog(
 
   const damage: Damage[] = [];
   let strays = 0;
-  let frames = 0;
   const told = { damaged: (each: Damage) => damage.push(each), stray: () => strays++ };
   for await (const { frame, hash } of store.logs.readFrom(log, null, told)) {
-    if (frames++ % 256 === 0) options.signal?.throwIfAborted();
+    if (due()) await rest();
     for (const step of fold.push(frame, hash)) {
       const { id } = step.sealed!;
       // The cache may lack it; what it holds verifies itself by its hash.

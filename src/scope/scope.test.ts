@@ -10,6 +10,7 @@ import { forkScope } from "./fork.ts";
 import { mergeScope, syncScope } from "./merge.ts";
 import { listOperations, newestUndoable } from "./operations.ts";
 import { createScope, findScope, NO_GRANTS } from "./registry.ts";
+import { replayLog } from "./replay.ts";
 import { revertScope, Unacknowledged } from "./revert.ts";
 import { attach, Busy, type LiveScope, record, treeLink } from "./scope.ts";
 import { discardScope, undoDiscard, undoInScope } from "./undo.ts";
@@ -336,4 +337,15 @@ test("where nobody answers, in time or at all, what the tier says stands: an eff
     },
   });
   expect(await told()).toEqual([done, done, denied("broken failed: oops"), denied("broken failed: oops")]);
+});
+
+test("a replay of many files can be stopped in the middle of them", async () => {
+  const scope = await start("many", Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`${i}`, `${i}`])));
+  await scope.close();
+  open.splice(open.indexOf(scope), 1);
+  const { log } = scope.ref;
+  expect((await replayLog(store, log)).objects).toBeGreaterThan(5000);
+  const stop = new AbortController();
+  setImmediate(() => stop.abort(new Error("stopped")));
+  await expect(replayLog(store, log, { signal: stop.signal })).rejects.toThrow("stopped");
 });

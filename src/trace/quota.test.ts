@@ -61,6 +61,10 @@ test("it refuses new work while the disk still has some room, whatever the store
   expect((await at(3e9, 2e12)).state).toBe("warn");
   expect((await at(5e9, 2e12)).state).toBe("ok");
   expect(explainQuota(await at(100e6, 1e9))).toMatch(/^The disk has 100 MB left.*`shepherd gc`/);
+  // The limit is a tenth of nothing there, and none that the user has set.
+  expect(explainQuota(await checkQuota(store, { env, disk: { free: 0, total: 1e9 } }))).toContain(
+    "The disk has 0 B left",
+  );
 });
 
 test("what lies in work directories counts, and is not looked through at each call", async () => {

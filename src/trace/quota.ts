@@ -71,7 +71,8 @@ export async function requireRoom(
 /** The sentence for a store that is full or nearly so. */
 export function explainQuota({ used, limit, free, floor }: Quota): string {
   const help = "`shepherd gc` frees what nothing needs, `shepherd du` shows what takes it";
-  if (free < 2 * floor && used < limit)
+  // A disk that is full makes the limit small, and not the other way round.
+  if (free < floor || (free < 2 * floor && used < limit))
     return `The disk has ${inWords(free)} left, and Shepherd starts nothing new below ${inWords(floor)}: make room on it; ${help}.`;
   return `The store takes ${inWords(used)} of the ${inWords(limit)} that it may: ${help}, and SHEPHERD_QUOTA=${inWords(2 * Math.max(limit, used)).replace(" ", "")} allows more.`;
 }

@@ -143,6 +143,8 @@ test("a step of one run is none of another: of two names neither is meant", asyn
     expect((await user.does([verb, "fix", "other@3", ...(verb === "cat" ? ["a.txt"] : [])], 2)).err).toContain(
       "fix or other? Name the run once: `other@3`.",
     );
+  for (const verb of ["revert", "show", "fork"])
+    expect((await user.does([verb, "fix", "other"], 2)).err).toContain("fix or other? Name the run once: `other`.");
   expect((await summaries(user, "fix"))[0]).toBe("6 the end");
   expect((await user.does(["show", "fix", "fix@5"])).out).toContain("step       5 of fix\n");
 });

@@ -156,6 +156,10 @@ test("a run that lands live is gone on with so, unless it is said otherwise", as
     { say: "the end" },
   ]);
   await begun("one");
+  for (const how of [[], ["--land", "live"]])
+    expect((await user.does(["resume", "fix", ...how], 3)).err).toMatch(
+      /^shepherd: Another process \(pid \d+\) is driving fix: wait for it, or stop it first\.\n$/,
+    );
   run.process.kill("SIGINT");
   expect((await run.ended).out).toContain(`landed in ${user.project} as it went`);
   expect((await user.does(["resume", "fix", "--open", "drop"])).out).toContain(`landed in ${user.project} as it went`);

@@ -159,6 +159,19 @@ test("diff shows what merge would bring, what a step changed, and what lies betw
   });
 });
 
+test("diff of two runs is what lies between their newest steps", async () => {
+  await user.does(["fork", "fix", "0", "--scope", "other"]);
+  const between = (await user.does(["diff", "other@", "fix@", "--stat"])).out;
+  expect(between).not.toBe("");
+  for (const words of [
+    ["other", "fix"],
+    ["other", "fix@"],
+    ["other@", "fix"],
+  ])
+    expect((await user.does(["diff", ...words, "--stat"])).out).toBe(between);
+  await user.does(["discard", "other"]);
+});
+
 test("diff keeps apart what the user changed meanwhile, as merge would", async () => {
   user.write({ "mine.txt": "mine\n" });
   expect((await user.does(["diff", "fix", "--stat"])).out).not.toContain("mine.txt");

@@ -53,3 +53,21 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
   run(source, "npm", "install", "--global", "--prefix", join(home, "global"), "--ignore-scripts", ".");
   expect(run(project, join(home, "global/bin/shepherd"), "log", "it")).toContain("echo works");
 });
+
+test("installed from its directory as it was cloned it is a command, and stays one when that is built anew", async () => {
+  const clone = join(home, "clone");
+  fs.mkdirSync(clone);
+  for (const name of ["package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json", "scripts", "src"])
+    fs.cpSync(join(ROOT, name), join(clone, name), { recursive: true });
+  // What is installed there is what the lock says, so nothing is fetched.
+  fs.symlinkSync(join(ROOT, "node_modules"), join(clone, "node_modules"));
+  const prefix = join(home, "prefix");
+  const env = { ...process.env, HOME: home, npm_config_prefix: prefix, npm_config_offline: "true" };
+  const run = (command: string, ...args: string[]): string =>
+    execFileSync(command, args, { cwd: clone, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  const version = () => run(join(prefix, "bin/shepherd"), "--version");
+  run("npm", "install", "--global", "--no-audit", "--no-fund", ".");
+  expect(version()).toMatch(/^\d+\.\d+\.\d+\n$/);
+  run(process.execPath, "scripts/bundle.mjs");
+  expect(version()).toMatch(/^\d+\.\d+\.\d+\n$/);
+});

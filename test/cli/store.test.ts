@@ -40,6 +40,10 @@ test("doctor tells what this machine allows", async () => {
   }
   fs.chmodSync(user.store, 0o755);
   expect((await user.does(["doctor"])).out).toContain(`chmod 700 ${user.store}`);
+  const { out, err } = await user.does(["doctor"], 4, { env: { SHEPHERD_DIR: "/dev/null" } });
+  expect(err).toBe("");
+  expect(out).toContain("unfit   store      /dev/null is no directory: name another one in SHEPHERD_DIR\n");
+  expect(out).not.toContain("chmod");
 });
 
 test("fsck finds a sound store sound, also with all caches deleted, and everything still works then", async () => {
@@ -400,6 +404,11 @@ test("directories that are not there, or no place to work in, are said to be so"
   const files = user.files();
   await user.shepherd(["status"], { env: { SHEPHERD_DIR: "", XDG_DATA_HOME: "", HOME: "" } });
   expect(user.files()).toEqual(files);
+  for (const HOME of ["", "relative"]) {
+    expect((await user.does(["run", "--", "true"], 0, { env: { HOME } })).err).toBe("");
+    await user.shepherd(["status"], { env: { SHEPHERD_DIR: "", HOME } });
+    expect(user.files()).toEqual(files);
+  }
   const gone = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"';
   const { status, stderr } = spawnSync("bash", ["-c", gone, "-", process.execPath, user.command, "status"], {
     cwd: user.home,

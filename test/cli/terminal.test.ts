@@ -22,8 +22,13 @@ const shell = (line: string): { code: number | null; out: string; err: string } 
 };
 const hasTmux = spawnSync("tmux", ["-V"]).status === 0;
 
-/** What a terminal of `columns` shows once `line` has ended: its lines as they are wrapped, with colours as escapes. */
-async function onTerminal(line: string, columns = 80, env: { [name: string]: string } = {}): Promise<string[]> {
+/** What a terminal of `columns` shows once `line` has ended: its lines as they are wrapped, with colours as escapes. `answer` is typed ahead. */
+async function onTerminal(
+  line: string,
+  columns = 80,
+  env: { [name: string]: string } = {},
+  answer: string | null = null,
+): Promise<string[]> {
   const socket = `shepherd-test-${randomBytes(6).toString("hex")}`;
   const done = join(user.directory, "done");
   fs.rmSync(done, { force: true });
@@ -36,12 +41,21 @@ async function onTerminal(line: string, columns = 80, env: { [name: string]: str
     });
   tmux("new-session", "-d", "-x", String(columns), "-y", "60", `bash ${script}`);
   try {
+    if (answer !== null) tmux("send-keys", answer, "Enter");
     await until(() => fs.existsSync(done) && fs.readFileSync(done, "utf8") !== "");
     return tmux("capture-pane", "-p", "-e").trimEnd().split("\n");
   } finally {
     tmux("kill-server");
   }
 }
+
+test("what is to go is told before the question whether it may", async () => {
+  if (!hasTmux) return console.log("skipped: tmux is not installed");
+  await user.does(["init"]);
+  const shown = (await onTerminal("$SHEPHERD uninstall", 200, {}, "n")).join("\n");
+  expect(shown).toMatch(/ is to go, with 0 runs\.\nRemove it for good\? \[y\/N\] /);
+  expect(fs.existsSync(user.store)).toBe(true);
+});
 
 const LONG = "a very long line that goes on and on ".repeat(8);
 

@@ -170,6 +170,12 @@ test.each([
   expect((await user.does(["plugin", "list"])).out).not.toContain("mine");
 });
 
+test("a directory is told to be none", async () => {
+  expect((await user.does(["plugin", "add", user.home], 2)).err).toBe(
+    `shepherd: ${user.home} cannot be loaded: it is no file.\n`,
+  );
+});
+
 test("one that is gone is told, and the others go on", async () => {
   const path = join(user.home, "mine.mjs");
   fs.copyFileSync(file, path);

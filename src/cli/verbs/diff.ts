@@ -3,6 +3,7 @@
 import { previewLanding } from "../../run/land.ts";
 import { textsOf } from "../../scope/changes.ts";
 import { findScope } from "../../scope/registry.ts";
+import { isStepNumber } from "../../scope/revision.ts";
 import { before, readLog } from "../../scope/view.ts";
 import { target } from "../../trace/bytes.ts";
 import type { Hash } from "../../trace/ports.ts";
@@ -72,7 +73,13 @@ export const verb: Verb = {
 
 async function sides(context: Context, args: string[]): Promise<{ from: Hash | null; to: Hash }> {
   const store = await context.store();
-  const looksLikeRun = args.length > 0 && (await findScope(store, args[0]!)) !== null;
+  const isRun = async (word: string): Promise<boolean> => word !== "" && (await findScope(store, word)) !== null;
+  const looksLikeRun = args.length > 0 && (await isRun(args[0]!));
+  const [first = "", second = ""] = args;
+  const named = isStepNumber(second) ? "" : second.split("@")[0]!;
+  // Two runs are two steps: of one that has no number its newest.
+  if (looksLikeRun && args.length === 2 && named !== first && (await isRun(named)))
+    return sides(context, [`${first}@`, second === named ? `${second}@` : second]);
   if (args.length === 0 || (args.length === 1 && looksLikeRun)) {
     const run = await chooseRun(context, args[0]);
     const progress = context.out.progress();
@@ -87,13 +94,13 @@ async function sides(context: Context, args: string[]): Promise<{ from: Hash | n
   const steps = looksLikeRun ? args.slice(1) : args;
   const inRun = (word: string): string[] => (looksLikeRun && !word.includes("@") ? [args[0]!, word] : [word]);
   if (steps.length > 2) throw new Exit(2, "At most two steps: `shepherd diff [RUN] [STEP [STEP]]`");
-  const { revision: first } = await chooseStep(context, inRun(steps[0]!), "shepherd diff [RUN] STEP [STEP]");
-  const tree = target(first.sealed.state.roots.workspace);
+  const { revision: one } = await chooseStep(context, inRun(steps[0]!), "shepherd diff [RUN] STEP [STEP]");
+  const tree = target(one.sealed.state.roots.workspace);
   if (steps[1] !== undefined) {
-    const { revision: second } = await chooseStep(context, inRun(steps[1]), "shepherd diff [RUN] STEP [STEP]");
-    return { from: tree, to: target(second.sealed.state.roots.workspace) };
+    const { revision: other } = await chooseStep(context, inRun(steps[1]), "shepherd diff [RUN] STEP [STEP]");
+    return { from: tree, to: target(other.sealed.state.roots.workspace) };
   }
-  const { fold } = await readLog(store, first.log);
-  const was = before(fold, fold.steps.get(first.step.n)!);
+  const { fold } = await readLog(store, one.log);
+  const was = before(fold, fold.steps.get(one.step.n)!);
   return { from: was.state ? target(was.state.roots.workspace) : null, to: tree };
 }

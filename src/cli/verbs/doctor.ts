@@ -39,7 +39,10 @@ export const verb: Verb = {
       `Node ${process.versions.node}${fits ? "" : "; Shepherd needs 20.19 or newer"}`,
     );
     const directory = storeDirectory();
-    if (existsSync(directory) && (statSync(directory).mode & 0o077) !== 0)
+    const found = existsSync(directory) ? statSync(directory) : null;
+    if (found && !found.isDirectory())
+      tell("store", "unfit", `${directory} is no directory: name another one in SHEPHERD_DIR`);
+    else if (found && (found.mode & 0o077) !== 0)
       tell("store", "limited", `${directory} can be read by other users: chmod 700 ${directory}`);
     else tell("store", "ok", directory);
     try {

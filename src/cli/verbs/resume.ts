@@ -53,7 +53,8 @@ export const verb: Verb = {
     const land = await landOf(context, choice(flags, "land", LANDS), {
       workspace: run.workspace,
       count: 1,
-      live: landsLive(await readLog(store, run.log)) ? run.name : undefined,
+      run: run.name,
+      live: landsLive(await readLog(store, run.log)),
     });
     const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
     const outcome = await resumeRun(launch, run.name, {
