@@ -3,8 +3,12 @@ import { dirname } from "node:path";
 import { findScope, listScopes, type ScopeRef, workspaceOf } from "../scope/registry.ts";
 import { isStepNumber, newestRun, type Revision, resolveRevision } from "../scope/revision.ts";
 import { readLog } from "../scope/view.ts";
+import { target } from "../trace/bytes.ts";
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { lookup } from "../world/lookup.ts";
+import { unquotePath } from "../world/paths.ts";
+import type { Entry } from "../world/tree.ts";
 import { Exit } from "./errors.ts";
 import type { Context } from "./verb.ts";
 import { named } from "./words.ts";
@@ -142,6 +146,18 @@ function tellShared({ out }: Context, word: string, revision: Revision): Revisio
     ),
   );
   return revision;
+}
+
+/** What stands at a path of a step; a path that is none is looked for as `diff` writes it, in quotes, too: some bytes cannot be typed. */
+export async function entryAt(store: EmbeddedStore, { sealed }: Revision, word: string): Promise<Entry | null> {
+  const tree = target(sealed.state.roots.workspace);
+  const found = await lookup(store.objects, tree, Buffer.from(word));
+  if (found || !word.startsWith('"')) return found;
+  try {
+    return await lookup(store.objects, tree, unquotePath(word));
+  } catch {
+    return null;
+  }
 }
 
 /** Where a directory stands in a workspace, as a relative path; "" for its root, and for what is not in it. */

@@ -252,6 +252,10 @@ test("odd names of files come through unharmed, and are shown without harm to a 
     ...names.map((name) => [`${name}_`, "x"]),
   ]);
   expect(filesOf(to)).toEqual(expected);
+  for (const { path } of (await odd.does(["diff", "odd@2", "--json"])).objects<{ path: string }>()) {
+    expect((await odd.does(["cat", "odd@", "--", path])).out).toBe("x");
+    await odd.does(["forget", "--dry-run", "odd@", "--", path]);
+  }
   for (const verb of [
     ["diff", "odd"],
     ["diff", "odd@2", "--stat"],

@@ -1,11 +1,9 @@
 /** `shepherd cat`: a file as it was at a step. */
-import { target } from "../../trace/bytes.ts";
 import { readContent } from "../../world/content.ts";
-import { lookup } from "../../world/lookup.ts";
 import { quotePath } from "../../world/paths.ts";
 import { readTree } from "../../world/tree.ts";
 import { Exit } from "../errors.ts";
-import { chooseStep } from "../select.ts";
+import { chooseStep, entryAt } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -21,7 +19,7 @@ export const verb: Verb = {
     const store = await context.store();
     const { run, revision } = await chooseStep(context, args.slice(0, -1), "shepherd cat [RUN] STEP PATH");
     const bytes = Buffer.from(path);
-    const entry = await lookup(store.objects, target(revision.sealed.state.roots.workspace), bytes);
+    const entry = await entryAt(store, revision, path);
     if (!entry)
       throw new Exit(
         2,

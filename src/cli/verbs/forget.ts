@@ -2,16 +2,14 @@
 
 import { forgetAll } from "../../run/forget.ts";
 import { followers } from "../../scope/followers.ts";
-import { target } from "../../trace/bytes.ts";
 import { findContaining } from "../../trace/containing.ts";
 import type { Hash } from "../../trace/ports.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { readContentIds } from "../../world/content-ids.ts";
-import { lookup } from "../../world/lookup.ts";
 import { isTree } from "../../world/tree.ts";
 import { askYesNo } from "../ask.ts";
 import { Exit, type ExitCode } from "../errors.ts";
-import { chooseStep } from "../select.ts";
+import { chooseStep, entryAt } from "../select.ts";
 import { text, type Verb } from "../verb.ts";
 import { counted } from "../words.ts";
 
@@ -60,11 +58,7 @@ export const verb: Verb = {
           "What is to be forgotten? `shepherd forget --containing TEXT`, or `shepherd forget [RUN] STEP PATH`.",
         );
       const { revision } = await chooseStep(context, args.slice(0, -1), "shepherd forget [RUN] STEP PATH");
-      const entry = await lookup(
-        store.objects,
-        target(revision.sealed.state.roots.workspace),
-        Buffer.from(args.at(-1)!),
-      );
+      const entry = await entryAt(store, revision, args.at(-1)!);
       if (!entry || entry.type === "d")
         throw new Exit(2, `There was no file ${JSON.stringify(args.at(-1))} at step ${revision.step.n}.`);
       for (const id of await readContentIds(store.objects, entry)) ids.add(id);
