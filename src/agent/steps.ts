@@ -24,10 +24,11 @@ export function lastTurnOver(fold: Fold): number {
   return -1;
 }
 
-/** Whether a thread stands where a revert, or the undo of something, has put it. */
+/** Whether a thread stands where a revert, or the undo of something, has put it; not one that is part of going on. */
 export function wasReverted(fold: Fold, thread: string): boolean {
   for (let at = fold.sealed.length - 1; at >= 0; at--) {
-    const { outcome, intent } = fold.sealed[at]!;
+    const { outcome, intent, witness } = fold.sealed[at]!;
+    if (outcome?.state && witness.goesOn) continue;
     if (outcome?.state) return intent.kind === "revert" || intent.kind === "undo";
     if (outcome?.threads?.[thread]?.append?.length) return false;
   }

@@ -39,8 +39,11 @@ export interface Coding {
   carry(workspace: string): Promise<Carry>;
   /** Called with the scope before it works. */
   prepare(scope: LiveScope): Promise<void>;
-  /** @param prompt what to say first; null to go on without a word */
-  worker(workspace: string, prompt: string | null): Worker;
+  /**
+   * @param prompt what to say first; null to go on without a word
+   * @param open what becomes of open calls, where that is not what follows from how it stands
+   */
+  worker(workspace: string, prompt: string | null, open?: "perform" | "drop" | undefined): Worker;
   close(): Promise<void>;
 }
 
@@ -124,7 +127,7 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task, 
       if (!samePath && scope.grants.network !== "host")
         out.warn(`shepherd: The run has the network of this machine, and what it connects to is not seen. ${why}`);
     },
-    worker: (workspace, prompt) =>
+    worker: (workspace, prompt, open) =>
       pluginWorker({
         plugin,
         program: detected.program,
@@ -135,6 +138,7 @@ export async function openCoding(store: EmbeddedStore, out: Output, task: Task, 
         interactive,
         task: task.plugin!.interactive ? null : task.text,
         prompt,
+        open,
         workspace,
         ...(!again && {
           onOutput: (text) => out.line(text),

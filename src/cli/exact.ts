@@ -1,11 +1,12 @@
 /** Steps from which a coding agent can go on exactly, where a verb sets a run back to one. */
-import { isBetween, placeOf } from "../plugins/place.ts";
+import { madeIn, withNotRun } from "../plugins/made.ts";
+import { leftBehind, placeOf } from "../plugins/place.ts";
 import type { Plugin } from "../plugins/plugin.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
-import type { ScopeRef } from "../scope/registry.ts";
+import { sessionAt } from "../plugins/sessions.ts";
+import { type ScopeRef, workspacePath } from "../scope/registry.ts";
 import type { Revision } from "../scope/revision.ts";
-import { MAIN } from "../scope/thread.ts";
-import { callsOf, cameThrough, type Found, readLog, sealedStep, type View } from "../scope/view.ts";
+import { cameThrough, type Found, sealedStep, type View } from "../scope/view.ts";
 import type { Sealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
@@ -18,15 +19,13 @@ export const NEAREST: NonNullable<Verb["options"]> = {
 
 /**
  * The step to go to: STEP itself, or with --nearest another one, where a coding agent cannot go on from STEP: its files are right there, and its
- * agent has no record of that place. Throws a sentence without --nearest.
- * @param says whether it is to be told something there: then it cannot be at an answer whose calls are still to be performed
+ * agent has no record of that place. Calls that have no result there are told as not run. Throws a sentence without --nearest.
  */
 export async function exactStep(
   store: EmbeddedStore,
   run: ScopeRef,
   found: Revision,
   flags: Flags,
-  says = false,
 ): Promise<{ n: number; sealed: Sealed }> {
   const { step, view } = found;
   const same = { n: step.n, sealed: found.sealed };
@@ -34,44 +33,45 @@ export async function exactStep(
   const plugin = task?.plugin && pluginNamed(task.plugin.name);
   if (!plugin) return same;
   const came = await cameThrough(store, view, found);
-  const exact = (path: readonly Found[]): Promise<boolean> => isExact(store, path, plugin, says);
+  const at: At = {
+    ...{ store, view, plugin },
+    path: plugin.session.path(await workspacePath(store, run.log), task.plugin!.session),
+    live: (await store.leases.holder(`log/${run.log}`)) !== null,
+  };
+  const exact: Exact = (path) => isExact(at, path);
   if (await exact(came)) return same;
-  const near = [await endOfTurn(store, view, found, exact), await before(came, exact)]
-    .filter((n) => n !== null)
-    .sort((a, b) => Math.abs(a - step.n) - Math.abs(b - step.n));
-  if (near.length === 0) return same;
-  if (flags.nearest) return { n: near[0]!, sealed: (await sealedStep(store, view, near[0]!)).sealed };
-  const words = near.length === 1 ? `Step ${near[0]} is` : `Steps ${near.join(" and ")} are`;
+  const near = await before(came, exact);
+  if (near === null) return same;
+  if (flags.nearest) return { n: near, sealed: (await sealedStep(store, view, near)).sealed };
   throw new Exit(
     3,
-    `Step ${step.n} stands in the middle of a turn, and ${plugin.command} cannot go on from there${says ? " with something new" : ""}. ${words} the nearest where it can: --nearest goes to ${near[0]}.`,
+    `${plugin.command} has no record with which it could go on from step ${step.n}. Step ${near} is the nearest where it has one: --nearest goes there.`,
   );
 }
 
+interface At {
+  store: EmbeddedStore;
+  view: View;
+  plugin: Plugin;
+  /** Of the agent's own record, below its configuration directory. */
+  path: string;
+  /** Whether it works: then its record is still being written. */
+  live: boolean;
+}
+
 /** Whether an agent can go on from the first of the steps that a state came through, newest first. */
-async function isExact(store: EmbeddedStore, came: readonly Found[], plugin: Plugin, says: boolean): Promise<boolean> {
+async function isExact({ store, view, plugin, path, live }: At, came: readonly Found[]): Promise<boolean> {
   const { step } = came[0]!;
-  if ((step.intent.thread ?? MAIN) !== MAIN) return false;
-  const place = await placeOf(store, step.sealed!.state);
-  if (says && place.open.length > 0) return false;
+  const made = await madeIn(store, came);
+  const place = await placeOf(store, step.sealed!.state, made);
   // A summary that nothing was said behind yet.
   if (place.turns === 0 && came.some((each) => each.step.intent.kind === "compact")) return false;
-  return !(await isBetween(store, came, place, plugin));
+  if (live || place.open.length === 0) return true;
+  const then = { place: leftBehind(place), made: withNotRun(made, place.open) };
+  return (await sessionAt(store, view, plugin, path, then)) !== null;
 }
 
 type Exact = (came: readonly Found[]) => Promise<boolean>;
-
-/** The last call of the turn in which a step stands; null where that is not over. */
-async function endOfTurn(store: EmbeddedStore, view: View, { log, step }: Found, exact: Exact): Promise<number | null> {
-  const { turn = step.intent.kind === "model" ? step.n : undefined } = step.links;
-  if (turn === undefined) return null;
-  const { fold } = await readLog(store, log);
-  const calls = callsOf(fold, turn);
-  const last = calls.at(-1);
-  if (!last || calls.some(({ sealed }) => !sealed)) return null;
-  const came = await cameThrough(store, view, { log, step: last });
-  return came.length > 0 && (await exact(came)) ? last.n : null;
-}
 
 /** The newest step before those at which an agent cannot go on; null where there is none. */
 async function before(came: readonly Found[], exact: Exact): Promise<number | null> {

@@ -64,7 +64,7 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
       hears: true,
       work: async (scope, ...args) => {
         await going.start?.placed;
-        worker ??= coding.worker(await workspacePath(launch.store, scope.ref.log), prompt);
+        worker ??= coding.worker(await workspacePath(launch.store, scope.ref.log), prompt, going.open);
         return worker.work(scope, ...args);
       },
     };

@@ -1,16 +1,18 @@
 /** Where an agent begins: with its record of the conversation up to where its scope stands, or anew. */
+import { wasReverted } from "../agent/steps.ts";
 import { settlePending } from "../run/recover.ts";
 import { revertScope } from "../scope/revert.ts";
 import type { LiveScope } from "../scope/scope.ts";
-import { itemLinks } from "../scope/thread.ts";
+import { itemLinks, MAIN } from "../scope/thread.ts";
 import { cameThrough, type Found, viewOf } from "../scope/view.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { removeWithin, writeWithin } from "../world/within.ts";
-import { isBetween, placeOf } from "./place.ts";
+import { leaveOpen, madeIn, type Results, withNotRun } from "./made.ts";
+import { isBetween, leftBehind, type Place, placeOf } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
-import { rewritten, sessionAt } from "./sessions.ts";
+import { sessionAt } from "./sessions.ts";
 
 export interface BeginOptions {
   plugin: Plugin;
@@ -20,6 +22,8 @@ export interface BeginOptions {
   task: string | null;
   /** What to say first; null to go on without a word. */
   prompt: string | null;
+  /** What becomes of open calls. Default: they are told as not run behind a revert and where there is something new to say, else performed. */
+  open?: "perform" | "drop" | undefined;
   /** Whether it has the terminal, where its user says what comes next. */
   interactive?: boolean;
   tell?: ((text: string) => void) | undefined;
@@ -45,7 +49,7 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
   const goTo = async (to: Found | undefined): Promise<void> => {
     if (!to) throw new Inexact(ref.name);
     await settlePending(scope);
-    await revertScope(scope, to.step.n);
+    await revertScope(scope, to.step.n, { goesOn: true });
     back = to.step.n;
   };
   const begin = (record: Buffer | null, what: Beginning): Beginning => {
@@ -63,14 +67,26 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
   // Each time it goes further back.
   for (let tries = 0; tries < 1000; tries++) {
     const state = scope.head().state!;
-    const place = await placeOf(store, state);
-    const { turns, answered, open } = place;
     const came = await cameThrough(store, viewOf(scope));
+    const made = await madeIn(store, came);
+    const place = await placeOf(store, state, made);
+    const { turns, answered, open } = place;
+    const at = (place: Place, made: Results): Promise<Buffer | null> =>
+      sessionAt(store, viewOf(scope), plugin, path, { place, made });
     // A summary that nothing was said behind yet is no place to go on from.
     const compacted = turns === 0 ? came.findIndex(({ step }) => step.intent.kind === "compact") : -1;
     if (compacted >= 0) {
       await goTo(came[compacted + 1]);
       continue;
+    }
+    const drops = options.open ? options.open === "drop" : !silent || wasReverted(scope.writer.fold, MAIN);
+    if (drops && open.length > 0) {
+      const record = await at(leftBehind(place), withNotRun(made, open));
+      if (record) {
+        await setBack(scope, came);
+        await leaveOpen(scope);
+        return begin(record, { prompt, resumed: true });
+      }
     }
     const between = await isBetween(store, came, place, plugin);
     const answer = await lastAnswer(store, state, came);
@@ -81,8 +97,8 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
     }
     // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
     if (turns === 0 || (turns === 1 && open.length > 0 && !between && silent)) {
-      const record = silent ? await sessionAt(store, ref.log, plugin, path, place) : null;
-      if (record) return begin(await rewritten(store, came, plugin, record), { prompt, resumed: true });
+      const record = silent ? await at(place, made) : null;
+      if (record) return begin(record, { prompt, resumed: true });
       // With other words it begins another conversation, which is the main one only where none has begun.
       const clear = came.find(({ step }) => !step.sealed!.state.threads.main?.items);
       if (!silent && place.first !== "" && clear) {
@@ -94,16 +110,24 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
       if (interactive) return begin(null, { prompt, resumed: false });
       return words === null ? null : begin(null, { prompt: words, resumed: false });
     }
-    if (silent && open.length === 0 && answered.length === 0) return null;
+    if (silent && open.length === 0 && answered.length + place.made.length === 0) return null;
     if (!between && (open.length === 0 || silent)) {
-      const record = await sessionAt(store, ref.log, plugin, path, place);
-      if (record) return begin(await rewritten(store, came, plugin, record), { prompt, resumed: true });
+      const record = await at(place, made);
+      if (record) return begin(record, { prompt, resumed: true });
     }
     // To the answer whose calls were not all performed, or whose results its record has not; or, with something new to say, behind what came before.
     const here = answer.last && encodeJson(answer.last.step.sealed!.state).equals(encodeJson(state));
     await goTo(here || (open.length > 0 && (!silent || !between)) ? answer.before : answer.last);
   }
   throw new Inexact(ref.name);
+}
+
+/** Takes back what calls changed before they were stopped: they are told as not run. */
+async function setBack(scope: LiveScope, came: readonly Found[]): Promise<void> {
+  const before = came.find(({ step }) => step.intent.kind !== "tool" || step.outcome?.status !== "aborted");
+  if (!before || !isTouched(scope, before)) return;
+  await settlePending(scope);
+  await revertScope(scope, before.step.n, { goesOn: true });
 }
 
 /** Whether files have changed since a step. */

@@ -3,13 +3,16 @@ import { itemsOf, openCalls, textOf } from "../scope/thread.ts";
 import type { Found } from "../scope/view.ts";
 import type { State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import type { Results } from "./made.ts";
 import type { Plugin } from "./plugin.ts";
 
 export interface Place {
   /** Messages of the model up to here; 0: nothing was said yet. */
   turns: number;
-  /** Calls of the last of them that have results, and those that have none. */
+  /** Calls of the last of them that have results, those whose result is ours, and those that have none. */
   answered: string[];
+  /** A record may have another result of them, or none. */
+  made: string[];
   open: string[];
   /** Calls that had their results before that message. */
   before: string[];
@@ -21,8 +24,14 @@ export interface Place {
   said: boolean;
 }
 
-/** The place of a state in its main conversation. */
-export async function placeOf(store: EmbeddedStore, state: State): Promise<Place> {
+/** The place, once its open calls are left behind. */
+export const leftBehind = (place: Place): Place => ({ ...place, made: [...place.made, ...place.open], open: [] });
+
+/**
+ * The place of a state in its main conversation.
+ * @param made results that are ours
+ */
+export async function placeOf(store: EmbeddedStore, state: State, made: Results = new Map()): Promise<Place> {
   const items = await itemsOf(store, state.threads.main);
   const said = items.filter(({ role }) => role === "assistant");
   const last = said.at(-1);
@@ -32,7 +41,8 @@ export async function placeOf(store: EmbeddedStore, state: State): Promise<Place
   const until = last ? items.lastIndexOf(last) : items.length;
   return {
     turns: said.length,
-    answered: calls.filter((id) => !open.includes(id)),
+    answered: calls.filter((id) => !open.includes(id) && !made.has(id)),
+    made: calls.filter((id) => made.has(id)),
     open,
     first: items
       .slice(0, said[0] ? items.indexOf(said[0]) : items.length)
@@ -52,10 +62,10 @@ export async function placeOf(store: EmbeddedStore, state: State): Promise<Place
 export async function isBetween(
   store: EmbeddedStore,
   came: readonly Found[],
-  { open, answered }: Place,
+  { open, answered, made }: Place,
   plugin: Pick<Plugin, "traits">,
 ): Promise<boolean> {
-  if (open.length === 0 || answered.length > 0) return open.length > 0;
+  if (open.length === 0 || answered.length + made.length > 0) return open.length > 0;
   const last = came.find(({ step }) => SPOKEN.includes(step.intent.kind))?.step;
   if (last?.links.inside === undefined) return false;
   const calls = openCalls(await itemsOf(store, last.sealed!.state.threads.main));

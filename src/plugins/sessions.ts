@@ -1,11 +1,12 @@
 /** Copies of an agent's own record of a conversation, and the one that reaches a place. */
 import { driverOf } from "../scope/driver.ts";
 import type { LiveScope } from "../scope/scope.ts";
-import { getBytes, getItem, putBytes, textOf } from "../scope/thread.ts";
-import { type Found, readLog } from "../scope/view.ts";
+import { getBytes, putBytes } from "../scope/thread.ts";
+import { readLog, type View } from "../scope/view.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { readWithin } from "../world/within.ts";
+import { type Results, withMade } from "./made.ts";
 import type { Place } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
 
@@ -25,42 +26,37 @@ function atHand(store: EmbeddedStore, log: string, path: string): Buffer | null 
   return directory === null ? null : readWithin(directory, path);
 }
 
-/** The record up to a place: of the newest copy that reaches it, of this scope or of those that it was forked from. */
+/**
+ * The record up to a place, with the results that are ours: of the newest copy that reaches it, of this scope or of those that it was forked from.
+ * One that has results of all calls comes before one to which ours are added, since it tells also what the agent found out behind them.
+ */
 export async function sessionAt(
   store: EmbeddedStore,
-  log: string,
-  plugin: Plugin,
+  view: View,
+  plugin: Pick<Plugin, "session">,
   path: string,
-  place: Place,
+  { place, made }: { place: Place; made: Results },
 ): Promise<Buffer | null> {
-  for (let at: string | undefined = log; at !== undefined; ) {
-    const live = atHand(store, at, path);
-    const found = live && plugin.session.cut(live, place);
-    if (found) return found;
-    const { fold } = await readLog(store, at);
-    for (const what of await notedIn(store, at)) {
-      const record = plugin.session.cut(await getBytes(store, what), place);
-      if (record) return record;
+  const { answered, made: ours } = place;
+  const places = ours.length === 0 ? [place] : [{ ...place, answered: [...answered, ...ours], made: [] }, place];
+  for (const each of places)
+    for await (const copy of copiesOf(store, view.log, path)) {
+      const record = plugin.session.cut(copy, each);
+      const told = record && (await withMade(store, view, plugin, record, made));
+      if (told) return told;
     }
-    at = fold.header.origin?.log;
-  }
   return null;
 }
 
-/** A record, with the results that others have taken the place of on the way to where a scope stands. */
-export async function rewritten(
-  store: EmbeddedStore,
-  came: readonly Found[],
-  plugin: Plugin,
-  record: Buffer,
-): Promise<Buffer> {
-  let told = record;
-  for (const { step } of [...came].reverse()) {
-    if (step.intent.kind !== "rewrite" || step.outcome?.status !== "done") continue;
-    const item = await getItem(store, step.intent.what!);
-    if (item.role === "result") told = plugin.session.rewrite(told, item.call, textOf(item));
+/** Copies of the record, newest first, of a scope and then of those that it was forked from. */
+async function* copiesOf(store: EmbeddedStore, log: string, path: string): AsyncGenerator<Buffer> {
+  for (let at: string | undefined = log; at !== undefined; ) {
+    const live = atHand(store, at, path);
+    if (live) yield live;
+    const { fold } = await readLog(store, at);
+    for (const what of await notedIn(store, at)) yield await getBytes(store, what);
+    at = fold.header.origin?.log;
   }
-  return told;
 }
 
 /** Newest first. */

@@ -31,6 +31,8 @@ export interface PluginOptions {
   task: string | null;
   /** What to say first; null to go on without a word. */
   prompt: string | null;
+  /** What becomes of open calls where it begins. */
+  open?: "perform" | "drop" | undefined;
   /** Path of the user's directory. */
   workspace: string;
   /** Whether it has the terminal. */
@@ -74,12 +76,13 @@ export function pluginWorker(options: PluginOptions): Worker {
     if (signal.aborted) return "aborted";
     const talk = makeTalk(options, () => delivery.goesOn());
     const delivery = makeDelivery(scope, control.inbox, plugin, talk.say);
-    let begin = await beginning(scope, { ...options, prompt: first ? options.prompt : null, tell });
+    const { prompt, open } = first ? options : { prompt: null, open: undefined };
+    let begin = await beginning(scope, { ...options, prompt, open, tell });
     first = false;
     if (!begin && !interactive) {
       // It has nothing to do, unless somebody has told it something meanwhile.
       const prompt = await delivery.asPrompt();
-      begin = prompt === null ? null : await beginning(scope, { ...options, prompt, tell });
+      begin = prompt === null ? null : await beginning(scope, { ...options, prompt, open: undefined, tell });
     }
     if (!begin) return "done";
     const urls: Urls = sandbox.listener ? gateway.accept(sandbox.listener, PORT) : gateway.urls;

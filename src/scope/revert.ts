@@ -27,6 +27,8 @@ export type Compensate = (effect: { step: Step; key: string; log: string }) => P
 export interface RevertOptions {
   acknowledge?: boolean;
   compensate?: Compensate;
+  /** Whether it is a part of going on, where an agent cannot go on from where its scope stands. */
+  goesOn?: boolean;
 }
 
 /** Where a revert leads and which effects it passes. Throws where it may not. */
@@ -64,7 +66,7 @@ export async function revertScope(
   });
   const step = await writer.intent(
     { kind: "revert", tier: "reversible", to: target.sealed.id },
-    { witness: { op: operation.op, to: n } },
+    { witness: { op: operation.op, to: n, ...(options.goesOn && { goesOn: true }) } },
   );
   await writer.sync();
   await performRevert(scope, step, target.sealed, outside, options.compensate);

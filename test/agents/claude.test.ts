@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Wire } from "../support/provider.ts";
 import { claudeRig, type Rig } from "./claude-rig.ts";
 
 let rig: Rig;
@@ -105,29 +106,62 @@ test("other words at the first message begin anew with the task, and what is sai
   expect(second).toMatch(/the task\\n\\nin red.*One\..*and blue/);
 });
 
-test("words cannot follow an answer whose calls are still to come: the step is refused, with the nearest ones", async () => {
-  rig.script = [
-    { say: "One.", call: [["Bash", { command: "echo 1 >> a.txt", description: "one" }]] },
-    { say: "Two.", call: [["Bash", { command: "echo 2 >> a.txt", description: "two" }]] },
-    { say: "the end" },
-  ];
+test("behind a revert, and with something new to say, the calls without a result are told as not run, and those that have one keep it", async () => {
+  const three = [bash("echo 1 >> a.txt"), bash("echo 2 >> a.txt; cat a.txt"), bash("echo 3 >> a.txt")];
+  rig.script = [{ say: "Three.", call: three }, { say: "One more.", call: [bash("cat a.txt")] }, { say: "the end" }];
   expect((await rig.shepherd("run", "claude", "go", "--scope", "it")).code).toBe(0);
-  const [, two] = (await rig.log("it")).filter(({ kind }) => kind === "model");
-  const from = (...more: string[]) => rig.shepherd("run", "claude", "--from", `it@${two.n}`, "otherwise", ...more);
-  const refused = await from();
-  expect([refused.code, refused.stdout]).toEqual([3, ""]);
-  expect(refused.stderr).toBe(
-    `shepherd: Step ${two.n} stands in the middle of a turn, and claude cannot go on from there with something new. Steps ${two.n + 1} and ${two.n - 1} are the nearest where it can: --nearest goes to ${two.n + 1}.\n`,
-  );
-  rig.script[2] = { say: "Otherwise." };
-  const done = await from("--nearest", "--scope", "near");
+  const before = asked();
+  const [model] = (await rig.log("it")).filter(({ kind }) => kind === "model");
+  const calls = (await rig.log("it")).filter(({ kind }) => kind === "tool");
+  /** The request behind the three calls, with results of ours for the last ones. */
+  const expected = (ran: number): string => {
+    const request = JSON.parse(before[1]!);
+    for (const { content } of request.messages)
+      for (const block of Array.isArray(content) ? content : [])
+        if (block.type === "tool_result" && Number(/^toolu_0_(\d)/.exec(block.tool_use_id)![1]) >= ran)
+          Object.assign(block, { content: "not run: reverted" });
+    return JSON.stringify(request);
+  };
+  const files = ["", "1\n", "1\n2\n"];
+  for (const [ran, step] of [model, calls[0], calls[1]].entries()) {
+    const name = `back-${ran}`;
+    await rig.shepherd("fork", `it@${calls[3].n}`, "--scope", name);
+    expect((await rig.shepherd("revert", name, String(step.n))).code).toBe(0);
+    rig.provider.asked.length = 0;
+    const went = await rig.shepherd("resume", name);
+    expect([went.code, went.stderr]).toEqual([0, ""]);
+    expect(asked()[0]).toBe(expected(ran));
+    expect((await rig.shepherd("cat", `${name}@`, "a.txt")).stdout).toBe(files[ran]);
+    // The record that has them as not run is none of the past in which they ran.
+    await rig.shepherd("revert", name, String(calls[2].n));
+    rig.provider.asked.length = 0;
+    expect((await rig.shepherd("resume", name)).code).toBe(0);
+    expect(asked()[0]).toBe(before[1]);
+    // Nor the other way round.
+    await rig.shepherd("revert", name, String(step.n));
+    rig.provider.asked.length = 0;
+    expect((await rig.shepherd("resume", name, "--open", "perform")).code).toBe(0);
+    expect(asked()[0]).toBe(before[1]);
+  }
+  rig.script[1] = { say: "Otherwise." };
+  rig.provider.asked.length = 0;
+  const done = await rig.shepherd("run", "claude", "--from", `it@${calls[1].n}`, "otherwise", "--scope", "other");
   expect([done.code, done.stderr]).toEqual([0, ""]);
-  expect((await rig.shepherd("cat", "near@", "a.txt")).stdout).toBe("1\n2\n");
-  // Without a word it goes on from there.
-  await rig.shepherd("fork", `it@${two.n}`, "--scope", "same");
-  const same = await rig.shepherd("resume", "same");
-  expect([same.code, same.stderr]).toEqual([0, ""]);
-});
+  const told = JSON.parse(asked()[0]!).messages.slice(3);
+  expect(
+    told.flatMap(({ role, content }: Wire) => content.map((each: Wire) => [role, each.text ?? each.content])),
+  ).toEqual([
+    ["user", "(Bash completed with no output)"],
+    ["user", "1\n2"],
+    ["user", "not run: reverted"],
+    // A word of Claude Code's own, wherever its user goes on behind results.
+    ["assistant", "No response requested."],
+    ["user", "otherwise"],
+  ]);
+  expect((await rig.shepherd("cat", "other@", "a.txt")).stdout).toBe("1\n2\n");
+  expect((await rig.shepherd("fsck")).code).toBe(0);
+  for (const name of ["back-0", "back-2", "other"]) expect((await rig.shepherd("replay", name)).code).toBe(0);
+}, 120_000);
 
 test("with another result of a call the model is asked from there on, and not before", async () => {
   rig.script = [

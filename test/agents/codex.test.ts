@@ -151,13 +151,20 @@ test("where the agent itself is killed its run fails, and can be told something 
     "tool aborted",
   ]);
   const before = rig.asked();
-  rig.script[1] = { say: "Other.", call: [["exec_command", { cmd: "cat a.txt; ls b.txt" }]] };
+  rig.script[2] = { say: "Other.", call: [["exec_command", { cmd: "cat a.txt; ls b.txt" }]] };
   rig.provider.asked.length = 0;
   const again = await rig.shepherd("resume", "it", "without killing anybody");
   expect(again.code).toBe(0);
   const [told] = rig.asked();
-  // It stands behind the first call again, and is told something more than it was then.
-  expect(told.input.slice(0, -1)).toEqual(before[1].input);
+  // Its call is told as not run, and its files are as they were before, also where its own record has no result.
+  const more = told.input.slice(before[1].input.length);
+  expect(told.input.slice(0, -more.length)).toEqual(before[1].input);
+  expect(more.map(({ type, output }: { type: string; output?: string }) => output ?? type)).toEqual([
+    "message",
+    "function_call",
+    "not run: reverted",
+    "message",
+  ]);
   expect(told.model).toBe("gpt-5.5");
   expect(JSON.stringify(rig.asked()[1].input.at(-1))).toMatch(/one.*b\.txt.*No such file/);
 });

@@ -26,8 +26,8 @@ export default {
   }),
   session: {
     path: (_workspace, session) => `${session}.jsonl`,
-    cut: (record, { turns, answered, open }) => {
-      if (open.length > 0 && answered.length > 0) return null;
+    cut: (record, { turns, answered, made, open }) => {
+      if (open.length > 0 && answered.length + made.length > 0) return null;
       const lines = linesOf(record);
       let turn = 0;
       for (const [at, line] of lines.entries()) {
@@ -41,15 +41,17 @@ export default {
       return null;
     },
     rewrite: (record, call, text) => {
-      const other = (block) => (block.tool_use_id === call ? { ...block, content: text, is_error: undefined } : block);
-      const lines = linesOf(record).map((line) => {
-        const message = JSON.parse(line);
-        return JSON.stringify({
-          ...message,
-          ...(Array.isArray(message.content) && { content: message.content.map(other) }),
-        });
-      });
-      return Buffer.from(`${lines.join("\n")}\n`);
+      const messages = linesOf(record).map((line) => JSON.parse(line));
+      const result = { type: "tool_result", tool_use_id: call, content: text };
+      const asks = messages.findIndex((message) => ids(message, "id").includes(call));
+      if (asks >= 0) {
+        const told = messages[asks + 1] ?? { role: "user", content: [] };
+        messages[asks + 1] = {
+          ...told,
+          content: [...told.content.filter((each) => each.tool_use_id !== call), result],
+        };
+      }
+      return Buffer.from(messages.map((message) => `${JSON.stringify(message)}\n`).join(""));
     },
   },
   asMessage: (text) => text,

@@ -190,7 +190,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
   const started = await taskOf(store, run.name);
   requireSame(run.name, started, task);
   const model = modelFor(context, run.name, started, text(flags, "model"));
-  const { n } = await exactStep(store, run, revision, flags, true);
+  const { n } = await exactStep(store, run, revision, flags);
   // Before anything is made for a run that cannot go on.
   if (started.worker === "plugin") await (await import("../coding.ts")).requireProgram(launch.out, started);
   const asked = await grantsOf(context, flags, await workspacePath(store, run.log), started);

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Place } from "../place.ts";
 
-const NOTHING = { answered: [], open: [], before: [], said: false, first: "", last: null };
-type Short = Pick<Place, "turns" | "answered" | "open">;
+const NOTHING = { answered: [], made: [], open: [], before: [], said: false, first: "", last: null };
+type Short = Pick<Place, "turns" | "answered" | "open"> & { made?: string[] };
 
 import { codex } from "./index.ts";
 import { WORD } from "./resume.ts";
@@ -52,7 +52,7 @@ describe("a record is cut", () => {
   const record = lines(...all);
   const last = (at: Short): object | null => {
     const kept = codex.session
-      .cut(record, { ...at, before: [], said: false, first: "", last: null })
+      .cut(record, { ...NOTHING, ...at })
       ?.toString()
       .trimEnd()
       .split("\n");
@@ -64,6 +64,11 @@ describe("a record is cut", () => {
     ["where nothing was said", { turns: 0, answered: [], open: [] }, user("go")],
     ["before the first answer is acted on", { turns: 1, answered: [], open: ["a", "b"] }, user("go")],
     ["between the calls of a turn there is none", { turns: 1, answered: ["a"], open: ["b"] }, null],
+    [
+      "where those that have none are told of by us",
+      { turns: 1, answered: ["a"], made: ["b"], open: [] },
+      note("it is late"),
+    ],
     ["behind results, with what it found out itself", { turns: 1, answered: ["a", "b"], open: [] }, note("it is late")],
     ["before a later answer is acted on", { turns: 2, answered: [], open: ["c"] }, note("it is late")],
     ["behind a result that came after the word", { turns: 2, answered: ["c"], open: [] }, result("c")],
@@ -72,6 +77,24 @@ describe("a record is cut", () => {
     ["with a result that it does not have there is none", { turns: 2, answered: ["d"], open: [] }, null],
   ])("%s", (_, place, expected) => {
     expect(last(place)).toEqual(expected);
+  });
+
+  test("before results that are ours, which are added", () => {
+    const until = lines(...all.slice(0, 12));
+    const place = { ...NOTHING, turns: 1, answered: ["a"], made: ["b"] };
+    expect(codex.session.cut(until, place)).toEqual(until);
+    expect(codex.session.cut(lines(...all.slice(0, 8)), place)).toBeNull();
+    const told = codex.session.rewrite(until, "b", "not run").toString().trimEnd().split("\n");
+    expect(JSON.parse(told.at(-1)!).payload).toEqual({ type: "function_call_output", call_id: "b", output: "not run" });
+    expect(told).toHaveLength(13);
+    // One that is there is told otherwise, and what has no call stays as it is.
+    expect(
+      codex.session
+        .rewrite(lines(...all), "b", "not run")
+        .toString()
+        .split("\n"),
+    ).toHaveLength(all.length + 1);
+    expect(codex.session.rewrite(until, "z", "not run")).toEqual(until);
   });
 
   test("also where its last line was still being written, and not where a result lacks", () => {

@@ -83,12 +83,15 @@ export function results(record: Buffer): Set<string> {
 }
 
 /** The record up to a place; null where it does not come so far, or where no cut gives what the agent had there. */
-export function cut(record: Buffer, { turns, answered, open, first }: Place): Buffer | null {
+export function cut(record: Buffer, { turns, answered, made, open, first }: Place): Buffer | null {
+  const results = answered.length + made.length > 0;
   // Some calls of a turn have results, and some do not: it has no record of that.
-  if (open.length > 0 && answered.length > 0) return null;
+  if (open.length > 0 && results) return null;
   // Before the first answer, and before one that is still to be acted on: it asks for that again.
   const before = turns === 0 || open.length > 0;
   const missing = new Set(answered);
+  const late = new Set(made);
+  const unasked = new Set(made);
   const unanswered = new Set<string>();
   let turn = 0;
   let speaks = false;
@@ -112,7 +115,7 @@ export function cut(record: Buffer, { turns, answered, open, first }: Place): Bu
     // By how much was said it decides whether it makes room before it asks again.
     if (line.payload?.type === "token_count" && !speaks) {
       if (heard >= 0) heard = after;
-      if (end >= 0 && answered.length > 0) end = after;
+      if (end >= 0 && results) end = after;
     }
     if (kind === "other" || kind === "word") continue;
     if (kind === "model") {
@@ -120,7 +123,8 @@ export function cut(record: Buffer, { turns, answered, open, first }: Place): Bu
       speaks = true;
       if (turn > turns || (before && turn === turns)) break;
       if (call !== undefined) unanswered.add(call);
-      if (turn === turns && answered.length === 0) end = after;
+      if (call !== undefined) unasked.delete(call);
+      if (turn === turns && (!results || (missing.size === 0 && unasked.size === 0))) end = after;
       continue;
     }
     speaks = false;
@@ -130,24 +134,39 @@ export function cut(record: Buffer, { turns, answered, open, first }: Place): Bu
     asked ||= kind === "user";
     if (kind === "result") {
       missing.delete(call!);
+      late.delete(call!);
       unanswered.delete(call!);
     }
-    if (turn === turns && answered.length > 0 && missing.size === 0) end = after;
+    if (turn === turns && results && missing.size === 0 && unasked.size === 0) end = after;
   }
+  for (const call of late) unanswered.delete(call);
   if (unanswered.size > 0) return null;
   if (before) return asked && turn >= turns - 1 ? record.subarray(0, heard) : null;
   return end < 0 ? null : record.subarray(0, end);
 }
 
-/** The record with another result of a call. */
+/** The record with another result of a call, or with one of a call that had none. */
 export function rewrite(record: Buffer, call: string, text: string): Buffer {
   const parts: Buffer[] = [];
   let from = 0;
+  let asks: Line | null = null;
   for (const { line, at, end } of linesOf(record)) {
-    if (kindOf(line) !== "result" || line.payload!.call_id !== call) continue;
-    const payload = { ...line.payload, output: text };
-    parts.push(record.subarray(from, at), Buffer.from(`${JSON.stringify({ ...line, payload })}\n`));
+    if (line.payload?.call_id !== call) continue;
+    const kind = kindOf(line);
+    if (kind === "model") asks = line;
+    if (kind !== "result") continue;
+    asks = null;
+    parts.push(record.subarray(from, at), lineOf({ ...line, payload: { ...line.payload, output: text } }));
     from = end;
   }
-  return Buffer.concat([...parts, record.subarray(from)]);
+  parts.push(record.subarray(from));
+  if (asks) parts.push(lineOf(resultOf(asks, call, text)));
+  return Buffer.concat(parts);
 }
+
+const lineOf = (line: object): Buffer => Buffer.from(`${JSON.stringify(line)}\n`);
+
+const resultOf = ({ payload, ...line }: Line, call: string, output: string): object => {
+  const type = payload?.type === "custom_tool_call" ? "custom_tool_call_output" : "function_call_output";
+  return { ...line, payload: { type, call_id: call, output } };
+};
