@@ -2,6 +2,7 @@
 import { chmodSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
+import { helperName, native } from "./native.mjs";
 
 /** @param dir beside package.json, in which the command finds its version; made anew. */
 export async function bundle(dir) {
@@ -11,6 +12,7 @@ export async function bundle(dir) {
   await made.close();
   // npm sets it when it installs, not when what an installed link leads to is built anew.
   chmodSync(join(dir, "shepherd.js"), 0o755);
+  native(join(dir, helperName));
 }
 
 if (import.meta.filename === process.argv[1]) await bundle(process.argv[2] ?? "bin");

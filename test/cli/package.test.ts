@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { findProgram } from "../../src/scope/exec/tools.ts";
 import { built } from "../support/built.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -35,7 +36,11 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
   const paths = packed.files.map(({ path }) => path);
   expect(paths).toEqual(expect.arrayContaining(["README.md", "LICENSE", "CHANGELOG.md", "docs/tutorial.md"]));
   expect(paths).toContain("bin/shepherd.js");
-  expect(paths.filter((path) => !/^(bin\/.*\.js|docs\/.*\.md|[A-Z]+(\.md)?|package\.json)$/.test(path))).toEqual([]);
+  expect(
+    paths.filter(
+      (path) => !/^(bin\/.*\.js|bin\/shepherd-scope-\w+|docs\/.*\.md|[A-Z]+(\.md)?|package\.json)$/.test(path),
+    ),
+  ).toEqual([]);
   expect(paths.filter((path) => /test|bench/.test(path))).toEqual([]);
 
   const project = join(home, "project");
@@ -44,6 +49,7 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
   run(project, "npm", "install", "--no-audit", "--no-fund", join(source, packed.filename));
   const shepherd = join(project, "node_modules/.bin/shepherd");
   expect(run(project, shepherd, "--version")).toMatch(/^\d+\.\d+\.\d+\n$/);
+  if (process.platform === "linux" && findProgram("cc")) expect(run(project, shepherd, "doctor")).toMatch(/ok +helper/);
   run(project, shepherd, "run", "--scope", "it", "--", "sh", "-c", "echo works > it.txt");
   expect(run(project, shepherd, "cat", "it@", "it.txt")).toBe("works\n");
   run(project, shepherd, "merge", "it");
@@ -57,7 +63,15 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
 test("installed from its directory as it was cloned it is a command, and stays one when that is built anew", async () => {
   const clone = join(home, "clone");
   fs.mkdirSync(clone);
-  for (const name of ["package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json", "scripts", "src"])
+  for (const name of [
+    "package.json",
+    "package-lock.json",
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "scripts",
+    "native",
+    "src",
+  ])
     fs.cpSync(join(ROOT, name), join(clone, name), { recursive: true });
   // What is installed there is what the lock says, so nothing is fetched.
   fs.symlinkSync(join(ROOT, "node_modules"), join(clone, "node_modules"));

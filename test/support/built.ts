@@ -21,7 +21,15 @@ function nameOfSources(): string {
       .update(fs.readFileSync(join(ROOT, path)))
       .update("\0");
   };
-  for (const path of ["package.json", "tsconfig.json", "tsconfig.build.json", "scripts/bundle.mjs"]) add(path);
+  for (const path of [
+    "package.json",
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "scripts/bundle.mjs",
+    "scripts/native.mjs",
+  ])
+    add(path);
+  for (const name of fs.readdirSync(join(ROOT, "native")).sort()) add(join("native", name));
   for (const path of fs.readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).sort())
     if (path.endsWith(".ts") && !path.endsWith(".test.ts")) add(join("src", path));
   return hash.digest("hex").slice(0, 20);

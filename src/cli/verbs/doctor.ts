@@ -63,6 +63,13 @@ export const verb: Verb = {
         `commands see the files of a run at the path of yours (${abilities.how === "root" ? "as root" : "in a user namespace"})`,
       );
     else tell("sandbox", "limited", `commands see the files of a run at a path of their own. ${abilities.why ?? ""}`);
+    if (abilities.helper) tell("helper", "ok", "sandboxes are made by Shepherd's own helper");
+    else if (abilities.samePath)
+      tell(
+        "helper",
+        "limited",
+        `programs of the system make sandboxes, more slowly, and no call of the kernel is kept from commands. ${abilities.noHelper ?? ""}`,
+      );
     await checkAgent?.(tell);
     if (process.platform !== "linux")
       tell("platform", "limited", `${process.platform} is not tried yet; Linux is, and Windows through WSL2`);

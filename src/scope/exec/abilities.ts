@@ -2,8 +2,9 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { findHelper } from "./helper.ts";
 import { isRoot, type Method, startHolder } from "./holder.ts";
-import { findTools, type Tools } from "./tools.ts";
+import { findTools, needProgram } from "./tools.ts";
 import { planView } from "./view.ts";
 
 /** What this host allows for sandboxes. */
@@ -11,6 +12,10 @@ export interface Abilities {
   /** Whether commands see each scope's files at the user's own paths. */
   samePath: boolean;
   how: "root" | "userns" | "none";
+  /** Whether our own helper makes the namespaces, and not programs of the host. */
+  helper: boolean;
+  /** Without `helper`: why not, as a sentence. */
+  noHelper?: string;
   /** Without `samePath`: one sentence with the reason and what would help. */
   why?: string;
 }
@@ -20,7 +25,8 @@ interface Found {
   method: Method | null;
 }
 
-let found: Promise<Found> | null = null;
+/** By the helper that there is. */
+const found = new Map<string | null, Promise<Found>>();
 
 /** What this host allows, found out once per process by making a small sandbox. SHEPHERD_NO_NAMESPACES=1 answers for it. */
 export const detect = async (): Promise<Abilities> => (await detectMethod()).abilities;
@@ -31,31 +37,40 @@ export async function detectMethod(): Promise<Found> {
     return none(
       "Namespaces are switched off by SHEPHERD_NO_NAMESPACES=1; run `unset SHEPHERD_NO_NAMESPACES` to use them.",
     );
-  found ??= look();
-  return found;
+  const helper = findHelper();
+  const known = found.get(helper) ?? look(helper);
+  found.set(helper, known);
+  return known;
 }
 
-const none = (why: string): Found => ({ abilities: { samePath: false, how: "none", why }, method: null });
+const none = (why: string): Found => ({
+  abilities: { samePath: false, how: "none", helper: false, why },
+  method: null,
+});
 
-async function look(): Promise<Found> {
+async function look(helper: string | null): Promise<Found> {
   if (process.platform !== "linux")
     return none(
       `This system (${process.platform}) has no mount namespaces; run shepherd in a Linux machine, as with \`docker run -it node\`.`,
     );
   const tools = findTools();
-  if (Array.isArray(tools))
+  const hows: Method["how"][] = isRoot() ? ["root", "userns"] : ["userns"];
+  const methods: Method[] = helper === null ? [] : hows.map((how) => ({ how, helper }));
+  if (!Array.isArray(tools))
+    for (const single of [false, true]) methods.push(...hows.map((how) => ({ how, single, tools })));
+  else if (helper === null)
     return none(`Programs are missing (${tools.join(", ")}); \`sudo apt install util-linux bash mount\` brings them.`);
-  const hows: Method["how"][] = process.getuid?.() === 0 ? ["root", "userns"] : ["userns"];
   const said: string[] = [];
-  for (const single of [false, true])
-    for (const how of hows) {
-      const method: Method = { how, single, tools };
-      try {
-        await trial(method);
-        return { abilities: { samePath: true, how }, method };
-      } catch (error) {
-        said.push((error as Error).message.split("\n")[0]!);
-      }
+  let noHelper = "There is none for this machine; a build where a C compiler is brings one.";
+  for (const method of methods)
+    try {
+      await trial(method);
+      const { how } = method;
+      if ("helper" in method) return { abilities: { samePath: true, how, helper: true }, method };
+      return { abilities: { samePath: true, how, helper: false, noHelper }, method };
+    } catch (error) {
+      said.push((error as Error).message.split("\n")[0]!);
+      if ("helper" in method) noHelper = `It does not work here: ${said.at(-1)}.`;
     }
   return none(explain(said.at(-1)!));
 }
@@ -70,7 +85,7 @@ async function trial(method: Method): Promise<void> {
     const { pieces } = planView({ binds: [{ from, to, mode: "rw" }], tmp, env: {}, network: "host" }, isRoot());
     const holder = await startHolder(pieces, method);
     try {
-      await enterOnce(holder.enter(), method.tools, path.join(to, "witness"));
+      await enterOnce(holder.enter(), path.join(to, "witness"));
     } finally {
       await holder.end();
       holder.release();
@@ -80,9 +95,9 @@ async function trial(method: Method): Promise<void> {
   }
 }
 
-const enterOnce = ([program, ...words]: string[], tools: Tools, file: string): Promise<void> =>
+const enterOnce = ([program, ...words]: string[], file: string): Promise<void> =>
   new Promise((resolve, reject) => {
-    const child = spawn(program!, [...words, tools.bash, "-c", '[ -w "$1" ]', "trial", file], {
+    const child = spawn(program!, [...words, needProgram("bash", "bash"), "-c", '[ -w "$1" ]', "trial", file], {
       stdio: ["ignore", "ignore", "pipe"],
       env: {},
       cwd: "/",

@@ -53,7 +53,7 @@ export interface Program {
   argv: () => readonly string[];
   env: Readonly<Record<string, string>>;
   /** What the program finds at descriptor 3. */
-  script: string;
+  script: string | Uint8Array;
   /** Bytes of the report that it may write to descriptor 4. */
   maxReport: number;
   /** Whether the started process only waits for the command in another pid namespace, instead of being it. */

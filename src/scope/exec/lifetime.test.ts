@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { params } from "../../../test/support/runs.ts";
 import { detect } from "./abilities.ts";
+import { findHelper } from "./helper.ts";
 import { findProgram } from "./tools.ts";
 
 const abilities = await detect();
@@ -23,6 +24,8 @@ beforeAll(() => {
     "--rewriteRelativeImportExtensions --allowImportingTsExtensions src/scope/exec/shell.ts src/scope/exec/sandbox.ts";
   execFileSync(path.resolve("node_modules/.bin/tsc"), ["--outDir", base, ...options.split(" "), ...more.split(" ")]);
   fs.writeFileSync(path.join(base, "package.json"), '{"type":"module"}');
+  const helper = findHelper();
+  if (helper) fs.copyFileSync(helper, path.join(base, "scope/exec", path.basename(helper)));
   execFileSync("chmod", ["-R", "a+rX", base]);
   fs.writeFileSync(path.join(base, "common.mjs"), COMMON);
 });
@@ -191,6 +194,8 @@ const users: Array<[string, string[], number]> = root
     ]
   : [["an ordinary user", [], process.getuid?.() ?? 0]];
 
+const makers = abilities.helper ? ["the helper", "programs of the host"] : ["programs of the host"];
+
 describe.each(users)("as %s", (_, as, uid) => {
   const SCRIPT = `
 const sandbox = await open();
@@ -216,8 +221,9 @@ await sandbox.dispose();
 console.log(JSON.stringify(told));
 `;
 
-  test("all of it works in a user namespace", (context) => {
+  test.for(makers)("all of it works in a user namespace, made by %s", (maker, context) => {
     const { file, env } = script("user", SCRIPT);
+    if (maker !== "the helper") env.SHEPHERD_NO_HELPER = "1";
     const [program, ...words] = [...as, process.execPath, file];
     const done = spawnSync(program!, words, { env, encoding: "utf8" });
     expect(done.stderr).toBe("");
@@ -227,7 +233,12 @@ console.log(JSON.stringify(told));
       context.skip();
     }
     expect(told).toEqual({
-      abilities: { samePath: true, how: "userns" },
+      abilities: {
+        samePath: true,
+        how: "userns",
+        helper: maker === "the helper",
+        ...(maker !== "the helper" && { noHelper: expect.any(String) }),
+      },
       project: `ROOM/proj\ncopy${uid}\n${uid}\nfile\nnew\n`,
       readOnly: expect.stringMatching(/^no\n/),
       hidden: "",
@@ -240,3 +251,45 @@ console.log(JSON.stringify(told));
     });
   });
 });
+
+const compiler = findProgram("cc");
+
+describe
+  .skipIf(!abilities.helper || !compiler)
+  .each([...(root ? [["root", [], 0] as (typeof users)[number]] : []), ...users])(
+  "what a command of %s tries",
+  (_, as) => {
+    const SCRIPT = `
+const sandbox = await open();
+fs.copyFileSync(process.env.ATTEMPTS, at("store/ws/attempts"));
+fs.chmodSync(at("store/ws/attempts"), 0o755);
+fs.writeFileSync(at("proj/outside"), "the user's");
+fs.writeFileSync(at("store/secret"), "the store's");
+fs.symlinkSync(at("proj/outside"), at("store/ws/link"));
+fs.symlinkSync("../../store/secret", at("store/ws/up"));
+const places = [at("outside"), "link", "up", at("store/secret"), "/proc/1/root/etc/hostname", "/proc/self/root/etc/hostname", "/proc/1/cwd/etc/hostname", "/etc/hostname"];
+fs.writeFileSync(at("outside"), "the user's");
+const { output } = await sandbox.exec({ argv: ["./attempts", String(process.pid), ...places] });
+await sandbox.dispose();
+const witnesses = [at("outside"), at("proj/outside"), at("store/secret"), "/etc/hostname"].map((file) => fs.existsSync(file) && fs.readFileSync(file, "utf8").includes("escaped"));
+console.log(JSON.stringify({ said: output.toString(), witnesses, host: fs.readFileSync("/proc/sys/kernel/core_pattern", "utf8") }));
+`;
+
+    test("none of it leads out", () => {
+      const { file, env } = script("escape", SCRIPT);
+      env.ATTEMPTS = path.join(base, "attempts");
+      const source = path.resolve("test/support/escape/attempts.c");
+      execFileSync(compiler!, ["-D_GNU_SOURCE", "-o", env.ATTEMPTS, source]);
+      const core = fs.readFileSync("/proc/sys/kernel/core_pattern", "utf8");
+      const [program, ...words] = [...as, process.execPath, file];
+      const done = spawnSync(program!, words, { env, encoding: "utf8" });
+      expect(done.stderr).toBe("");
+      const { said, witnesses, host } = JSON.parse(done.stdout) as { said: string; witnesses: boolean[]; host: string };
+      const answers = said.trim().split("\n");
+      expect(answers.length).toBeGreaterThan(50);
+      expect(answers.filter((line) => line.endsWith(" 0"))).toEqual([]);
+      expect(witnesses).toEqual([false, false, false, false]);
+      expect(host).toBe(core);
+    });
+  },
+);

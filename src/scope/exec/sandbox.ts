@@ -4,8 +4,8 @@ import type { Server } from "node:net";
 import path from "node:path";
 import { type Abilities, detectMethod } from "./abilities.ts";
 import { type CallOptions, type CallResult, type Program, type ProgramResult, startCall } from "./call.ts";
-import { HOLDER_NAME, type Holder, isRoot, startHolder } from "./holder.ts";
-import { listenIn } from "./listener.ts";
+import { HOLDER_NAME } from "./helper.ts";
+import { type Holder, isRoot, startHolder } from "./holder.ts";
 import { quote, quoteAll } from "./quote.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { unnamedFile } from "./temp.ts";
@@ -31,8 +31,9 @@ export interface ProcessInfo {
 
 /** A bash that is started inside with a script at descriptor 3 and may report at descriptor 4. */
 export interface Script {
-  args: readonly string[];
-  script: string;
+  /** Of bash; null where the script is none, but what the helper is to start. */
+  args: readonly string[] | null;
+  script: string | Uint8Array;
   maxReport: number;
 }
 
@@ -112,7 +113,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const { abilities, method } = await detectMethod();
   const home = spec.binds[0]?.to;
   if (home === undefined) throw new TypeError("A sandbox needs at least one bind, where its commands start.");
-  const bash = method?.tools.bash ?? needProgram("bash", "bash");
+  const bash = needProgram("bash", "bash");
   const envTool = needProgram("env", "coreutils");
   if (!fs.existsSync(spec.tmp)) {
     fs.mkdirSync(spec.tmp, { recursive: true });
@@ -120,24 +121,13 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   }
 
   let holder: Holder | null = null;
-  let listener: Server | null = null;
   const env: Record<string, string> = { ...spec.env };
   for (const name of [...OWN, "TMPDIR", "TMP", "TEMP"]) delete env[name];
   const tracker: Tracker | null = method ? null : startTracker(undefined, spec.scope);
   if (method) {
     const view = planView(spec, isRoot());
     Object.assign(env, view.env);
-    const { network } = spec;
-    holder = await startHolder(view.pieces, method, { network: network !== "host" });
-    if (network !== "host") {
-      try {
-        listener = await listenIn(holder.enterNetwork(), network.port);
-      } catch (error) {
-        await holder.end();
-        holder.release();
-        throw new Error(`The sandbox has no way to its gateway: ${(error as Error).message}.`);
-      }
-    }
+    holder = await startHolder(view.pieces, method, spec.network);
   } else {
     env.TMPDIR = path.resolve(spec.tmp);
   }
@@ -160,7 +150,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
 
   const run = async ({ args, script, maxReport }: Script, options: CallOptions = {}): Promise<ProgramResult> => {
     check();
-    const argv = () => [...enter(), bash, ...PLAIN, ...args];
+    const argv = () => (args ? [...enter(), bash, ...PLAIN, ...args] : enter());
     const program: Program = { argv, env: baseEnv, script, maxReport, proxy: holder !== null };
     const work = (async () => {
       const call = await startCall(program, options);
@@ -177,8 +167,8 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     }
   };
 
-  /** The script that becomes the command: its environment is never seen by what runs outside. */
-  const launcher = ({ argv, cwd = home, env: more = {} }: Command): string => {
+  /** Where a command starts, its variables, and its words. */
+  const parts = ({ argv, cwd = home, env: more = {} }: Command) => {
     if (argv.length === 0) throw new TypeError("A command needs a program; give its name as first word of argv.");
     const all: Record<string, string | null> = { ...env, PWD: null, ...more, ...baseEnv };
     const at = Buffer.from(way(Buffer.from(cwd as string).toString("latin1"), "out"), "latin1");
@@ -188,6 +178,12 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
       if (name === "" || name.includes("=")) throw new TypeError(`${JSON.stringify(name)} is no name of a variable.`);
       if (value !== null) pairs.push(`${name}=${value}`);
     }
+    return { at, pairs, argv };
+  };
+
+  /** The script that becomes the command: its environment is never seen by what runs outside. */
+  const launcher = (command: Command): string => {
+    const { at, pairs, argv } = parts(command);
     const [program, ...words] = argv;
     // env(1) would take a program with a "=" in its name for a variable.
     const start = `${envTool} -i ${quoteAll(pairs)}`;
@@ -200,6 +196,13 @@ exec 3<&- 4>&-
 exec ${start} ${what} ${quoteAll([program!, ...words])}; }
 `;
   };
+  const started = (command: Command): Script => {
+    if (!holder?.launches) return { args: [SCRIPT], script: launcher(command), maxReport: 16 };
+    const { at, pairs, argv } = parts(command);
+    const words = [at, String(pairs.length), ...pairs, ...argv].map((word) => Buffer.from(word as string));
+    if (words.some((word) => word.includes(0))) throw new TypeError("A word of a command has a zero byte in it.");
+    return { args: null, script: Buffer.concat(words.flatMap((word) => [word, Buffer.of(0)])), maxReport: 16 };
+  };
   const failed = (report: Buffer, cwd: Command["cwd"], said: string): Error | null => {
     if (report[0] === 0x73) return null;
     if (report[0] === 0x63)
@@ -211,7 +214,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
 
   const exec: Sandbox["exec"] = async (command) => {
     const { argv, cwd, env: more, ...options } = command;
-    const done = await run({ args: [SCRIPT], script: launcher(command), maxReport: 16 }, options);
+    const done = await run(started(command), options);
     const { report, ...result } = done;
     const error = result.aborted || result.timedOut || disposed ? null : failed(report, cwd, result.output.toString());
     if (error) throw error;
@@ -263,7 +266,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
 
   const dispose = async (): Promise<void> => {
     try {
-      listener?.close();
+      holder?.listener?.close();
       await holder?.end();
       await tracker?.kill();
       await Promise.allSettled(under);
@@ -276,7 +279,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   return {
     abilities,
     home,
-    listener,
+    listener: holder?.listener ?? null,
     env,
     exec,
     interactive,

@@ -12,7 +12,11 @@ import { decodeShell, encodeShell, fromText, type ShellState } from "./shellstat
 
 const abilities = await detect();
 if (!abilities.samePath) console.log(`Tests of namespaces are skipped: ${abilities.why}`);
-const modes = [...(abilities.samePath ? ["namespaces"] : []), "no namespaces"];
+const modes = [
+  ...(abilities.samePath && abilities.helper ? ["namespaces by the helper"] : []),
+  ...(abilities.samePath ? ["namespaces"] : []),
+  "no namespaces",
+];
 
 describe.each(modes)("a shell whose state is carried, with %s", (mode) => {
   let base: string;
@@ -25,6 +29,7 @@ describe.each(modes)("a shell whose state is carried, with %s", (mode) => {
     home = path.join(base, "proj");
     for (const name of ["proj", "ws", "tmp"]) fs.mkdirSync(path.join(base, name));
     if (mode === "no namespaces") process.env.SHEPHERD_NO_NAMESPACES = "1";
+    if (!mode.includes("helper")) process.env.SHEPHERD_NO_HELPER = "1";
     sandbox = await openSandbox({
       binds: [{ from: path.join(base, "ws"), to: home, mode: "rw" }],
       tmp: path.join(base, "tmp"),

@@ -5,10 +5,10 @@ import { type Bind, type SandboxSpec, SCRATCH, SCRATCH_DIR } from "./spec.ts";
 
 /** One mount of a sandbox. Paths are byte strings (latin1). */
 export interface Piece {
-  kind: "bind" | "tmp" | "writable" | "hide" | "readOnly" | "scratch" | "proc" | "shm";
+  kind: "bind" | "tmp" | "writable" | "hide" | "readOnly" | "scratch" | "proc" | "dev" | "node" | "pts" | "shm";
   at: string;
   mode: "rw" | "ro";
-  /** Host path of a bind; held open before anything is covered. */
+  /** Host path of a bind, or of a device; held open before anything is covered. */
   source?: string;
   directory: boolean;
 }
@@ -44,7 +44,19 @@ function absolute(what: string, given: string): string {
   return at;
 }
 
-const RANK: Piece["kind"][] = ["proc", "shm", "tmp", "bind", "writable", "readOnly", "hide", "scratch"];
+const RANK: Piece["kind"][] = [
+  "proc",
+  "dev",
+  "node",
+  "pts",
+  "shm",
+  "tmp",
+  "bind",
+  "writable",
+  "readOnly",
+  "hide",
+  "scratch",
+];
 const depth = (at: string) => at.split("/").length;
 
 /** Plans the mounts of a sandbox. Throws where a path cannot be shown as asked. */
@@ -82,7 +94,14 @@ export function planView(spec: SandboxSpec, root: boolean): View {
   if (root)
     for (const name of ["sys", "sysrq-trigger", "irq", "bus"])
       if (exists(`/proc/${name}`)) add({ kind: "readOnly", at: `/proc/${name}`, mode: "ro", directory: true });
-  if (exists("/dev/shm")) add({ kind: "shm", at: real("/dev/shm"), mode: "rw", directory: true });
+  // Disks, the kernel's log and other people's terminals are devices, too.
+  add({ kind: "dev", at: "/dev", mode: "ro", directory: true });
+  for (const name of devices()) {
+    const at = `/dev/${name}`;
+    add({ kind: "node", at, mode: "ro", source: at, directory: isDirectory(at) });
+  }
+  add({ kind: "pts", at: "/dev/pts", mode: "rw", directory: true });
+  add({ kind: "shm", at: "/dev/shm", mode: "rw", directory: true });
 
   const shown = [...pieces.values()].filter((p) => p.source !== undefined);
   for (const one of spec.hide ?? []) {
@@ -125,6 +144,20 @@ export function planView(spec: SandboxSpec, root: boolean): View {
   return { pieces: sorted, env };
 }
 
+/** Devices that harm nobody, and those by which programs compute. */
+const DEVICES = /^(null|zero|full|u?random|tty|kvm|dri|kfd|dxg|nvidia.*)$/;
+const devices = (): string[] => fs.readdirSync("/dev").filter((name) => DEVICES.test(name) && !isLink(`/dev/${name}`));
+const isLink = (at: string): boolean => fs.lstatSync(at).isSymbolicLink();
+
+/** Links that stand in /dev everywhere. */
+export const DEVICE_LINKS: ReadonlyArray<readonly [name: string, to: string]> = [
+  ["fd", "/proc/self/fd"],
+  ["stdin", "/proc/self/fd/0"],
+  ["stdout", "/proc/self/fd/1"],
+  ["stderr", "/proc/self/fd/2"],
+  ["ptmx", "pts/ptmx"],
+];
+
 /** The piece of the sandbox in which a mount point may have to be made; undefined where the host itself has it. */
 export const container = (pieces: readonly Piece[], piece: Piece): Piece | undefined =>
   pieces
@@ -141,12 +174,16 @@ export function mountCall(piece: Piece, pieces: readonly Piece[], held: string):
     case "proc":
       // mount(8) passes over a file system that seems to be there already; by this name it is not.
       return { from: OURS, at: piece.at, type: "proc", options: "nosuid,nodev,noexec" };
+    case "dev":
+      return { from: OURS, at: piece.at, type: "tmpfs", options: "nosuid,noexec,size=64k,mode=755" };
+    case "pts":
+      return { from: OURS, at: piece.at, type: "devpts", options: "nosuid,noexec,newinstance,ptmxmode=0666,mode=620" };
     case "shm":
       return { from: OURS, at: piece.at, type: "tmpfs", options: "nosuid,nodev,mode=1777" };
     case "hide": {
       if (!piece.directory) return bind;
       // Mount points may have to be made in it: it becomes read-only with the host, later.
-      const nested = pieces.some((p) => p !== piece && within(p.at, piece.at));
+      const nested = isAround(pieces, piece);
       return {
         from: OURS,
         at: piece.at,
@@ -159,18 +196,55 @@ export function mountCall(piece: Piece, pieces: readonly Piece[], held: string):
   }
 }
 
+/** What the helper is to do for a view: see native/mounts.c. Words are byte strings (latin1). */
+export function instructions(pieces: readonly Piece[]): string[] {
+  const sources: string[] = [];
+  const words: string[] = [];
+  const point = (at: string, below: string, kind: "dir" | "file"): void =>
+    void words.push("point", at, below.slice(at.length + 1), kind);
+  for (const piece of pieces) {
+    const { kind, at, mode } = piece;
+    const inside = container(pieces, piece);
+    const source = kind === "hide" && !piece.directory ? "/dev/null" : piece.source;
+    if (inside && kind !== "readOnly") point(inside.at, at, piece.directory ? "dir" : "file");
+    if (kind === "proc") words.push("proc", at);
+    else if (kind === "dev") {
+      words.push("tmpfs", at, "64k", "755", "x");
+      for (const [name, to] of DEVICE_LINKS) words.push("link", at, name, to);
+    } else if (kind === "pts") words.push("pts", at);
+    else if (kind === "shm") words.push("tmpfs", at, "-", "1777", "-");
+    else if (kind === "hide" && piece.directory) {
+      // Mount points may have to be made in it: it becomes read-only when all is there.
+      words.push("tmpfs", at, "64k", "755", isAround(pieces, piece) ? "x" : "rx");
+    } else if (kind === "readOnly" || kind === "scratch") words.push("bind", source ?? at, at, mode);
+    else words.push("put", String(sources.push(source!) - 1), at, mode);
+    for (const { source } of pieces.filter((p) => p.kind === "scratch"))
+      if (source!.startsWith(`${at}/${SCRATCH_DIR}/`)) point(at, source!, "dir");
+  }
+  const isSealed = (piece: Piece): boolean =>
+    piece.kind === "dev" || (piece.kind === "hide" && piece.directory && isAround(pieces, piece));
+  const sealed = pieces.filter(isSealed);
+  return [
+    ...sources.flatMap((source) => ["take", source]),
+    "lock",
+    ...words,
+    ...sealed.flatMap(({ at }) => ["seal", at]),
+  ];
+}
+
+const isAround = (pieces: readonly Piece[], piece: Piece): boolean =>
+  pieces.some((p) => p !== piece && within(p.at, piece.at));
+
 /** The piece that decides about a mount at `at`. */
 const owner = (pieces: readonly Piece[], at: string): Piece | undefined =>
   pieces.filter((p) => within(at, p.at)).sort((a, b) => depth(b.at) - depth(a.at))[0];
 
-/** Terminals are allotted by the kernel in a mount of their own, which must stay writable. */
-const open = (mount: Mount) => mount.type === "devpts";
 const readOnly = (mount: Mount) => mount.frozen || mount.flags.includes("ro");
 
 /** What is still to be made read-only, given the mounts as they are. */
 export const lockdown = (pieces: readonly Piece[], mounts: readonly Mount[]): MountCall[] =>
   visible(mounts)
-    .filter((m) => !readOnly(m) && !open(m) && (owner(pieces, m.at)?.mode ?? "ro") === "ro")
+    .filter((m) => !readOnly(m) && (owner(pieces, m.at)?.mode ?? "ro") === "ro")
     .map(makeReadOnly);
 
 /** The first way in which the mounts differ from the plan, in words; null if they do not. `before`: mounts that are the host's. */

@@ -1,0 +1,126 @@
+/*
+ * enter [session] FILE… -- PROGRAM ARGUMENTS…: runs a program in the namespaces that these files are, in their order.
+ * enter [session] FILE… --: runs what descriptor 3 says: words, each ended by a zero byte: the directory to start in, the number of variables,
+ *   the variables, the program, its arguments. The program is looked for on the PATH among the variables, and has descriptors 0 to 2 alone.
+ *   To descriptor 4 it writes `s` once it starts, or `c` where there is no such directory.
+ */
+#include "scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int give_up(const char *text) {
+  dprintf(2, "%s\n", text);
+  return 126;
+}
+
+/* Ends as the program does, stops where it stops, and goes on with it. */
+static int follow(pid_t child) {
+  signal(SIGINT, SIG_IGN);
+  signal(SIGQUIT, SIG_IGN);
+  for (;;) {
+    int status;
+    if (waitpid(child, &status, WUNTRACED) < 0) {
+      if (errno == EINTR) continue;
+      return 126;
+    }
+    if (WIFSTOPPED(status)) {
+      kill(getpid(), SIGSTOP);
+      kill(child, SIGCONT);
+      continue;
+    }
+    if (WIFEXITED(status)) return WEXITSTATUS(status);
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    signal(WTERMSIG(status), SIG_DFL);
+    kill(getpid(), WTERMSIG(status));
+    return 128 + WTERMSIG(status);
+  }
+}
+
+/* What stands in a file, and a zero byte behind it. */
+static char *contents(int fd, size_t *length) {
+  struct stat about;
+  if (fstat(fd, &about) < 0 || about.st_size > 64 << 20) return NULL;
+  char *text = malloc((size_t)about.st_size + 1);
+  size_t at = 0;
+  for (ssize_t got; text && at < (size_t)about.st_size; at += (size_t)got)
+    if ((got = pread(fd, text + at, (size_t)about.st_size - at, (off_t)at)) <= 0) return NULL;
+  if (text) text[at] = 0;
+  *length = at;
+  return text;
+}
+
+static int launch(void) {
+  size_t length, count = 0;
+  char *text = contents(3, &length);
+  if (!text) return give_up("What is to be started cannot be read.");
+  for (size_t i = 0; i < length; i++) count += text[i] == 0;
+  char **word = malloc((count + 3) * sizeof *word);
+  if (!word) return give_up("There is no memory for what is to be started.");
+  /* The list of variables ends with NULL, too, so all behind it stands one further. */
+  size_t variables = 0, n = 0;
+  for (size_t at = 0; at < length; at += strlen(text + at) + 1) {
+    if (n == 1) {
+      variables = strtoul(text + at, NULL, 10);
+      if (variables > count) return give_up("What is to be started is not whole.");
+    }
+    if (n == variables + 2 && n >= 2) word[n++] = NULL;
+    word[n++] = text + at;
+  }
+  if (n < variables + 4) return give_up("What is to be started is not whole.");
+  word[n] = NULL;
+  char **program = word + variables + 3;
+  close_from(5);
+  if (chdir(word[0]) < 0) {
+    if (write(4, "c", 1) < 0) return 126;
+    return 125;
+  }
+  if (write(4, "s", 1) < 0) return 126;
+  close(3);
+  close(4);
+  environ = word + 2;
+  execvp(program[0], program);
+  int code = errno == ENOENT ? 127 : 126;
+  dprintf(2, "%s: %s\n", program[0], strerror(errno));
+  return code;
+}
+
+int enter(int argc, char **argv) {
+  struct failure why = {{0}};
+  int session = 0, at = 2;
+  int namespaces[16], count = 0;
+  if (at < argc && strcmp(argv[at], "session") == 0) session = 1, at++;
+  /* All are opened first: the files are not seen from inside. */
+  for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
+    if (count == 16) return give_up("Too many namespaces are named.");
+    if ((namespaces[count++] = open(argv[at], O_RDONLY | O_CLOEXEC)) < 0) return give_up("The sandbox has ended.");
+  }
+  if (at == argc || count == 0) return give_up("enter takes namespaces, and a program.");
+  at++;
+  for (int i = 0; i < count; i++) {
+    if (setns(namespaces[i], 0) < 0) {
+      fail_errno(&why, "The sandbox cannot be entered");
+      return give_up(why.text);
+    }
+    close(namespaces[i]);
+  }
+  pid_t child = fork();
+  if (child < 0) return give_up("No process can be started.");
+  if (child > 0) return follow(child);
+  if (session) setsid();
+  if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0) return give_up(why.text);
+  if (at == argc) return launch();
+  execv(argv[at], argv + at);
+  fail_errno(&why, "%s cannot be started", argv[at]);
+  return give_up(why.text);
+}

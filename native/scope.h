@@ -1,0 +1,60 @@
+/* The scope helper: makes the namespaces of sandboxes, and starts programs in them. See docs/helper.md. */
+#ifndef SCOPE_H
+#define SCOPE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* A sentence of ours, or what the system says of the last call, as the one line that a peer is told. */
+struct failure {
+  char text[4608];
+};
+/* Both give -1, so that a caller can return what they give. */
+int fail(struct failure *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int fail_errno(struct failure *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* wire.c: messages are a length (u32, little endian) and that many bytes: words, each ended by a zero byte. */
+#define MESSAGE_MOST (1u << 20)
+struct words {
+  char **word;
+  size_t count;
+};
+/* Adds what can be read. 0: the peer is gone, -1: what it sends is no message. */
+int wire_read(int fd);
+/* The next whole message, if there is one: 1, else 0; -1 if what came is none. It holds until the next call. */
+int wire_next(struct words *into);
+/* Sends words, the last argument being NULL. -1 if nobody reads. */
+int wire_send(int fd, ...) __attribute__((sentinel));
+
+/* mounts.c: performs the instructions words[at..], in the mount namespace of this process. */
+int mounts_make(const struct words *words, size_t at, struct failure *why);
+
+/* net.c */
+int net_up(struct failure *why);
+/* A socket that listens on 127.0.0.1 of the network of this process. */
+int net_listen(unsigned port, struct failure *why);
+/* Hands a listening socket to the Node process at the other end of its channel, with the word by which it asked. */
+int net_hand_over(int channel, int socket, const char *id);
+
+/* drop.c: what a program in a sandbox must not have. */
+int drop_privileges(struct failure *why);
+int drop_syscalls(struct failure *why);
+/* All rights of this process: then the programs beside it may look at it, and it needs none. */
+int drop_all(struct failure *why);
+/* Closes all descriptors from `first` on. */
+void close_from(int first);
+
+/* hold.c */
+struct holder {
+  pid_t pid;
+  int listener;
+};
+/* Starts process 1 of a new sandbox; at return all is mounted. `port` 0: the network of this process. */
+int hold_start(const struct words *words, size_t at, unsigned port, char *name, size_t room, struct holder *into,
+               struct failure *why);
+int enter_user_namespace(struct failure *why);
+
+int serve(int argc, char **argv);
+int enter(int argc, char **argv);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * The helper of one owner: makes sandboxes as it is told, and takes them down with itself.
+ *
+ *   ID open PORT INSTRUCTION…   ID ok PID, or ID error SENTENCE; PORT 0: the network of the host. The server that listens on PORT
+ *                               of the sandbox's own network comes over Node's channel before, as {"id": ID}
+ *   ID end PID                  ID ok, once nothing of that sandbox is left
+ * Unasked it tells: 0 ended PID, of a sandbox whose process 1 is gone.
+ */
+#include "scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Sandboxes whose end somebody waits for, and the words by which they asked. */
+struct ending {
+  pid_t pid;
+  char id[32];
+  struct ending *next;
+};
+static struct ending *endings;
+
+static int number(const char *text, unsigned long most, unsigned long *into) {
+  char *end;
+  errno = 0;
+  if (*text < '0' || *text > '9') return -1;
+  *into = strtoul(text, &end, 10);
+  return errno || *end || *into > most ? -1 : 0;
+}
+
+/* Only what it has started itself is its to end. */
+static pid_t *started;
+static size_t started_count, started_room;
+
+static int remember(pid_t pid) {
+  if (started_count == started_room) {
+    size_t room = started_room ? 2 * started_room : 16;
+    pid_t *grown = realloc(started, room * sizeof *started);
+    if (!grown) return -1;
+    started = grown;
+    started_room = room;
+  }
+  started[started_count++] = pid;
+  return 0;
+}
+
+static size_t find(pid_t pid) {
+  size_t at = 0;
+  while (at < started_count && started[at] != pid) at++;
+  return at;
+}
+
+static void open_one(const struct words *words, int channel, char *name, size_t room) {
+  struct failure why = {{0}};
+  struct holder holder;
+  unsigned long port;
+  const char *id = words->word[0];
+  if (words->count < 3 || number(words->word[2], 65535, &port) < 0) {
+    wire_send(1, id, "error", "open takes a port, and instructions", NULL);
+    return;
+  }
+  if (hold_start(words, 3, (unsigned)port, name, room, &holder, &why) < 0) {
+    wire_send(1, id, "error", why.text, NULL);
+    return;
+  }
+  char pid[16];
+  snprintf(pid, sizeof pid, "%d", holder.pid);
+  int handed = holder.listener < 0 ? 0 : net_hand_over(channel, holder.listener, id);
+  if (holder.listener >= 0) close(holder.listener);
+  if (handed < 0 || remember(holder.pid) < 0) {
+    kill(holder.pid, SIGKILL);
+    waitpid(holder.pid, NULL, 0);
+    wire_send(1, id, "error", "The sandbox has no way to its gateway", NULL);
+    return;
+  }
+  wire_send(1, id, "ok", pid, NULL);
+}
+
+static void end_one(const struct words *words) {
+  unsigned long pid;
+  const char *id = words->word[0];
+  if (words->count != 3 || number(words->word[2], 1ul << 30, &pid) < 0) {
+    wire_send(1, id, "error", "end takes the number of a process", NULL);
+    return;
+  }
+  if (find((pid_t)pid) == started_count) {
+    wire_send(1, id, "ok", NULL);
+    return;
+  }
+  struct ending *more = malloc(sizeof *more);
+  if (!more) _exit(1);
+  more->pid = (pid_t)pid;
+  snprintf(more->id, sizeof more->id, "%s", id);
+  more->next = endings;
+  endings = more;
+  kill((pid_t)pid, SIGKILL);
+}
+
+static void reap(void) {
+  pid_t pid;
+  while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+    size_t at = find(pid);
+    if (at == started_count) continue;
+    started[at] = started[--started_count];
+    char text[16];
+    snprintf(text, sizeof text, "%d", pid);
+    wire_send(1, "0", "ended", text, NULL);
+    for (struct ending **each = &endings; *each;) {
+      struct ending *this = *each;
+      if (this->pid != pid) {
+        each = &this->next;
+        continue;
+      }
+      wire_send(1, this->id, "ok", NULL);
+      *each = this->next;
+      free(this);
+    }
+  }
+}
+
+static int handle(const struct words *words, int channel, char *name, size_t room) {
+  unsigned long id;
+  if (words->count < 2 || number(words->word[0], 1ul << 53, &id) < 0 || strlen(words->word[0]) > 16) return -1;
+  if (strcmp(words->word[1], "open") == 0) open_one(words, channel, name, room);
+  else if (strcmp(words->word[1], "end") == 0) end_one(words);
+  else wire_send(1, words->word[0], "error", "That is no request", NULL);
+  return 0;
+}
+
+/* serve NAME PARENT [userns]: NAME is room for the name of the first process of a sandbox. */
+int serve(int argc, char **argv) {
+  if (argc < 4) return 2;
+  char *name = argv[2];
+  size_t room = strlen(name) + 1;
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (getppid() != atoi(argv[3])) return 1;
+  signal(SIGPIPE, SIG_IGN);
+  int channel = -1;
+  const char *given = getenv("NODE_CHANNEL_FD");
+  if (given) {
+    channel = atoi(given);
+    fcntl(channel, F_SETFD, FD_CLOEXEC);
+    fcntl(channel, F_SETFL, fcntl(channel, F_GETFL) | O_NONBLOCK);
+  }
+  struct failure why = {{0}};
+  if (argc > 4 && enter_user_namespace(&why) < 0) {
+    wire_send(1, "0", "error", why.text, NULL);
+    return 1;
+  }
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child, NULL);
+  int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (signals < 0) return 1;
+  wire_send(1, "0", "ready", NULL);
+  struct pollfd ready[] = {{.fd = 0, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = channel, .events = POLLIN}};
+  for (;;) {
+    if (poll(ready, 3, -1) < 0 && errno != EINTR) return 1;
+    if (ready[1].revents) {
+      struct signalfd_siginfo about;
+      while (read(signals, &about, sizeof about) == sizeof about) {
+      }
+    }
+    reap();
+    if (ready[2].revents) {
+      char thanks[4096];
+      if (read(channel, thanks, sizeof thanks) == 0) return 0;
+    }
+    if (!ready[0].revents) continue;
+    if (wire_read(0) != 1) return 0;
+    struct words words;
+    int next;
+    while ((next = wire_next(&words)) == 1)
+      if (handle(&words, channel, name, room) < 0) return 1;
+    if (next < 0) return 1;
+  }
+}

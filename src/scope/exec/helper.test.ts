@@ -1,0 +1,182 @@
+import { spawn, spawnSync } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { helperName, native } from "../../../scripts/native.mjs";
+import { params } from "../../../test/support/runs.ts";
+import { detect } from "./abilities.ts";
+import { findHelper, helperOf } from "./helper.ts";
+import { message, reader } from "./wire.ts";
+
+const { helper: works, how } = await detect();
+const checked = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"];
+
+/** A helper in which each wrong step in memory ends it, and room for what it is told to make. */
+let base: string;
+let program: string;
+beforeAll(() => {
+  base = fs.mkdtempSync(path.join(os.tmpdir(), "shepherd-helper-"));
+  program = path.join(base, helperName);
+  if (works && !native(program, checked)) program = findHelper()!;
+  fs.chmodSync(base, 0o777);
+  for (const name of ["a", "b"]) {
+    fs.mkdirSync(path.join(base, name));
+    fs.chmodSync(path.join(base, name), 0o777);
+  }
+});
+afterAll(() => fs.rmSync(base, { recursive: true, force: true }));
+
+const root = process.getuid?.() === 0;
+
+/** What becomes of a helper that hears these bytes, and what it answers. An ordinary user runs it: it makes what it is told to. */
+async function hears(
+  bytes: Buffer,
+): Promise<{ code: number | null; signal: string | null; answers: string[][]; said: string }> {
+  const serve = ["serve", " ".repeat(15), String(process.pid), "userns"];
+  const child = spawn(program, serve, {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { ASAN_OPTIONS: "detect_leaks=0" },
+    cwd: "/",
+    ...(root && { uid: 1000, gid: 1000 }),
+  });
+  const answers: string[][] = [];
+  let said = "";
+  child.stdout.on(
+    "data",
+    reader((words) => answers.push(words)),
+  );
+  child.stderr.on("data", (chunk) => {
+    said += chunk;
+  });
+  child.stdin.on("error", () => {});
+  child.stdin.end(bytes);
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
+    child.once("close", (...how) => resolve(how)),
+  );
+  return { code, signal, answers, said };
+}
+
+describe.skipIf(!works)("the helper", () => {
+  const room = (): fc.Arbitrary<string> =>
+    fc.constantFrom(...["a", "b", "a/x", "a/../b", "none", ""].map((name) => path.join(base, name)), "a", "/proc", "");
+  const word = fc.oneof(
+    fc.constantFrom(
+      "take",
+      "lock",
+      "point",
+      "put",
+      "bind",
+      "tmpfs",
+      "proc",
+      "seal",
+      "pts",
+      "link",
+      "rw",
+      "ro",
+      "dir",
+      "file",
+    ),
+    fc.constantFrom("0", "1", "-1", "99999999999999999999", "64k", "755", "x", "-", "..", "a/b/c"),
+    fc.nat(3).chain(() => room()),
+    fc.string({ maxLength: 300 }).map((text) => text.replaceAll("\0", "")),
+  );
+  const request = fc.oneof(
+    fc.tuple(
+      fc.nat(1000),
+      fc.constantFrom("open", "end", "?"),
+      fc.constantFrom("0", "7601", "65536", "x"),
+      fc.array(word, { maxLength: 12 }),
+    ),
+    fc.tuple(fc.constantFrom("x", "", "-1"), fc.constant("open"), fc.constant("0"), fc.array(word, { maxLength: 3 })),
+  );
+
+  test("whatever it hears it neither crashes nor hangs, and answers each request that is one", async () => {
+    const streams = fc.array(
+      fc.oneof(
+        { weight: 6, arbitrary: request.map(([id, what, port, words]) => message([String(id), what, port, ...words])) },
+        { weight: 1, arbitrary: fc.uint8Array({ maxLength: 64 }).map((bytes) => Buffer.from(bytes)) },
+        {
+          weight: 1,
+          arbitrary: fc.constantFrom(
+            Buffer.from([0, 0, 0, 0]),
+            Buffer.from([255, 255, 255, 255]),
+            Buffer.from([2, 0, 0, 0, 65, 66]),
+          ),
+        },
+      ),
+      { maxLength: 8 },
+    );
+    await fc.assert(
+      fc.asyncProperty(streams, async (parts) => {
+        const { code, signal, said } = await hears(Buffer.concat(parts));
+        expect([signal, said]).toEqual([null, ""]);
+        expect([0, 1]).toContain(code);
+      }),
+      params(2000, 100),
+    );
+  });
+
+  test("an instruction that cannot be followed is told in a sentence, and nothing is left", async () => {
+    const bad = [
+      [["put", "0", "/tmp", "rw"], "Nothing was taken by the number 0"],
+      [["take", "/none"], "/none cannot be opened; may you read it?: No such file or directory"],
+      [["nonsense"], "nonsense is no instruction"],
+      [["take"], "take lacks words"],
+      [["bind", `${base}/none`, "/tmp", "ro"], "is a symbolic link or does not exist"],
+      [["tmpfs", base, "64k", "755", "-", "point", base, "../up", "dir"], "is no path below"],
+    ] as const;
+    const asked = bad.map(([words], at) => message([String(at + 1), "open", "0", ...words]));
+    const { answers, code } = await hears(Buffer.concat(asked));
+    expect(code).toBe(0);
+    for (const [at, [, sentence]] of bad.entries()) {
+      const [, what, text] = answers.find(([id]) => id === String(at + 1))!;
+      expect([what, text]).toEqual(["error", expect.stringContaining(sentence)]);
+    }
+  });
+
+  test("a program of it that cannot be started says so", () => {
+    const enter = (...words: string[]) => spawnSync(program, ["enter", ...words], { encoding: "utf8" });
+    expect(enter("/none", "--", "/bin/true")).toMatchObject({ status: 126, stderr: "The sandbox has ended.\n" });
+    expect(enter()).toMatchObject({ status: 126, stderr: "enter takes namespaces, and a program.\n" });
+    expect(spawnSync(program, [], { encoding: "utf8" }).status).toBe(2);
+  });
+
+  test("many sandboxes at once are each their own, with a network of their own", async () => {
+    const helper = await helperOf(findHelper()!, how as "root" | "userns");
+    const held = await Promise.all(
+      Array.from({ length: 20 }, () => helper.open({ port: 7601 }, ["lock", "proc", "/proc"])),
+    );
+    expect(new Set(held.map(({ pid }) => fs.readlinkSync(`/proc/${pid}/ns/net`))).size).toBe(20);
+    expect(held.every(({ listener, alive }) => listener!.listening && alive())).toBe(true);
+    await Promise.all(held.map(({ end }) => end()));
+    expect(held.some(({ pid, alive }) => alive() || fs.existsSync(`/proc/${pid}`))).toBe(false);
+  });
+});
+
+test("messages are the same in whatever pieces they come", () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.array(
+          fc.string({ unit: "binary-ascii", minLength: 1 }).filter((s) => !s.includes("\0")),
+          { minLength: 1 },
+        ),
+      ),
+      fc.infiniteStream(fc.integer({ min: 1, max: 9 })),
+      (all, sizes) => {
+        const bytes = Buffer.concat(all.map(message));
+        const got: string[][] = [];
+        const take = reader((words) => got.push(words));
+        for (let at = 0; at < bytes.length; ) {
+          const size = sizes.next().value as number;
+          take(bytes.subarray(at, at + size));
+          at += size;
+        }
+        expect(got).toEqual(all);
+      },
+    ),
+    params(2000, 100),
+  );
+});

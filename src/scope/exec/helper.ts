@@ -1,0 +1,130 @@
+/** The scope helper, a program of ours in C: makes namespaces and starts programs in them. One process of it serves all sandboxes of this thread. */
+import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import type { Server, Socket } from "node:net";
+import { join } from "node:path";
+import { message, reader } from "./wire.ts";
+
+/** The second word of the command line of a sandbox's first process, by which a script inside can tell that it is inside. */
+export const HOLDER_NAME = "shepherd-holder";
+
+/** The program for this machine; null where there is none. SHEPHERD_NO_HELPER=1 passes over it. */
+export function findHelper(): string | null {
+  if (process.platform !== "linux" || process.env.SHEPHERD_NO_HELPER === "1") return null;
+  // Beside the bundle; in the sources, beside what is built of them.
+  for (const folder of [import.meta.dirname, join(import.meta.dirname, "../../../bin")])
+    try {
+      const program = join(folder, `shepherd-scope-${process.arch}`);
+      accessSync(program, constants.X_OK);
+      return program;
+    } catch {
+      // not here
+    }
+  return null;
+}
+
+export interface Helper {
+  /** Makes a sandbox by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
+  open(network: "host" | { port: number }, instructions: readonly string[]): Promise<Held>;
+}
+
+/** The first process of a sandbox. */
+export interface Held {
+  pid: number;
+  /** What listens on the port of its network; null where that is the host's. */
+  listener: Server | null;
+  alive(): boolean;
+  /** Ends everything inside; resolves when nothing of it is left. */
+  end(): Promise<void>;
+}
+
+const helpers = new Map<string, Promise<Helper>>();
+
+/** The helper of this thread, which ends with it. Throws a sentence where it cannot work. */
+export function helperOf(program: string, how: "root" | "userns"): Promise<Helper> {
+  const key = `${how} ${program}`;
+  const known = helpers.get(key);
+  if (known) return known;
+  const helper = start(program, how, () => helpers.delete(key));
+  helpers.set(key, helper);
+  return helper;
+}
+
+async function start(program: string, how: "root" | "userns", gone: () => void): Promise<Helper> {
+  const words = ["serve", " ".repeat(HOLDER_NAME.length), String(process.pid), ...(how === "userns" ? [how] : [])];
+  const child = spawn(program, words, { stdio: ["pipe", "pipe", "ignore", "ipc"], env: {}, cwd: "/", detached: true });
+  const input = child.stdin as Socket;
+  const output = child.stdout as Socket;
+  /** By the words that requests have: who waits for the answer, and for what listens. */
+  const asked = new Map<string, (answer: string[] | Error) => void>();
+  const listening = new Map<string, (listener: Server) => void>();
+  const living = new Set<number>();
+  let over: Error | null = null;
+  const end = (why: Error): void => {
+    over ??= why;
+    gone();
+    living.clear();
+    for (const answer of asked.values()) answer(over);
+  };
+  child.on("error", end);
+  child.on("exit", () => end(new Error("The helper that makes sandboxes has ended; try again.")));
+  input.on("error", () => {});
+  output.on(
+    "data",
+    reader(([id, ...said]) => {
+      if (id === "0" && said[0] === "ended") living.delete(Number(said[1]));
+      else asked.get(id!)?.(said);
+    }),
+  );
+  child.on("message", ({ id }: { id: string }, server) => {
+    const listener = (server as Server).unref();
+    const wait = listening.get(id);
+    if (wait) wait(listener);
+    else listener.close();
+  });
+  const answer = (id: string): Promise<string[]> =>
+    new Promise((resolve, reject) => {
+      if (over) return reject(over);
+      // While somebody waits for it, and not longer, it keeps this process alive.
+      for (const each of [child, output, child.channel!]) each.ref();
+      asked.set(id, (said) => {
+        asked.delete(id);
+        if (asked.size === 0) for (const each of [child, input, output, child.channel!]) each?.unref();
+        if (said instanceof Error) reject(said);
+        else if (said[0] === "error") reject(new Error(Buffer.from(said[1]!, "latin1").toString()));
+        else resolve(said);
+      });
+    });
+  let last = 0;
+  const ask = (...request: string[]): Promise<string[]> => {
+    const id = String(++last);
+    const said = answer(id);
+    if (!over) input.write(message([id, ...request]));
+    return said;
+  };
+  await answer("0");
+  return {
+    open: async (network, instructions) => {
+      const port = network === "host" ? 0 : network.port;
+      const id = String(last + 1);
+      const listener = port === 0 ? null : new Promise<Server>((resolve) => listening.set(id, resolve));
+      try {
+        const [, pid] = await ask("open", String(port), ...instructions);
+        const number = Number(pid);
+        living.add(number);
+        const server = await listener;
+        return {
+          pid: number,
+          listener: server,
+          alive: () => living.has(number),
+          end: async () => {
+            server?.close();
+            if (living.has(number)) await ask("end", pid!).catch(() => {});
+          },
+        };
+      } finally {
+        listening.delete(id);
+      }
+    },
+  };
+}

@@ -1,0 +1,50 @@
+/** A holder that the scope helper starts. */
+import fs from "node:fs";
+import { helperOf } from "./helper.ts";
+import type { Holder } from "./holder.ts";
+import { parseMounts } from "./mounts.ts";
+import type { SandboxSpec } from "./spec.ts";
+import { difference, instructions, type Piece } from "./view.ts";
+
+/** Files of the namespaces that a program enters, in this order. */
+const KINDS = ["user", "mnt", "ipc", "uts", "cgroup", "net", "pid_for_children"] as const;
+
+const NONE: ReadonlySet<number> = new Set();
+
+export async function holdWithHelper(
+  pieces: readonly Piece[],
+  { how, helper: program }: { how: "root" | "userns"; helper: string },
+  network: SandboxSpec["network"],
+): Promise<Holder> {
+  const held = await (await helperOf(program, how)).open(network, instructions(pieces));
+  const namespaces: number[] = [];
+  const release = (): void => {
+    for (const fd of namespaces.splice(0)) fs.closeSync(fd);
+  };
+  try {
+    const wrong = difference(pieces, parseMounts(fs.readFileSync(`/proc/${held.pid}/mountinfo`)), NONE);
+    if (wrong) throw new Error(`The sandbox would not be what was asked for: ${wrong}.`);
+    const kinds = KINDS.filter(
+      (kind) => (kind !== "user" || how === "userns") && (kind !== "net" || network !== "host"),
+    );
+    for (const kind of kinds) namespaces.push(fs.openSync(`/proc/${held.pid}/ns/${kind}`, "r"));
+  } catch (error) {
+    await held.end();
+    release();
+    throw error;
+  }
+  return {
+    alive: held.alive,
+    listener: held.listener,
+    launches: true,
+    end: held.end,
+    release,
+    enter: ({ session } = { session: true }) => [
+      program,
+      "enter",
+      ...(session ? ["session"] : []),
+      ...namespaces.map((fd) => `/proc/${process.pid}/fd/${fd}`),
+      "--",
+    ],
+  };
+}
