@@ -382,11 +382,16 @@ describe.each(makers)("with namespaces, by %s", (maker) => {
   test("a sandbox whose first process was killed says so", async () => {
     const sandbox = await open();
     const running = sh(sandbox, "echo begun; sleep 1000");
-    const table = processTable();
-    const ours = new Set(table.filter((p) => p.parent === process.pid).map(({ pid }) => pid));
-    const holders = table.filter((p) => ours.has(p.parent) && commandLine(p.pid).includes("shepherd-holder"));
-    expect(holders).toHaveLength(1);
-    process.kill(holders[0]!.pid, "SIGKILL");
+    const holders = (): number[] => {
+      const table = processTable();
+      const ours = new Set(table.filter((p) => p.parent === process.pid).map(({ pid }) => pid));
+      return table
+        .filter((p) => ours.has(p.parent) && commandLine(p.pid).includes("shepherd-holder"))
+        .map(({ pid }) => pid);
+    };
+    // It has its name once it is the last of the programs that make it.
+    await until(() => holders().length === 1);
+    process.kill(holders()[0]!, "SIGKILL");
     await running.catch(() => {});
     await until(async () =>
       sh(sandbox, "true").then(
