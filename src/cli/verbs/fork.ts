@@ -22,6 +22,7 @@ export const verb: Verb = {
     intent: { type: "boolean", help: "before the step instead of after it: its call is open in the new scope" },
     result: {
       type: "string",
+      empty: true,
       value: "TEXT",
       help: "tell the model, in the new scope, that this came of the call that STEP is; - reads it from standard input",
     },
