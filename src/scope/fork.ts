@@ -14,7 +14,7 @@ import {
   type ScopeRef,
   workspacePath,
 } from "./registry.ts";
-import { findStep, headAt, readLog, readScope, StepError, sealedStep, type View } from "./view.ts";
+import { findStep, headAt, howFinished, readLog, readScope, StepError, sealedStep, type View } from "./view.ts";
 
 export interface ForkOptions {
   /** How many; named `PARENT.1`, `PARENT.2`, … */
@@ -43,7 +43,9 @@ async function forkPoint(
   const { fold } = found.log === view.log ? view : await readLog(store, found.log);
   const waits = unsealedBefore(fold, found.step);
   if (waits)
-    throw new StepError(`The intent of step ${n} waits for step ${waits.n}, which is not finished: wait for it.`);
+    throw new StepError(
+      `The intent of step ${n} waits for step ${waits.n}, which is not finished: ${await howFinished(store, view)}.`,
+    );
   const start = lastBefore(fold, found.step);
   if (start) return { log: found.log, head: headAt(start), seq: start.sealed!.seq };
   // Then the step before stands in another log.

@@ -3,10 +3,10 @@ import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type LiveScope, record } from "./scope.ts";
 import { type Call, getBytes, type Item, itemNodes, itemsOf, MAIN, openCalls, putItem } from "./thread.ts";
-import { callsOf, type Found, readLog, StepError } from "./view.ts";
+import { callsOf, type Found, howFinished, readLog, StepError, type View } from "./view.ts";
 
 /** The step behind which another result can take the place of that of a call: the last of its turn. Throws `StepError` for what is no such call. */
-export async function endOfTurn(store: EmbeddedStore, { log, step }: Found): Promise<Step> {
+export async function endOfTurn(store: EmbeddedStore, { view, log, step }: Found & { view: View }): Promise<Step> {
   const { n, intent, links } = step;
   if (intent.kind !== "tool" || links.turn === undefined)
     throw new StepError(`Step ${n} is no call of a model, so there is no result that could be another one.`);
@@ -15,7 +15,8 @@ export async function endOfTurn(store: EmbeddedStore, { log, step }: Found): Pro
   const { fold } = await readLog(store, log);
   const calls = callsOf(fold, links.turn);
   const waits = calls.find(({ sealed }) => !sealed);
-  if (waits) throw new StepError(`Step ${waits.n}, of the same turn, is not finished: wait for it.`);
+  if (waits)
+    throw new StepError(`Step ${waits.n}, of the same turn, is not finished: ${await howFinished(store, view)}.`);
   const last = calls.at(-1)!;
   const items = await itemsOf(store, last.sealed!.state.threads[MAIN]);
   if ((await resultAt(store, items, step)) < 0 || openCalls(items).length > 0)
