@@ -201,7 +201,9 @@ test("checkout restores bytes, modes, links, empty directories and times", async
   expect(told).toMatchObject({ scope: "fix", n: 0, directory: early, missing: [] });
   expect(fs.statSync(join(early, "a.txt"), { bigint: true }).mtimeNs).toBe(1_000_000_000_250_000_000n);
   expect((await user.does(["checkout", "fix@0", early], 2)).err).toContain("not empty");
-  expect((await user.does(["checkout", "fix@0", join(early, "a.txt")], 2)).err).toContain("not empty");
+  expect((await user.does(["checkout", "fix@0", join(early, "a.txt")], 2)).err).toContain(
+    "a.txt is a file: name a new directory.",
+  );
   for (const nowhere of [join(early, "a.txt", "below"), ...(process.platform === "linux" ? ["/proc/none"] : [])])
     expect((await user.does(["checkout", "fix@0", nowhere], 2)).err).toContain(`${nowhere} cannot be made`);
 });
