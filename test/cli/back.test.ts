@@ -1,4 +1,5 @@
 /** Going back and trying again: revert, resume, undo, fork, discard, and runs from a step. */
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -334,6 +335,10 @@ test("a fork with another result tells the model that, keeps the files, and refu
     "7 the end",
     "6 what came of step 5 is told otherwise: all good",
   ]);
+  // A dry run needs no text: a standard input that cannot be read is left alone.
+  const dry = [process.execPath, user.command, "fork", "fix", "5", "--result", "-", "--dry-run"];
+  const { status } = spawnSync("sh", ["-c", 'exec "$@" < /', "-", ...dry], { cwd: user.project, env: user.env });
+  expect(status).toBe(0);
   // Of several calls of a turn any can be meant; the fork stands behind them all.
   expect((await user.does(["fork", "fix", "2", "--result", "lost", "--scope", "second"])).out).toContain(
     "from step 3 of",

@@ -62,12 +62,12 @@ export const verb: Verb = {
         n = (await endOfTurn(store, chosen.revision)).n;
       }
     }
-    const words = told === "-" ? readFileSync(0, "utf8") : told;
     if (flags["dry-run"]) {
       out.object({ fork: run, n, count: k, dryRun: true });
       out.say(`Would make ${counted(k, "scope")} from step ${n} of ${run}.`);
       return undefined;
     }
+    const words = told === "-" ? readFileSync(0, "utf8") : told;
     const made = await forkScope(store, run, n, {
       count: k,
       atIntent: flags.intent === true,
