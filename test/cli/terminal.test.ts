@@ -262,3 +262,19 @@ test("Ctrl-C ends a shell that reads from a pipe, and verbs that only look", asy
   waits.process.kill("SIGTERM");
   expect((await waits.ended).code).toBe(1);
 });
+
+test("Ctrl-C ends a diff of many files in its midst", async () => {
+  const many = "for i in $(seq 300); do seq 1000 > many$i; done";
+  await user.does(["run", "--scope", "fix", "--", "sh", "-c", many]);
+  const diff = user.start(["diff", "fix", "1"]);
+  const { stdout } = diff.process;
+  // It cannot write on before it is read on, so it is in its midst.
+  stdout!.once("data", () => {
+    stdout!.pause();
+    diff.process.kill("SIGINT");
+    setTimeout(() => stdout!.resume(), 50);
+  });
+  const { code, out, err } = await diff.ended;
+  expect([code, err]).toEqual([1, "\nshepherd: stopping; once more to end at once.\nshepherd: stopped.\n"]);
+  expect(out).not.toContain("many99\n");
+});

@@ -9,6 +9,7 @@ import { target } from "../../trace/bytes.ts";
 import type { Hash } from "../../trace/ports.ts";
 import { diffTrees } from "../../world/diff.ts";
 import { hunks } from "../../world/hunks.ts";
+import { pace } from "../../world/pace.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
 import { maskedLines } from "../mask.ts";
@@ -28,7 +29,10 @@ export const verb: Verb = {
     const { out } = context;
     const store = await context.store();
     const { from, to } = await sides(context, args);
+    // Else nothing is printed and no Ctrl-C is heard until all of it is done.
+    const { due, rest } = pace({ signal: context.signal });
     for await (const change of diffTrees(store.objects, from, to)) {
+      if (due()) await rest();
       const path = quotePath(change.path) || ".";
       const mode = (side: "before" | "after"): string | null => change[side]?.mode.toString(8) ?? null;
       const id = (side: "before" | "after"): string | null =>
