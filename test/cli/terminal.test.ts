@@ -198,6 +198,22 @@ test("output that cannot be written is an error", async () => {
   expect(err).toContain("ENOSPC");
 });
 
+test("a run goes on to its end where its output cannot be written, says so once, and its code does", async () => {
+  const unshown = "shepherd: What was to be shown could not be written (ENOSPC).\n";
+  const command = "for i in 1 2 3; do echo $i; sleep 0.1; done; echo done > done.txt";
+  for (const [at, to, says] of [
+    ["json", "--json", unshown],
+    ["text", "", unshown],
+    ["err", "", ""],
+  ] as const) {
+    const full = at === "err" ? "echo x >&2; " : "";
+    const told = shell(`$SHEPHERD run --scope ${at} ${to} -- sh -c '${full}${command}' ${full ? "2" : ""}> /dev/full`);
+    expect([told.code, told.err], at).toEqual([4, says]);
+    expect((await user.does(["cat", `${at}@`, "done.txt"])).out).toBe("done\n");
+    expect((await user.does(["status"])).out).toMatch(new RegExp(`${at} +done`));
+  }
+});
+
 test("without a terminal there are no colours and no escapes, with NO_COLOR neither", async () => {
   const done = await user.does(["run", "--scope", "fix", "--", "sh", "-c", "echo x > a.txt; exit 1"], 1);
   for (const { out, err } of [
