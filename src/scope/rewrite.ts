@@ -1,7 +1,8 @@
 /** Another result in the place of a call's: what the model is told is changed, and nothing of what the call did. */
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { type LiveScope, record } from "./scope.ts";
+import type { Beginning } from "./fork.ts";
+import { record } from "./scope.ts";
 import { type Call, getBytes, type Item, itemNodes, itemsOf, MAIN, openCalls, putItem } from "./thread.ts";
 import { callsOf, type Found, howFinished, readLog, StepError, type View } from "./view.ts";
 
@@ -31,7 +32,7 @@ async function resultAt(store: EmbeddedStore, items: readonly Item[], { intent }
 }
 
 /** Writes a step `rewrite` into a scope that stands behind that turn. Synced at return. */
-export async function rewriteResult({ store, head, writer }: LiveScope, call: Step, text: string): Promise<number> {
+export async function rewriteResult({ store, head, writer }: Beginning, call: Step, text: string): Promise<number> {
   const state = head().state!;
   const session = state.threads[MAIN]!;
   const nodes = await itemNodes(store, session);

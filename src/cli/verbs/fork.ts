@@ -3,10 +3,8 @@
 import { readFileSync } from "node:fs";
 import { forkScope } from "../../scope/fork.ts";
 import { endOfTurn, rewriteResult } from "../../scope/rewrite.ts";
-import { attach } from "../../scope/scope.ts";
 import type { State } from "../../trace/ports.ts";
 import type { Step } from "../../trace/seal.ts";
-import type { EmbeddedStore } from "../../trace/store.ts";
 import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
@@ -68,8 +66,14 @@ export const verb: Verb = {
       return undefined;
     }
     const words = told === "-" ? readFileSync(0, "utf8") : told;
+    let rewrite: number | null = null;
     const made = await forkScope(store, run, n, {
       count: k,
+      ...(call && {
+        begin: async (scope) => {
+          rewrite = await rewriteResult(scope, call!, words!);
+        },
+      }),
       atIntent: flags.intent === true,
       ...(name && { name }),
       note: async (facts) => {
@@ -77,7 +81,6 @@ export const verb: Verb = {
       },
     });
     for (const ref of made) {
-      const rewrite = call && (await tellOtherwise(store, ref.name, call, words!));
       out.object({ scope: ref.name, parent: run, n, ...(rewrite !== null && { rewrite }) });
       const about = rewrite === null ? "" : `; its step ${rewrite} tells otherwise what came of step ${call!.n}`;
       out.say(`${ref.name}  from step ${n} of ${run}${about}`);
@@ -85,12 +88,3 @@ export const verb: Verb = {
     return state ? tellForgotten(context, flags, state) : undefined;
   },
 };
-
-async function tellOtherwise(store: EmbeddedStore, name: string, call: Step, words: string): Promise<number> {
-  const scope = await attach(store, name);
-  try {
-    return await rewriteResult(scope, call, words);
-  } finally {
-    await scope.close();
-  }
-}
