@@ -13,6 +13,7 @@ import { getBytes } from "../scope/thread.ts";
 import { findStep, readScope } from "../scope/view.ts";
 import type { Carry, Link } from "../trace/ports.ts";
 import type { Fold, Step } from "../trace/seal.ts";
+import { serial } from "../trace/serial.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
@@ -58,15 +59,16 @@ export function tellSteps(
   { store, out, several }: Pick<Launch, "store" | "out" | "several">,
   scope: LiveScope,
 ): { done(): Promise<void> } {
-  let last: Promise<void> = Promise.resolve();
+  const inOrder = serial();
+  let failed: Promise<void> | null = null;
   const notice = noticesOf(out, scope.ref.name);
   const retry = retriesOf(out, scope);
   const unwatch = scope.writer.watch((frame, sealed) => {
     notice(frame);
     // What cannot be read is told when the step ends.
     retry(frame).catch(() => {});
-    for (const step of sealed)
-      last = last.then(async () => {
+    for (const step of sealed) {
+      const told = inOrder(async () => {
         const row = await rowOf(store, scope.ref.name, step, true);
         out.object(row);
         out.line(
@@ -75,13 +77,17 @@ export function tellSteps(
             : formatRow(row, out),
         );
       });
-    // A row that cannot be made is told when the run ends, and does not end the process before.
-    last.catch(() => {});
+      // A row that cannot be made is told when the run ends, and does not end the process before.
+      told.catch(() => {
+        failed ??= told;
+      });
+    }
   });
   return {
     done: async () => {
       unwatch();
-      await last;
+      await inOrder(async () => {});
+      await failed;
     },
   };
 }
