@@ -153,6 +153,9 @@ async function driveRun(
     .catch((error: unknown) => failedBy(failure, error, driven !== null && hasBegun(driven.writer.fold)))
     .finally(async () => {
       progress.done();
+      // A run that broke off before it began to end: what it did is told before why, and nothing goes on behind it.
+      await going.live?.close();
+      await steps?.done().catch(() => {});
       await coding?.close();
     });
   return { name, ending, land, ...failure };

@@ -20,6 +20,8 @@ export interface Live {
   inbox(): string[];
   /** Resolves when all that was to land has. Whether it went on to the end. */
   end(): Promise<boolean>;
+  /** Lands nothing more; resolves when nothing lands any more. */
+  close(): Promise<void>;
 }
 
 export interface LiveOptions {
@@ -109,6 +111,11 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
       await queue(land);
       unwatch();
       return !stopped;
+    },
+    close: async () => {
+      unwatch();
+      stopped = true;
+      await queue(async () => {});
     },
   };
 }
