@@ -1,7 +1,8 @@
 /** `--land`: what becomes of a run's files. */
-import type { Landed } from "../run/land.ts";
+
 import { noteLand } from "../run/lifecycle.ts";
 import { landLive } from "../run/live.ts";
+import type { Landed } from "../run/placing.ts";
 import { listScopes, workspacePath } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import type { EmbeddedStore } from "../trace/store.ts";

@@ -1,9 +1,9 @@
 /** Driving runs from the command line: what `run` and `resume` have in common. */
 import { settleModel } from "../agent/settle.ts";
 import { drive } from "../run/drive.ts";
-import { freshMain } from "../run/land.ts";
 import { type Ending, landsLive, noteLand } from "../run/lifecycle.ts";
 import type { Main } from "../run/main.ts";
+import { freshMain } from "../run/placing.ts";
 import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { type FilesOptions, openFilesOf } from "../scope/files.ts";

@@ -11,7 +11,8 @@ import type { Hash } from "../trace/ports.ts";
 import { capturedUnsealed } from "../trace/seal.ts";
 import { serial } from "../trace/serial.ts";
 import { quotePath } from "../world/paths.ts";
-import { freshMain, landRun } from "./land.ts";
+import { landRun } from "./land.ts";
+import { freshMain } from "./placing.ts";
 
 export interface Live {
   /** Stands first among the scope's handlers: a call waits until what the user changed is there. */

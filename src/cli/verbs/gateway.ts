@@ -4,7 +4,7 @@ import { type Gateway, openGateway } from "../../gateway/gateway.ts";
 import { PORT } from "../../plugins/worker.ts";
 import { typedText } from "../../run/command.ts";
 import { drive } from "../../run/drive.ts";
-import { freshMain } from "../../run/land.ts";
+import { freshMain } from "../../run/placing.ts";
 import { doubtsOf, InDoubt, settlePending } from "../../run/recover.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";

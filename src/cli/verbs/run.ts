@@ -1,7 +1,7 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
 import { existsSync, lstatSync } from "node:fs";
 import { resolve } from "node:path";
-import { freshMain } from "../../run/land.ts";
+import { freshMain } from "../../run/placing.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
 import { forkScope } from "../../scope/fork.ts";

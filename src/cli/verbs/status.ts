@@ -29,7 +29,7 @@ export const verb: Verb = {
     const workspace = await findWorkspace(store, cwd);
     if (workspace.known && (await orphans(store, workspace.id)).length > 0) {
       // Nearly never, and much to load.
-      const { recoverLandings } = await import("../../run/land.ts");
+      const { recoverLandings } = await import("../../run/placing.ts");
       await recoverLandings(store, workspace.path).catch((error: unknown) => {
         // Whoever can write ends them.
         if (!isReadOnly(error)) throw error;
