@@ -2,10 +2,14 @@
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { attach, record } from "../../src/scope/scope.ts";
 import { target } from "../../src/trace/bytes.ts";
+import { realDisk } from "../../src/trace/disk.ts";
+import { openSegment } from "../../src/trace/segment.ts";
 import { openStore } from "../../src/trace/store.ts";
+import { runs, seed } from "../support/runs.ts";
 import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
 
 let user: User;
@@ -95,35 +99,48 @@ test("replay finds one flipped bit in the log, in a blob, in a commit and in the
   for (let i = 0; i < 250; i++) await record(scope, { kind: "work", tier: "reversible" }, { status: "done" });
   const { log } = scope.ref;
   const { sealed, steps } = scope.writer.fold;
-  const blob = steps.get(3)!.outcome!.result!;
+  const blob = target(steps.get(3)!.outcome!.result!);
   await scope.close();
   await user.does(["log", "fix"]);
-  const placeIn = (objects: typeof store.objects, folder: string, id: string): [string, number] => {
+  /** A file, where in it something begins and ends, and what is said of damage there. */
+  type Place = [file: string, from: number, to: number, sentence: string];
+  const placeIn = (objects: typeof store.objects, folder: string, id: string, sentence: string): Place => {
     objects.refresh();
     const { pack, place } = objects.locate(id)!;
     const file = join(user.store, folder, `${String(pack.number).padStart(6, "0")}.pack`);
-    return [file, place.offset + (place.length >> 1)];
+    return [file, place.offset, place.offset + place.length, sentence];
   };
   const logFile = join(user.store, "logs", `${log}.log`);
   const index = join(user.store, "cache/index", log);
-  const places: Array<[string, number, string]> = [
-    [logFile, fs.statSync(logFile).size >> 1, "of the log form no frame"],
-    [...placeIn(store.objects, "objects", target(blob)), "missing or damaged"],
-    [...placeIn(store.derived, "cache/derived", sealed[3]!.sealed!.id), "cached commit of step"],
-    [index, fs.statSync(index).size >> 1, "index of the log is damaged"],
-    [index, 3, "index of the log is damaged"],
+  const frames = openSegment(realDisk, logFile, "log")!;
+  // Not in its header, without which it is no log at all, nor in its last frame, which may have been cut short.
+  const records = [...frames.scan(frames.start)];
+  const places: Place[] = [
+    [logFile, records[1]!.offset, records.at(-1)!.offset, "of the log form no frame"],
+    placeIn(store.objects, "objects", blob, "missing or damaged"),
+    ...sealed.map((step) => placeIn(store.derived, "cache/derived", step.sealed!.id, "cached commit of step")),
+    [index, 0, fs.statSync(index).size, "index of the log is damaged"],
   ];
+  frames.close();
   await store.close();
   expect((await user.does(["replay", "fix", "--json"])).objects()).toMatchObject([{ wrong: [] }]);
-  for (const [file, at, sentence] of places)
-    for (const bit of [0, 5]) {
-      const sound = fs.readFileSync(file);
-      const broken = Buffer.from(sound);
-      broken[at]! ^= 1 << bit;
-      fs.writeFileSync(file, broken);
-      expect((await user.does(["replay", "fix"], 4)).out, `${file} ${at} ${bit}`).toContain(sentence);
-      fs.writeFileSync(file, sound);
-    }
+  const flips = fc.sample(fc.record({ which: fc.nat(), at: fc.nat(), bit: fc.nat(7) }), {
+    seed,
+    numRuns: runs(200, 16),
+  });
+  for (const [i, { which, at, bit }] of flips.entries()) {
+    // Each kind in turn, and any of the commits.
+    const commits = places.slice(2, -1);
+    const kinds = [places[0]!, places[1]!, commits[which % commits.length]!, places.at(-1)!];
+    const [file, from, to, sentence] = kinds[i % kinds.length]!;
+    const sound = fs.readFileSync(file);
+    const broken = Buffer.from(sound);
+    const offset = from + (at % (to - from));
+    broken[offset]! ^= 1 << bit;
+    fs.writeFileSync(file, broken);
+    expect((await user.shepherd(["replay", "fix"])).out, `seed ${seed}: ${file} ${offset} ${bit}`).toContain(sentence);
+    fs.writeFileSync(file, sound);
+  }
   expect((await user.does(["replay", "fix", "--json"])).objects()).toMatchObject([{ wrong: [] }]);
 });
 
