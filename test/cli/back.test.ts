@@ -267,8 +267,9 @@ test("where all runs are discarded, or all but forks, that is said", async () =>
     `shepherd: Of the runs from ${user.project} only forks are left: name one of fix.1.\n`,
   );
   await user.does(["discard", "fix.1"]);
-  expect((await user.does(["status"])).out).toContain("are discarded: `shepherd status --all` lists them");
-  expect((await user.does(["log"], 2)).err).toContain(`All runs from ${user.project} are discarded: \`shepherd status`);
+  const { out } = await user.does(["status"]);
+  expect(out).toContain("are discarded: `shepherd status --all` lists them, `shepherd undo` brings back the last.");
+  expect((await user.does(["log"], 2)).err).toBe(`shepherd: ${out}`);
 });
 
 test("a live run is forked, reverted and synced through its owner, and goes on by itself", async () => {
