@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { attach, record } from "../../src/scope/scope.ts";
 import { target } from "../../src/trace/bytes.ts";
 import { realDisk } from "../../src/trace/disk.ts";
+import { checkQuota } from "../../src/trace/quota.ts";
 import { openSegment } from "../../src/trace/segment.ts";
 import { openStore } from "../../src/trace/store.ts";
 import { runs, seed } from "../support/runs.ts";
@@ -337,6 +338,43 @@ test("a full quota refuses new work with a sentence, and lets everything else be
   expect((await user.does(["doctor"], 4, typed)).out).toContain("unfit   room");
   expect((await user.does(["status"], 0, typed)).out).not.toContain("true");
   await user.does(["run", "--", "true"], 0, { env: { SHEPHERD_QUOTA: "none" } });
+});
+
+test("from 80 % of the quota on new work is warned of, and done", async () => {
+  await runFix();
+  // So much that the few bytes of each command do not matter.
+  fs.writeFileSync(join(user.store, "filler"), Buffer.alloc(20e6, 1));
+  const store = await openStore(user.store);
+  const { used } = await checkQuota(store);
+  await store.close();
+  const at = (part: number) => ({ env: { SHEPHERD_QUOTA: String(Math.round(used / part)) } });
+  expect((await user.does(["run", "--", "true"], 0, at(0.75))).err).toBe("");
+  expect((await user.does(["doctor"], 0, at(0.75))).out).toMatch(/^ok {6}room /m);
+  const { err } = await user.does(["run", "--", "true"], 0, at(0.85));
+  expect(err).toMatch(
+    /^shepherd: The store takes 20 MB of the 24 MB that it may: `shepherd gc` frees .* SHEPHERD_QUOTA=\S+ allows more\.\n$/,
+  );
+  expect((await user.does(["doctor"], 0, at(0.85))).out).toMatch(/^limited room {7}The store takes /m);
+});
+
+test("without a word of the user's discarded runs and operations are kept for 30 days, and no longer", async () => {
+  await runFix();
+  await user.does(["fork", "fix@2", "--scope", "other"]);
+  await user.does(["discard", "other"]);
+  await user.does(["merge", "fix"]);
+  const clock = join(user.directory, "clock.cjs");
+  const after = (days: number) => {
+    fs.writeFileSync(clock, `const { now } = Date; Date.now = () => now() + ${days} * 86_400_000;\n`);
+    return { env: { NODE_OPTIONS: `--require ${clock}` } };
+  };
+  const [kept] = (await user.does(["gc", "--json"], 0, after(29.9))).objects();
+  expect(kept).toMatchObject({ operations: 0, scopes: [], logs: { removed: 0 } });
+  expect((await user.does(["status", "--all"])).out).toMatch(/^other +discarded/m);
+  const [gone] = (await user.does(["gc", "--json"], 0, after(30.1))).objects();
+  expect(gone).toMatchObject({ operations: 2, scopes: ["other"], logs: { removed: 1 } });
+  expect((await user.does(["status", "--all"])).out).toMatch(/^fix +done .*\n$/);
+  expect((await user.does(["undo"], 2)).err).toMatch(/^shepherd: [^\n]+\n$/);
+  expect((await user.does(["cat", "fix@", "b.txt"])).out).toBe("b\n");
 });
 
 test("a store in a newer format, or in none, is refused by every verb and left as it is", async () => {
