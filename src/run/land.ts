@@ -7,11 +7,13 @@ import { mainLog, workspaceOf, workspacePath } from "../scope/registry.ts";
 import type { Undone } from "../scope/undo.ts";
 import { before, readLog, readScope, type View } from "../scope/view.ts";
 import { target } from "../trace/bytes.ts";
+import { isReadOnly } from "../trace/disk.ts";
 import type { Hash, State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Conflict } from "../world/merge.ts";
 import { keepEdits } from "./landing/keep.ts";
-import { type LookOptions, type Main, withWriter } from "./main.ts";
+import { type LookOptions, withWriter } from "./main.ts";
+import { peekAtMain } from "./peek.ts";
 import { freshMain, type Landed, type LandOptions, nothingLanded, place } from "./placing.ts";
 
 /** Merges a run into the directory that it was started from. */
@@ -48,7 +50,7 @@ export async function landRun(store: EmbeddedStore, name: string, options: LandO
 /** The files of main with what a run changed: the user's where both changed a place, unless `take` decides. Null if main has all of it. */
 async function mergeIntoMain(
   store: EmbeddedStore,
-  main: Main,
+  main: { head: { id: Hash }; tree: Hash },
   head: { id: Hash; state: State },
   take?: Take,
 ): Promise<{ tree: Hash; conflicts: Conflict[]; kept: Conflict[] } | null> {
@@ -61,19 +63,36 @@ async function mergeIntoMain(
   return { tree: kept.tree, ...(take ? { conflicts: [], kept: conflicts } : { conflicts, kept: [] }) };
 }
 
-/** What landing a run would make of the user's directory, where both changed a place with the user's side: both as trees. */
+export interface Preview {
+  from: Hash;
+  to: Hash;
+  conflicts: Landed["conflicts"];
+  /** Where both are to be read. */
+  store: EmbeddedStore;
+}
+
+/**
+ * What landing a run would make of the user's directory, where both changed a place with the user's side: both as trees. The look is written down
+ * where the store takes that.
+ */
 export async function previewLanding(
-  store: EmbeddedStore,
+  written: EmbeddedStore,
   name: string,
   options: LookOptions = {},
-): Promise<{ from: Hash; to: Hash; conflicts: Landed["conflicts"] }> {
-  const view = await readScope(store, name);
-  const main = await freshMain(store, await workspacePath(store, view.log), options);
+): Promise<Preview> {
+  const view = await readScope(written, name);
+  const directory = await workspacePath(written, view.log);
+  const main = await freshMain(written, directory, options).catch((error: unknown) => {
+    if (!isReadOnly(error)) throw error;
+    return peekAtMain(written, directory, error, options);
+  });
+  const store = "store" in main ? main.store : written;
+  const same: Preview = { from: main.tree, to: main.tree, conflicts: [], store };
   const head = view.fold.head();
-  if (!head.id || !head.state) return { from: main.tree, to: main.tree, conflicts: [] };
+  if (!head.id || !head.state) return same;
   const merged = await mergeIntoMain(store, main, { id: head.id, state: head.state });
-  if (!merged) return { from: main.tree, to: main.tree, conflicts: [] };
-  return { from: main.tree, to: merged.tree, conflicts: merged.conflicts.map(({ path, why }) => ({ path, why })) };
+  if (!merged) return same;
+  return { ...same, to: merged.tree, conflicts: merged.conflicts.map(({ path, why }) => ({ path, why })) };
 }
 
 /** Whether something of a run stands in the directory that it was started from: it has landed, and that was not taken back. */

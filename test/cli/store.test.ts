@@ -440,7 +440,43 @@ test("a store that can only be read can be read, and the rest is one sentence an
       /^shepherd: \/.* can only be read by this user: make it writable to record anything\.\n$/,
     );
   }
+  expect(as(["doctor"]).stdout).toContain(`unfit   store      ${user.store} cannot be written by this user: chmod u+w`);
+  // What the user has changed since cannot be written down, and is looked at all the same.
+  user.write({ "a.txt": "one\nTWO\n", "new.txt": "mine\n" });
+  const { status, stdout, stderr } = as(["diff", "--stat"]);
+  expect([status, stdout, stderr.replace(/^\(.*\)\n/, "")]).toEqual([0, "added    b.txt\nadded    c.txt\n", ""]);
   expect(filesOf(user.store)).toEqual(before);
+});
+
+test("a store or a home that is mounted read-only is said to be so, and can be read", async () => {
+  await runFix();
+  await user.does(["exec", "fix", "--", "sh", "-c", "echo theirs > a.txt"]);
+  user.write({ "a.txt": "mine\n" });
+  const mounted = (place: string, args: string[], env = {}) => {
+    const script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"';
+    return spawnSync("unshare", ["--mount", "sh", "-c", script, place, process.execPath, user.command, ...args], {
+      cwd: user.project,
+      env: { ...user.env, ...env },
+      encoding: "utf8",
+    });
+  };
+  if (mounted(user.store, ["--version"]).status !== 0) return console.log("skipped: nothing can be mounted here");
+  const only = "is on a file system that is mounted read-only: mount it writable";
+  const { status, stdout } = mounted(user.store, ["doctor"]);
+  expect([status, stdout]).toEqual([4, expect.stringContaining(`unfit   store      ${user.store} ${only}, or name`)]);
+  for (const args of [["run", "--", "true"], ["merge"], ["gc"]]) {
+    const told = mounted(user.store, args);
+    expect([told.status, told.stderr.replace(/^\(.*\)\n/, "")]).toEqual([
+      4,
+      expect.stringMatching(`^shepherd: ${user.store}\\S* ${only} to record anything\\.\n$`),
+    ]);
+  }
+  const diff = mounted(user.store, ["diff", "fix"]);
+  expect([diff.status, diff.stderr]).toEqual([0, "shepherd: a.txt: you and fix changed the same place (content).\n"]);
+  expect(diff.stdout).toContain("added b.txt\n@@ -0,0 +1,1 @@\n+b\n");
+  const home = mounted(user.home, ["doctor"], { SHEPHERD_DIR: "" });
+  const would = `${user.home}, in which ${user.home}/.local/share/shepherd would be made, ${only}, or name`;
+  expect([home.status, home.stdout]).toEqual([4, expect.stringContaining(`unfit   store      ${would}`)]);
 });
 
 test("directories that are not there, or no place to work in, are said to be so", async () => {
