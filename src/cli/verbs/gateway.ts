@@ -12,6 +12,7 @@ import type { SandboxSpec } from "../../scope/exec/spec.ts";
 import { checkName, findScope, NO_GRANTS } from "../../scope/registry.ts";
 import type { LiveScope } from "../../scope/scope.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
+import { keepReserve } from "../../trace/reserve.ts";
 import { commandBehind, programsBehind } from "../behind.ts";
 import { tellEnd } from "../end.ts";
 import { Exit } from "../errors.ts";
@@ -67,6 +68,7 @@ export const verb: Verb = {
     if (rest?.length === 0) throw new Exit(2, "Which command? shepherd gateway -- COMMAND…");
     const store = await context.store();
     const quota = await requireRoom(store);
+    await keepReserve(store);
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
     const budget = budgetOf(flags);
     const prices = pricesOf(context, text(flags, "prices"));

@@ -14,6 +14,7 @@ import {
   workspacePath,
 } from "../../scope/registry.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
+import { keepReserve } from "../../trace/reserve.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { quotePath } from "../../world/paths.ts";
 import type { Skipped } from "../../world/walk.ts";
@@ -90,6 +91,7 @@ export const verb: Verb = {
     const { out, signal } = context;
     const store = await context.store();
     const quota = await requireRoom(store);
+    await keepReserve(store);
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
     const k = count(flags, "count", 1, MOST) ?? 1;
     const task = askedTask(context, flags, args);
