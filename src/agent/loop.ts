@@ -3,7 +3,7 @@
 import type { Said } from "../run/inject.ts";
 import { attemptedAgain } from "../scope/attempt.ts";
 import type { LiveScope, Pending } from "../scope/scope.ts";
-import { type Call, getBytes, getItem, type Item, putItem, textOf } from "../scope/thread.ts";
+import { type Call, getBytes, getItem, type Item, MAIN, putItem, textOf } from "../scope/thread.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Link, Session } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
@@ -89,7 +89,7 @@ export interface Run {
 export function startRun(scope: LiveScope, options: AgentOptions): Run {
   const {
     model,
-    thread = "main",
+    thread = MAIN,
     system = SYSTEM,
     tools = BUILTIN,
     at,

@@ -1,5 +1,6 @@
 /** Going on with a run: after a crash, an abort, a fork or a revert, with or without a new instruction. */
 import type { LiveScope } from "../scope/scope.ts";
+import { MAIN } from "../scope/thread.ts";
 import { type AgentEnd, type AgentOptions, startRun, toItsEnd } from "./loop.ts";
 import { leaveBehind } from "./message.ts";
 import { settleModel } from "./settle.ts";
@@ -21,7 +22,7 @@ export interface ResumeOptions extends AgentOptions {
  */
 export const resumeAgent = (scope: LiveScope, options: ResumeOptions): Promise<AgentEnd> =>
   toItsEnd(scope, async () => {
-    const { thread = "main", instruction } = options;
+    const { thread = MAIN, instruction } = options;
     const { fold } = scope.writer;
     const run = startRun(scope, options);
     for (const step of waiting(fold, thread, "model")) await settleModel(scope, step);

@@ -71,8 +71,8 @@ export function requireProgram(out: Output, task: Task, asks = true): Promise<De
 }
 
 async function findProgram(out: Output, plugin: Plugin, asks: boolean): Promise<Detected> {
-  // What this machine allows is asked meanwhile: both wait for programs.
-  void detect();
+  // What this machine allows is asked meanwhile: both wait for programs. Who needs the answer hears why there is none.
+  detect().catch(() => {});
   const detected = await plugin.detect(process.env);
   if (!detected)
     throw new Exit(

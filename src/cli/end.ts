@@ -1,6 +1,7 @@
 /** What stands behind a run that has ended: its landing, and what is said about it. */
 import { existsSync } from "node:fs";
-import { hasLanded, type Landed, landRun, previewLanding } from "../run/land.ts";
+import { hasLanded, landRun, previewLanding } from "../run/land.ts";
+import type { Landed } from "../run/placing.ts";
 import { countChanges } from "../scope/changes.ts";
 import { workspacePath } from "../scope/registry.ts";
 import { findStep, readScope } from "../scope/view.ts";

@@ -41,7 +41,7 @@ const SYSTEM: { [code: string]: string } = {
   ENOSPC:
     "The disk is full. Nothing that was written before is lost; free some room (`shepherd gc`, `shepherd du`) and try again.",
   EDQUOT: "Your disk quota is used up. Nothing that was written before is lost; free some room and try again.",
-  EROFS: "The store is on a read-only file system: it can be read, and nothing can be recorded.",
+  EROFS: "The store or the directory is on a file system that is mounted read-only: it can be read, and not written.",
   EACCES: "The store or the directory cannot be read or written by this user.",
   EMFILE: "Too many files are open: raise the limit (`ulimit -n 4096`) and try again.",
 };

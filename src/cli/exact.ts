@@ -6,6 +6,7 @@ import { pluginNamed } from "../plugins/plugins.ts";
 import { sessionAt } from "../plugins/sessions.ts";
 import { type ScopeRef, workspacePath } from "../scope/registry.ts";
 import type { Revision } from "../scope/revision.ts";
+import { itemsReader } from "../scope/thread.ts";
 import { cameThrough, type Found, sealedStep, type View } from "../scope/view.ts";
 import type { Sealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -34,13 +35,15 @@ export async function exactStep(
   if (!plugin) return same;
   const came = await cameThrough(store, view, found);
   const at: At = {
-    ...{ store, view, plugin },
+    ...{ store, view, plugin, came },
+    compacted: came.findLastIndex((each) => each.step.intent.kind === "compact"),
+    made: new Map(),
+    read: itemsReader(store),
     path: plugin.session.path(await workspacePath(store, run.log), task.plugin!.session),
     live: (await store.leases.holder(`log/${run.log}`)) !== null,
   };
-  const exact: Exact = (path) => isExact(at, path);
-  if (await exact(came)) return same;
-  const near = await before(came, exact);
+  if (await isExact(at, 0)) return same;
+  const near = await before(at);
   if (near === null) return same;
   if (flags.nearest) return { n: near, sealed: (await sealedStep(store, view, near)).sealed };
   throw new Exit(
@@ -49,32 +52,36 @@ export async function exactStep(
   );
 }
 
+/** Where it is looked for steps, with what was read of them: one look for all. */
 interface At {
   store: EmbeddedStore;
   view: View;
   plugin: Plugin;
+  /** The steps that a state came through, newest first, and the place of the first compaction among them; -1 where there is none. */
+  came: readonly Found[];
+  compacted: number;
+  made: NonNullable<Parameters<typeof madeIn>[2]>;
+  read: ReturnType<typeof itemsReader>;
   /** Of the agent's own record, below its configuration directory. */
   path: string;
   /** Whether it works: then its record is still being written. */
   live: boolean;
 }
 
-/** Whether an agent can go on from the first of the steps that a state came through, newest first. */
-async function isExact({ store, view, plugin, path, live }: At, came: readonly Found[]): Promise<boolean> {
-  const { step } = came[0]!;
-  const made = await madeIn(store, came);
-  const place = await placeOf(store, step.sealed!.state, made);
+/** Whether an agent can go on from the step at a place of those that a state came through. */
+async function isExact(at: At, i: number): Promise<boolean> {
+  const { store, view, plugin, came, path, live } = at;
+  const made = await madeIn(store, came.slice(i), at.made);
+  const place = await placeOf(store, came[i]!.step.sealed!.state, made, at.read);
   // A summary that nothing was said behind yet.
-  if (place.turns === 0 && came.some((each) => each.step.intent.kind === "compact")) return false;
+  if (place.turns === 0 && i <= at.compacted) return false;
   if (live || place.open.length === 0) return true;
   const then = { place: leftBehind(place), made: withNotRun(made, place.open) };
   return (await sessionAt(store, view, plugin, path, then)) !== null;
 }
 
-type Exact = (came: readonly Found[]) => Promise<boolean>;
-
-/** The newest step before those at which an agent cannot go on; null where there is none. */
-async function before(came: readonly Found[], exact: Exact): Promise<number | null> {
-  for (let at = 1; at < came.length; at++) if (await exact(came.slice(at))) return came[at]!.step.n;
+/** The newest step before the first at which an agent can go on; null where there is none. */
+async function before(at: At): Promise<number | null> {
+  for (let i = 1; i < at.came.length; i++) if (await isExact(at, i)) return at.came[i]!.step.n;
   return null;
 }

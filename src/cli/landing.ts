@@ -1,7 +1,8 @@
 /** `--land`: what becomes of a run's files. */
-import type { Landed } from "../run/land.ts";
+
 import { noteLand } from "../run/lifecycle.ts";
 import { landLive } from "../run/live.ts";
+import type { Landed } from "../run/placing.ts";
 import { listScopes, workspacePath } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -59,6 +60,8 @@ export interface FollowLive {
   inbox(): string[];
   /** Gives what is to become of the files at the end: where a run that lands live met a conflict, that is asked. */
   end(): Promise<Land>;
+  /** Where the run broke off: lands nothing more. */
+  close(): Promise<void>;
 }
 
 /** Lands while the run goes on, if that is asked for. */
@@ -66,7 +69,7 @@ export async function followLive(
   { store, out, land }: { store: EmbeddedStore; out: Output; land: Land },
   scope: LiveScope,
 ): Promise<FollowLive> {
-  if (land !== "live") return { inbox: () => [], end: async () => land };
+  if (land !== "live") return { inbox: () => [], end: async () => land, close: async () => {} };
   const directory = await workspacePath(store, scope.ref.log);
   const live = landLive(scope, directory, { onStop: (why) => out.warn(`shepherd: ${plain(why)}.`) });
   scope.handlers.unshift(live.handler);
@@ -78,6 +81,7 @@ export async function followLive(
       await noteLand(scope.writer, "ask");
       return "ask";
     },
+    close: live.close,
   };
 }
 

@@ -1,9 +1,9 @@
 /** Driving runs from the command line: what `run` and `resume` have in common. */
 import { settleModel } from "../agent/settle.ts";
 import { drive } from "../run/drive.ts";
-import { freshMain } from "../run/land.ts";
 import { type Ending, landsLive, noteLand } from "../run/lifecycle.ts";
 import type { Main } from "../run/main.ts";
+import { freshMain } from "../run/placing.ts";
 import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { type FilesOptions, openFilesOf } from "../scope/files.ts";
@@ -13,6 +13,7 @@ import { getBytes } from "../scope/thread.ts";
 import { findStep, readScope } from "../scope/view.ts";
 import type { Carry, Link } from "../trace/ports.ts";
 import type { Fold, Step } from "../trace/seal.ts";
+import { serial } from "../trace/serial.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
@@ -58,15 +59,16 @@ export function tellSteps(
   { store, out, several }: Pick<Launch, "store" | "out" | "several">,
   scope: LiveScope,
 ): { done(): Promise<void> } {
-  let last: Promise<void> = Promise.resolve();
+  const inOrder = serial();
+  let failed: Promise<void> | null = null;
   const notice = noticesOf(out, scope.ref.name);
   const retry = retriesOf(out, scope);
   const unwatch = scope.writer.watch((frame, sealed) => {
     notice(frame);
     // What cannot be read is told when the step ends.
     retry(frame).catch(() => {});
-    for (const step of sealed)
-      last = last.then(async () => {
+    for (const step of sealed) {
+      const told = inOrder(async () => {
         const row = await rowOf(store, scope.ref.name, step, true);
         out.object(row);
         out.line(
@@ -75,13 +77,17 @@ export function tellSteps(
             : formatRow(row, out),
         );
       });
-    // A row that cannot be made is told when the run ends, and does not end the process before.
-    last.catch(() => {});
+      // A row that cannot be made is told when the run ends, and does not end the process before.
+      told.catch(() => {
+        failed ??= told;
+      });
+    }
   });
   return {
     done: async () => {
       unwatch();
-      await last;
+      await inOrder(async () => {});
+      await failed;
     },
   };
 }
@@ -147,6 +153,9 @@ async function driveRun(
     .catch((error: unknown) => failedBy(failure, error, driven !== null && hasBegun(driven.writer.fold)))
     .finally(async () => {
       progress.done();
+      // A run that broke off before it began to end: what it did is told before why, and nothing goes on behind it.
+      await going.live?.close();
+      await steps?.done().catch(() => {});
       await coding?.close();
     });
   return { name, ending, land, ...failure };

@@ -144,14 +144,27 @@ let goesOn = false;
 let outside = (): boolean => false;
 /** So long what they have left open may still do something, in ms. */
 const PATIENCE = 1000;
+/** Whether something that was to be shown is lost, though somebody reads. */
+let unshown = false;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (goesOn) return;
   // Whoever reads has seen enough (`shepherd log | head`).
-  if (error.code === "EPIPE") process.exit(0);
-  process.stderr.write(`shepherd: What was to be shown could not be written (${error.code}).\n`);
-  process.exit(4);
+  if (error.code === "EPIPE") {
+    if (!goesOn) process.exit(0);
+    return;
+  }
+  if (!unshown) process.stderr.write(`shepherd: What was to be shown could not be written (${error.code}).\n`);
+  unshown = true;
+  if (!goesOn) process.exit(4);
+  // What is done goes on, and the code says at its end that its output is not whole.
+  process.exitCode = 4;
+});
+process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") return;
+  unshown = true;
+  process.exitCode = 4;
 });
 
-process.exitCode = await main(process.argv.slice(2));
+const code = await main(process.argv.slice(2));
+process.exitCode = unshown ? 4 : code;
 // A timer or a connection of theirs keeps no command that is done.
 if (outside()) setTimeout(() => process.exit(), PATIENCE).unref();

@@ -65,12 +65,14 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   return newest;
 }
 
+export const allDiscarded = (directory: string): string =>
+  `All runs from ${directory} are discarded: \`shepherd status --all\` lists them, \`shepherd undo\` brings back the last.`;
+
 /** Why no run of a directory is meant where none is named. */
 function noRun(directory: string, scopes: readonly ScopeRef[]): string {
   const left = scopes.filter(({ discarded }) => discarded === null).map(({ name }) => name);
   if (left.length > 0) return `Of the runs from ${directory} only forks are left: name one of ${named(left)}.`;
-  if (scopes.length > 0)
-    return `All runs from ${directory} are discarded: \`shepherd status --all\` lists them, \`shepherd undo\` brings back the last.`;
+  if (scopes.length > 0) return allDiscarded(directory);
   return `No run was started from ${directory}: \`shepherd run claude "TASK"\` starts one.`;
 }
 

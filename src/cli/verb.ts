@@ -10,6 +10,8 @@ export interface Option {
   multiple?: boolean;
   /** Name of the value in the help. */
   value?: string;
+  /** Whether a value of no characters says something. */
+  empty?: boolean;
   help: string;
 }
 
@@ -59,15 +61,32 @@ export function parseVerb(name: string, verb: Verb, args: string[]): { flags: Fl
     options[flag] = { type, ...(short && { short }), ...(multiple && { multiple }) };
   let parsed: { flags: Flags; args: string[] };
   try {
-    const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
+    const words = withNegatives(args, options);
+    const { values, positionals } = parseArgs({ args: words, options, allowPositionals: true, strict: true });
     parsed = { flags: values as Flags, args: positionals };
   } catch (error) {
     throw new Exit(2, `${oddOption((error as Error).message)}: \`shepherd ${name} --help\` lists what there is.`);
   }
+  for (const [flag, { empty }] of Object.entries(verb.options ?? {}))
+    if (!empty && [parsed.flags[flag]].flat().includes(""))
+      throw new Exit(2, `--${flag} has an empty value: give it one, or leave --${flag} out.`);
   const odd = parsed.args[verb.most ?? Number.POSITIVE_INFINITY];
   if (odd !== undefined)
     throw new Exit(2, `${JSON.stringify(odd)} is too much here: \`${`shepherd ${name} ${verb.usage}`.trimEnd()}\``);
   return parsed;
+}
+
+/** The words with each negative number tied to the option before it: alone it would be taken for an option, and not for a wrong number. */
+function withNegatives(args: readonly string[], options: NonNullable<ParseArgsConfig["options"]>): string[] {
+  const words: string[] = [];
+  for (const [at, word] of args.entries()) {
+    const before = words.at(-1) ?? "";
+    const flag = Object.keys(options).find((each) => `--${each}` === before || `-${options[each]!.short}` === before);
+    if (/^-\d+$/.test(word) && flag && options[flag]!.type === "string" && !args.slice(0, at).includes("--"))
+      words[words.length - 1] = `--${flag}=${word}`;
+    else words.push(word);
+  }
+  return words;
 }
 
 /** What Node says about an option in several sentences, in one. */

@@ -2,6 +2,7 @@
 import type { LiveScope } from "../scope/scope.ts";
 import { type Item, MAIN } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
+import { serial } from "../trace/serial.ts";
 import type { Calls } from "./calls.ts";
 import { compactThread } from "./compact.ts";
 import type { Egress } from "./egress/egress.ts";
@@ -127,12 +128,7 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
   };
 
   // Requests that come at once are written down one after the other.
-  let last: Promise<unknown> = Promise.resolve();
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const run = last.then(work);
-    last = run.catch(() => {});
-    return run;
-  };
+  const inTurn = serial();
 
   return {
     scope,

@@ -100,7 +100,7 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
       const record = silent ? await at(place, made) : null;
       if (record) return begin(record, { prompt, resumed: true });
       // With other words it begins another conversation, which is the main one only where none has begun.
-      const clear = came.find(({ step }) => !step.sealed!.state.threads.main?.items);
+      const clear = came.find(({ step }) => !step.sealed!.state.threads[MAIN]?.items);
       if (!silent && place.first !== "" && clear) {
         asked = true;
         await goTo(clear);
@@ -147,7 +147,7 @@ async function lastAnswer(
   state: State,
   came: readonly Found[],
 ): Promise<{ last: Found | undefined; before: Found | undefined }> {
-  const said = new Set(await itemLinks(store, state.threads.main));
+  const said = new Set(await itemLinks(store, state.threads[MAIN]));
   const at = came.findIndex(({ step }) => step.intent.kind === "model" && said.has(step.outcome!.result!));
   return { last: came[at], before: at < 0 ? undefined : came[at + 1] };
 }

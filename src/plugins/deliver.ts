@@ -3,6 +3,7 @@ import type { Around } from "../gateway/session.ts";
 import { type Inbox, type Injected, witnessOf, wordsOf } from "../run/inject.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { textOf } from "../scope/thread.ts";
+import { serial } from "../trace/serial.ts";
 import type { Plugin } from "./plugin.ts";
 
 export interface Delivery {
@@ -33,18 +34,17 @@ export function makeDelivery(
   const handed = new Map<string, { injected: Injected; text: string; passedOver: boolean }>();
   let begun = false;
   let ended = (): void => {};
-  let last: Promise<void> = Promise.resolve();
+  const inOrder = serial();
 
   const fresh = (): Injected[] => inbox.waiting().filter(({ id }) => !handed.has(id));
   const deliver = (): void => {
     if (!begun) return;
-    last = last.then(async () => {
+    inOrder(async () => {
       for (const injected of fresh()) {
         const text = await wordsOf(scope, injected);
         if (send(plugin.asMessage(text))) handed.set(injected.id, { injected, text, passedOver: false });
       }
-    });
-    last.catch(() => {});
+    }).catch(() => {});
   };
   return {
     injected: (item, inside) => {

@@ -17,11 +17,21 @@ const REVERTED = "reverted";
 export const withNotRun = (made: Results, open: readonly string[]): Results =>
   new Map([...made, ...open.map((id) => [id, textOf(notRun(id, REVERTED))] as const)]);
 
-/** Those of some steps; of two of one call, that of the step that stands first. */
-export async function madeIn(store: EmbeddedStore, steps: readonly Found[]): Promise<Results> {
+/**
+ * Those of some steps; of two of one call, that of the step that stands first.
+ * @param known what was read of steps, for who asks of many places
+ */
+export async function madeIn(
+  store: EmbeddedStore,
+  steps: readonly Found[],
+  known = new Map<Step, Array<[string, string]>>(),
+): Promise<Results> {
   const made = new Map<string, string>();
-  for (const { step } of steps)
-    for (const [call, text] of await resultsOf(store, step)) if (!made.has(call)) made.set(call, text);
+  for (const { step } of steps) {
+    const found = known.get(step) ?? (await resultsOf(store, step));
+    known.set(step, found);
+    for (const [call, text] of found) if (!made.has(call)) made.set(call, text);
+  }
   return made;
 }
 

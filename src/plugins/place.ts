@@ -1,5 +1,5 @@
 /** Where a run stands, as its agent's own record of the conversation must say it. */
-import { itemsOf, openCalls, textOf } from "../scope/thread.ts";
+import { itemsOf, itemsReader, MAIN, openCalls, textOf } from "../scope/thread.ts";
 import type { Found } from "../scope/view.ts";
 import type { State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -30,9 +30,15 @@ export const leftBehind = (place: Place): Place => ({ ...place, made: [...place.
 /**
  * The place of a state in its main conversation.
  * @param made results that are ours
+ * @param read gives the messages of a conversation
  */
-export async function placeOf(store: EmbeddedStore, state: State, made: Results = new Map()): Promise<Place> {
-  const items = await itemsOf(store, state.threads.main);
+export async function placeOf(
+  store: EmbeddedStore,
+  state: State,
+  made: Results = new Map(),
+  read = itemsReader(store),
+): Promise<Place> {
+  const items = await read(state.threads[MAIN]);
   const said = items.filter(({ role }) => role === "assistant");
   const last = said.at(-1);
   const open = openCalls(items.filter(({ role }) => role === "assistant" || role === "result")).map(({ id }) => id);
@@ -68,7 +74,7 @@ export async function isBetween(
   if (open.length === 0 || answered.length + made.length > 0) return open.length > 0;
   const last = came.find(({ step }) => SPOKEN.includes(step.intent.kind))?.step;
   if (last?.links.inside === undefined) return false;
-  const calls = openCalls(await itemsOf(store, last.sealed!.state.threads.main));
+  const calls = openCalls(await itemsOf(store, last.sealed!.state.threads[MAIN]));
   return calls.some((call) => plugin.traits(call).script);
 }
 

@@ -9,8 +9,10 @@ import type { LiveScope } from "../scope/scope.ts";
 import { target } from "../trace/bytes.ts";
 import type { Hash } from "../trace/ports.ts";
 import { capturedUnsealed } from "../trace/seal.ts";
+import { serial } from "../trace/serial.ts";
 import { quotePath } from "../world/paths.ts";
-import { freshMain, landRun } from "./land.ts";
+import { landRun } from "./land.ts";
+import { freshMain } from "./placing.ts";
 
 export interface Live {
   /** Stands first among the scope's handlers: a call waits until what the user changed is there. */
@@ -19,6 +21,8 @@ export interface Live {
   inbox(): string[];
   /** Resolves when all that was to land has. Whether it went on to the end. */
   end(): Promise<boolean>;
+  /** Lands nothing more; resolves when nothing lands any more. */
+  close(): Promise<void>;
 }
 
 export interface LiveOptions {
@@ -33,7 +37,7 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
   // Main's commit of which the scope has all. A run that starts stands on it; one that is gone on with may have missed something.
   let seen: Hash | undefined = writer.fold.steps.get(0)?.outcome?.base;
   let landed: Hash | null = null;
-  let last: Promise<void> = Promise.resolve();
+  const inOrder = serial();
 
   const stop = (why: string): void => {
     stopped = true;
@@ -46,14 +50,11 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
     );
     stop(`you and ${ref.name} changed the same places in ${names}; yours stay, and nothing lands by itself any more`);
   };
-  /** One thing at a time, in order. */
-  const queue = (work: () => Promise<void>): Promise<void> => {
-    last = last.then(async () => {
+  const queue = (work: () => Promise<void>): Promise<void> =>
+    inOrder(async () => {
       if (stopped) return;
       await work().catch((error: Error) => stop(`nothing lands by itself any more: ${error.message}`));
     });
-    return last;
-  };
 
   /** Of calls beside each other the first brings it, unless `late` aborts before. */
   const bring = async (late: AbortSignal): Promise<void> => {
@@ -111,6 +112,11 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
       await queue(land);
       unwatch();
       return !stopped;
+    },
+    close: async () => {
+      unwatch();
+      stopped = true;
+      await queue(async () => {});
     },
   };
 }

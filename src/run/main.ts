@@ -83,7 +83,7 @@ export async function captureMain(
   const captured = await capture(workspace.path, store.objects, {
     cache,
     generation: storeGeneration(store),
-    exclude: [Buffer.from(store.directory), ...staged(workspace.path)],
+    exclude: leftAlone(store, workspace.path),
     ...(options.signal && { signal: options.signal }),
     ...(options.onProgress && {
       onProgress: (done: { files: number }) => options.onProgress!(`reading ${workspace.path}: ${done.files} files`),
@@ -92,6 +92,12 @@ export async function captureMain(
   keepCache(file, cache, known);
   return { ...captured, cache };
 }
+
+/** What is no part of a workspace's state. */
+export const leftAlone = ({ directory }: Pick<EmbeddedStore, "directory">, path: string): Buffer[] => [
+  Buffer.from(directory),
+  ...staged(path),
+];
 
 /** What a landing keeps at the root while it lasts is no part of the state. */
 const staged = (path: string): Buffer[] =>

@@ -1,5 +1,6 @@
 /** A pause of a run: nothing new begins, and what runs ends. It is told by notes alone. */
 import type { Handler } from "../scope/effect.ts";
+import { serial } from "../trace/serial.ts";
 import type { Writer } from "../trace/writer.ts";
 import { notePaused, noteResumed } from "./lifecycle.ts";
 
@@ -21,13 +22,8 @@ export function makePause(writer: Writer): Pause {
     paused = false;
     for (const go of [...waiting]) go();
   };
-  let last: Promise<unknown> = Promise.resolve();
-  /** One at a time, in order: else one that comes while another is written would be taken for done. */
-  const inOrder = <T>(work: () => Promise<T>): Promise<T> => {
-    const done = last.then(work);
-    last = done.catch(() => {});
-    return done;
-  };
+  /** Else one that comes while another is written would be taken for done. */
+  const inOrder = serial();
   const over = async (signal: AbortSignal): Promise<void> => {
     while (paused)
       await new Promise<void>((resolve, reject) => {

@@ -3,7 +3,7 @@
 import { detect } from "../scope/exec/abilities.ts";
 import { createScope, freeName, type Grants, NameError, nameFor, type ScopeRef } from "../scope/registry.ts";
 import { type LiveScope, treeLink } from "../scope/scope.ts";
-import { putItem } from "../scope/thread.ts";
+import { MAIN, putItem } from "../scope/thread.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
 import { itemNode } from "../trace/commit.ts";
 import type { Carry, Json, Link, Session } from "../trace/ports.ts";
@@ -56,7 +56,7 @@ export async function createRun(store: EmbeddedStore, run: NewRun): Promise<Scop
 /** Writes the intent of step 0: the task. */
 export async function beginRun(scope: LiveScope, task: Task): Promise<number> {
   const what = await putTask(scope.store, task);
-  return scope.writer.intent({ kind: "run", tier: "reversible", thread: "main", what });
+  return scope.writer.intent({ kind: "run", tier: "reversible", thread: MAIN, what });
 }
 
 const putTask = async (store: EmbeddedStore, task: Task): Promise<Link> =>

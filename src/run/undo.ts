@@ -6,9 +6,10 @@ import { type Undone, undoDiscard } from "../scope/undo.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { unquotePath } from "../world/paths.ts";
 import { discardRun } from "./discard.ts";
-import { type LandOptions, undoLanding } from "./land.ts";
+import { undoLanding } from "./land.ts";
 import type { Workspace } from "./main.ts";
 import { operate, type Settle } from "./operate.ts";
+import type { LandOptions } from "./placing.ts";
 
 /** Takes an operation back: one of main by another landing, a discard by its name, any other by a step of its scope. Synced at return. */
 export async function undoOperation(

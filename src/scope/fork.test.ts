@@ -3,8 +3,8 @@ import { tempStore } from "../../test/support/temp-store.ts";
 import type { IntentFacts } from "../trace/frame.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { writeTree } from "../world/tree.ts";
-import { forkScope } from "./fork.ts";
-import { createScope, freeName, NameError, NO_GRANTS } from "./registry.ts";
+import { type Beginning, forkScope } from "./fork.ts";
+import { createScope, findScope, freeName, NameError, NO_GRANTS } from "./registry.ts";
 import { attach, type LiveScope, record, treeLink } from "./scope.ts";
 import { readScope, StepError } from "./view.ts";
 
@@ -79,4 +79,29 @@ test("a fork at an intent waits for its own message, but for no other that is st
 test("no scope has the name of the working directory", async () => {
   await expect(createScope(store, { ...spec(), name: "main" })).rejects.toThrow(NameError);
   expect(await freeName(store, "main")).toBe("main-2");
+});
+
+test("a fork has no name before what it begins with is written, and one that cannot be begun is none", async () => {
+  const logs = await store.logs.list();
+  await expect(
+    forkScope(store, "fix", 0, {
+      name: "half",
+      begin: async (scope) => {
+        await record(scope, model("main"), { status: "done" });
+        throw new Error("killed");
+      },
+    }),
+  ).rejects.toThrow("killed");
+  expect([await findScope(store, "half"), await store.logs.list()]).toEqual([null, logs]);
+  const found: unknown[] = [];
+  const begin = async (scope: Beginning): Promise<void> => {
+    await record(scope, model("main"), { status: "done" });
+    found.push(await findScope(store, "whole"));
+  };
+  await forkScope(store, "fix", 0, { name: "whole", begin });
+  expect(found).toEqual([null]);
+  expect((await readScope(store, "whole")).fold.head().n).toBe(1);
+  const before = await store.logs.list();
+  await expect(forkScope(store, "fix", 0, { name: "whole", begin })).rejects.toThrow(NameError);
+  expect(await store.logs.list()).toEqual(before);
 });

@@ -3,6 +3,7 @@
 import type { Origin } from "../trace/ports.ts";
 import { type Fold, type Head, isContainer, type Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { openWriter } from "../trace/writer.ts";
 import {
   attenuate,
   createScope,
@@ -14,7 +15,8 @@ import {
   type ScopeRef,
   workspacePath,
 } from "./registry.ts";
-import { findStep, headAt, readLog, readScope, StepError, sealedStep, type View } from "./view.ts";
+import type { LiveScope } from "./scope.ts";
+import { findStep, headAt, howFinished, readLog, readScope, StepError, sealedStep, type View } from "./view.ts";
 
 export interface ForkOptions {
   /** How many; named `PARENT.1`, `PARENT.2`, … */
@@ -23,9 +25,14 @@ export interface ForkOptions {
   atIntent?: boolean;
   name?: string;
   grants?: Partial<Grants>;
+  /** Writes what each begins with. Who is killed meanwhile leaves no fork that lacks it. */
+  begin?: (scope: Beginning) => Promise<void>;
   /** Writes the note into the parent's log; the owner's way if there is one. */
   note?: (facts: { note: "forked"; scope: string; n: number }) => Promise<void>;
 }
+
+/** A new scope that has no name yet. */
+export type Beginning = Pick<LiveScope, "store" | "writer" | "head">;
 
 /** Where a fork at step `n` starts. Throws `StepError` if that is not sealed yet. */
 async function forkPoint(
@@ -43,7 +50,9 @@ async function forkPoint(
   const { fold } = found.log === view.log ? view : await readLog(store, found.log);
   const waits = unsealedBefore(fold, found.step);
   if (waits)
-    throw new StepError(`The intent of step ${n} waits for step ${waits.n}, which is not finished: wait for it.`);
+    throw new StepError(
+      `The intent of step ${n} waits for step ${waits.n}, which is not finished: ${await howFinished(store, view)}.`,
+    );
   const start = lastBefore(fold, found.step);
   if (start) return { log: found.log, head: headAt(start), seq: start.sealed!.seq };
   // Then the step before stands in another log.
@@ -89,14 +98,30 @@ export async function forkScope(
   // Its log is kept as long as this one: it answers for what it merges from it.
   const meta = { parent: view.log };
   const workspace = { path: await workspacePath(store, view.log), id: view.ref!.workspace };
+  const { begin: write } = options;
+  const spec = { workspace, parent, origin, grants, meta, ...(write && { begin: beginning(store, write) }) };
   const made: ScopeRef[] = [];
   for (let k = 0; k < (options.count ?? 1); k++) {
-    const ref = await createNumbered(store, parent, options.name, { workspace, parent, origin, grants, meta });
+    const ref = await createNumbered(store, parent, options.name, spec);
     await options.note?.({ note: "forked", scope: ref.name, n });
     made.push(ref);
   }
   return made;
 }
+
+const beginning =
+  (store: EmbeddedStore, write: NonNullable<ForkOptions["begin"]>) =>
+  async (log: string): Promise<void> => {
+    const epoch = await store.leases.acquire(`log/${log}`, (await store.logs.end(log)).epoch);
+    if (epoch === null) throw new Error(`The log ${log} was just made, and another process writes it.`);
+    try {
+      const writer = await openWriter(store, log, epoch);
+      await write({ store, writer, head: () => writer.fold.head() });
+      await writer.sync();
+    } finally {
+      await store.leases.release(`log/${log}`, epoch);
+    }
+  };
 
 async function createNumbered(
   store: EmbeddedStore,

@@ -2,7 +2,8 @@
  * What was folded once, kept beside the logs, so that no verb reads a long log from its start. A cache: it can be deleted at any time, and
  * what does not fit its log is not used.
  *
- * One file a log: a line with the cursor behind the last frame folded, then a line a step, in the order of sealing, then what is pending.
+ * One file a log: a line with the checksum of all behind it, one with the cursor behind the last frame folded, then a line a step, in the order of
+ * sealing, then what is pending.
  */
 import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
@@ -12,7 +13,7 @@ import { type Fold, type FoldSnapshot, type Step, snapshotOf, startFold } from "
 import type { EmbeddedStore } from "../trace/store.ts";
 
 interface Head {
-  v: 2;
+  v: 3;
   log: string;
   cursor: Cursor;
   /** Where the last frame folded starts. */
@@ -20,8 +21,6 @@ interface Head {
   steps: number;
   compensated: string[];
   notes: NoteFrame[];
-  /** Of the lines behind this one. */
-  check: number;
 }
 
 /** An index is written anew when so many frames had to be folded behind it. */
@@ -43,12 +42,14 @@ function load(store: EmbeddedStore, log: string): Loaded | null {
   } catch {
     return null;
   }
-  const end = bytes.indexOf(0x0a);
-  const head = JSON.parse(bytes.toString("utf8", 0, end)) as Head;
-  const lines = bytes.subarray(end + 1);
-  if (head.v !== 2) return null;
-  if (crc32(lines) !== head.check) throw new Error("The index is damaged.");
-  return { head, lines };
+  // Before version 3 it began with the line of the cursor.
+  if (bytes[0] === "{".charCodeAt(0)) return null;
+  const start = bytes.indexOf(0x0a) + 1;
+  const checked = bytes.subarray(start);
+  if (bytes.toString("latin1", 0, start) !== `${crc32(checked)}\n`) throw new Error("The index is damaged.");
+  const end = checked.indexOf(0x0a);
+  const head = JSON.parse(checked.toString("utf8", 0, end)) as Head;
+  return head.v === 3 ? { head, lines: checked.subarray(end + 1) } : null;
 }
 
 /** Whether there is an index whose bytes are not those that were written. Nobody uses it, and it can be deleted. */
@@ -107,8 +108,9 @@ export async function loadFold(store: EmbeddedStore, log: string): Promise<Fold>
 async function save(store: EmbeddedStore, log: string, fold: Fold, cursor: Cursor, last: number): Promise<void> {
   const { steps, compensated, notes } = snapshotOf(fold);
   const lines = Buffer.from(steps.map((step) => `${JSON.stringify(step)}\n`).join(""));
-  const head: Head = { v: 2, log, cursor, last, steps: steps.length, compensated, notes, check: crc32(lines) };
-  const bytes = Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), lines]);
+  const head: Head = { v: 3, log, cursor, last, steps: steps.length, compensated, notes };
+  const checked = Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), lines]);
+  const bytes = Buffer.concat([Buffer.from(`${crc32(checked)}\n`), checked]);
   try {
     // Else the power could take frames that the index, which is synced at once, takes for there.
     await store.logs.sync(log);

@@ -116,6 +116,8 @@ export interface NewScope {
   origin: Origin | null;
   grants: Grants;
   meta?: { [key: string]: Json };
+  /** Writes into its log, and syncs it, before the scope has its name: nobody ever finds it without that. */
+  begin?: (log: string) => Promise<void>;
 }
 
 /** Creates the log and the name of a scope. Synced at return. Throws `NameError` if the name is taken. */
@@ -138,6 +140,12 @@ export async function createScope(store: EmbeddedStore, spec: NewScope): Promise
   };
   await store.objects.sync();
   await store.logs.create(header);
+  try {
+    await spec.begin?.(header.id);
+  } catch (error) {
+    store.logs.remove(header.id);
+    throw error;
+  }
   const value: Value = { log: header.id, workspace: spec.workspace.id, parent: spec.parent, created, discarded: null };
   if (!(await store.refs.cas(`scope/${spec.name}`, 0, JSON.stringify(value)))) {
     store.logs.remove(header.id);

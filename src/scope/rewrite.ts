@@ -1,12 +1,13 @@
 /** Another result in the place of a call's: what the model is told is changed, and nothing of what the call did. */
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { type LiveScope, record } from "./scope.ts";
+import type { Beginning } from "./fork.ts";
+import { record } from "./scope.ts";
 import { type Call, getBytes, type Item, itemNodes, itemsOf, MAIN, openCalls, putItem } from "./thread.ts";
-import { callsOf, type Found, readLog, StepError } from "./view.ts";
+import { callsOf, type Found, howFinished, readLog, StepError, type View } from "./view.ts";
 
 /** The step behind which another result can take the place of that of a call: the last of its turn. Throws `StepError` for what is no such call. */
-export async function endOfTurn(store: EmbeddedStore, { log, step }: Found): Promise<Step> {
+export async function endOfTurn(store: EmbeddedStore, { view, log, step }: Found & { view: View }): Promise<Step> {
   const { n, intent, links } = step;
   if (intent.kind !== "tool" || links.turn === undefined)
     throw new StepError(`Step ${n} is no call of a model, so there is no result that could be another one.`);
@@ -15,7 +16,8 @@ export async function endOfTurn(store: EmbeddedStore, { log, step }: Found): Pro
   const { fold } = await readLog(store, log);
   const calls = callsOf(fold, links.turn);
   const waits = calls.find(({ sealed }) => !sealed);
-  if (waits) throw new StepError(`Step ${waits.n}, of the same turn, is not finished: wait for it.`);
+  if (waits)
+    throw new StepError(`Step ${waits.n}, of the same turn, is not finished: ${await howFinished(store, view)}.`);
   const last = calls.at(-1)!;
   const items = await itemsOf(store, last.sealed!.state.threads[MAIN]);
   if ((await resultAt(store, items, step)) < 0 || openCalls(items).length > 0)
@@ -30,7 +32,7 @@ async function resultAt(store: EmbeddedStore, items: readonly Item[], { intent }
 }
 
 /** Writes a step `rewrite` into a scope that stands behind that turn. Synced at return. */
-export async function rewriteResult({ store, head, writer }: LiveScope, call: Step, text: string): Promise<number> {
+export async function rewriteResult({ store, head, writer }: Beginning, call: Step, text: string): Promise<number> {
   const state = head().state!;
   const session = state.threads[MAIN]!;
   const nodes = await itemNodes(store, session);

@@ -98,6 +98,23 @@ export async function itemsOf(store: EmbeddedStore, session: Session | undefined
   return Promise.all((await itemLinks(store, session)).map((each) => getItem(store, each)));
 }
 
+/** As `itemsOf`, for conversations that came one from another: of what was read, a beginning is not read again. */
+export function itemsReader(store: EmbeddedStore): (session: Session | undefined) => Promise<Item[]> {
+  let items: Item[] = [];
+  /** How many items there are up to a node. */
+  const counts = new Map<Link, number>();
+  return async (session) => {
+    if (!session?.items) return [];
+    if (!counts.has(session.items)) {
+      const nodes = await itemNodes(store, session);
+      items = await Promise.all(nodes.map(({ item }) => getItem(store, item)));
+      counts.clear();
+      for (const [at, { node }] of nodes.entries()) counts.set(node, at + 1);
+    }
+    return items.slice(0, counts.get(session.items));
+  };
+}
+
 /** Calls of the last message that asks for any, without a result yet, in block order. */
 export function openCalls(items: readonly Item[]): Call[] {
   const answered = new Set<string>();

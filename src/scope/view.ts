@@ -55,6 +55,10 @@ function inPrefix(parent: Fold, fork: number, step: Step): boolean {
   return step.sealed !== null && step.sealed.order <= end;
 }
 
+/** How a step of a scope gets the commit that it lacks: somebody is at work on it, or nobody is any more. */
+export const howFinished = async (store: EmbeddedStore, { log, ref }: Omit<View, "fold">): Promise<string> =>
+  !ref || (await store.leases.holder(`log/${log}`)) ? "wait for it" : `\`shepherd resume ${ref.name}\` goes on with it`;
+
 /** As `findStep`; throws a sentence where there is no such step or it is not sealed. */
 export async function sealedStep(store: EmbeddedStore, view: View, n: number): Promise<Found & { sealed: Sealed }> {
   const name = view.ref?.name ?? "main";
@@ -62,7 +66,7 @@ export async function sealedStep(store: EmbeddedStore, view: View, n: number): P
   if (!found) throw new StepError(`${name} has no step ${n}: \`shepherd log ${name}\` lists them.`);
   if (!found.step.sealed)
     throw new StepError(
-      `Step ${n} of ${name} is not finished, so it has no state yet: wait for it, or fork at its intent.`,
+      `Step ${n} of ${name} is not finished, so it has no state yet: ${await howFinished(store, view)}, or fork at its intent.`,
     );
   return { ...found, sealed: found.step.sealed };
 }

@@ -82,7 +82,7 @@ export const realDisk: Disk = {
       if (isMissing(error)) return null;
       const told = diskError(error, path);
       if (!isReadOnly(told)) throw told;
-      return attempt(path, () => realFile(openPlain(path, O_RDONLY), path));
+      return attempt(path, () => realFile(openPlain(path, O_RDONLY), path, told.code));
     }
   },
   create: async (path, bytes, options) => {
@@ -148,7 +148,8 @@ function openPlain(path: string, flags: number): number {
   throw fault("EISDIR");
 }
 
-function realFile(fd: number, path: string): DiskFile {
+/** @param why the code of what kept it from being opened for writing too */
+function realFile(fd: number, path: string, why = "EROFS"): DiskFile {
   // The number of a closed descriptor soon belongs to another file, so it is closed only when nothing uses it any more.
   let syncing = 0;
   let closed = false;
@@ -167,7 +168,7 @@ function realFile(fd: number, path: string): DiskFile {
           written = fs.writeSync(fd, bytes, 0, bytes.length);
         } catch (error) {
           // The descriptor could only be opened for reading.
-          throw (error as NodeJS.ErrnoException).code === "EBADF" ? fault("EROFS") : error;
+          throw (error as NodeJS.ErrnoException).code === "EBADF" ? fault(why) : error;
         }
         // The rest must not be appended behind the records of others; readers pass over the torn one.
         if (written !== bytes.length) throw fault("ENOSPC");

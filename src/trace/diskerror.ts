@@ -23,6 +23,7 @@ export function diskError(error: unknown, at: string): unknown {
         `The disk is full, so ${path} could not be written: free some space and try again. What was recorded before is safe.`,
       );
     case "EROFS":
+      return say(`${path} is on a file system that is mounted read-only: mount it writable to record anything.`);
     case "EACCES":
     case "EPERM":
       return say(`${path} can only be read by this user: make it writable to record anything.`);
@@ -46,5 +47,5 @@ export function diskError(error: unknown, at: string): unknown {
 }
 
 /** Whether the disk takes no writes now, but can be read. */
-export const isReadOnly = (error: unknown): boolean =>
+export const isReadOnly = (error: unknown): error is DiskError =>
   error instanceof DiskError && ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM"].includes(error.code);

@@ -92,7 +92,7 @@ test("a store that cannot be written can be read, and says so to who writes", as
     expect(Buffer.from((await opened.objects.get(id))!).toString()).toBe("content");
     expect(await opened.refs.list("")).toHaveLength(1);
     expect(await opened.logs.list()).toEqual([log]);
-    const refuses = /can only be read by this user: make it writable to record anything\.$/;
+    const refuses = /is mounted read-only: mount it writable to record anything\.$/;
     await expect(opened.objects.put(Buffer.from("more"))).rejects.toThrow(refuses);
     expect(await opened.objects.put(Buffer.from("content"))).toBe(id);
     await expect(opened.refs.cas("a", 1, "other")).rejects.toThrow(refuses);

@@ -212,7 +212,7 @@ test("a log that could only be read is put in order as soon as it can be written
   const store = await openIn(disk, "second");
   expect(await count(store)).toBe(4);
   const end = await store.logs.end(LOG);
-  await expect(store.logs.append(LOG, 4, 2, [])).rejects.toThrow(/can only be read/);
+  await expect(store.logs.append(LOG, 4, 2, [])).rejects.toThrow(/mounted read-only/);
   disk.faults.readOnly = false;
   expect(await store.logs.append(LOG, end.seq, 2, [])).toBe(false);
   await (await openWriter(store, LOG, 2)).note(null, { note: "next" });

@@ -12,6 +12,7 @@ import type { Disk } from "./disk.ts";
 import type { PackedObjects } from "./objects.ts";
 import type { Leases, Owner, Refs } from "./ports.ts";
 import { type Followers, packShelf, startReach, traceFollowers } from "./reach.ts";
+import { serial } from "./serial.ts";
 
 export interface Recovery {
   /**
@@ -48,7 +49,7 @@ const OFTEN = 1000;
 export function openRecovery({ disk, directory, objects, refs, leases, me, followers }: RecoveryOptions): Recovery {
   const known: Followers = { tree: nothing, mtimes: nothing, chunks: nothing, ...followers, ...traceFollowers };
   const marked = new Map<string, number>();
-  let last: Promise<unknown> = Promise.resolve();
+  const inOrder = serial();
 
   const read = async (log: string): Promise<{ mark: Mark; version: number }> => {
     const ref = await refs.get(`mark/${log}`);
@@ -122,9 +123,7 @@ export function openRecovery({ disk, directory, objects, refs, leases, me, follo
   return {
     recover: async (log) => {
       if (await isDone(log)) return null;
-      const turn = last.catch(() => {}).then(() => underLease(log));
-      last = turn;
-      return turn;
+      return inOrder(() => underLease(log));
     },
     synced: async (log, seq, closing) => {
       const now = performance.now();

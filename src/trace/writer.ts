@@ -4,6 +4,7 @@ import { frameHash, headerHash, makeFrame } from "./chain.ts";
 import type { Frame, IntentFacts, Links, OutcomeFacts } from "./frame.ts";
 import type { Carry, Hash, Json, Objects, Store } from "./ports.ts";
 import { type Fold, type FoldSnapshot, type Step, startFold } from "./seal.ts";
+import { serial } from "./serial.ts";
 
 /** Thrown where another process has taken over the log. */
 export class Fenced extends Error {
@@ -104,9 +105,9 @@ export async function openWriter(
   };
 
   // Frames of concurrent steps are written one after the other.
-  let last: Promise<unknown> = Promise.resolve();
-  const append = (draft: Draft): Promise<{ frame: Frame; sealed: Step[] }> => {
-    const run = last.then(async () => {
+  const inOrder = serial();
+  const append = (draft: Draft): Promise<{ frame: Frame; sealed: Step[] }> =>
+    inOrder(async () => {
       for (;;) {
         const n = draft.phase === "intent" ? fold.next() : draft.n;
         const { links, carry, witness } = draft.extra;
@@ -129,9 +130,6 @@ export async function openWriter(
         if (!(await catchUp())) throw new Fenced(log);
       }
     });
-    last = run.catch(() => {});
-    return run;
-  };
 
   await catchUp();
   return {
@@ -150,7 +148,7 @@ export async function openWriter(
       await append({ phase: "note", n, facts, extra: { ...extra, witness: { at: Date.now(), ...extra.witness } } });
     },
     sync: async () => {
-      await last;
+      await inOrder(async () => {});
       await store.logs.sync(log);
     },
     watch: (seen) => {

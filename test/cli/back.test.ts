@@ -1,4 +1,5 @@
 /** Going back and trying again: revert, resume, undo, fork, discard, and runs from a step. */
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -266,8 +267,9 @@ test("where all runs are discarded, or all but forks, that is said", async () =>
     `shepherd: Of the runs from ${user.project} only forks are left: name one of fix.1.\n`,
   );
   await user.does(["discard", "fix.1"]);
-  expect((await user.does(["status"])).out).toContain("are discarded: `shepherd status --all` lists them");
-  expect((await user.does(["log"], 2)).err).toContain(`All runs from ${user.project} are discarded: \`shepherd status`);
+  const { out } = await user.does(["status"]);
+  expect(out).toContain("are discarded: `shepherd status --all` lists them, `shepherd undo` brings back the last.");
+  expect((await user.does(["log"], 2)).err).toBe(`shepherd: ${out}`);
 });
 
 test("a live run is forked, reverted and synced through its owner, and goes on by itself", async () => {
@@ -334,6 +336,10 @@ test("a fork with another result tells the model that, keeps the files, and refu
     "7 the end",
     "6 what came of step 5 is told otherwise: all good",
   ]);
+  // A dry run needs no text: a standard input that cannot be read is left alone.
+  const dry = [process.execPath, user.command, "fork", "fix", "5", "--result", "-", "--dry-run"];
+  const { status } = spawnSync("sh", ["-c", 'exec "$@" < /', "-", ...dry], { cwd: user.project, env: user.env });
+  expect(status).toBe(0);
   // Of several calls of a turn any can be meant; the fork stands behind them all.
   expect((await user.does(["fork", "fix", "2", "--result", "lost", "--scope", "second"])).out).toContain(
     "from step 3 of",

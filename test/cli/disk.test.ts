@@ -112,6 +112,18 @@ test("a run that fills the disk ends with a clear error and keeps every step; af
   expect((await user.does(["doctor"], 4, typed)).out).toContain("unfit   room");
   expect(Object.keys(user.files())).toEqual(["a.txt"]);
 
+  // Not even what fits into blocks that are begun can be written.
+  for (const name of fs.readdirSync(user.store).filter((each) => /^(leases|refs)\.\d+$/.test(each))) {
+    const file = join(user.store, name);
+    fs.truncateSync(file, Math.ceil(fs.statSync(file).size / 4096) * 4096);
+  }
+  fill();
+  const freed = await user.does(["gc", "--work"], 0, typed);
+  expect(freed.err).toBe("shepherd: The disk is full: what was kept back for that in the store is used now.\n");
+  expect(freed.out).toMatch(/ [1-9]\d* work director(y|ies) went\.$/m);
+  expect(fs.statfsSync(user.store).bavail).toBeGreaterThan(64);
+  expect(fs.existsSync(join(user.store, "reserve"))).toBe(true);
+
   makeRoom();
   await user.does(["fsck", "--full"]);
   const resumed = user.start(["resume", "fix"], typed);

@@ -97,6 +97,24 @@ test("a merge, an undo and a discard that leave it behind say so", async () => {
   expect((await other.does(["discard", "fix"])).out).toContain("step 4 (irreversible) may have acted");
 });
 
+test("a step without a commit has none to fork from: who is at work on it is waited for, and a run whose process is gone is to go on", async () => {
+  const user = await newUser();
+  users.push(user);
+  const calls = [bash("sleep 60"), put("b.txt", "b\n")];
+  const run = user.start(["run", "--scope", "fix", "--model", user.script([{ call: calls }]), "x"]);
+  await until(async () => (await user.shepherd(["log", "fix"])).out.includes("write b.txt"));
+  const told = async (help: string): Promise<void> => {
+    expect((await user.does(["fork", "fix", "2"], 2)).err).toContain(`no state yet: ${help}, or fork at its intent.`);
+    expect((await user.does(["fork", "fix", "3", "--intent"], 2)).err).toContain(
+      `step 2, which is not finished: ${help}.`,
+    );
+  };
+  await told("wait for it");
+  run.process.kill("SIGKILL");
+  await run.ended;
+  await told("`shepherd resume fix` goes on with it");
+});
+
 test("show tells what a running step was asked", async () => {
   const user = await newUser();
   users.push(user);

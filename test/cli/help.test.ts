@@ -112,7 +112,20 @@ test.each([
     ["--json"],
     "Which verb? Options stand behind it, as in `shepherd status --json`; `shepherd --help` lists the verbs.",
   ],
-  [["log", "-n", "-3"], "-n needs a value: `shepherd log --help` lists what there is."],
+  [["log", "-n"], "--number needs a value: `shepherd log --help` lists what there is."],
+  [["log", "-n", "-1"], '--number takes a whole number from 1 on, not "-1".'],
+  [["run", "--count", "-1", "--", "true"], '--count takes a whole number from 1 to 100, not "-1".'],
+  ...[
+    ["run", "--scope", "", "--", "true"],
+    ["run", "--model=", "x"],
+    ["run", "--read-only", "", "--", "true"],
+    ["merge", "--into", ""],
+    ["gateway", "--scope", ""],
+    ["fork", "1", "--scope", ""],
+  ].map((typed): [string[], string] => {
+    const flag = typed.find((word) => word.startsWith("--"))!.replace("=", "");
+    return [typed, `${flag} has an empty value: give it one, or leave ${flag} out.`];
+  }),
   [["log", "--all"], "There is no option --all: `shepherd log --help` lists what there is."],
   [["log", "--json=3"], "--json takes no value: `shepherd log --help` lists what there is."],
   [["fork", "a", "b", "c"], '"c" is too much here: `shepherd fork [RUN] STEP`'],

@@ -2,10 +2,15 @@
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { attach, record } from "../../src/scope/scope.ts";
 import { target } from "../../src/trace/bytes.ts";
+import { realDisk } from "../../src/trace/disk.ts";
+import { checkQuota } from "../../src/trace/quota.ts";
+import { openSegment } from "../../src/trace/segment.ts";
 import { openStore } from "../../src/trace/store.ts";
+import { runs, seed } from "../support/runs.ts";
 import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
 
 let user: User;
@@ -95,35 +100,48 @@ test("replay finds one flipped bit in the log, in a blob, in a commit and in the
   for (let i = 0; i < 250; i++) await record(scope, { kind: "work", tier: "reversible" }, { status: "done" });
   const { log } = scope.ref;
   const { sealed, steps } = scope.writer.fold;
-  const blob = steps.get(3)!.outcome!.result!;
+  const blob = target(steps.get(3)!.outcome!.result!);
   await scope.close();
   await user.does(["log", "fix"]);
-  const placeIn = (objects: typeof store.objects, folder: string, id: string): [string, number] => {
+  /** A file, where in it something begins and ends, and what is said of damage there. */
+  type Place = [file: string, from: number, to: number, sentence: string];
+  const placeIn = (objects: typeof store.objects, folder: string, id: string, sentence: string): Place => {
     objects.refresh();
     const { pack, place } = objects.locate(id)!;
     const file = join(user.store, folder, `${String(pack.number).padStart(6, "0")}.pack`);
-    return [file, place.offset + (place.length >> 1)];
+    return [file, place.offset, place.offset + place.length, sentence];
   };
   const logFile = join(user.store, "logs", `${log}.log`);
   const index = join(user.store, "cache/index", log);
-  const places: Array<[string, number, string]> = [
-    [logFile, fs.statSync(logFile).size >> 1, "of the log form no frame"],
-    [...placeIn(store.objects, "objects", target(blob)), "missing or damaged"],
-    [...placeIn(store.derived, "cache/derived", sealed[3]!.sealed!.id), "cached commit of step"],
-    [index, fs.statSync(index).size >> 1, "index of the log is damaged"],
-    [index, 3, "index of the log is damaged"],
+  const frames = openSegment(realDisk, logFile, "log")!;
+  // Not in its header, without which it is no log at all, nor in its last frame, which may have been cut short.
+  const records = [...frames.scan(frames.start)];
+  const places: Place[] = [
+    [logFile, records[1]!.offset, records.at(-1)!.offset, "of the log form no frame"],
+    placeIn(store.objects, "objects", blob, "missing or damaged"),
+    ...sealed.map((step) => placeIn(store.derived, "cache/derived", step.sealed!.id, "cached commit of step")),
+    [index, 0, fs.statSync(index).size, "index of the log is damaged"],
   ];
+  frames.close();
   await store.close();
   expect((await user.does(["replay", "fix", "--json"])).objects()).toMatchObject([{ wrong: [] }]);
-  for (const [file, at, sentence] of places)
-    for (const bit of [0, 5]) {
-      const sound = fs.readFileSync(file);
-      const broken = Buffer.from(sound);
-      broken[at]! ^= 1 << bit;
-      fs.writeFileSync(file, broken);
-      expect((await user.does(["replay", "fix"], 4)).out, `${file} ${at} ${bit}`).toContain(sentence);
-      fs.writeFileSync(file, sound);
-    }
+  const flips = fc.sample(fc.record({ which: fc.nat(), at: fc.nat(), bit: fc.nat(7) }), {
+    seed,
+    numRuns: runs(200, 16),
+  });
+  for (const [i, { which, at, bit }] of flips.entries()) {
+    // Each kind in turn, and any of the commits.
+    const commits = places.slice(2, -1);
+    const kinds = [places[0]!, places[1]!, commits[which % commits.length]!, places.at(-1)!];
+    const [file, from, to, sentence] = kinds[i % kinds.length]!;
+    const sound = fs.readFileSync(file);
+    const broken = Buffer.from(sound);
+    const offset = from + (at % (to - from));
+    broken[offset]! ^= 1 << bit;
+    fs.writeFileSync(file, broken);
+    expect((await user.shepherd(["replay", "fix"])).out, `seed ${seed}: ${file} ${offset} ${bit}`).toContain(sentence);
+    fs.writeFileSync(file, sound);
+  }
   expect((await user.does(["replay", "fix", "--json"])).objects()).toMatchObject([{ wrong: [] }]);
 });
 
@@ -322,6 +340,43 @@ test("a full quota refuses new work with a sentence, and lets everything else be
   await user.does(["run", "--", "true"], 0, { env: { SHEPHERD_QUOTA: "none" } });
 });
 
+test("from 80 % of the quota on new work is warned of, and done", async () => {
+  await runFix();
+  // So much that the few bytes of each command do not matter.
+  fs.writeFileSync(join(user.store, "filler"), Buffer.alloc(20e6, 1));
+  const store = await openStore(user.store);
+  const { used } = await checkQuota(store);
+  await store.close();
+  const at = (part: number) => ({ env: { SHEPHERD_QUOTA: String(Math.round(used / part)) } });
+  expect((await user.does(["run", "--", "true"], 0, at(0.75))).err).toBe("");
+  expect((await user.does(["doctor"], 0, at(0.75))).out).toMatch(/^ok {6}room /m);
+  const { err } = await user.does(["run", "--", "true"], 0, at(0.85));
+  expect(err).toMatch(
+    /^shepherd: The store takes 20 MB of the 24 MB that it may: `shepherd gc` frees .* SHEPHERD_QUOTA=\S+ allows more\.\n$/,
+  );
+  expect((await user.does(["doctor"], 0, at(0.85))).out).toMatch(/^limited room {7}The store takes /m);
+});
+
+test("without a word of the user's discarded runs and operations are kept for 30 days, and no longer", async () => {
+  await runFix();
+  await user.does(["fork", "fix@2", "--scope", "other"]);
+  await user.does(["discard", "other"]);
+  await user.does(["merge", "fix"]);
+  const clock = join(user.directory, "clock.cjs");
+  const after = (days: number) => {
+    fs.writeFileSync(clock, `const { now } = Date; Date.now = () => now() + ${days} * 86_400_000;\n`);
+    return { env: { NODE_OPTIONS: `--require ${clock}` } };
+  };
+  const [kept] = (await user.does(["gc", "--json"], 0, after(29.9))).objects();
+  expect(kept).toMatchObject({ operations: 0, scopes: [], logs: { removed: 0 } });
+  expect((await user.does(["status", "--all"])).out).toMatch(/^other +discarded/m);
+  const [gone] = (await user.does(["gc", "--json"], 0, after(30.1))).objects();
+  expect(gone).toMatchObject({ operations: 2, scopes: ["other"], logs: { removed: 1 } });
+  expect((await user.does(["status", "--all"])).out).toMatch(/^fix +done .*\n$/);
+  expect((await user.does(["undo"], 2)).err).toMatch(/^shepherd: [^\n]+\n$/);
+  expect((await user.does(["cat", "fix@", "b.txt"])).out).toBe("b\n");
+});
+
 test("a store in a newer format, or in none, is refused by every verb and left as it is", async () => {
   await runFix();
   for (const [format, says] of [
@@ -385,7 +440,43 @@ test("a store that can only be read can be read, and the rest is one sentence an
       /^shepherd: \/.* can only be read by this user: make it writable to record anything\.\n$/,
     );
   }
+  expect(as(["doctor"]).stdout).toContain(`unfit   store      ${user.store} cannot be written by this user: chmod u+w`);
+  // What the user has changed since cannot be written down, and is looked at all the same.
+  user.write({ "a.txt": "one\nTWO\n", "new.txt": "mine\n" });
+  const { status, stdout, stderr } = as(["diff", "--stat"]);
+  expect([status, stdout, stderr.replace(/^\(.*\)\n/, "")]).toEqual([0, "added    b.txt\nadded    c.txt\n", ""]);
   expect(filesOf(user.store)).toEqual(before);
+});
+
+test("a store or a home that is mounted read-only is said to be so, and can be read", async () => {
+  await runFix();
+  await user.does(["exec", "fix", "--", "sh", "-c", "echo theirs > a.txt"]);
+  user.write({ "a.txt": "mine\n" });
+  const mounted = (place: string, args: string[], env = {}) => {
+    const script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"';
+    return spawnSync("unshare", ["--mount", "sh", "-c", script, place, process.execPath, user.command, ...args], {
+      cwd: user.project,
+      env: { ...user.env, ...env },
+      encoding: "utf8",
+    });
+  };
+  if (mounted(user.store, ["--version"]).status !== 0) return console.log("skipped: nothing can be mounted here");
+  const only = "is on a file system that is mounted read-only: mount it writable";
+  const { status, stdout } = mounted(user.store, ["doctor"]);
+  expect([status, stdout]).toEqual([4, expect.stringContaining(`unfit   store      ${user.store} ${only}, or name`)]);
+  for (const args of [["run", "--", "true"], ["merge"], ["gc"]]) {
+    const told = mounted(user.store, args);
+    expect([told.status, told.stderr.replace(/^\(.*\)\n/, "")]).toEqual([
+      4,
+      expect.stringMatching(`^shepherd: ${user.store}\\S* ${only} to record anything\\.\n$`),
+    ]);
+  }
+  const diff = mounted(user.store, ["diff", "fix"]);
+  expect([diff.status, diff.stderr]).toEqual([0, "shepherd: a.txt: you and fix changed the same place (content).\n"]);
+  expect(diff.stdout).toContain("added b.txt\n@@ -0,0 +1,1 @@\n+b\n");
+  const home = mounted(user.home, ["doctor"], { SHEPHERD_DIR: "" });
+  const would = `${user.home}, in which ${user.home}/.local/share/shepherd would be made, ${only}, or name`;
+  expect([home.status, home.stdout]).toEqual([4, expect.stringContaining(`unfit   store      ${would}`)]);
 });
 
 test("directories that are not there, or no place to work in, are said to be so", async () => {

@@ -198,6 +198,22 @@ test("output that cannot be written is an error", async () => {
   expect(err).toContain("ENOSPC");
 });
 
+test("a run goes on to its end where its output cannot be written, says so once, and its code does", async () => {
+  const unshown = "shepherd: What was to be shown could not be written (ENOSPC).\n";
+  const command = "for i in 1 2 3; do echo $i; sleep 0.1; done; echo done > done.txt";
+  for (const [at, to, says] of [
+    ["json", "--json", unshown],
+    ["text", "", unshown],
+    ["err", "", ""],
+  ] as const) {
+    const full = at === "err" ? "echo x >&2; " : "";
+    const told = shell(`$SHEPHERD run --scope ${at} ${to} -- sh -c '${full}${command}' ${full ? "2" : ""}> /dev/full`);
+    expect([told.code, told.err], at).toEqual([4, says]);
+    expect((await user.does(["cat", `${at}@`, "done.txt"])).out).toBe("done\n");
+    expect((await user.does(["status"])).out).toMatch(new RegExp(`${at} +done`));
+  }
+});
+
 test("without a terminal there are no colours and no escapes, with NO_COLOR neither", async () => {
   const done = await user.does(["run", "--scope", "fix", "--", "sh", "-c", "echo x > a.txt; exit 1"], 1);
   for (const { out, err } of [
@@ -261,4 +277,20 @@ test("Ctrl-C ends a shell that reads from a pipe, and verbs that only look", asy
   expect([0, 1]).toContain((await follow.ended).code);
   waits.process.kill("SIGTERM");
   expect((await waits.ended).code).toBe(1);
+});
+
+test("Ctrl-C ends a diff of many files in its midst", async () => {
+  const many = "for i in $(seq 300); do seq 1000 > many$i; done";
+  await user.does(["run", "--scope", "fix", "--", "sh", "-c", many]);
+  const diff = user.start(["diff", "fix", "1"]);
+  const { stdout } = diff.process;
+  // It cannot write on before it is read on, so it is in its midst.
+  stdout!.once("data", () => {
+    stdout!.pause();
+    diff.process.kill("SIGINT");
+    setTimeout(() => stdout!.resume(), 50);
+  });
+  const { code, out, err } = await diff.ended;
+  expect([code, err]).toEqual([1, "\nshepherd: stopping; once more to end at once.\nshepherd: stopped.\n"]);
+  expect(out).not.toContain("many99\n");
 });

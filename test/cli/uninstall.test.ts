@@ -1,5 +1,5 @@
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { newUser, type User } from "../support/user.ts";
 
@@ -32,4 +32,13 @@ test("uninstall removes the store, says what goes with it, and leaves the user's
   expect(fs.readdirSync(user.home)).toEqual([".codex"]);
   expect(fs.readdirSync(user.project).sort()).toEqual(["a.txt", "c.txt"]);
   expect((await user.shepherd(["uninstall"])).out).toContain("nothing to remove");
+});
+
+test("what runs have made for an agent goes too where variables name its place, and where the user has added the agent", async () => {
+  await user.does(["run", "--", "true"]);
+  await user.does(["plugin", "add", resolve("test/plugins/sample.mjs")]);
+  const env = { CLAUDE_CONFIG_DIR: join(user.home, "claude"), CODEX_HOME: join(user.home, "codex") };
+  for (const name of ["claude", "codex", ".claude", ".sample", "mine"]) fs.mkdirSync(join(user.home, name));
+  await user.does(["uninstall", "--yes"], 0, { env });
+  expect(fs.readdirSync(user.home)).toEqual(["mine"]);
 });

@@ -218,7 +218,6 @@ describe("objects of --json", () => {
         "ending",
         "steps",
         "served",
-        "upstream",
         "divergences",
         "divergences[].n",
         "divergences[].kind",

@@ -80,7 +80,7 @@ test("once added it is run, forked and gone on with as those that are part of Sh
     expect(await tree(`${name}@`)).toBe("0\n1\n2\n");
   }
   provider.asked.length = 0;
-  expect((await user.does(["replay", "it", "--drive"])).out).toContain("0 calls: all went as it had");
+  expect((await user.does(["replay", "it", "--drive"])).out).toContain("from the record: all went as it had");
   expect(provider.asked).toEqual([]);
 
   await user.does(["fork", "it", String(tools[0].n), "--result", "other", "--scope", "other"]);

@@ -39,8 +39,8 @@ export const verb: Verb = {
         `Where to? \`shepherd checkout ${args[0]} ${name} DIR\`; for a directory of that name write ./${name}.`,
       );
     const directory = resolve(context.cwd, name);
-    if (existsSync(directory) && (!statSync(directory).isDirectory() || readdirSync(directory).length > 0))
-      throw new Exit(2, `${directory} is not empty: name a new directory.`);
+    const odd = existsSync(directory) ? oddPlace(directory) : null;
+    if (odd) throw new Exit(2, `${directory} ${odd}: name a new directory.`);
     const store = await context.store();
     const { run, revision } = await chooseStep(context, args.slice(0, -1), "shepherd checkout [RUN] STEP DIR");
     try {
@@ -88,3 +88,10 @@ export const verb: Verb = {
     return missing.every(({ forgotten }) => forgotten) ? 3 : 4;
   },
 };
+
+/** Why files cannot be put where something stands; null for an empty directory. */
+function oddPlace(path: string): string | null {
+  const stat = statSync(path);
+  if (!stat.isDirectory()) return stat.isFile() ? "is a file" : "is no directory";
+  return readdirSync(path).length > 0 ? "is not empty" : null;
+}

@@ -7,8 +7,10 @@ import { isStepNumber } from "../../scope/revision.ts";
 import { before, readLog } from "../../scope/view.ts";
 import { target } from "../../trace/bytes.ts";
 import type { Hash } from "../../trace/ports.ts";
+import type { EmbeddedStore } from "../../trace/store.ts";
 import { diffTrees } from "../../world/diff.ts";
 import { hunks } from "../../world/hunks.ts";
+import { pace } from "../../world/pace.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
 import { maskedLines } from "../mask.ts";
@@ -26,9 +28,11 @@ export const verb: Verb = {
   examples: ["shepherd diff", "shepherd diff 6", "shepherd diff fix-login@2 fix-login@6"],
   run: async (context, flags, args) => {
     const { out } = context;
-    const store = await context.store();
-    const { from, to } = await sides(context, args);
+    const { from, to, store } = await sides(context, args);
+    // Else nothing is printed and no Ctrl-C is heard until all of it is done.
+    const { due, rest } = pace({ signal: context.signal });
     for await (const change of diffTrees(store.objects, from, to)) {
+      if (due()) await rest();
       const path = quotePath(change.path) || ".";
       const mode = (side: "before" | "after"): string | null => change[side]?.mode.toString(8) ?? null;
       const id = (side: "before" | "after"): string | null =>
@@ -71,7 +75,14 @@ export const verb: Verb = {
   },
 };
 
-async function sides(context: Context, args: string[]): Promise<{ from: Hash | null; to: Hash }> {
+interface Sides {
+  from: Hash | null;
+  to: Hash;
+  /** Where they are read. */
+  store: EmbeddedStore;
+}
+
+async function sides(context: Context, args: string[]): Promise<Sides> {
   const store = await context.store();
   const isRun = async (word: string): Promise<boolean> => word !== "" && (await findScope(store, word)) !== null;
   const looksLikeRun = args.length > 0 && (await isRun(args[0]!));
@@ -83,13 +94,13 @@ async function sides(context: Context, args: string[]): Promise<{ from: Hash | n
   if (args.length === 0 || (args.length === 1 && looksLikeRun)) {
     const run = await chooseRun(context, args[0]);
     const progress = context.out.progress();
-    const { from, to, conflicts } = await previewLanding(store, run.name, {
+    const { conflicts, ...both } = await previewLanding(store, run.name, {
       signal: context.signal,
       onProgress: (at) => progress.at(at),
     }).finally(() => progress.done());
     for (const { path, why } of conflicts)
       context.out.warn(`shepherd: ${quotePath(path)}: you and ${run.name} changed the same place (${why}).`);
-    return { from, to };
+    return both;
   }
   const steps = looksLikeRun ? args.slice(1) : args;
   const inRun = (word: string): string[] => (looksLikeRun && !word.includes("@") ? [args[0]!, word] : [word]);
@@ -98,9 +109,9 @@ async function sides(context: Context, args: string[]): Promise<{ from: Hash | n
   const tree = target(one.sealed.state.roots.workspace);
   if (steps[1] !== undefined) {
     const { revision: other } = await chooseStep(context, inRun(steps[1]), "shepherd diff [RUN] STEP [STEP]");
-    return { from: tree, to: target(other.sealed.state.roots.workspace) };
+    return { from: tree, to: target(other.sealed.state.roots.workspace), store };
   }
   const { fold } = await readLog(store, one.log);
   const was = before(fold, fold.steps.get(one.step.n)!);
-  return { from: was.state ? target(was.state.roots.workspace) : null, to: tree };
+  return { from: was.state ? target(was.state.roots.workspace) : null, to: tree, store };
 }

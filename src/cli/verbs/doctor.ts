@@ -1,5 +1,6 @@
 /** `shepherd doctor`: what this machine allows, and what would help. */
-import { existsSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { detect } from "../../scope/exec/abilities.ts";
 import { checkQuota, explainQuota } from "../../trace/quota.ts";
 import { storeDirectory } from "../context.ts";
@@ -40,8 +41,10 @@ export const verb: Verb = {
     );
     const directory = storeDirectory();
     const found = existsSync(directory) ? statSync(directory) : null;
+    const why = unwritable(directory);
     if (found && !found.isDirectory())
       tell("store", "unfit", `${directory} is no directory: name another one in SHEPHERD_DIR`);
+    else if (why) tell("store", "unfit", why);
     else if (found && (found.mode & 0o077) !== 0)
       tell("store", "limited", `${directory} can be read by other users: chmod 700 ${directory}`);
     else tell("store", "ok", directory);
@@ -78,3 +81,18 @@ export const verb: Verb = {
     return unfit ? 4 : undefined;
   },
 };
+
+/** Why nothing can be written into a directory, or into the one in which it would be made; null if it can. */
+function unwritable(directory: string): string | null {
+  let place = directory;
+  while (!existsSync(place) && dirname(place) !== place) place = dirname(place);
+  const above = place === directory ? "" : `, in which ${directory} would be made,`;
+  try {
+    accessSync(place, constants.W_OK);
+    return null;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EROFS")
+      return `${place}${above} is on a file system that is mounted read-only: mount it writable, or name another directory in SHEPHERD_DIR`;
+    return `${place}${above} cannot be written by this user: chmod u+w ${place}, or name another directory in SHEPHERD_DIR`;
+  }
+}

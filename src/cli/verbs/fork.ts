@@ -3,10 +3,8 @@
 import { readFileSync } from "node:fs";
 import { forkScope } from "../../scope/fork.ts";
 import { endOfTurn, rewriteResult } from "../../scope/rewrite.ts";
-import { attach } from "../../scope/scope.ts";
 import type { State } from "../../trace/ports.ts";
 import type { Step } from "../../trace/seal.ts";
-import type { EmbeddedStore } from "../../trace/store.ts";
 import { Exit } from "../errors.ts";
 import { operate } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
@@ -22,6 +20,7 @@ export const verb: Verb = {
     intent: { type: "boolean", help: "before the step instead of after it: its call is open in the new scope" },
     result: {
       type: "string",
+      empty: true,
       value: "TEXT",
       help: "tell the model, in the new scope, that this came of the call that STEP is; - reads it from standard input",
     },
@@ -61,14 +60,20 @@ export const verb: Verb = {
         n = (await endOfTurn(store, chosen.revision)).n;
       }
     }
-    const words = told === "-" ? readFileSync(0, "utf8") : told;
     if (flags["dry-run"]) {
       out.object({ fork: run, n, count: k, dryRun: true });
       out.say(`Would make ${counted(k, "scope")} from step ${n} of ${run}.`);
       return undefined;
     }
+    const words = told === "-" ? readFileSync(0, "utf8") : told;
+    let rewrite: number | null = null;
     const made = await forkScope(store, run, n, {
       count: k,
+      ...(call && {
+        begin: async (scope) => {
+          rewrite = await rewriteResult(scope, call!, words!);
+        },
+      }),
       atIntent: flags.intent === true,
       ...(name && { name }),
       note: async (facts) => {
@@ -76,7 +81,6 @@ export const verb: Verb = {
       },
     });
     for (const ref of made) {
-      const rewrite = call && (await tellOtherwise(store, ref.name, call, words!));
       out.object({ scope: ref.name, parent: run, n, ...(rewrite !== null && { rewrite }) });
       const about = rewrite === null ? "" : `; its step ${rewrite} tells otherwise what came of step ${call!.n}`;
       out.say(`${ref.name}  from step ${n} of ${run}${about}`);
@@ -84,12 +88,3 @@ export const verb: Verb = {
     return state ? tellForgotten(context, flags, state) : undefined;
   },
 };
-
-async function tellOtherwise(store: EmbeddedStore, name: string, call: Step, words: string): Promise<number> {
-  const scope = await attach(store, name);
-  try {
-    return await rewriteResult(scope, call, words);
-  } finally {
-    await scope.close();
-  }
-}

@@ -3,6 +3,7 @@
 import { expire } from "../../run/retention.ts";
 import { followers } from "../../scope/followers.ts";
 import { gc } from "../../trace/gc.ts";
+import { keepReserve, useReserve } from "../../trace/reserve.ts";
 import { count, type Verb } from "../verb.ts";
 import { counted, sizeText } from "../words.ts";
 
@@ -22,6 +23,8 @@ export const verb: Verb = {
     const store = await context.store();
     const dryRun = flags["dry-run"] === true;
     const seconds = count(flags, "seconds", 1);
+    if (!dryRun && (await useReserve(store)))
+      out.warn("shepherd: The disk is full: what was kept back for that in the store is used now.");
     const expired = await expire(store, { dryRun, allWork: flags.work === true });
     const progress = out.progress();
     const report = await gc(store, {
@@ -32,6 +35,7 @@ export const verb: Verb = {
       onProgress: ({ phase, done, total, pids }) =>
         progress.at(pids?.length ? `waiting for process ${pids.join(", ")}` : `${phase}: ${done} of ${total}`),
     }).finally(() => progress.done());
+    if (!dryRun) await keepReserve(store);
     const { logs, freed, left, stopped } = report;
     out.object({
       dryRun,

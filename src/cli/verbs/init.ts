@@ -1,5 +1,5 @@
 /** `shepherd init`: make a directory known. */
-import { freshMain } from "../../run/land.ts";
+import { freshMain } from "../../run/placing.ts";
 import { quotePath } from "../../world/paths.ts";
 import { findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";

@@ -34,8 +34,8 @@ export const verb: Verb = {
     if (isIndexDamaged(store, run.log))
       done.wrong.push("The index of the log is damaged, and not used; delete the store's folder `cache`.");
     const { steps, commits, objects, wrong } = done;
-    out.object({ scope: run.name, steps, commits, objects, calls: 0, head: done.head.id, wrong });
-    out.say(`${run.name}: ${steps} steps, ${commits} commits computed anew, ${objects} objects checked, 0 calls.`);
+    out.object({ scope: run.name, steps, commits, objects, head: done.head.id, wrong });
+    out.say(`${run.name}: ${steps} steps, ${commits} commits computed anew, ${objects} objects checked.`);
     for (const sentence of wrong) out.say(`  ${sentence}`);
     if (wrong.length > 0) out.say("`shepherd fsck` tells more.");
     return wrong.length > 0 ? 4 : undefined;
@@ -53,9 +53,9 @@ async function driveOnce(context: Context, flags: Flags, run: ScopeRef): Promise
     { store, out, signal, lacks: lacks(context, flags) },
     run,
   );
-  out.object({ scope: run.name, drive: true, ending, steps, served, upstream: 0, divergences });
+  out.object({ scope: run.name, drive: true, ending, steps, served, divergences });
   const how = divergences.length === 0 ? "all went as it had" : `${divergences.length} went otherwise`;
-  out.say(`${run.name}: driven again over ${steps} steps, ${served} answers from the record, 0 calls: ${how}.`);
+  out.say(`${run.name}: driven again over ${steps} steps, ${served} answers from the record: ${how}.`);
   const files = new Map<number | null, number>();
   for (const [at, { n, kind, what }] of divergences.entries()) {
     const where = n === null ? "behind" : `step ${n}`;

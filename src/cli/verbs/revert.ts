@@ -1,8 +1,9 @@
 /** `shepherd revert`: conversation and files back at a step. */
 
-import { hasLanded, type Landed, landRun } from "../../run/land.ts";
+import { hasLanded, landRun } from "../../run/land.ts";
 import { landsLive } from "../../run/lifecycle.ts";
 import type { Left } from "../../run/operate.ts";
+import type { Landed } from "../../run/placing.ts";
 import { findScope, type ScopeRef, workspacePath } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { quotePath } from "../../world/paths.ts";

@@ -1,7 +1,7 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
 import { existsSync, lstatSync } from "node:fs";
 import { resolve } from "node:path";
-import { freshMain } from "../../run/land.ts";
+import { freshMain } from "../../run/placing.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
 import { forkScope } from "../../scope/fork.ts";
@@ -14,6 +14,7 @@ import {
   workspacePath,
 } from "../../scope/registry.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
+import { keepReserve } from "../../trace/reserve.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { quotePath } from "../../world/paths.ts";
 import type { Skipped } from "../../world/walk.ts";
@@ -90,6 +91,7 @@ export const verb: Verb = {
     const { out, signal } = context;
     const store = await context.store();
     const quota = await requireRoom(store);
+    await keepReserve(store);
     if (quota.state === "warn") out.warn(`shepherd: ${explainQuota(quota)}`);
     const k = count(flags, "count", 1, MOST) ?? 1;
     const task = askedTask(context, flags, args);

@@ -5,7 +5,7 @@ import { orphans } from "../../scope/operations.ts";
 import { listScopes } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { isReadOnly } from "../../trace/disk.ts";
-import { findWorkspace } from "../select.ts";
+import { allDiscarded, findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
 const STYLES = {
@@ -29,7 +29,7 @@ export const verb: Verb = {
     const workspace = await findWorkspace(store, cwd);
     if (workspace.known && (await orphans(store, workspace.id)).length > 0) {
       // Nearly never, and much to load.
-      const { recoverLandings } = await import("../../run/land.ts");
+      const { recoverLandings } = await import("../../run/placing.ts");
       await recoverLandings(store, workspace.path).catch((error: unknown) => {
         // Whoever can write ends them.
         if (!isReadOnly(error)) throw error;
@@ -39,7 +39,7 @@ export const verb: Verb = {
       .filter((scope) => flags.all || scope.discarded === null)
       .sort((a, b) => b.created - a.created);
     if (scopes.length === 0 && (await listScopes(store, workspace.id)).length > 0)
-      out.say(`All runs from ${workspace.path} are discarded: \`shepherd status --all\` lists them.`);
+      out.say(allDiscarded(workspace.path));
     else if (scopes.length === 0) out.say(`No runs from ${workspace.path}. \`shepherd run claude "TASK"\` starts one.`);
     for (const ref of scopes) {
       const view = await readLog(store, ref.log, ref);

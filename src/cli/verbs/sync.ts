@@ -1,6 +1,6 @@
 /** `shepherd sync`: the user's newer files into a run. */
 
-import { freshMain } from "../../run/land.ts";
+import { freshMain } from "../../run/placing.ts";
 import { workspacePath } from "../../scope/registry.ts";
 import { operate } from "../operate.ts";
 import { chooseRun } from "../select.ts";

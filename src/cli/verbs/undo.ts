@@ -1,6 +1,6 @@
 /** `shepherd undo`: take back an operation. */
 
-import { recoverLandings } from "../../run/land.ts";
+import { recoverLandings } from "../../run/placing.ts";
 import { finishBegun, settleOperations } from "../../run/recover.ts";
 import { undoOperation } from "../../run/undo.ts";
 import { listOperations, newestUndoable, type Operation } from "../../scope/operations.ts";

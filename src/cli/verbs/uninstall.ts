@@ -2,6 +2,7 @@
 import { rmdirSync, rmSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { basename, dirname, join } from "node:path";
+import type { Plugin } from "../../plugins/plugin.ts";
 import { PLUGINS } from "../../plugins/plugins.ts";
 import { hasLanded } from "../../run/land.ts";
 import { listScopes, workspacePath } from "../../scope/registry.ts";
@@ -29,6 +30,7 @@ export const verb: Verb = {
     "Shepherd writes nothing into your directories, settings or shell: all that it keeps is its store. Your files stay as they are; what runs " +
     "changed and you have not merged goes with the store.",
   examples: ["shepherd uninstall --dry-run"],
+  agents: true,
   run: async (context, flags) => {
     const { out } = context;
     const directory = storeDirectory();
@@ -61,7 +63,7 @@ export const verb: Verb = {
     // As an ordinary user too, whatever modes agents have left there.
     if (!(await discard(bytesOf(dirname(directory)), basename(directory))))
       throw new Exit(4, `Something is mounted below ${directory}: unmount it, then try again.`);
-    for (const plugin of PLUGINS) removeEmpty(plugin.configPlace({}).path);
+    for (const plugin of PLUGINS) for (const place of configPlaces(plugin)) removeEmpty(place);
     const sockets = join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `shepherd-${userInfo().uid}`);
     rmSync(sockets, { recursive: true, force: true });
     out.object({ ...told, removed: true });
@@ -69,6 +71,18 @@ export const verb: Verb = {
     return undefined;
   },
 };
+
+/** Where runs of an agent may have looked for its configuration: as the variables are now, and without them. */
+function configPlaces({ configPlace }: Plugin): string[] {
+  const places: string[] = [];
+  for (const env of [process.env, {}])
+    try {
+      places.push(configPlace(env).path);
+    } catch {
+      // A plugin of the user's that fails: the store is gone all the same.
+    }
+  return places;
+}
 
 /** Removes the place of an agent's configuration, which runs had to make where there was none. */
 function removeEmpty(directory: string): void {

@@ -10,6 +10,7 @@ import { type LiveScope, record } from "../../scope/scope.ts";
 import { putBytes } from "../../scope/thread.ts";
 import type { Tier } from "../../trace/frame.ts";
 import type { Json } from "../../trace/ports.ts";
+import { serial } from "../../trace/serial.ts";
 import type { Verdict } from "./policy.ts";
 
 /** One connection that was allowed. */
@@ -67,12 +68,9 @@ export function makeLedger(scope: LiveScope, running: () => number[]): Ledger {
       await note(steps, { ...facts, state: "open" });
       await writer.sync();
       const known = new Set(steps);
-      let last: Promise<void> = Promise.resolve();
-      const behind = (work: () => Promise<void>): Promise<void> => {
-        // A log that takes no more frames is told by what writes its steps.
-        last = last.then(work).catch(() => {});
-        return last;
-      };
+      const inOrder = serial();
+      // A log that takes no more frames is told by what writes its steps.
+      const behind = (work: () => Promise<void>): Promise<void> => inOrder(work).catch(() => {});
       return {
         used: () => {
           const now = running();

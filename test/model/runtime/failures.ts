@@ -1,5 +1,5 @@
 /** Owners that die or lose their lease, and those that come after them. */
-import { recoverLandings } from "../../../src/run/land.ts";
+import { recoverLandings } from "../../../src/run/placing.ts";
 import { recover, settleOperations } from "../../../src/run/recover.ts";
 import { workspaceOf } from "../../../src/scope/registry.ts";
 import { Busy } from "../../../src/scope/scope.ts";

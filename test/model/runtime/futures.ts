@@ -1,6 +1,7 @@
 /** Operations on one run: start, fork, revert, undo, discard. */
 import { discardRun } from "../../../src/run/discard.ts";
-import { freshMain, undoLanding } from "../../../src/run/land.ts";
+import { undoLanding } from "../../../src/run/land.ts";
+import { freshMain } from "../../../src/run/placing.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../../src/run/start.ts";
 import { forkScope } from "../../../src/scope/fork.ts";
 import { discards, type Operation } from "../../../src/scope/operations.ts";

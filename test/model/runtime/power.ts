@@ -1,6 +1,7 @@
 /** The power fails: what the model counts as synced is there again, and of what was only written a beginning. */
-import { recoverLandings } from "../../../src/run/land.ts";
+
 import { lookAtMain } from "../../../src/run/main.ts";
+import { recoverLandings } from "../../../src/run/placing.ts";
 import { settleOperations, settlePending } from "../../../src/run/recover.ts";
 import { mergeBases } from "../../../src/scope/history.ts";
 import { workspaceOf } from "../../../src/scope/registry.ts";

@@ -1,5 +1,5 @@
 /** What stands beside the workers: a look at main, observers, replay, the user's edits, forgetting, collecting, syncing. */
-import { freshMain } from "../../../src/run/land.ts";
+import { freshMain } from "../../../src/run/placing.ts";
 import { expire } from "../../../src/run/retention.ts";
 import { followers } from "../../../src/scope/followers.ts";
 import { replayLog } from "../../../src/scope/replay.ts";

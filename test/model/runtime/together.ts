@@ -1,5 +1,6 @@
 /** Operations between two: merge and landing, sync, and their conflicts. */
-import { freshMain, landRun } from "../../../src/run/land.ts";
+import { landRun } from "../../../src/run/land.ts";
+import { freshMain } from "../../../src/run/placing.ts";
 import { mergeScope, syncScope, type Take } from "../../../src/scope/merge.ts";
 import { readScope } from "../../../src/scope/view.ts";
 import { target } from "../../../src/trace/bytes.ts";
