@@ -6,7 +6,7 @@ import type { GatewayOptions } from "../gateway/gateway.ts";
 import { type Prices, readPrices } from "../gateway/prices.ts";
 import type { Provider } from "../gateway/protocol.ts";
 import { exclusiveBy, sharedLimiter } from "../gateway/shared.ts";
-import { type Upstream, upstreamOf } from "../gateway/upstream.ts";
+import { type Upstream, upstreamOf, VARIABLES } from "../gateway/upstream.ts";
 import { getBytes } from "../scope/thread.ts";
 import { readLog, type View } from "../scope/view.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
@@ -35,14 +35,14 @@ export const howOf = (context: Context, flags: Flags): How => ({
   prices: pricesOf(context, text(flags, "prices")),
 });
 
-/** What stands in a store must not have a password in it: who goes on names such an address again. */
-const isOpen = (upstream: string): boolean => !/[@?]/.test(upstream);
+/** No password may stand in a store: of an address that could have one is kept that there is one. */
+const kept = (upstream: string): string => (/[@?]/.test(upstream) ? upstream.replace(/=.*/s, "=") : upstream);
 
 export const putHow = async (store: EmbeddedStore, { upstreams, budget, prices }: How): Promise<Link> =>
   link(
     "json",
     await store.objects.put(
-      encodeJson({ type: "gateway", v: 1, upstreams: upstreams.filter(isOpen), budget: { ...budget }, prices }),
+      encodeJson({ type: "gateway", v: 1, upstreams: upstreams.map(kept), budget: { ...budget }, prices }),
     ),
   );
 
@@ -51,8 +51,14 @@ export async function howBefore(store: EmbeddedStore, view: View): Promise<(How 
   const { notes, header } = view.fold;
   const facts = notes.get("gateway")?.facts;
   if (typeof facts?.how === "string") {
-    const how = JSON.parse((await getBytes(store, facts.how as Link)).toString()) as How;
-    return { ...how, enforced: facts.enforced === true };
+    const { upstreams, ...how } = JSON.parse((await getBytes(store, facts.how as Link)).toString()) as How;
+    for (const provider of upstreams.filter((each) => each.endsWith("=")).map((each) => each.slice(0, -1) as Provider))
+      if (!process.env[VARIABLES[provider]])
+        throw new Exit(
+          2,
+          `The address that --upstream named for ${provider} may have a password in it and was not kept: name it by ${VARIABLES[provider]}.`,
+        );
+    return { ...how, upstreams: upstreams.filter((each) => !each.endsWith("=")), enforced: facts.enforced === true };
   }
   return header.origin ? howBefore(store, await readLog(store, header.origin.log)) : null;
 }

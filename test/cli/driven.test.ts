@@ -3,8 +3,13 @@ import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { againOf, beginAgain } from "../../src/gateway/again.ts";
 import { detect } from "../../src/scope/exec/abilities.ts";
+import { attach } from "../../src/scope/scope.ts";
+import { getBytes } from "../../src/scope/thread.ts";
+import { readScope } from "../../src/scope/view.ts";
 import type { Frame } from "../../src/trace/frame.ts";
+import type { Link } from "../../src/trace/ports.ts";
 import { openStore } from "../../src/trace/store.ts";
 import type { Row } from "../support/crash.ts";
 import { anthropicEvents, type Provider, startProvider, streamed } from "../support/provider.ts";
@@ -197,6 +202,21 @@ test("killed on its way through the record, it has all of that again", async () 
   expect((await drivenIn("g")).map(({ answers }) => answers)).toEqual([4, 4]);
 });
 
+test("set back and killed before it began, it begins there", async () => {
+  const running = await held(2);
+  running.process.kill("SIGKILL");
+  await running.ended;
+  await user.does(["exec", "g", "--", "true"]);
+  await user.does(["revert", "g", "@-"]);
+  const store = await openStore(user.store);
+  const scope = await attach(store, "g");
+  await beginAgain(scope, await againOf(scope));
+  await scope.close();
+  await store.close();
+  await goesOn("g", upTo(2));
+  expect((await drivenIn("g")).map(({ answers }) => answers)).toEqual([2, 2]);
+});
+
 test("a fork of each step, and the run set back to it, have the answers up to there and ask for all behind it", async () => {
   await user.does(GATEWAY, 0, typed());
   const rows = await rowsOf("g");
@@ -247,6 +267,17 @@ test("it keeps its limits and its upstream; what is on record counts for nothing
   await user.does(["resume", "g", "--max-calls", "9"], 0, env);
   expect(asked).toEqual(upTo(0));
   expect(await filesOf("g")).toEqual(DONE);
+});
+
+test("an address with a password is not kept, and asked for", async () => {
+  const secret = provider.url.replace("//", "//me:secret@");
+  const env = { env: { ANTHROPIC_API_KEY: "sk-planted-key" } };
+  await user.does(["gateway", "--scope", "g", "--upstream", `anthropic=${secret}`, ...GATEWAY.slice(3)], 0, env);
+  expect((await user.does(["resume", "g"], 2, env)).err).toContain("name it by ANTHROPIC_BASE_URL");
+  const store = await openStore(user.store);
+  const { how } = (await readScope(store, "g")).fold.notes.get("gateway")!.facts;
+  expect((await getBytes(store, how as Link)).toString()).not.toContain("secret");
+  await store.close();
 });
 
 test("what others brought since it began is told to be missing, and stays in the log", async () => {
