@@ -1,10 +1,8 @@
 /** A command behind the gateway that goes on: started anew, on the answers on record as far as it asks the same. */
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
-import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { againOf, beginAgain } from "../../src/gateway/again.ts";
-import { detect } from "../../src/scope/exec/abilities.ts";
 import { attach } from "../../src/scope/scope.ts";
 import { getBytes } from "../../src/scope/thread.ts";
 import { readScope } from "../../src/scope/view.ts";
@@ -12,47 +10,9 @@ import type { Frame } from "../../src/trace/frame.ts";
 import type { Link } from "../../src/trace/ports.ts";
 import { openStore } from "../../src/trace/store.ts";
 import type { Row } from "../support/crash.ts";
-import { anthropicEvents, type Provider, startProvider, streamed } from "../support/provider.ts";
+import { answerTurns, DONE, FILES, filesAt, GATEWAY, LAST } from "../support/driven.ts";
+import { type Provider, startProvider } from "../support/provider.ts";
 import { newUser, type Typed, type User, until } from "../support/user.ts";
-
-/** A small agent that runs what its model asks for, all calls of a turn one after the other. */
-const AGENT = `
-import { execFileSync } from "node:child_process";
-const messages = [{ role: "user", content: "go" }];
-for (;;) {
-  const headers = { "content-type": "application/json", "x-api-key": process.env.ANTHROPIC_API_KEY };
-  const body = JSON.stringify({ model: "claude-haiku-4-5", max_tokens: 1, stream: true, messages });
-  const reply = await fetch(process.env.ANTHROPIC_BASE_URL + "/v1/messages", { method: "POST", headers, body });
-  if (!reply.ok) { console.log(await reply.text()); process.exit(3); }
-  const content = [];
-  let json = "";
-  for (const line of (await reply.text()).split("\\n").filter((each) => each.startsWith("data: "))) {
-    const event = JSON.parse(line.slice(6));
-    if (event.type === "content_block_start") { content.push(event.content_block); json = ""; }
-    if (event.delta?.type === "text_delta") content.at(-1).text += event.delta.text;
-    if (event.delta?.type === "input_json_delta") json += event.delta.partial_json;
-    if (event.type === "content_block_stop" && content.at(-1).type === "tool_use") content.at(-1).input = JSON.parse(json);
-  }
-  messages.push({ role: "assistant", content });
-  const calls = content.filter(({ type }) => type === "tool_use");
-  if (calls.length === 0) break;
-  const run = ({ input }) => execFileSync("bash", ["-c", input.command], { encoding: "utf8" });
-  messages.push({ role: "user", content: calls.map((call) => ({ type: "tool_result", tool_use_id: call.id, content: run(call) })) });
-}
-`;
-
-const { samePath } = await detect();
-
-/** What each turn runs. Each counts on from what it finds, so that none of them can run twice unseen. */
-const COUNT = "echo $(($(cat n) + 1)) > n; cat n";
-const TURNS: readonly string[][] = [
-  [COUNT],
-  [`${COUNT}; echo two > dir/two`, "sed -i s/one/ONE/ a.txt; cat a.txt"],
-  [`sleep \${SLOW:-0}; ${COUNT}; rm dir/b.txt; echo $ODD`],
-  [`${COUNT}; ${samePath ? "ls /tmp; echo x > /tmp/x" : ""}`],
-];
-const LAST = TURNS.length;
-const DONE = { "a.txt": "ONE\n", "dir/two": "two\n", n: "4\n" };
 
 let user: User;
 let provider: Provider;
@@ -61,24 +21,15 @@ let asked: number[];
 /** The turn that it does not answer. */
 let holds: number | null;
 beforeEach(async () => {
-  user = await newUser({ "a.txt": "one\n", "dir/b.txt": "", n: "0\n", "agent.mjs": AGENT });
+  user = await newUser(FILES);
   asked = [];
   holds = null;
-  provider = await startProvider((request, ...rest) => {
-    const turn = request.json.messages.filter(({ role }: { role: string }) => role === "assistant").length;
-    asked.push(turn);
-    if (turn === holds) return;
-    const calls = (TURNS[turn] ?? []).map((command, k) => ({
-      type: "tool_use",
-      id: `t${turn}-${k}`,
-      name: "Bash",
-      input: { command },
-    }));
-    return streamed(anthropicEvents([{ type: "text", text: `turn ${turn}` }, ...calls], { id: `msg_${turn}` }))(
-      request,
-      ...rest,
-    );
-  });
+  provider = await startProvider(
+    answerTurns((turn) => {
+      asked.push(turn);
+      return turn !== holds;
+    }),
+  );
 });
 afterEach(async () => {
   user.end();
@@ -88,26 +39,12 @@ afterEach(async () => {
 const typed = (env: { [name: string]: string } = {}): Typed => ({
   env: { ANTHROPIC_API_KEY: "sk-planted-key", ANTHROPIC_BASE_URL: provider.url, ...env },
 });
-const GATEWAY = ["gateway", "--scope", "g", "--", process.execPath, "agent.mjs"];
 const upTo = (first: number, last = LAST): number[] => Array.from({ length: last - first + 1 }, (_, k) => first + k);
 
 const rowsOf = async (run: string): Promise<Array<Row & { inside: number | null; summary: string }>> =>
   (await user.does(["log", run, "--json"]))
     .objects<Row & { inside: number | null; summary: string }>()
     .sort((a, b) => a.n - b.n);
-
-/** The files of a run as it stands. */
-async function filesOf(run: string): Promise<{ [path: string]: string }> {
-  const to = join(user.directory, `out-${run}-${Date.now()}`);
-  await user.does(["checkout", `${run}@`, to]);
-  const found: { [path: string]: string } = {};
-  for (const entry of fs.readdirSync(to, { recursive: true, withFileTypes: true }))
-    if (entry.isFile() && entry.name !== "agent.mjs") {
-      const path = join(entry.parentPath, entry.name);
-      found[path.slice(to.length + 1)] = fs.readFileSync(path, "utf8");
-    }
-  return found;
-}
 
 async function drivenIn(run: string): Promise<Frame["facts"][]> {
   const store = await openStore(user.store);
@@ -128,7 +65,7 @@ async function goesOn(run: string, turns: number[], files: object = DONE, env = 
   holds = null;
   const { err } = await user.does(["resume", run], 0, typed(env));
   expect(asked).toEqual(turns);
-  expect(await filesOf(run)).toEqual(files);
+  expect(await filesAt(user, run)).toEqual(files);
   return err;
 }
 
@@ -253,7 +190,7 @@ test("set back while it runs, it is driven to there and goes on", async () => {
   await user.does(["revert", "g", String(second.n)]);
   expect((await running.ended).code).toBe(0);
   expect(asked).toEqual(upTo(2));
-  expect(await filesOf("g")).toEqual(DONE);
+  expect(await filesAt(user, "g")).toEqual(DONE);
   expect((await drivenIn("g")).map(({ answers }) => answers)).toEqual([2]);
 });
 
@@ -266,7 +203,7 @@ test("it keeps its limits and its upstream; what is on record counts for nothing
   expect(asked).toEqual([0, 1]);
   await user.does(["resume", "g", "--max-calls", "9"], 0, env);
   expect(asked).toEqual(upTo(0));
-  expect(await filesOf("g")).toEqual(DONE);
+  expect(await filesAt(user, "g")).toEqual(DONE);
 });
 
 test("an address with a password is not kept, and asked for", async () => {
