@@ -23,11 +23,13 @@ export async function driveCommand(context: Context, flags: Flags, run: ScopeRef
   const word = choice(flags, "land", LANDS_ONCE);
   const store = await context.store();
   const land = await landOf(context, word, { workspace: run.workspace, count: 1, run: name });
-  const { enforced, ...before } = (await howBefore(store, await readScope(store, name))) ?? NEVER;
+  const known = await howBefore(store, await readScope(store, name));
+  const { enforced, ...before } = known ?? NEVER;
   const how: How = { ...before, budget: { ...before.budget, ...budgetOf(flags) } };
-  const { samePath } = await detect();
-  // It reaches no more than it did.
-  const network = samePath && enforced ? { port: PORT } : "host";
+  const { samePath, why } = await detect();
+  if (known && enforced && !samePath)
+    throw new Exit(4, `The command of ${name} reached nothing but the gateway, which cannot be held here. ${why}`);
+  const network = enforced && samePath ? { port: PORT } : "host";
   const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
   const command = { argv: task.argv!, at: task.at };
   return record(launch, { name, task, command, how, network, drive: true });

@@ -10,8 +10,8 @@ import type { Frame } from "../../src/trace/frame.ts";
 import type { Link } from "../../src/trace/ports.ts";
 import { openStore } from "../../src/trace/store.ts";
 import type { Row } from "../support/crash.ts";
-import { answerTurns, DONE, FILES, filesAt, GATEWAY, LAST } from "../support/driven.ts";
-import { type Provider, startProvider } from "../support/provider.ts";
+import { answerTurns, DONE, FILES, filesAt, GATEWAY, LAST, samePath } from "../support/driven.ts";
+import { answered, type Provider, startProvider } from "../support/provider.ts";
 import { newUser, type Typed, type User, until } from "../support/user.ts";
 
 let user: User;
@@ -86,7 +86,7 @@ const agentOf = (): number => {
     found
       .trim()
       .split("\n")
-      .find((pid) => fs.readFileSync(`/proc/${pid}/environ`, "utf8").includes(`PWD=${user.project}`)),
+      .find((pid) => fs.readFileSync(`/proc/${pid}/environ`, "utf8").includes(`HOME=${user.home}`)),
   );
 };
 
@@ -215,6 +215,22 @@ test("an address with a password is not kept, and asked for", async () => {
   const { how } = (await readScope(store, "g")).fold.notes.get("gateway")!.facts;
   expect((await getBytes(store, how as Link)).toString()).not.toContain("secret");
   await store.close();
+});
+
+test("it reaches no more than it did", async () => {
+  provider.answer = answered(200, {});
+  const { port } = new URL(provider.url);
+  const script = `fetch("http://127.0.0.1:${port}/").then(() => console.log("reached"), () => console.log("not reached"))`;
+  const reaches = async (run: string): Promise<string> => (await user.does(["resume", run], 0, typed())).out;
+  for (const network of ["gateway", "host"].slice(samePath ? 0 : 1)) {
+    const own = ["--scope", network, "--network", network, "--", process.execPath, "-e", script];
+    await user.does(["gateway", ...own], 0, typed());
+    await user.does(["fork", network, "0", "--scope", `${network}-fork`]);
+    for (const run of [network, `${network}-fork`])
+      expect(await reaches(run)).toMatch(network === "host" ? /^reached$/m : /^not reached$/m);
+  }
+  const bare = typed({ SHEPHERD_NO_NAMESPACES: "1" });
+  if (samePath) expect((await user.does(["resume", "gateway"], 4, bare)).err).toContain("cannot be held here");
 });
 
 test("what others brought since it began is told to be missing, and stays in the log", async () => {

@@ -31,7 +31,7 @@ for (;;) {
 }
 `;
 
-const { samePath } = await detect();
+export const { samePath } = await detect();
 
 /** What each turn runs. Each counts on from what it finds, so that none of them can run twice unseen. */
 const COUNT = "echo $(($(cat n) + 1)) > n; cat n";
