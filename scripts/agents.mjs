@@ -14,6 +14,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 
 export const VERSIONS = { "@anthropic-ai/claude-code": "2.1.329", "@openai/codex": "0.169.0" };
+const OPENCODE = "1.18.33";
 
 // No cache directory: those are empty in a sandbox.
 const place = join(process.env.XDG_DATA_HOME || join(homedir(), ".local", "share"), "shepherd-agents");
@@ -24,24 +25,22 @@ const bin = join(made, "bin");
 /** Where they are, if they were installed; else null. */
 export const installed = () => (existsSync(bin) ? bin : null);
 
-/** The directory whose `claude` and `codex` are these versions, for a PATH; installs them first if need be. */
-export function agents() {
+/** Installs packages into a directory of their own, unless they are there, and gives its `bin`, which `link` fills. */
+function install(made, versions, link) {
+  const bin = join(made, "bin");
   if (existsSync(bin)) return bin;
   mkdirSync(place, { recursive: true });
   const fresh = mkdtempSync(join(place, "new-"));
   try {
     writeFileSync(join(fresh, "package.json"), "{}");
-    const wanted = Object.entries(VERSIONS).map(([name, version]) => `${name}@${version}`);
+    const wanted = Object.entries(versions).map(([name, version]) => `${name}@${version}`);
     execFileSync("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact", ...wanted], {
       cwd: fresh,
       stdio: ["ignore", "ignore", "inherit"],
     });
-    // Scripts of packages do not run here; all that this one's does is to put the program of this system in its place.
-    const anthropic = join("node_modules", "@anthropic-ai");
-    const native = readdirSync(join(fresh, anthropic)).find((name) => name.startsWith("claude-code-"));
     mkdirSync(join(fresh, "bin"));
-    symlinkSync(join("..", anthropic, native, "claude"), join(fresh, "bin", "claude"));
-    symlinkSync(join("..", "node_modules", ".bin", "codex"), join(fresh, "bin", "codex"));
+    // Scripts of packages do not run here; all that these do is to put the program of this system in its place.
+    link(fresh, (name, ...path) => symlinkSync(join("..", "node_modules", ...path), join(fresh, "bin", name)));
     renameSync(fresh, made);
   } catch (error) {
     rmSync(fresh, { recursive: true, force: true });
@@ -49,5 +48,26 @@ export function agents() {
   }
   return bin;
 }
+
+/** The directory whose `claude` and `codex` are these versions, for a PATH; installs them first if need be. */
+export const agents = () =>
+  install(made, VERSIONS, (fresh, link) => {
+    const native = readdirSync(join(fresh, "node_modules", "@anthropic-ai")).find((name) =>
+      name.startsWith("claude-code-"),
+    );
+    link("claude", "@anthropic-ai", native, "claude");
+    link("codex", ".bin", "codex");
+  });
+
+/** The same for `opencode`, a program that goes behind the gateway. */
+export const opencode = () =>
+  install(join(place, `opencode-${OPENCODE}`), { "opencode-ai": OPENCODE }, (fresh, link) => {
+    const modules = join(fresh, "node_modules");
+    const natives = readdirSync(modules).filter((name) => name.startsWith("opencode-") && name !== "opencode-ai");
+    // The one for older processors runs on all, and each has 180 MB.
+    const native = natives.find((name) => name.endsWith("-baseline")) ?? natives[0];
+    for (const name of natives) if (name !== native) rmSync(join(modules, name), { recursive: true });
+    link("opencode", native, "bin", "opencode");
+  });
 
 if (import.meta.filename === process.argv[1]) console.log(agents());

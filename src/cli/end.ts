@@ -84,12 +84,8 @@ const where = (stands: Stands, directory: string, land: Land): string =>
     untouched: `; your own files in ${directory} are untouched.`,
   })[stands];
 
-function next(
-  stands: Stands,
-  { name, ending, land, again = `shepherd resume ${name}` }: Outcome,
-  changed: boolean,
-): string {
-  const log = `\`shepherd log ${name}\`${ending === "done" ? "" : `, \`${again}\``}`;
+function next(stands: Stands, { name, ending, land }: Outcome, changed: boolean): string {
+  const log = `\`shepherd log ${name}\`${ending === "done" ? "" : `, \`shepherd resume ${name}\``}`;
   const bring = `\`shepherd diff ${name}\`, then \`shepherd merge ${name}\``;
   const back = `\`shepherd revert ${name} N\``;
   const undo = land === "live" ? `${back} sets both back to step N` : "`shepherd undo` takes the landing back";

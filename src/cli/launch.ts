@@ -112,8 +112,6 @@ function failedBy(failure: Failure, error: unknown, begun: boolean): Ending {
 
 export interface Outcome extends Failure {
   name: string;
-  /** What to type to go on with it, where that is not `resume`. */
-  again?: string;
   ending: Ending;
   /** What is to become of the files now: a run that lands live, and met a conflict, asks. */
   land: Land;

@@ -43,14 +43,19 @@ export const withModel = (task: Task, model: string): Task =>
   task.plugin ? { ...task, plugin: { ...task.plugin, args: ["--model", model] } } : { ...task, model };
 
 /** Throws for a run of programs that the user starts. */
-export function requireDriven(run: string, { worker }: Task): void {
-  if (worker === "gateway")
+export function requireDriven(run: string, { worker, argv }: Task): void {
+  if (worker === "gateway" && !argv)
     throw new Exit(2, `${run} records programs of yours: \`shepherd gateway --scope ${run}\` goes on with it.`);
 }
 
 /** Throws where another agent is asked for than that which a run was started with, or where nothing could be told to it. */
 export function requireSame(run: string, started: Task, asked: Task): void {
   requireDriven(run, started);
+  if (started.worker === "gateway")
+    throw new Exit(
+      2,
+      `${run} is a run of a command, which takes no task: \`shepherd fork\` the step, then \`shepherd resume\` that.`,
+    );
   if (started.worker === "command")
     throw new Exit(
       2,

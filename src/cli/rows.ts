@@ -100,7 +100,7 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       const call = (await readJson(store, step)) as { name?: string; input?: { [key: string]: Json } } | null;
       if (!call) return "(unreadable)";
       const { name = "?", input = {} } = call;
-      const main = input.command ?? input.cmd ?? input.path ?? input.file_path ?? input.pattern;
+      const main = input.command ?? input.cmd ?? input.path ?? input.file_path ?? input.filePath ?? input.pattern;
       return plain(`${name === "bash" ? "" : `${name} `}${typeof main === "string" ? main : JSON.stringify(input)}`);
     }
     case "inject":

@@ -1,4 +1,4 @@
-/** Answers that a run was given, in the place of a provider: who is driven again gets what it got then, and nothing leaves. */
+/** Answers that a run was given, in the place of a provider: who is driven again gets what it got then. */
 import { Readable } from "node:stream";
 import { MAIN } from "../scope/thread.ts";
 import type { Found } from "../scope/view.ts";
@@ -6,6 +6,7 @@ import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { answerOf } from "./onrecord.ts";
 import { errorBody, type Provider } from "./protocol.ts";
+import type { Around } from "./session.ts";
 import type { Answer, Sender, Upstream } from "./upstream.ts";
 
 /** A request of the run that is driven, and the step that has the answer it got; null if there was none. */
@@ -30,11 +31,26 @@ export function recordedAnswers(store: EmbeddedStore, path: readonly Found[], se
       const [from = null] = at < 0 ? [] : left.splice(at, 1);
       served.push({ what, from });
       const raw = from && (await answerOf(store, from.log, from.step));
-      return raw
-        ? answer(200, contentTypeOf(raw), raw)
-        : refusal(provider, "The record has no answer to this request.");
+      return raw ? answerFrom(raw) : refusal(provider, "The record has no answer to this request.");
     },
     close: () => {},
+  };
+}
+
+/**
+ * The answers of recorded steps, each once, for the very same requests. A conversation that has asked anything else gets none from then on: what it
+ * asks is sent.
+ */
+export function recordedFor(store: EmbeddedStore, answers: readonly Found[]): NonNullable<Around["recorded"]> {
+  const left = [...answers];
+  const live = new Set<string>();
+  return async (what, thread) => {
+    const at = live.has(thread) ? -1 : left.findIndex(({ step }) => step.intent.what === what);
+    const [from] = at < 0 ? [] : left.splice(at, 1);
+    // What was forgotten is asked for again.
+    const raw = from ? await answerOf(store, from.log, from.step).catch(() => null) : null;
+    if (!raw) live.add(thread);
+    return raw;
   };
 }
 
@@ -46,6 +62,9 @@ export const NOWHERE = { anthropic: nowhere("anthropic"), openai: nowhere("opena
 /** Of an answer on record, of which only the body is kept. */
 export const contentTypeOf = (raw: Buffer): string =>
   raw.subarray(0, 1).toString() === "{" ? "application/json" : "text/event-stream; charset=utf-8";
+
+/** An answer on record as a provider would give it. */
+export const answerFrom = (raw: Buffer): Answer => answer(200, contentTypeOf(raw), raw);
 
 function answer(statusCode: number, type: string, body: Buffer): Answer {
   const rawHeaders = ["content-type", type, "x-should-retry", "false"];

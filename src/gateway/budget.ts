@@ -15,7 +15,7 @@ export function spentIn(fold: Fold): { calls: number; usd: number } {
   let calls = 0;
   let usd = 0;
   for (const { intent, outcome, outcomeWitness, attempts } of fold.steps.values()) {
-    if (intent.kind !== "model" || outcome?.status === "denied") continue;
+    if (intent.kind !== "model" || outcome?.status === "denied" || outcomeWitness.recorded) continue;
     calls += attempts;
     if (typeof outcomeWitness.cost === "number") usd += outcomeWitness.cost;
   }
@@ -25,7 +25,8 @@ export function spentIn(fold: Fold): { calls: number; usd: number } {
 export const budgetHandler = ({ usd, calls }: Budget, prices: Prices, fold: () => Fold): Handler => ({
   name: "budget",
   handle: ({ kind, input }) => {
-    if (kind !== "model") return { kind: "forward" };
+    // What stands on record was paid for.
+    if (kind !== "model" || (input as { recorded?: true }).recorded) return { kind: "forward" };
     const spent = spentIn(fold());
     // Its own intent is written already.
     if (calls !== undefined && spent.calls > calls)

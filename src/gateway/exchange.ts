@@ -1,6 +1,6 @@
 /** One model call through the gateway: recorded, sent, and passed back as it comes. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { contentTypeOf } from "./answers.ts";
+import { answerFrom, contentTypeOf } from "./answers.ts";
 import { beginAs, gone } from "./client.ts";
 import { asksForKey, type Keys, putKey, secretsOf, without } from "./credentials.ts";
 import { type Limiter, retryAfter } from "./limiter.ts";
@@ -102,7 +102,8 @@ export async function exchange(
   const broke = (why: string, how: Partial<Broken> = {}): Promise<void> =>
     turn.broke(without(why, secrets), { raw: Buffer.from(text()), ...how, measured: now() });
   try {
-    const waited = await limiter.pass(to.base.host, signal);
+    const { recorded } = turn;
+    const waited = recorded ? 0 : await limiter.pass(to.base.host, signal);
     if (waited > 0) measured.waited = waited;
     const outgoing = { method: "POST", path: options.path, headers, body, turn, signal };
     const send = async (tries: number): Promise<Answer> => {
@@ -115,7 +116,7 @@ export async function exchange(
         return send(tries - 1);
       }
     };
-    let answer = await send(STALE);
+    let answer = recorded ? answerFrom(recorded) : await send(STALE);
     // Of a login whose token ended before its time: one more attempt with a new one.
     const renewed = answer.statusCode === 401 ? ((await key?.renew?.()) ?? null) : null;
     if (renewed) {

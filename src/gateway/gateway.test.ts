@@ -23,6 +23,7 @@ import { anthropicMessages } from "./anthropic.ts";
 import { openaiChat } from "./chat.ts";
 import { requestOf } from "./request.ts";
 import { openaiResponses } from "./responses.ts";
+import { behind } from "./route.ts";
 
 let rig: GatewayRig;
 afterEach(() => rig?.end());
@@ -407,6 +408,26 @@ describe("one call", () => {
     expect(rig.steps("model")).toHaveLength(1);
     expect((await post(`${at}/v1/messages`, asking([user("look")]), { method: "PUT" })).status).toBe(405);
     expect(rig.provider.asked).toHaveLength(1);
+  });
+
+  test("whether the version is a part of the address or of the path, a call is recorded, and has it once", async () => {
+    await start(answered(200, anthropicWhole([SAY])));
+    const { anthropic, openai } = rig.gateway.urls;
+    await post(`${anthropic}/messages?beta=true`, asking([user("look")], { stream: false }));
+    await post(`${anthropic}/messages/count_tokens`, { messages: [] });
+    await post(`${openai}/v1/chat/completions`, { model: "m", messages: [user("look")] });
+    expect(rig.provider.asked.map(({ url }) => url)).toEqual([
+      "/v1/messages?beta=true",
+      "/v1/messages/count_tokens",
+      "/v1/chat/completions",
+    ]);
+    expect(rig.steps("model")).toHaveLength(2);
+    const base = new URL("http://x/v1");
+    expect(["/v1/messages", "/models", "/v1x"].map((path) => behind({ base }, path))).toEqual([
+      "/messages",
+      "/models",
+      "/v1x",
+    ]);
   });
 
   test("a path with other escapes, and any query, leaves as it is", async () => {

@@ -19,7 +19,7 @@ import { passOn } from "./passon.ts";
 import { PRICES, type Prices } from "./prices.ts";
 import type { Members, Protocol, Provider } from "./protocol.ts";
 import { openaiResponses } from "./responses.ts";
-import { isPlain, route } from "./route.ts";
+import { behind, isPlain, route, versioned } from "./route.ts";
 import { type Around, openSession, type Session } from "./session.ts";
 import { makeSender, type Sender, type Upstream } from "./upstream.ts";
 
@@ -59,8 +59,8 @@ export interface Gateway {
 /** What is recorded; everything else is passed on as it is. Some servers take any case for the same. */
 const RECORDED: ReadonlyArray<{ provider: Provider; path: RegExp; protocol: Protocol }> = [
   { provider: "anthropic", path: /^\/v1\/messages\/?$/i, protocol: anthropicMessages },
-  { provider: "openai", path: /^\/responses\/?$/i, protocol: openaiResponses },
-  { provider: "openai", path: /^\/chat\/completions\/?$/i, protocol: openaiChat },
+  { provider: "openai", path: /^(\/v1)?\/responses\/?$/i, protocol: openaiResponses },
+  { provider: "openai", path: /^(\/v1)?\/chat\/completions\/?$/i, protocol: openaiChat },
 ];
 
 const READING: ReadonlySet<string> = new Set(["GET", "HEAD"]);
@@ -110,13 +110,15 @@ export async function openGateway(given: GatewayOptions): Promise<Gateway> {
     if (!found) return void response.writeHead(404).end();
     if (found.service === "hook")
       return whole(request, async (body) => answerHook(request, response, body, await current()));
-    const { service: provider, path } = found;
+    const { service: provider } = found;
     const upstream = upstreams[provider];
+    const asked = provider === "anthropic" ? versioned(found.path) : found.path;
+    const path = behind(upstream, asked);
     // A web socket would pass unread. Who asks for one and is refused asks by HTTP.
     if (request.headers.upgrade)
       return refuse(response, upstream, 426, "invalid_request_error", "Shepherd records HTTP, not web sockets.");
-    if (!isPlain(path)) return refuse(response, upstream, 400, "invalid_request_error", NOT_PLAIN);
-    const bare = path.split("?")[0]!;
+    if (!isPlain(asked)) return refuse(response, upstream, 400, "invalid_request_error", NOT_PLAIN);
+    const bare = asked.split("?")[0]!;
     const recorded = RECORDED.find((each) => each.provider === provider && each.path.test(bare));
     if (!recorded || READING.has(request.method ?? ""))
       return passOn(request, response, { upstream, path, send, keys, signal: closed.signal });

@@ -1,6 +1,7 @@
 /** What a request to the gateway is for. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Provider } from "./protocol.ts";
+import type { Upstream } from "./upstream.ts";
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
 
@@ -10,6 +11,13 @@ export function route(url: string, secret: string): { service: Provider | "hook"
   if (!match || !timingSafeEqual(digest(match[1]!), digest(secret))) return null;
   return { service: match[2] as Provider | "hook", path: match[3] ?? "/" };
 }
+
+/** For some clients the version is a part of Anthropic's address, and for others of each path. No model call may pass unrecorded for that. */
+export const versioned = (path: string): string => path.replace(/^\/(?=(messages|models)(\/|\?|$))/i, "/v1/");
+
+/** A path with a version as it stands behind an upstream, whose address may end with that version. */
+export const behind = ({ base }: Pick<Upstream, "base">, path: string): string =>
+  /\/v1\/*$/.test(base.pathname) ? path.replace(/^\/v1(?=\/)/i, "") : path;
 
 /** What a path may be written with in place of itself: servers differ in what they make of it. */
 const MEANS_ANOTHER = /[\w.~/\\;\x00-\x1f-]/;

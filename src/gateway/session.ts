@@ -1,7 +1,7 @@
 /** What the gateway writes into a scope while it is driven: which thread a request continues, and its step. */
 import type { LiveScope } from "../scope/scope.ts";
 import { type Item, MAIN } from "../scope/thread.ts";
-import type { Json } from "../trace/ports.ts";
+import type { Json, Link } from "../trace/ports.ts";
 import { serial } from "../trace/serial.ts";
 import type { Calls } from "./calls.ts";
 import { compactThread } from "./compact.ts";
@@ -37,6 +37,8 @@ export interface Around {
   hold?(signal: AbortSignal): Promise<void>;
   /** Called before a request is written down, one at a time. */
   before?(): Promise<void>;
+  /** The answer on record to a request of a thread; null if it is to be sent. */
+  recorded?(what: Link, thread: string): Promise<Buffer | null>;
   /** For a message that tells what somebody has injected: what stands beside its step; null for all others. */
   injected?(item: Item, inside: number | undefined): { [key: string]: Json } | null;
   /** Where it can be seen how they perform the calls that a model asks for. */
@@ -122,7 +124,8 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
       await waiting.giveUp();
     }
     thread.asked = asked;
-    const begun = await beginTurn({ scope, thread, request, what, price, inside, calls: around.calls });
+    const recorded = (await around.recorded?.(what, thread.name)) ?? null;
+    const begun = await beginTurn({ scope, thread, request, what, price, recorded, inside, calls });
     ofTurn.set(begun.turn, thread);
     return begun;
   };

@@ -30,6 +30,8 @@ export interface Turn {
   /** The request, by which another attempt is known. */
   readonly what: Link;
   readonly blocks: readonly Block[];
+  /** Its answer, as it stands on record; null if it is to be sent. */
+  readonly recorded: Buffer | null;
   /** Whether a client waits for it now, or it is about to get its outcome. */
   readonly active: boolean;
   /** Resolves once it has its outcome, and the thread has what came of it. */
@@ -62,6 +64,8 @@ interface Begin {
   request: Canonical;
   what: Link;
   price: Price | null;
+  /** The answer that it is given, where nothing is sent. */
+  recorded: Buffer | null;
   /** The step that it runs in. */
   inside: number | undefined;
   calls: Calls | undefined;
@@ -69,7 +73,7 @@ interface Begin {
 
 /** Writes the intent. At return it is written; `ready` rejects with `Refused`, or resolves when the request may leave (synced). */
 export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Promise<void> }> {
-  const { scope, thread, request, what, price, inside, calls } = begin;
+  const { scope, thread, request, what, price, recorded, inside, calls } = begin;
   const { store, writer } = scope;
   let finish: (performed: Performed) => void = () => {};
   const performed = new Promise<Performed>((resolve) => {
@@ -97,7 +101,7 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
       lock: "none",
       ...(inside !== undefined && { inside }),
       name: "model",
-      input: { model: request.model, api: request.api },
+      input: { model: request.model, api: request.api, ...(recorded && { recorded: true }) },
       run: () => {
         mayLeave();
         return performed;
@@ -144,7 +148,8 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
     ms,
     ...(first !== undefined && { first }),
     ...(waited && { waited }),
-    ...(price && (usage || sunk > 0) && { cost: sunk + (usage ? costOf(price, usage) : 0) }),
+    ...(recorded && { recorded: true }),
+    ...(!recorded && price && (usage || sunk > 0) && { cost: sunk + (usage ? costOf(price, usage) : 0) }),
   });
 
   const turn: Turn = {
@@ -152,6 +157,7 @@ export async function beginTurn(begin: Begin): Promise<{ turn: Turn; ready: Prom
     thread: thread.name,
     what,
     blocks,
+    recorded,
     get active() {
       return active;
     },

@@ -16,7 +16,8 @@ const DEFAULTS: { [provider in Provider]: string } = {
   anthropic: "https://api.anthropic.com",
   openai: "https://api.openai.com/v1",
 };
-const VARIABLES: { [provider in Provider]: string } = {
+/** Which say where requests go, where nobody else does. */
+export const VARIABLES: { [provider in Provider]: string } = {
   anthropic: "ANTHROPIC_BASE_URL",
   openai: "OPENAI_BASE_URL",
 };

@@ -16,6 +16,8 @@ export interface CommandOptions {
   at?: string | undefined;
   /** Added to its environment. */
   env?: { [name: string]: string };
+  /** Whether its model calls are recorded. */
+  gateway?: boolean;
   /** Whether it reads the standard input of this process. */
   ownStdin?: boolean;
 }
@@ -55,7 +57,7 @@ export async function performCommand(
   let ended: string | null = null;
   const pending = await scope.begin(
     {
-      intent: { kind: "command", tier: "reversible", what },
+      intent: { kind: "command", tier: "reversible", what, ...(options.gateway && { gateway: true }) },
       name: "command",
       input: { argv: [...argv] },
       lock: "none",

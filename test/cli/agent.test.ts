@@ -65,11 +65,11 @@ test.each([
   expect((await user.does(["status", "--json"])).out).toBe(runs);
 });
 
-test("a run behind the gateway is gone on with there, and nothing is forked from it to find that out", async () => {
+test("a command behind the gateway takes no task, and nothing is forked from its run to find that out", async () => {
   await user.does(["gateway", "--scope", "gg", "--", "true"]);
   const runs = (await user.does(["status", "--json"])).out;
   expect((await user.does(["run", "--from", "gg@0", "x"], 2)).err).toContain(
-    "gg records programs of yours: `shepherd gateway --scope gg` goes on with it.",
+    "gg is a run of a command, which takes no task: `shepherd fork` the step, then `shepherd resume` that.",
   );
   expect((await user.does(["status", "--json"])).out).toBe(runs);
 });

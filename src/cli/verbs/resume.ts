@@ -3,6 +3,8 @@ import { landsLive } from "../../run/lifecycle.ts";
 import { findScope, isName } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { Exit } from "../errors.ts";
+import { BUDGET } from "../gateway.ts";
+import { driveCommand } from "../goon.ts";
 import { LAND_HELP, LANDS, landOf } from "../landing.ts";
 import { type Launch, resumeRun, taskOf } from "../launch.ts";
 import { modelFor } from "../model.ts";
@@ -24,6 +26,7 @@ export const verb: Verb = {
       help: "perform or drop calls that have no result yet (after a revert: drop)",
     },
     land: { type: "string", value: "HOW", help: LAND_HELP },
+    ...BUDGET,
     ...PARTIAL,
   },
   details:
@@ -44,11 +47,15 @@ export const verb: Verb = {
     const open = choice(flags, "open", ["perform", "drop"]);
     if (await releasePaused(context, run, flags, words[0])) return undefined;
     const started = await taskOf(store, run.name);
-    if (started.worker === "command" && words[0] !== undefined)
+    const isCommand = started.worker === "command" || (started.worker === "gateway" && started.argv !== undefined);
+    if (isCommand && words[0] !== undefined)
       throw new Exit(
         2,
         `${run.name} is a run of a command, which is told nothing: \`shepherd resume ${run.name}\` starts it anew.`,
       );
+    if (started.worker === "gateway") return driveCommand(context, flags, run, started);
+    const limit = Object.keys(BUDGET).find((flag) => flags[flag] !== undefined);
+    if (limit) throw new Exit(2, `--${limit} is for a run of \`shepherd gateway\`: leave it out.`);
     const model = modelFor(context, run.name, started, text(flags, "model"));
     const land = await landOf(context, choice(flags, "land", LANDS), {
       workspace: run.workspace,
