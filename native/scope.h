@@ -54,6 +54,11 @@ int hold_start(const struct words *words, size_t at, unsigned port, char *name, 
                struct failure *why);
 int enter_user_namespace(struct failure *why);
 
+/* overlay.c */
+int own_mounts(struct failure *why);
+int overlay_mount(const char *lower, const char *upper, const char *work, const char *at, struct failure *why);
+int overlay_unmount(const char *at, struct failure *why);
+
 int serve(int argc, char **argv);
 int enter(int argc, char **argv);
 

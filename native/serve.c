@@ -4,6 +4,8 @@
  *   ID open PORT INSTRUCTION…   ID ok PID, or ID error SENTENCE; PORT 0: the network of the host. The server that listens on PORT
  *                               of the sandbox's own network comes over Node's channel before, as {"id": ID}
  *   ID end PID                  ID ok, once nothing of that sandbox is left
+ *   ID overlay LOWER UPPER WORK AT   ID ok, once AT shows both, in the mounts of the helper and of sandboxes made from then on
+ *   ID unmount AT               ID ok
  * Unasked it tells: 0 ended PID, of a sandbox whose process 1 is gone.
  */
 #include "scope.h"
@@ -126,11 +128,20 @@ static void reap(void) {
   }
 }
 
+static void told(const struct words *words, int done, const struct failure *why) {
+  if (done < 0) wire_send(1, words->word[0], "error", why->text, NULL);
+  else wire_send(1, words->word[0], "ok", NULL);
+}
+
 static int handle(const struct words *words, int channel, char *name, size_t room) {
+  struct failure why = {{0}};
   unsigned long id;
   if (words->count < 2 || number(words->word[0], 1ul << 53, &id) < 0 || strlen(words->word[0]) > 16) return -1;
   if (strcmp(words->word[1], "open") == 0) open_one(words, channel, name, room);
   else if (strcmp(words->word[1], "end") == 0) end_one(words);
+  else if (strcmp(words->word[1], "overlay") == 0 && words->count == 6)
+    told(words, overlay_mount(words->word[2], words->word[3], words->word[4], words->word[5], &why), &why);
+  else if (strcmp(words->word[1], "unmount") == 0 && words->count == 3) told(words, overlay_unmount(words->word[2], &why), &why);
   else wire_send(1, words->word[0], "error", "That is no request", NULL);
   return 0;
 }
@@ -152,6 +163,10 @@ int serve(int argc, char **argv) {
   }
   struct failure why = {{0}};
   if (argc > 4 && enter_user_namespace(&why) < 0) {
+    wire_send(1, "0", "error", why.text, NULL);
+    return 1;
+  }
+  if (own_mounts(&why) < 0) {
     wire_send(1, "0", "error", why.text, NULL);
     return 1;
   }

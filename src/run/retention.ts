@@ -59,5 +59,6 @@ export async function expire(
     }
     expired.work.push(id);
   }
+  if (!dryRun) await driver.tidy(options.allWork ? 0 : IDLE);
   return expired;
 }

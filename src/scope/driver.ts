@@ -2,8 +2,27 @@
 import type { EmbeddedStore } from "../trace/store.ts";
 import { storeGeneration } from "../trace/writers.ts";
 import type { Driver } from "../world/driver.ts";
+import type { Mounts } from "../world/layered.ts";
 import { portableDriver } from "../world/portable.ts";
+import { detectMethod } from "./exec/abilities.ts";
+import { helperOf } from "./exec/helper.ts";
 
 /** For the verb that runs: it is registered as a writer, so until it ends nothing is collected that the driver's caches name. */
 export const driverOf = (store: EmbeddedStore): Driver =>
-  portableDriver({ directory: store.cache("work"), objects: store.objects, generation: storeGeneration(store) });
+  portableDriver({
+    directory: store.cache("work"),
+    objects: store.objects,
+    generation: storeGeneration(store),
+    layers: { bases: store.cache("bases"), roots: ["workspace"], mounts: mountsOf },
+  });
+
+/**
+ * Overlays in the mounts of the helper, where a sandbox finds them, too. Only root's can rename a directory of the layer below, without which
+ * `git mv` and others fail; all others have directories of their own.
+ */
+export async function mountsOf(): Promise<Mounts | null> {
+  const { method } = await detectMethod();
+  if (!method || !("helper" in method) || method.how !== "root") return null;
+  const { pid, overlay, unmount } = await helperOf(method.helper, method.how);
+  return { root: `/proc/${pid}/root`, overlay, unmount };
+}

@@ -65,6 +65,8 @@ export interface FilesOptions {
   parent?: string | undefined;
   /** Path of the user's directory. */
   workspace: string;
+  /** Its id: the scopes of one directory hold much of the same. */
+  family?: string | undefined;
   grants: Grants;
   /** The agent that works here: where it sees its configuration directory, if it has one; what of the user's it must not see; what network it has. */
   agent?: { config?: string; hide: readonly string[]; network: SandboxSpec["network"] } | undefined;
@@ -131,10 +133,13 @@ const gitEnv = (workspace: string, git: string, own: string): { [name: string]: 
 export async function openFilesOf(
   store: EmbeddedStore,
   ref: ScopeRef,
-  options: Omit<FilesOptions, "log" | "workspace">,
+  options: Omit<FilesOptions, "log" | "workspace" | "family">,
 ): Promise<Files> {
   await takeOver(store, driverOf(store), ref);
-  return openFiles(store, { log: ref.log, workspace: await workspacePath(store, ref.log), ...options });
+  return openFiles(store, {
+    ...{ log: ref.log, workspace: await workspacePath(store, ref.log), family: ref.workspace },
+    ...options,
+  });
 }
 
 /** The files of a scope that this process drives. They are opened by the first `restore`: what is asked for before throws. */
@@ -282,7 +287,10 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       else {
         // What a killed owner's commands go on writing would be found with a step of ours.
         await endLeftOver(owner);
-        opening = driver.open({ id: options.log, roots: rootsOf(options, git), state, like: options.parent, ...how });
+        opening = driver.open({
+          ...{ id: options.log, roots: rootsOf(options, git), state, like: options.parent, family: options.family },
+          ...how,
+        });
         world = await opening;
       }
       const missing = world.missing.filter(({ root }) => root === "workspace");

@@ -7,7 +7,19 @@ import { absolute, closeDir, namesIn, openRoot } from "./dirs.ts";
 import { leftOuts } from "./left-out.ts";
 import { sameInState, store, table, unnamed } from "./named.ts";
 import { type PaceOptions, pace, type Stats } from "./pace.ts";
-import { type DirRecord, emptyCache, type Ids, isHit, placesIn, rowAt, type StatCache, sameIds } from "./statcache.ts";
+import { inside } from "./paths.ts";
+import {
+  type DirRecord,
+  emptyCache,
+  type Ids,
+  isBelow,
+  isHit,
+  placesIn,
+  rowAt,
+  type StatCache,
+  sameIds,
+  unchanged,
+} from "./statcache.ts";
 import { settlePuts, take } from "./take.ts";
 import { unlockRoot } from "./unlock.ts";
 import { type Here, lookAt, type Skipped, type Slot, skip, type Walk } from "./walk.ts";
@@ -33,6 +45,8 @@ export interface CaptureOptions extends PaceOptions {
    * taken to be in the store; otherwise the store is asked, and what it lacks is read again.
    */
   generation?: string | undefined;
+  /** The only directories (by their paths in the tree) in which something may have changed since the last capture or restore with this cache. */
+  changed?: ReadonlySet<string> | undefined;
   /** Whether nobody but us and our processes uses the directory: then files that their owner may not read are captured too. */
   own?: boolean | undefined;
 }
@@ -60,6 +74,8 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
       own: options.own ?? false,
       leftOuts: leftOuts(root, options.exclude),
       seen: new Set(),
+      spared: new Set(),
+      changed: options.changed,
       skipped: [],
       unsteady: [],
       stats: steps.stats,
@@ -73,7 +89,7 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
     };
     const names = namesIn(dir);
     const record = await walkDir(walk, { dir, key: "", names, stat, inGit: false, depth: 0, puts: [], bytes: 0 });
-    for (const key of cache.dirs.keys()) if (!walk.seen.has(key)) cache.dirs.delete(key);
+    for (const key of cache.dirs.keys()) if (!walk.seen.has(key) && !isBelow(walk.spared, key)) cache.dirs.delete(key);
     cache.generation = options.generation ?? null;
     const { skipped, unsteady, stats } = walk;
     return { ...record.ids!, skipped, unsteady, stats };
@@ -93,7 +109,9 @@ async function walkDir(walk: Walk, here: Here): Promise<DirRecord> {
   const slots: (Slot | null)[] = new Array(names.length).fill(null);
   try {
     for (const { index, stat, old } of todo) {
-      slots[index] = await take(walk, here, names[index]!, stat, old < 0 ? null : rowAt(before!.rows, old));
+      slots[index] =
+        sparedBelow(walk, here, names[index]!, stat, before, old) ??
+        (await take(walk, here, names[index]!, stat, old < 0 ? null : rowAt(before!.rows, old)));
       if (here.bytes > 8 << 20 || here.puts.length >= 128) await settlePuts(here);
       if (walk.due()) await walk.rest();
     }
@@ -119,6 +137,23 @@ async function walkDir(walk: Walk, here: Here): Promise<DirRecord> {
   if (!before?.ids || !sameIds(before.ids, record.ids!)) record.serial = cache.nextSerial++;
   cache.dirs.set(key, record);
   return record;
+}
+
+/** A directory that nobody need look into. */
+function sparedBelow(
+  walk: Walk,
+  here: Here,
+  name: string,
+  stat: fs.Stats,
+  before: DirRecord | undefined,
+  old: number,
+): Slot | null {
+  if (!walk.trusting || !stat.isDirectory()) return null;
+  const key = inside(here.key, name);
+  const below = unchanged(walk.cache, walk.changed, key, before, old, stat.ino);
+  if (!below) return null;
+  walk.spared.add(key);
+  return { ...rowAt(before!.rows, old), below };
 }
 
 /** What the stat cache can tell of a directory's entries: for each name its row there, or -1 if the entry is among those to be looked into. */

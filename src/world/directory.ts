@@ -18,6 +18,16 @@ export interface Directory {
   bytes(): number;
 }
 
+/** What is known of it where it stands on another one. */
+export interface Known {
+  /** Where it lies. */
+  stat?: string;
+  /** What is known of the other one, which it is until something is known of itself. */
+  base?: string;
+  /** The only directories in which something may have changed since it was captured or restored last. */
+  changed?: () => ReadonlySet<string>;
+}
+
 /** What is known is kept once so many files or bytes would have to be read again without it, and at the end. */
 const FILES = 1000;
 const BYTES = 64 << 20;
@@ -28,14 +38,14 @@ export function openDirectory(
   { mode = 0o700, exclude = [] }: RootSpec,
   objects: Objects,
   generation: string | undefined,
+  { stat: file = `${path}.stat`, base, changed }: Known = {},
 ): Directory {
   if (!fs.existsSync(path)) {
     fs.mkdirSync(path, mode);
     // mkdir heeds the umask.
     fs.chmodSync(path, mode);
   }
-  const file = `${path}.stat`;
-  const cache = loadCache(file);
+  const cache = loadCache(base !== undefined && !fs.existsSync(file) ? base : file);
   let saved = knownIn(cache);
   const known = { own: true, cache, generation, exclude: exclude.map((name) => Buffer.from(`${path}/${name}`)) };
   let unsaved = { files: 0, bytes: 0 };
@@ -60,8 +70,9 @@ export function openDirectory(
   };
   return {
     path,
-    capture: (options) => keep(capture(path, objects, { ...options, ...known })),
-    restore: (state, options) => keep(materialise(path, state, objects, { ...options, ...known, partial: true })),
+    capture: (options) => keep(capture(path, objects, { ...options, ...known, changed: changed?.() })),
+    restore: (state, options) =>
+      keep(materialise(path, state, objects, { ...options, ...known, changed: changed?.(), partial: true })),
     save,
     bytes: () => bytesIn(cache),
   };

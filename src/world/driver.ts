@@ -17,7 +17,7 @@ export interface Driver {
    * as far as it is right. Stopped or failed halfway nothing is open, and the same call goes on from there.
    */
   open<Root extends string>(spec: WorldSpec<Root>): Promise<World<Root>>;
-  /** Where a root of a world lies as it was left or is now, whoever has it open; null if nothing of it is kept. To read only. */
+  /** Where a root of a world lies as it was left or is now, whoever has it open; null if nothing of it is kept, or only its owner sees it. To read only. */
   kept(root: string, id: string): string | null;
   /** The worlds that it keeps something of. */
   list(): Promise<Kept[]>;
@@ -28,6 +28,8 @@ export interface Driver {
   handOver(root: string, from: string, to: string): Promise<boolean>;
   /** Removes all that it keeps of a world that nobody has open. */
   dispose(id: string): Promise<void>;
+  /** Removes what it keeps for several worlds, and none needs: nor is it younger than `idle` (ms). */
+  tidy(idle: number): Promise<void>;
 }
 
 export interface Kept {
@@ -46,6 +48,8 @@ export interface WorldSpec<Root extends string> extends RestoreOptions<Root> {
   state: WorldState<Root>;
   /** A world that may hold much of the same, as that of a fork's parent: a hint where to share blocks. */
   like?: string | undefined;
+  /** Worlds of one family hold much of the same: what they have in common may be kept once. As an id. */
+  family?: string | undefined;
 }
 
 /** A directory of a world, named by lower-case letters. */

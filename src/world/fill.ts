@@ -23,6 +23,9 @@ export interface Make extends Remover {
   /** Rows written by this restore. */
   made: Buffer[];
   seen: Set<string>;
+  /** As those of a capture. */
+  unread: Set<string>;
+  changed: ReadonlySet<string> | undefined;
   /** Each `.git` that was left alone, by its path in the tree. */
   spared: string[];
   written: (cloned: boolean, bytes: bigint) => void;
@@ -36,6 +39,8 @@ export interface Make extends Remover {
 export interface Here extends Place {
   /** Made just now, so with nothing in it. */
   fresh: boolean;
+  /** Whether nothing in it or below can have changed since. */
+  unchanged?: boolean;
   /** The same directory in the source. */
   from: Dir | null;
 }

@@ -17,6 +17,7 @@ import {
   type DirRecord,
   emptyCache,
   type Ids,
+  isBelow,
   isHit,
   placesIn,
   type Row,
@@ -24,6 +25,7 @@ import {
   serialAt,
   setRow,
   settleRows,
+  unchanged,
 } from "./statcache.ts";
 import { lookAt } from "./walk.ts";
 
@@ -54,6 +56,8 @@ export interface MaterialiseOptions extends PaceOptions {
   exclude?: readonly Buffer[] | undefined;
   /** As for `capture`. */
   generation?: string | undefined;
+  /** As for `capture`. */
+  changed?: ReadonlySet<string> | undefined;
   /** As for `capture`: then nothing stays since it cannot be read. */
   own?: boolean | undefined;
 }
@@ -112,6 +116,8 @@ export async function materialise(
       shares: from !== null,
       made: [],
       seen: new Set(),
+      unread: new Set(),
+      changed: options.changed,
       spared: [],
       device: fs.fstatSync(dir.fd, { bigint: true }).dev,
       leftOuts: leftOuts(root, options.exclude),
@@ -139,7 +145,12 @@ export async function materialise(
     };
     await makeDir(make, { dir, key: "", inGit: false, depth: 0, fresh: false, from }, want);
     for (const key of cache.dirs.keys())
-      if (!make.seen.has(key) && !make.spared.some((git) => `${key}/`.startsWith(`${git}/`))) cache.dirs.delete(key);
+      if (
+        !make.seen.has(key) &&
+        !isBelow(make.unread, key) &&
+        !make.spared.some((git) => `${key}/`.startsWith(`${git}/`))
+      )
+        cache.dirs.delete(key);
     // Nobody else wrote, so what is older than now has the content that we gave it.
     const limit = now();
     for (const rows of make.made) settleRows(rows, (mtimeMs, ctimeMs) => settled(mtimeMs, ctimeMs, limit));
@@ -166,6 +177,10 @@ async function makeDir(make: Make, here: Here, want: Want): Promise<DirRecord> {
   const { cache } = make;
   const before = here.fresh ? undefined : cache.dirs.get(here.key);
   if (before?.ids && isWanted(before.ids, want, here.inGit)) {
+    if (here.unchanged) {
+      make.unread.add(here.key);
+      return before;
+    }
     const record = await check(make, here, before, want);
     if (record) return record;
   }
@@ -273,7 +288,15 @@ async function makeBelow(make: Make, here: Here, target: Target, exists: boolean
       make.kept(inside(here.key, name), "mounted");
       return null;
     }
-    const record = await makeDir(make, { ...below(here, dir, name), fresh: !exists, from }, target.want!);
+    const key = inside(here.key, name);
+    const parent = make.cache.dirs.get(here.key);
+    const at = parent ? (placesIn(parent).get(name) ?? -1) : -1;
+    const same = exists && unchanged(make.cache, make.changed, key, parent, at, fs.fstatSync(dir.fd).ino) !== null;
+    const record = await makeDir(
+      make,
+      { ...below(here, dir, name), fresh: !exists, unchanged: same, from },
+      target.want!,
+    );
     return { ...rowOf(fs.fstatSync(dir.fd, { bigint: true }), target), size: record.serial, settled: true };
   } catch (error) {
     // Below it everything else is seen to: what lacks is the directory's own tree.

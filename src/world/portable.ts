@@ -15,6 +15,7 @@ import { bringFiles } from "./bring.ts";
 import { type Directory, openDirectory } from "./directory.ts";
 import { bytesOf } from "./dirs.ts";
 import type { Captured, Driver, Lack, RestoreOptions, World, WorldSpec, WorldState } from "./driver.ts";
+import { type Layer, type Layers, openLayer, removeBases } from "./layered.ts";
 import { discard } from "./remove.ts";
 import { loadCache } from "./statcache.ts";
 
@@ -24,6 +25,8 @@ export interface PortableOptions {
   objects: Objects;
   /** Names the span in which the store collects no objects, see `capture`. */
   generation?: string | undefined;
+  /** Where worlds can stand on a base that they share. */
+  layers?: Layers | undefined;
   /** Worlds with smaller stat caches (bytes, about 100 a file) are not worth handing over: they are filled at once. */
   worth?: number;
 }
@@ -31,7 +34,7 @@ export interface PortableOptions {
 const restMark = (home: string): string => join(home, "rest");
 
 function isSpare(home: string, worth: number): boolean {
-  if (!fs.existsSync(restMark(home))) return false;
+  if (!fs.existsSync(restMark(home)) || fs.readdirSync(home).some((name) => name.endsWith(".base"))) return false;
   let known = 0;
   for (const name of fs.readdirSync(home)) if (name.endsWith(".stat")) known += fs.statSync(join(home, name)).size;
   return known >= worth;
@@ -39,7 +42,8 @@ function isSpare(home: string, worth: number): boolean {
 
 const isId = (id: string): boolean => /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/.test(id);
 
-export function portableDriver({ directory, objects, generation, worth = 256 << 10 }: PortableOptions): Driver {
+export function portableDriver(options: PortableOptions): Driver {
+  const { directory, objects, generation, layers, worth = 256 << 10 } = options;
   const all = resolve(directory);
   const homeOf = (id: string): string => {
     if (!isId(id)) throw new Error(`${JSON.stringify(id)} is not the id of a world.`);
@@ -52,9 +56,11 @@ export function portableDriver({ directory, objects, generation, worth = 256 << 
       const isNew = fs.mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined;
       fs.rmSync(restMark(home), { force: true });
       touch(home);
-      const world = openWorld(home, spec, objects, generation);
+      const seeds = isNew && spec.like ? { ...sources(homeOf(spec.like), spec), ...spec.seeds } : spec.seeds;
+      const opened =
+        layers && spec.family ? await openLayers(home, layers, objects, generation, { ...spec, seeds }) : {};
+      const world = openWorld(home, spec, objects, generation, opened);
       try {
-        const seeds = isNew && spec.like ? { ...sources(homeOf(spec.like), spec), ...spec.seeds } : spec.seeds;
         await world.restore(spec.state, { ...spec, seeds });
       } catch (error) {
         await world.close();
@@ -64,7 +70,8 @@ export function portableDriver({ directory, objects, generation, worth = 256 << 
     },
     kept: (root, id) => {
       const directory = join(homeOf(id), root);
-      return fs.existsSync(directory) ? directory : null;
+      // What stands on a base is seen by whoever has it open.
+      return fs.existsSync(directory) && !fs.existsSync(`${directory}.base`) ? directory : null;
     },
     list: async () =>
       fs
@@ -89,7 +96,29 @@ export function portableDriver({ directory, objects, generation, worth = 256 << 
       if (!(await discard(bytesOf(all), id)))
         throw new Error(`Something is mounted below ${home}: unmount it, then remove the directory.`);
     },
+    tidy: async (idle) => {
+      if (layers) await removeBases(layers.bases, all, idle);
+    },
   };
+}
+
+/** Those of its roots that stand on a base. */
+async function openLayers<Root extends string>(
+  home: string,
+  layers: Layers,
+  objects: Objects,
+  generation: string | undefined,
+  { roots, state, seeds, family, signal, onProgress }: WorldSpec<Root>,
+): Promise<{ [name: string]: Layer }> {
+  const opened: { [name: string]: Layer } = {};
+  for (const name of layers.roots as Root[]) {
+    if (!roots[name]) continue;
+    const { mode } = roots[name];
+    const spec = { family: family!, generation, mode, state: state[name], seed: seeds?.[name], signal, onProgress };
+    const layer = await openLayer(home, name, layers, objects, spec);
+    if (layer) opened[name] = layer;
+  }
+  return opened;
 }
 
 /** The roots of another world. It may be in use: what it is known to hold is looked at again before it is taken. */
@@ -103,6 +132,7 @@ function openWorld<Root extends string>(
   spec: WorldSpec<Root>,
   objects: Objects,
   generation: string | undefined,
+  layers: { [name: string]: Layer },
 ): World<Root> {
   const names = Object.keys(spec.roots) as Root[];
   const each = async <T>(work: (root: Directory, name: Root) => T): Promise<{ [name in Root]: Awaited<T> }> => {
@@ -111,7 +141,11 @@ function openWorld<Root extends string>(
     return done;
   };
   const roots = Object.fromEntries(
-    names.map((name) => [name, openDirectory(join(home, name), spec.roots[name], objects, generation)]),
+    names.map((name) => {
+      const layer = layers[name];
+      const known = layer && { stat: join(home, `${name}.stat`), base: layer.stat, changed: layer.changed };
+      return [name, openDirectory(layer?.path ?? join(home, name), spec.roots[name], objects, generation, known)];
+    }),
   ) as { [name in Root]: Directory };
 
   let missing: Lack<Root>[] = [];
@@ -147,7 +181,9 @@ function openWorld<Root extends string>(
       inTurn(async () => {
         open = false;
         await each((root) => root.save());
-        note(join(home, USAGE), `${names.reduce((sum, name) => sum + roots[name].bytes(), 0)}\n`);
+        const bytes = names.reduce((sum, name) => sum + (layers[name] ?? roots[name]).bytes(), 0);
+        for (const layer of Object.values(layers)) await layer.close();
+        note(join(home, USAGE), `${bytes}\n`);
         if (!inUse) note(restMark(home), "");
         touch(home);
       }),

@@ -79,6 +79,32 @@ export const emptyCache = (): StatCache => ({ dirs: new Map(), nextSerial: 1, ge
 
 export const namesOf = ({ names }: DirRecord): string[] => (names === "" ? [] : names.split("\0"));
 
+/** Whether a directory is one of these, or lies below one. */
+export function isBelow(keys: ReadonlySet<string>, key: string): boolean {
+  if (keys.size === 0) return false;
+  for (let end = key.length; end > 0; end = key.lastIndexOf("/", end - 1)) if (keys.has(key.slice(0, end))) return true;
+  return false;
+}
+
+/**
+ * What is known of a directory in which nothing can have changed since; null if it has to be looked into.
+ * @param at the row of the directory that it lies in
+ * @param ino what it has now: the same name may be another directory's
+ */
+export function unchanged(
+  { dirs }: StatCache,
+  changed: ReadonlySet<string> | undefined,
+  key: string,
+  before: DirRecord | undefined,
+  at: number,
+  ino: number,
+): DirRecord | null {
+  if (!changed || !before || at < 0 || changed.has(key)) return null;
+  const record = dirs.get(key);
+  const same = record?.ids && record.serial === serialAt(before.rows, at) && before.rows.readDoubleLE(at * ROW) === ino;
+  return same ? record : null;
+}
+
 const places = new WeakMap<DirRecord, Map<string, number>>();
 
 /** For each name its row. */
@@ -298,7 +324,8 @@ export function decodeCache(b: Buffer): StatCache {
   return cache;
 }
 
-function bootId(): string | null {
+/** Names the time since this machine was started; null where it has no name. */
+export function bootId(): string | null {
   try {
     return fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
   } catch {

@@ -25,6 +25,10 @@ export interface Walk extends Pace {
   own: boolean;
   leftOuts: LeftOuts;
   seen: Set<string>;
+  /** Directories that nobody looked into, since nothing has changed below. */
+  spared: Set<string>;
+  /** The only directories in which something may have changed since the cache was brought up to date; undefined: any. */
+  changed: ReadonlySet<string> | undefined;
   skipped: Skipped[];
   unsteady: Buffer[];
   /** What is older is settled, if it is read from now on. */

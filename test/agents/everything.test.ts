@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Wire } from "../support/provider.ts";
+import { workspacesIn } from "../support/work.ts";
 import { claudeRig, type Rig, turnsIn } from "./claude-rig.ts";
 
 let rig: Rig;
@@ -105,17 +106,7 @@ test("the intent of a call is written before it acts, whoever looks", async () =
   rig.script = [{ say: "block", call: [bash("touch began; while [ ! -e go ]; do sleep 0.05; done")] }, { say: "done" }];
   const child = rig.start("run", "claude", "block", "--scope", "it");
   const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
-  const files = (): string | undefined => {
-    try {
-      const work = join(rig.store, "cache/work");
-      return fs
-        .readdirSync(work)
-        .map((id) => join(work, id, "workspace"))
-        .find((each) => fs.existsSync(join(each, "began")));
-    } catch {
-      return undefined;
-    }
-  };
+  const files = (): string | undefined => workspacesIn(rig.store).find((path) => fs.existsSync(join(path, "began")));
   while (!files()) await sleep(20);
   const rows = await rig.log("it");
   expect(rows.at(-1)).toMatchObject({ kind: "tool", status: "intent", id: null });

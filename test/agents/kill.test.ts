@@ -1,11 +1,11 @@
 /** Kill -9 of the CLI, of a hook or of the owner at random moments: no call ran unrecorded, and the run comes to the same end. */
 import * as fs from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { Wire } from "../support/provider.ts";
 import { runs, seed } from "../support/runs.ts";
 import { randomFrom } from "../support/simdisk.ts";
+import { writtenIn } from "../support/work.ts";
 import { claudeRig, type Rig } from "./claude-rig.ts";
 
 const CALLS = 5;
@@ -88,9 +88,7 @@ test.each(Array.from({ length: runs(200, 9) }, (_, i) => i))("kill %i", async (i
     }
 
     // Whatever ran has its step.
-    const world = fs
-      .readdirSync(join(rig.store, "cache/work"))
-      .map((id) => join(rig.store, "cache/work", id, "workspace"));
+    const world = writtenIn(rig.store);
     const ran = world.flatMap((path) => fs.readdirSync(path)).flatMap((name) => /^witness-(\d)$/.exec(name)?.[1] ?? []);
     const rows = await rig.log("it");
     const recorded = rows.filter(({ kind }) => kind === "tool").map(callOf);

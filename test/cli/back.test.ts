@@ -7,6 +7,7 @@ import { attach } from "../../src/scope/scope.ts";
 import { putItem } from "../../src/scope/thread.ts";
 import { openStore } from "../../src/trace/store.ts";
 import { bash, newUser, put, type User, until } from "../support/user.ts";
+import { workspacesIn } from "../support/work.ts";
 
 const users: User[] = [];
 afterEach(() => {
@@ -311,8 +312,7 @@ test("a live run is forked, reverted and synced through its owner, and goes on b
   expect(await left.ended).toMatchObject({ code: 1, out: "" });
   const synced = user.start(["sync", "fix"]);
   await until(() => synced.err.includes("Waiting for fix, which is at work"));
-  const work = join(user.store, "cache/work");
-  for (const log of fs.readdirSync(work)) fs.writeFileSync(join(work, log, "workspace/go"), "");
+  for (const path of workspacesIn(user.store)) fs.writeFileSync(join(path, "go"), "");
   expect((await synced.ended).code).toBe(0);
   expect((await run.ended).code).toBe(0);
   expect((await user.does(["cat", "fix@", ""])).out).toBe("a.txt\nmine.txt\ntwo.txt\n");

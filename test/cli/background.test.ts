@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { bash, newUser, type Running, type User, until } from "../support/user.ts";
+import { workspacesIn } from "../support/work.ts";
 
 const users: User[] = [];
 afterEach(() => {
@@ -68,8 +69,7 @@ test("a sync stops no process, and takes nothing away that it has written", asyn
   user.write({ "a.txt": "two\n", "new.txt": "new\n" });
   await user.does(["sync", "fix"]);
   expect((await rows(user)).slice(0, 3)).toEqual(["3 model (intent)", "5 sync", "4 work"]);
-  const [log] = fs.readdirSync(join(user.store, "cache/work"));
-  const files = join(user.store, "cache/work", log!, "workspace");
+  const [files] = workspacesIn(user.store) as [string];
   expect(fs.readdirSync(files).sort()).toEqual(["a.txt", "db", "new.txt"]);
   expect(fs.readFileSync(join(files, "a.txt"), "utf8")).toBe("two\n");
   run.process.kill("SIGINT");

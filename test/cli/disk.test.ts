@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { bash, newUser, put, type User, until } from "../support/user.ts";
+import { workspacesIn } from "../support/work.ts";
 
 let user: User;
 /** Why the store has no disk of its own here; null if it has. */
@@ -42,11 +43,8 @@ function makeRoom(): void {
 }
 /** A file that the step under way waits for to go. */
 function waiting(): string | undefined {
-  const work = join(user.store, "cache/work");
-  if (!fs.existsSync(work)) return undefined;
-  return fs
-    .readdirSync(work)
-    .map((log) => join(work, log, "workspace/wait"))
+  return workspacesIn(user.store)
+    .map((path) => join(path, "wait"))
     .find((file) => fs.existsSync(file));
 }
 
@@ -97,7 +95,6 @@ test("a run that fills the disk ends with a clear error and keeps every step; af
   for (const args of [
     ["merge", "old"],
     ["exec", "old", "--", "true"],
-    ["resume", "fix"],
     ["discard", "old"],
     ["fork", "old@"],
   ]) {
@@ -106,6 +103,16 @@ test("a run that fills the disk ends with a clear error and keeps every step; af
     if (code !== 0) expect([code, err], args.join(" ")).toEqual([4, expect.stringMatching(FULL)]);
     if (code === 0 && args[0] === "discard") await user.does(["undo"]);
   }
+  // Where its files stand on a base nothing has to be written before the command that was under way is performed again.
+  const going = user.start(["resume", "fix"], typed);
+  let code: number | null | undefined;
+  going.ended.then((done) => {
+    code = done.code;
+  });
+  await until(() => code !== undefined || waiting() !== undefined);
+  if (code === undefined) going.process.kill("SIGKILL");
+  const stopped = await going.ended;
+  if (stopped.code !== null) expect([stopped.code, stopped.err]).toEqual([4, expect.stringMatching(FULL)]);
   expect((await user.does(["run", "--", "true"], 4, typed)).err).toMatch(
     /^shepherd: The disk has .* left, and Shepherd starts nothing new below .*\n$/,
   );

@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { newUser, type User, until } from "../support/user.ts";
+import { workspacesIn } from "../support/work.ts";
 
 const users: User[] = [];
 afterEach(() => {
@@ -293,12 +294,9 @@ test("--land auto keeps what the user wrote while the run worked, and ends with 
   users.push(user);
   const waits = "until [ -e go ]; do sleep 0.02; done; rm go; echo run > a.txt; echo b > b.txt";
   const run = user.start(["run", "--land", "auto", "--scope", "fix", "--", "sh", "-c", waits]);
-  const work = join(user.store, "cache/work");
-  await until(
-    () => fs.existsSync(work) && fs.readdirSync(work).some((log) => fs.existsSync(join(work, log, "workspace/a.txt"))),
-  );
+  await until(() => workspacesIn(user.store).some((path) => fs.existsSync(join(path, "a.txt"))));
   user.write({ "a.txt": "mine\n" });
-  for (const log of fs.readdirSync(work)) fs.writeFileSync(join(work, log, "workspace/go"), "");
+  for (const path of workspacesIn(user.store)) fs.writeFileSync(join(path, "go"), "");
   const { code, out } = await run.ended;
   expect(code).toBe(3);
   expect(out).toContain("you changed the same places");

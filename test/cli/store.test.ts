@@ -12,6 +12,7 @@ import { openSegment } from "../../src/trace/segment.ts";
 import { openStore } from "../../src/trace/store.ts";
 import { runs, seed } from "../support/runs.ts";
 import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
+import { workspacesIn } from "../support/work.ts";
 
 let user: User;
 beforeEach(async () => {
@@ -191,11 +192,7 @@ test("gc beside a live run leaves it alone", async () => {
     "-c",
     "echo b > b.txt; until [ -e go ]; do sleep 0.02; done",
   ]);
-  const work = join(user.store, "cache/work");
-  const there = (): string | undefined =>
-    fs.existsSync(work)
-      ? fs.readdirSync(work).find((log) => fs.existsSync(join(work, log, "workspace/b.txt")))
-      : undefined;
+  const there = (): string | undefined => workspacesIn(user.store).find((path) => fs.existsSync(join(path, "b.txt")));
   while (!there()) await new Promise((resolve) => setTimeout(resolve, 20));
   await user.does(["gc", "--work"]);
   await user.does(["fsck"]);
@@ -206,7 +203,7 @@ test("gc beside a live run leaves it alone", async () => {
     ["resume", "fix"],
   ])
     expect((await user.does(verb, 3)).err).toMatch(/Another process \(pid \d+\) is driving fix/);
-  fs.writeFileSync(join(work, there()!, "workspace/go"), "");
+  fs.writeFileSync(join(there()!, "go"), "");
   expect((await run.ended).code).toBe(0);
   expect((await user.does(["cat", "fix@", "b.txt"])).out).toBe("b\n");
 });

@@ -5,6 +5,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { bash, newUser, put, type User, until } from "../support/user.ts";
+import { workspacesIn } from "../support/work.ts";
 
 let user: User;
 beforeEach(async () => {
@@ -228,11 +229,7 @@ test("Ctrl-C once stops the run and leaves it sound: it is resumed to its end", 
     { say: "the end" },
   ]);
   const run = user.start(["run", "--scope", "fix", "--model", model, "x"]);
-  const work = join(user.store, "cache/work");
-  await until(
-    () =>
-      fs.existsSync(work) && fs.readdirSync(work).some((log) => fs.existsSync(join(work, log, "workspace/begun.txt"))),
-  );
+  await until(() => workspacesIn(user.store).some((path) => fs.existsSync(join(path, "begun.txt"))));
   run.process.kill("SIGINT");
   const { code, out, err } = await run.ended;
   expect(code).toBe(1);

@@ -24,6 +24,10 @@ export function findHelper(): string | null {
 }
 
 export interface Helper {
+  readonly pid: number;
+  /** Shows a directory over another one, in the helper's own mounts and in those of sandboxes that it makes from then on. */
+  overlay(layers: { lower: string; upper: string; work: string; at: string }): Promise<void>;
+  unmount(at: string): Promise<void>;
   /** Makes a sandbox by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
   open(network: "host" | { port: number }, instructions: readonly string[]): Promise<Held>;
 }
@@ -103,7 +107,11 @@ async function start(program: string, how: "root" | "userns", gone: () => void):
     return said;
   };
   await answer("0");
+  const bytes = (path: string): string => Buffer.from(path).toString("latin1");
   return {
+    pid: child.pid!,
+    overlay: async ({ lower, upper, work, at }) => void (await ask("overlay", ...[lower, upper, work, at].map(bytes))),
+    unmount: async (at) => void (await ask("unmount", bytes(at))),
     open: async (network, instructions) => {
       const port = network === "host" ? 0 : network.port;
       const id = String(last + 1);
