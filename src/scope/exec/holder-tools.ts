@@ -159,7 +159,9 @@ async function hold(pieces: readonly Piece[], method: ByTools, network: boolean)
   const user = method.how === "userns" ? ["--user", "--map-current-user", "--keep-caps"] : [];
   // An ordinary user has none left after the next program; root would keep what can undo the mounts.
   const drop = ["--no-new-privs", "--inh-caps=-all", ...(isRoot() ? [`--bounding-set=${CAPABILITIES}`] : [])];
-  const dropAll = user.length > 0 ? [...drop, "--ambient-caps=-all"] : drop;
+  // Number 1 keeps a right that nobody beside it has: so none of them may trace it, and undo its death with us.
+  const own = user.length > 0 ? ["--inh-caps=-all,+sys_admin", "--ambient-caps=-all,+sys_admin"] : ["--inh-caps=-all"];
+  const first = ["--no-new-privs", ...own, ...(isRoot() ? [`--bounding-set=${CAPABILITIES},+sys_admin`] : [])];
   const setUp = `${network ? loopbackUp() : ""}echo ready; read -r _ || exit 1
 ${script}
 echo mounted; read -r _ || exit 1
@@ -167,7 +169,7 @@ echo mounted; read -r _ || exit 1
 echo closed; read -r _ || exit 1
 { for fd in /proc/self/fd/*; do fd=\${fd##*/}; case $fd in [0-2] | *[!0-9]*) ;; *) eval "exec $fd<&-";; esac; done
 exec >/dev/null 2>&1
-exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc --noprofile -c ${quote("while read -r _; do :; done")} ${HOLDER_NAME}; }
+exec ${tools.setpriv} --pdeathsig KILL ${first.join(" ")} ${tools.bash} --norc --noprofile -c ${quote("while read -r _; do :; done")} ${HOLDER_NAME}; }
 `;
   const files = [setUp, "", "", ...lists].map((content) => unnamedFile(content));
   const unshare = [
@@ -254,7 +256,11 @@ exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc
   child.unref();
   // A sandbox in which nothing happens must not keep this process alive.
   (input as Socket).unref();
+  // A program that waits for its command, and is stopped with it, would stay behind for ever.
   const into = (names: readonly string[]): string[] => [
+    tools.setpriv,
+    "--pdeathsig",
+    "KILL",
     tools.nsenter,
     ...names.map((name) => `--${name}=/proc/${process.pid}/fd/${namespaces.get(name)}`),
     ...(user.length > 0 ? ["--preserve-credentials"] : []),
