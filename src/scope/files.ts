@@ -18,7 +18,7 @@ import { quotePath } from "../world/paths.ts";
 import { driverOf } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
-import { type SandboxSpec, SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
+import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
 import { endLeftOver } from "./exec/track.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
@@ -224,7 +224,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         .filter((each) => existsSync(join(host, each.slice(path.length)))),
       writable: options.grants.writable,
       // In this order, since in what an agent's plugin hides whole nothing else need be hidden.
-      hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each))],
+      hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each)), ...SERVICES],
       tmp,
       scope: owner,
       env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },

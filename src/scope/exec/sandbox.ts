@@ -251,7 +251,10 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     check();
     if (tracker) return tracker.list();
     const { report, code } = await run({ args: [SCRIPT], script: LIST, maxReport: 16 << 20 }, PATIENCE);
-    if (code !== 0) throw new Error("The processes of the sandbox cannot be listed; is there memory for one more?");
+    if (code !== 0)
+      throw new Error(
+        "The processes of the sandbox cannot be listed: it has ended, or there is no memory for one more.",
+      );
     const lines = report.toString().split("\0").slice(0, -1);
     return lines.map((line) => ({ pid: Number.parseInt(line, 10), command: line.slice(line.indexOf(" ") + 1) }));
   };

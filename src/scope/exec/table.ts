@@ -11,6 +11,8 @@ export interface Process {
   session: number;
   /** One letter: R, S, D, T (stopped), Z (dead, not yet reaped), … */
   state: string;
+  /** When it began, in the kernel's own measure: of two with the same number it tells which. */
+  born: string;
 }
 
 /** One process of /proc; null where there is none (any more). */
@@ -24,6 +26,7 @@ export function readProcess(pid: number | string): Process | null {
       parent: Number(fields[1]),
       group: Number(fields[2]),
       session: Number(fields[3]),
+      born: fields[19]!,
     };
   } catch {
     return null;
