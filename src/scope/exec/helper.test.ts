@@ -6,8 +6,10 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { helperName, native } from "../../../scripts/native.mjs";
 import { params } from "../../../test/support/runs.ts";
+import { until } from "../../../test/support/user.ts";
 import { detect } from "./abilities.ts";
 import { findHelper, helperOf } from "./helper.ts";
+import { readProcess } from "./table.ts";
 import { message, reader } from "./wire.ts";
 
 const { helper: works, how } = await detect();
@@ -134,6 +136,36 @@ describe.skipIf(!works)("the helper", () => {
       const [, what, text] = answers.find(([id]) => id === String(at + 1))!;
       expect([what, text]).toEqual(["error", expect.stringContaining(sentence)]);
     }
+  });
+
+  test("a message is as long as it may be, and no longer", async () => {
+    const whole = message(["1", "open", "0", "x".repeat((1 << 20) - 10)]);
+    expect(whole.length).toBe(4 + (1 << 20));
+    const { answers, code } = await hears(Buffer.concat([whole, whole]));
+    expect([code, answers.map(([id, what]) => [id, what])]).toEqual([
+      0,
+      [
+        ["0", "ready"],
+        ["1", "error"],
+        ["1", "error"],
+      ],
+    ]);
+    const longer = message(["1", "open", "0", "x".repeat((1 << 20) - 9)]);
+    expect(await hears(longer)).toMatchObject({ code: 1, answers: [["0", "ready"]] });
+  });
+
+  test("an end waits until nothing is left, also where the helper itself was killed", async () => {
+    const helper = await helperOf(findHelper()!, how as "root" | "userns");
+    const held = await Promise.all(Array.from({ length: 5 }, () => helper.open("host", ["lock", "proc", "/proc"])));
+    const parent = readProcess(held[0]!.pid)!.parent;
+    process.kill(parent, "SIGKILL");
+    await until(() => !held[0]!.alive());
+    await Promise.all(held.map(({ end }) => end()));
+    expect(held.map(({ pid }) => readProcess(pid)?.state ?? "Z")).toEqual(held.map(() => "Z"));
+    // The next one is made by another.
+    const next = await (await helperOf(findHelper()!, how as "root" | "userns")).open("host", ["lock"]);
+    expect(next.alive()).toBe(true);
+    await next.end();
   });
 
   test("a program of it that cannot be started says so", () => {

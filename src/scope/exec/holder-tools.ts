@@ -4,7 +4,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import type { Socket } from "node:net";
 import { HOLDER_NAME } from "./helper.ts";
-import { type Holder, isRoot, type Method } from "./holder.ts";
+import { endedEarly, type Holder, isRoot, type Method } from "./holder.ts";
 import { listenIn } from "./listener.ts";
 import { type MountCall, parseMounts, toFstab } from "./mounts.ts";
 import { quote } from "./quote.ts";
@@ -211,7 +211,7 @@ exec ${tools.setpriv} --pdeathsig KILL ${first.join(" ")} ${tools.bash} --norc -
     const [chunk] = (await Promise.race([once(output, "data"), ended.then(() => [])])) as [Buffer?];
     if (chunk?.toString() === `${expected}\n`) return;
     await new Promise((resolve) => setImmediate(resolve));
-    throw new Error(said.trim() || "The namespaces could not be made.");
+    throw new Error(said.trim() || "The namespaces could not be made: what makes them has ended.");
   };
   const namespaces = new Map<string, number>();
   const release = () => {
@@ -247,7 +247,7 @@ exec ${tools.setpriv} --pdeathsig KILL ${first.join(" ")} ${tools.bash} --norc -
   } catch (error) {
     await end();
     release();
-    throw error;
+    throw endedEarly(error);
   } finally {
     for (const fd of files) fs.closeSync(fd);
     output.destroy();

@@ -139,7 +139,9 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const check = () => {
     if (disposed) throw new Error("The sandbox is disposed; open another.");
     if (holder && !holder.alive())
-      throw new Error("The sandbox has ended (its first process was killed); open another.");
+      throw new Error(
+        "The sandbox has ended (its first process was killed); go on in a new one, as `shepherd resume` does.",
+      );
   };
   const way = (at: string, direction: "out" | "in") => (holder ? at : translate(spec.binds, at, direction));
   const enter = (session = true): string[] => {
