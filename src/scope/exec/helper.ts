@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { join } from "node:path";
-import { readProcess } from "./table.ts";
+import { hasEnded, readProcess } from "./table.ts";
 import { message, reader } from "./wire.ts";
 
 /** The second word of the command line of a sandbox's first process, by which a script inside can tell that it is inside. */
@@ -49,15 +49,6 @@ export function helperOf(program: string, how: "root" | "userns"): Promise<Helpe
   const helper = start(program, how, () => helpers.delete(key));
   helpers.set(key, helper);
   return helper;
-}
-
-/** Resolves when nothing of a process is left that was born then; of process 1 of a namespace, nothing of that either. */
-async function gone(pid: number, born: string | undefined): Promise<void> {
-  for (;;) {
-    const found = readProcess(pid);
-    if (!found || found.state === "Z" || found.born !== born) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 async function start(program: string, how: "root" | "userns", forget: () => void): Promise<Helper> {
@@ -122,7 +113,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
         const [, pid] = await ask("open", String(port), ...instructions);
         const number = Number(pid);
         living.add(number);
-        const { born } = readProcess(number) ?? {};
+        const first = readProcess(number);
         const server = await listener;
         return {
           pid: number,
@@ -132,7 +123,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
             server?.close();
             if (living.has(number)) await ask("end", pid!).catch(() => {});
             // It was killed itself: what it held dies after it, and nobody tells when.
-            if (over) await gone(number, born);
+            if (over && first) await hasEnded(first);
           },
         };
       } finally {

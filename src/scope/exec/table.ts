@@ -33,6 +33,15 @@ export function readProcess(pid: number | string): Process | null {
   }
 }
 
+/** Resolves when nothing of a process is left, and of the namespace in which it is number 1. */
+export async function hasEnded({ pid, born }: Process): Promise<void> {
+  for (;;) {
+    const now = readProcess(pid);
+    if (now?.born !== born || now.state === "Z") return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 const numbers = (): string[] => {
   try {
     return fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name));
