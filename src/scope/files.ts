@@ -2,7 +2,7 @@
  * The files and processes of a scope that is being driven: a directory of its own that commands see at the path of the user's, a /tmp of
  * its own, and the sandbox they run in. All of it is a cache: the store is the truth.
  */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { link, target } from "../trace/bytes.ts";
@@ -213,6 +213,12 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     const path = options.workspace;
     const { workspace: host, git: gitHost, config, tmp } = opened().paths;
     const { agent } = options;
+    // What may write above of it can put a link there.
+    for (const each of options.grants.writable)
+      if (existsSync(each) && realpathSync(each) !== each)
+        throw new Error(
+          `${each} was given to write to, and there is a symbolic link in it now: put back what was there.`,
+        );
     const sandbox = await openSandbox({
       binds: [
         { from: host, to: path, mode: "rw" },
