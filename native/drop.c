@@ -34,10 +34,11 @@ int drop_privileges(struct failure *why) {
   return 0;
 }
 
-int drop_all(struct failure *why) {
+int drop_use(struct failure *why) {
   struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-  struct __user_cap_data_struct none[2] = {{0}};
-  if (syscall(SYS_capset, &head, none) < 0) return fail_errno(why, "The rights cannot be given up");
+  struct __user_cap_data_struct one[2] = {{0}};
+  one[CAP_TO_INDEX(CAP_SYS_ADMIN)].permitted = CAP_TO_MASK(CAP_SYS_ADMIN);
+  if (syscall(SYS_capset, &head, one) < 0) return fail_errno(why, "The rights cannot be given up");
   return 0;
 }
 
@@ -55,7 +56,7 @@ static const unsigned REFUSED[] = {
     SYS_finit_module, SYS_delete_module, SYS_userfaultfd, SYS_perf_event_open, SYS_swapon, SYS_swapoff, SYS_reboot, SYS_acct,
     SYS_quotactl, SYS_syslog, SYS_settimeofday, SYS_clock_settime, SYS_adjtimex, SYS_clock_adjtime, SYS_setns, SYS_sethostname,
     SYS_setdomainname, SYS_open_by_handle_at, SYS_vhangup, 425 /* io_uring_setup */,
-    426 /* io_uring_enter */, 427 /* io_uring_register */,
+    426 /* io_uring_enter */, 427 /* io_uring_register */, 443 /* quotactl_fd */, 467 /* open_tree_attr */,
 #ifdef SYS_nfsservctl
     SYS_nfsservctl,
 #endif
@@ -68,6 +69,7 @@ static const unsigned REFUSED[] = {
 };
 /* Families of sockets that stay within the network of the sandbox. */
 static const unsigned FAMILIES[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
+static const unsigned SOCKETS[] = {SYS_socket, SYS_socketpair};
 #define TIOCSTI_CALL 0x5412
 #define TIOCLINUX_CALL 0x541C
 #define NEW_NAMESPACES 0x7E020080u /* CLONE_NEW*: user, mount, pid, ipc, uts, net, cgroup */
@@ -80,7 +82,7 @@ static const unsigned FAMILIES[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 #define IF(value, length) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, length)
 
 int drop_syscalls(struct failure *why) {
-  struct sock_filter code[COUNT(REFUSED) * 2 + COUNT(FAMILIES) * 2 + 64];
+  struct sock_filter code[COUNT(REFUSED) * 2 + COUNT(FAMILIES) * COUNT(SOCKETS) * 2 + 64];
   size_t n = 0;
 #define ADD(...)                                                          \
   do {                                                                    \
@@ -98,9 +100,12 @@ int drop_syscalls(struct failure *why) {
   ADD(IF(SYS_clone, 4), LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 1), REFUSE(EPERM), ALLOW);
   ADD(IF(SYS_unshare, 4), LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 1), REFUSE(EPERM), ALLOW);
   ADD(IF(SYS_ioctl, 5), LOAD(args[1]), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI_CALL, 1, 0), IF(TIOCLINUX_CALL, 1), REFUSE(EPERM), ALLOW);
-  ADD(IF(SYS_socket, 2 + 2 * COUNT(FAMILIES)), LOAD(args[0]));
-  for (size_t each = 0; each < COUNT(FAMILIES); each++) ADD(IF(FAMILIES[each], 1), ALLOW);
-  ADD(REFUSE(EAFNOSUPPORT), ALLOW);
+  for (size_t call = 0; call < COUNT(SOCKETS); call++) {
+    ADD(IF(SOCKETS[call], 2 + 2 * COUNT(FAMILIES)), LOAD(args[0]));
+    for (size_t each = 0; each < COUNT(FAMILIES); each++) ADD(IF(FAMILIES[each], 1), ALLOW);
+    ADD(REFUSE(EAFNOSUPPORT));
+  }
+  ADD(ALLOW);
   struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
   if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0) return fail_errno(why, "Calls cannot be kept out");
   return 0;

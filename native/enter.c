@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -80,7 +81,6 @@ static int launch(void) {
   if (n < variables + 4) return give_up("What is to be started is not whole.");
   word[n] = NULL;
   char **program = word + variables + 3;
-  close_from(5);
   if (chdir(word[0]) < 0) {
     if (write(4, "c", 1) < 0) return 126;
     return 125;
@@ -98,6 +98,8 @@ static int launch(void) {
 int enter(int argc, char **argv) {
   struct failure why = {{0}};
   int session = 0, at = 2;
+  /* Stopped with its command it would stay behind for ever. What stands below fails if its parent is gone already. */
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   int namespaces[16], count = 0;
   if (at < argc && strcmp(argv[at], "session") == 0) session = 1, at++;
   /* All are opened first: the files are not seen from inside. */
@@ -114,10 +116,14 @@ int enter(int argc, char **argv) {
     }
     close(namespaces[i]);
   }
+  /* Entering may have undone it. */
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   pid_t child = fork();
   if (child < 0) return give_up("No process can be started.");
   if (child > 0) return follow(child);
   if (session) setsid();
+  /* What Node's parent left open may lead out of the sandbox, and what runs there may look at this process once it is a program. */
+  close_from(5);
   if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0) return give_up(why.text);
   if (at == argc) return launch();
   execv(argv[at], argv + at);

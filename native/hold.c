@@ -62,7 +62,7 @@ first_process(int say, const struct words *words, size_t at, unsigned port, char
   umask(022);
   if (chdir("/") < 0 || mounts_make(words, at, &why) < 0) goto failed;
   if (port > 0 && (net_up(&why) < 0 || (listener = net_listen(port, &why)) < 0)) goto failed;
-  if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0 || drop_all(&why) < 0) goto failed;
+  if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0 || drop_use(&why) < 0) goto failed;
   /* Giving up rights may have undone it. */
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   memset(name, 0, room);

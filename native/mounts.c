@@ -1,7 +1,8 @@
 /*
  * What a sandbox sees, made by a list of instructions. Nothing here decides what that is: see src/scope/exec/view.ts.
  *
- *   take FROM                 opens a directory or file of the host before anything is covered; it is the next of the taken
+ *   take FROM                 opens a directory or file of the host before anything is covered, and follows no link; it is the next
+ *                             of the taken
  *   lock                      all that is there becomes read-only
  *   point AT REST dir|file    makes a mount point below AT, and follows no link on the way
  *   put NUMBER AT rw|ro       shows what was taken at AT
@@ -52,8 +53,11 @@ static int show(int tree, const char *at, const char *mode, struct failure *why)
 
 static int take(const char *from, struct failure *why) {
   if (taken_count == TAKEN_MOST) return fail(why, "Too many paths are to be shown");
-  int tree = open_tree2(AT_FDCWD, from, TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE);
-  if (tree < 0) return fail_errno(why, "%s cannot be opened; may you read it?", from);
+  int there = open_without_links(AT_FDCWD, from, O_PATH);
+  int tree = there < 0 ? -1 : open_tree2(there, "", EMPTY_PATH | TREE_CLONE | TREE_CLOEXEC | TREE_RECURSIVE);
+  if (tree < 0) fail_errno(why, "%s cannot be opened; may you read it?", from);
+  if (there >= 0) close(there);
+  if (tree < 0) return -1;
   taken[taken_count++] = tree;
   return 0;
 }

@@ -39,8 +39,9 @@ int net_hand_over(int channel, int socket, const char *id);
 /* drop.c: what a program in a sandbox must not have. */
 int drop_privileges(struct failure *why);
 int drop_syscalls(struct failure *why);
-/* All rights of this process: then the programs beside it may look at it, and it needs none. */
-int drop_all(struct failure *why);
+/* For process 1: it can use no right any more, and keeps one that no program beside it has. So none of them may trace it, and
+   undo its death with the helper, or write through it to the program that it runs. */
+int drop_use(struct failure *why);
 /* Closes all descriptors from `first` on. */
 void close_from(int first);
 

@@ -189,7 +189,8 @@ int serve(int argc, char **argv) {
     reap();
     if (ready[2].revents) {
       char thanks[4096];
-      if (read(channel, thanks, sizeof thanks) == 0) return 0;
+      ssize_t got = read(channel, thanks, sizeof thanks);
+      if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return 0;
     }
     if (!ready[0].revents) continue;
     if (wire_read(0) != 1) return 0;

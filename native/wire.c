@@ -43,8 +43,10 @@ int wire_read(int fd) {
     in.start = 0;
   }
   if (in.room - in.end < 65536) {
-    size_t room = in.room + 65536 > 2 * in.room ? in.room + 65536 : 2 * in.room;
-    unsigned char *grown = room > MESSAGE_MOST + 4 + 131072 ? NULL : realloc(in.bytes, room);
+    /* One message that is not whole, and as much behind it as is read at once. */
+    size_t most = MESSAGE_MOST + 4 + 65536, room = 2 * in.room < 65536 ? 65536 : 2 * in.room;
+    if (room > most) room = most;
+    unsigned char *grown = realloc(in.bytes, room);
     if (!grown) return -1;
     in.bytes = grown;
     in.room = room;

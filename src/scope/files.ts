@@ -2,7 +2,7 @@
  * The files and processes of a scope that is being driven: a directory of its own that commands see at the path of the user's, a /tmp of
  * its own, and the sandbox they run in. All of it is a cache: the store is the truth.
  */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { link, target } from "../trace/bytes.ts";
@@ -18,7 +18,7 @@ import { quotePath } from "../world/paths.ts";
 import { driverOf } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
-import { type SandboxSpec, SCRATCH_DIR, SECRETS } from "./exec/spec.ts";
+import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
 import { endLeftOver } from "./exec/track.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
@@ -218,6 +218,12 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     const path = options.workspace;
     const { workspace: host, git: gitHost, config, tmp } = opened().paths;
     const { agent } = options;
+    // What may write above of it can put a link there.
+    for (const each of options.grants.writable)
+      if (existsSync(each) && realpathSync(each) !== each)
+        throw new Error(
+          `${each} was given to write to, and there is a symbolic link in it now: put back what was there.`,
+        );
     const sandbox = await openSandbox({
       binds: [
         { from: host, to: path, mode: "rw" },
@@ -229,7 +235,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         .filter((each) => existsSync(join(host, each.slice(path.length)))),
       writable: options.grants.writable,
       // In this order, since in what an agent's plugin hides whole nothing else need be hidden.
-      hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each))],
+      hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each)), ...SERVICES],
       tmp,
       scope: owner,
       env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },

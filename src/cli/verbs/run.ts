@@ -1,5 +1,5 @@
 /** `shepherd run`: an agent or a command in a scope of its own. */
-import { existsSync, lstatSync } from "node:fs";
+import { existsSync, lstatSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { freshMain } from "../../run/placing.ts";
 import { createRun, type Task } from "../../run/start.ts";
@@ -127,9 +127,11 @@ async function pathsOf({ cwd }: Context, flags: Flags, workspace: string): Promi
   }
   for (const path of writable)
     if (!existsSync(path)) throw new Exit(2, `--write takes a path that is there, and ${path} is not.`);
+  // What it leads to now is granted, and not what it may lead to later.
+  const granted = writable.map((path) => realpathSync(path));
   const { samePath, why } = readOnly.length > 0 ? await detect() : { samePath: true };
   if (!samePath) throw new Exit(4, `--read-only cannot be held on this machine. ${why}`);
-  return { readOnly, writable };
+  return { readOnly, writable: granted };
 }
 
 async function fresh(context: Context, launch: Launch, flags: Flags, task: Task, k: number): Promise<Outcome[]> {

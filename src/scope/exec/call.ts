@@ -3,6 +3,7 @@ import fs from "node:fs";
 import net from "node:net";
 import type { Writable } from "node:stream";
 import { openPipe } from "./pipe.ts";
+import { ownInput } from "./stdin.ts";
 import { hasProc, processTable, readProcess, send } from "./table.ts";
 import { readUpTo, unnamedFile } from "./temp.ts";
 
@@ -95,6 +96,7 @@ export async function startCall(program: Program, options: CallOptions): Promise
     for (const pipe of pipes) for (const fd of [pipe.read, pipe.write]) fs.closeSync(fd);
     return { result: Promise.resolve(aborted()), closed: Promise.resolve(), pid: undefined, leave: () => {} };
   }
+  const own = options.ownStdin && !options.onStdin ? await ownInput() : null;
   const files: number[] = [];
   try {
     for (const text of options.stdin === undefined ? [program.script] : [program.script, options.stdin])
@@ -103,12 +105,13 @@ export async function startCall(program: Program, options: CallOptions): Promise
     files.push(report);
     const [out, err] = [pipes[0]!.write, pipes.at(-1)!.write];
     const given = options.stdin === undefined ? "ignore" : files[1]!;
-    const input = options.onStdin ? "pipe" : options.ownStdin ? 0 : given;
+    const input = options.onStdin ? "pipe" : (own?.stdio ?? given);
     const stdio: StdioOptions = [input, out, err, files[0]!, report];
     const started = performance.now();
     const [file, ...words] = program.argv();
     const child = spawn(file!, words, { stdio, env: program.env, cwd: "/", detached: true });
     files.pop();
+    own?.begin();
     if (child.stdin) {
       child.stdin.on("error", () => {});
       options.onStdin?.(child.stdin);
@@ -125,6 +128,7 @@ export async function startCall(program: Program, options: CallOptions): Promise
     for (const pipe of pipes) fs.closeSync(pipe.read);
     throw error;
   } finally {
+    own?.release();
     for (const fd of [...files, ...pipes.map((pipe) => pipe.write)]) fs.closeSync(fd);
   }
 }

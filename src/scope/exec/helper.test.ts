@@ -8,6 +8,8 @@ import { helperName, native } from "../../../scripts/native.mjs";
 import { params } from "../../../test/support/runs.ts";
 import { detect } from "./abilities.ts";
 import { findHelper, helperOf } from "./helper.ts";
+import { openSandbox } from "./sandbox.ts";
+import { processTable, readProcess } from "./table.ts";
 import { message, reader } from "./wire.ts";
 
 const { helper: works, how } = await detect();
@@ -57,6 +59,8 @@ async function hears(
   );
   return { code, signal, answers, said };
 }
+
+const words = (pid: number) => fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ");
 
 describe.skipIf(!works)("the helper", () => {
   const room = (): fc.Arbitrary<string> =>
@@ -135,6 +139,52 @@ describe.skipIf(!works)("the helper", () => {
       expect([what, text]).toEqual(["error", expect.stringContaining(sentence)]);
     }
   });
+
+  test("a message is as long as it may be, and no longer", async () => {
+    const whole = message(["1", "open", "0", "x".repeat((1 << 20) - 10)]);
+    expect(whole.length).toBe(4 + (1 << 20));
+    const { answers, code } = await hears(Buffer.concat([whole, whole]));
+    expect([code, answers.map(([id, what]) => [id, what])]).toEqual([
+      0,
+      [
+        ["0", "ready"],
+        ["1", "error"],
+        ["1", "error"],
+      ],
+    ]);
+    const longer = message(["1", "open", "0", "x".repeat((1 << 20) - 9)]);
+    expect(await hears(longer)).toMatchObject({ code: 1, answers: [["0", "ready"]] });
+  });
+
+  test.for(["the helper", "programs of the host"])(
+    "an end waits until nothing is left, also where %s, which made it, was killed",
+    async (maker, { onTestFinished }) => {
+      if (maker !== "the helper") process.env.SHEPHERD_NO_HELPER = "1";
+      onTestFinished(() => void delete process.env.SHEPHERD_NO_HELPER);
+      const at = path.join(base, "a");
+      const binds = [{ from: at, to: at, mode: "rw" as const }];
+      const open = () =>
+        openSandbox({ binds, tmp: path.join(base, "b"), env: { PATH: process.env.PATH! }, network: "host" });
+      const sandbox = await open();
+      await sandbox.exec({ argv: ["bash", "-c", "for i in {1..300}; do sleep 1000 & done"] });
+      const table = processTable();
+      const [outer] = table.filter(
+        ({ pid, parent }) =>
+          parent === process.pid && (maker === "the helper" ? / serve / : /unshare/).test(words(pid)),
+      );
+      const [first] = table.filter(({ parent }) => parent === outer!.pid);
+      const inside = table.filter(({ parent }) => parent === first!.pid);
+      expect(inside.length).toBe(300);
+      process.kill(outer!.pid, "SIGKILL");
+      while (readProcess(outer!.pid)) await new Promise(setImmediate);
+      await sandbox.dispose();
+      expect([first!, ...inside].filter(({ pid }) => (readProcess(pid)?.state ?? "Z") !== "Z")).toEqual([]);
+      // The next one is made by another.
+      const next = await open();
+      expect((await next.exec({ argv: ["echo", "on"] })).output.toString()).toBe("on\n");
+      await next.dispose();
+    },
+  );
 
   test("a program of it that cannot be started says so", () => {
     const enter = (...words: string[]) => spawnSync(program, ["enter", ...words], { encoding: "utf8" });

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { join } from "node:path";
+import { hasEnded, readProcess } from "./table.ts";
 import { message, reader } from "./wire.ts";
 
 /** The second word of the command line of a sandbox's first process, by which a script inside can tell that it is inside. */
@@ -54,7 +55,7 @@ export function helperOf(program: string, how: "root" | "userns"): Promise<Helpe
   return helper;
 }
 
-async function start(program: string, how: "root" | "userns", gone: () => void): Promise<Helper> {
+async function start(program: string, how: "root" | "userns", forget: () => void): Promise<Helper> {
   const words = ["serve", " ".repeat(HOLDER_NAME.length), String(process.pid), ...(how === "userns" ? [how] : [])];
   const child = spawn(program, words, { stdio: ["pipe", "pipe", "ignore", "ipc"], env: {}, cwd: "/", detached: true });
   const input = child.stdin as Socket;
@@ -66,7 +67,7 @@ async function start(program: string, how: "root" | "userns", gone: () => void):
   let over: Error | null = null;
   const end = (why: Error): void => {
     over ??= why;
-    gone();
+    forget();
     living.clear();
     for (const answer of asked.values()) answer(over);
   };
@@ -120,6 +121,7 @@ async function start(program: string, how: "root" | "userns", gone: () => void):
         const [, pid] = await ask("open", String(port), ...instructions);
         const number = Number(pid);
         living.add(number);
+        const first = readProcess(number);
         const server = await listener;
         return {
           pid: number,
@@ -128,6 +130,8 @@ async function start(program: string, how: "root" | "userns", gone: () => void):
           end: async () => {
             server?.close();
             if (living.has(number)) await ask("end", pid!).catch(() => {});
+            // It was killed itself: what it held dies after it, and nobody tells when.
+            if (over && first) await hasEnded(first);
           },
         };
       } finally {

@@ -1,7 +1,7 @@
 /** A holder that the scope helper starts. */
 import fs from "node:fs";
 import { helperOf } from "./helper.ts";
-import type { Holder } from "./holder.ts";
+import { endedEarly, type Holder } from "./holder.ts";
 import { parseMounts } from "./mounts.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { difference, instructions, type Piece } from "./view.ts";
@@ -31,7 +31,7 @@ export async function holdWithHelper(
   } catch (error) {
     await held.end();
     release();
-    throw error;
+    throw endedEarly(error);
   }
   return {
     alive: held.alive,

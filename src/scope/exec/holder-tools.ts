@@ -4,12 +4,12 @@ import { once } from "node:events";
 import fs from "node:fs";
 import type { Socket } from "node:net";
 import { HOLDER_NAME } from "./helper.ts";
-import { type Holder, isRoot, type Method } from "./holder.ts";
+import { endedEarly, type Holder, isRoot, type Method } from "./holder.ts";
 import { listenIn } from "./listener.ts";
 import { type MountCall, parseMounts, toFstab } from "./mounts.ts";
 import { quote } from "./quote.ts";
 import { type SandboxSpec, SCRATCH_DIR } from "./spec.ts";
-import { processTable, send } from "./table.ts";
+import { hasEnded, type Process, processTable, send } from "./table.ts";
 import { unnamedFile, writeAt } from "./temp.ts";
 import { findProgram, NoTool } from "./tools.ts";
 import { container, DEVICE_LINKS, difference, lockdown, mountCall, type Piece } from "./view.ts";
@@ -159,7 +159,9 @@ async function hold(pieces: readonly Piece[], method: ByTools, network: boolean)
   const user = method.how === "userns" ? ["--user", "--map-current-user", "--keep-caps"] : [];
   // An ordinary user has none left after the next program; root would keep what can undo the mounts.
   const drop = ["--no-new-privs", "--inh-caps=-all", ...(isRoot() ? [`--bounding-set=${CAPABILITIES}`] : [])];
-  const dropAll = user.length > 0 ? [...drop, "--ambient-caps=-all"] : drop;
+  // Number 1 keeps a right that nobody beside it has: so none of them may trace it, and undo its death with us.
+  const own = user.length > 0 ? ["--inh-caps=-all,+sys_admin", "--ambient-caps=-all,+sys_admin"] : ["--inh-caps=-all"];
+  const firstDrop = ["--no-new-privs", ...own, ...(isRoot() ? [`--bounding-set=${CAPABILITIES},+sys_admin`] : [])];
   const setUp = `${network ? loopbackUp() : ""}echo ready; read -r _ || exit 1
 ${script}
 echo mounted; read -r _ || exit 1
@@ -167,7 +169,7 @@ echo mounted; read -r _ || exit 1
 echo closed; read -r _ || exit 1
 { for fd in /proc/self/fd/*; do fd=\${fd##*/}; case $fd in [0-2] | *[!0-9]*) ;; *) eval "exec $fd<&-";; esac; done
 exec >/dev/null 2>&1
-exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc --noprofile -c ${quote("while read -r _; do :; done")} ${HOLDER_NAME}; }
+exec ${tools.setpriv} --pdeathsig KILL ${firstDrop.join(" ")} ${tools.bash} --norc --noprofile -c ${quote("while read -r _; do :; done")} ${HOLDER_NAME}; }
 `;
   const files = [setUp, "", "", ...lists].map((content) => unnamedFile(content));
   const unshare = [
@@ -190,6 +192,8 @@ exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc
       detached: true,
     },
   );
+  /** Number 1 of the sandbox. */
+  let first: Process | undefined;
   let over = false;
   const ended = new Promise<void>((resolve) => {
     const done = () => {
@@ -209,7 +213,7 @@ exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc
     const [chunk] = (await Promise.race([once(output, "data"), ended.then(() => [])])) as [Buffer?];
     if (chunk?.toString() === `${expected}\n`) return;
     await new Promise((resolve) => setImmediate(resolve));
-    throw new Error(said.trim() || "The namespaces could not be made.");
+    throw new Error(said.trim() || "The namespaces could not be made: what makes them has ended.");
   };
   const namespaces = new Map<string, number>();
   const release = () => {
@@ -221,15 +225,17 @@ exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc
     input.end();
     const patience = setTimeout(() => {
       // Number 1 is killed by its parent's end too, but only its own death is waited for by its parent.
-      const first = processTable().find((p) => p.parent === child.pid);
       send(first?.pid ?? child.pid!, "SIGKILL");
     }, 1000);
     await ended;
     clearTimeout(patience);
+    // Where its parent was killed it dies after that.
+    if (first) await hasEnded(first);
   };
   try {
     const table = () => parseMounts(fs.readFileSync(`/proc/${child.pid}/mountinfo`));
     await says("ready");
+    first = processTable().find((p) => p.parent === child.pid);
     const before = new Set(table().map((mount) => mount.id));
     input.write("\n");
     await says("mounted");
@@ -245,7 +251,7 @@ exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc
   } catch (error) {
     await end();
     release();
-    throw error;
+    throw endedEarly(error);
   } finally {
     for (const fd of files) fs.closeSync(fd);
     output.destroy();
@@ -254,7 +260,11 @@ exec ${tools.setpriv} --pdeathsig KILL ${dropAll.join(" ")} ${tools.bash} --norc
   child.unref();
   // A sandbox in which nothing happens must not keep this process alive.
   (input as Socket).unref();
+  // A program that waits for its command, and is stopped with it, would stay behind for ever.
   const into = (names: readonly string[]): string[] => [
+    tools.setpriv,
+    "--pdeathsig",
+    "KILL",
     tools.nsenter,
     ...names.map((name) => `--${name}=/proc/${process.pid}/fd/${namespaces.get(name)}`),
     ...(user.length > 0 ? ["--preserve-credentials"] : []),

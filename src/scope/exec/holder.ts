@@ -30,6 +30,12 @@ export interface Holder {
 /** Whether the kernel's settings, and everybody's files, are this user's to write. */
 export const isRoot = (): boolean => process.getuid?.() === 0;
 
+/** What the kernel says of a process that is gone, as a sentence. */
+export const endedEarly = (error: unknown): unknown =>
+  ["EINVAL", "ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")
+    ? new Error("The sandbox ended while it was made; try again.")
+    : error;
+
 /** Starts the holder of a sandbox and waits until all is mounted. Throws with the reason if the host does not allow it. */
 export const startHolder = (
   pieces: readonly Piece[],

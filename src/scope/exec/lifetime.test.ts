@@ -13,6 +13,9 @@ import { findProgram } from "./tools.ts";
 const abilities = await detect();
 if (!abilities.samePath) console.log(`Tests of namespaces are skipped: ${abilities.why}`);
 
+const makers = abilities.helper ? ["the helper", "programs of the host"] : ["programs of the host"];
+const by = (maker: string): Record<string, string> => (maker === "the helper" ? {} : { SHEPHERD_NO_HELPER: "1" });
+
 /** This folder as a program that any user can run, and room for what it works on. */
 let base: string;
 
@@ -57,6 +60,14 @@ function script(name: string, text: string): { file: string; room: string; env: 
   );
   return { file, room, env: { PATH: process.env.PATH!, ROOM: room, TMPDIR: room, HOME: "/nonexistent" } };
 }
+
+const status = (pid: string): string => {
+  try {
+    return fs.readFileSync(`/proc/${pid}/status`, "latin1");
+  } catch {
+    return "";
+  }
+};
 
 /** The processes that see a mount of this room: those of its sandbox. */
 const inside = (room: string) =>
@@ -113,6 +124,19 @@ await run("trap '' TERM HUP INT; while :; do echo z >> witness; sleep 0.005; don
     );
   });
 
+  test.for(makers)("what waits for a stopped command does not stay behind, made by %s", async (maker) => {
+    const { file, room, env } = script(
+      "stopped",
+      'await (await open()).exec({ argv: ["bash", "-c", "kill -STOP $$"] });',
+    );
+    const child = spawn(process.execPath, [file], { env: { ...env, ...by(maker) }, stdio: "ignore" });
+    const stopped = () => inside(room).filter((pid) => /^State:\s+T/m.test(status(pid)));
+    // The command, and what waits for it outside.
+    await until(() => stopped().length === 2);
+    child.kill("SIGKILL");
+    await until(() => inside(room).length === 0);
+  });
+
   test("an end of its own accord ends the sandbox too", async () => {
     const { file, room, env } = script("leaves", `${VICTIM.replace(/process.stdout[\s\S]*/, "process.exit(0);")}`);
     expect(spawnSync(process.execPath, [file], { env }).status).toBe(0);
@@ -141,6 +165,70 @@ console.log(JSON.stringify([output.toString(), result.output.toString()]));`,
     } finally {
       fs.closeSync(fd);
     }
+  });
+});
+
+describe.skipIf(!abilities.helper)("what Node leaves open for its children", () => {
+  test("is closed before the first program in the sandbox, which others there may look at", () => {
+    const { file, env } = script(
+      "leaves-open",
+      `const sandbox = await open();
+const { output } = await sandbox.run({ args: ["-c", "ls /proc/$$/fd"], script: "", maxReport: 0 });
+await sandbox.dispose();
+console.log(JSON.stringify(output.toString()));`,
+    );
+    const fd = fs.openSync("/", "r");
+    const gap = Array.from({ length: 37 }, () => "ignore" as const);
+    const { stdout } = spawnSync(process.execPath, [file], { env, stdio: ["ignore", "pipe", "inherit", ...gap, fd] });
+    fs.closeSync(fd);
+    // The last one is ls reading.
+    expect(JSON.parse(stdout.toString())).toBe("0\n1\n2\n3\n4\n5\n");
+  });
+});
+
+describe.skipIf(!abilities.samePath)("the standard input of this process, given to a command", () => {
+  const SCRIPT = `
+const sandbox = await open();
+const { output } = await sandbox.exec({ argv: ["bash", "-c", process.env.TRY], ownStdin: true });
+await sandbox.dispose();
+console.log(JSON.stringify(output.toString("latin1")));`;
+  const given = (name: string, stdin: number | "pipe", text: string, maker: string, input?: Buffer) => {
+    const { file, env } = script(name, SCRIPT);
+    const more = { ...env, ...by(maker), TRY: text };
+    const done = spawnSync(process.execPath, [file], { env: more, stdio: [stdin, "pipe", "inherit"], input });
+    return JSON.parse(done.stdout.toString()) as string;
+  };
+
+  test.for(makers)("is a file that it can read and not write, made by %s", (maker) => {
+    const { room } = script("input", SCRIPT);
+    const file = path.join(room, "mine");
+    for (const size of [0, 20, 3 << 20]) {
+      fs.writeFileSync(file, "x".repeat(size));
+      const fd = fs.openSync(file, "r");
+      // Somebody has read a part already, and goes on reading afterwards.
+      fs.readSync(fd, Buffer.alloc(7));
+      expect(given("input", fd, "wc -c; echo escaped > /proc/self/fd/0; exit 0", maker)).toMatch(
+        new RegExp(`^${Math.max(0, size - 7)}\n`),
+      );
+      expect(given("input", fd, "head -c 3 /dev/stdin", maker)).toBe("x".repeat(Math.min(3, Math.max(0, size - 7))));
+      expect(fs.readFileSync(file, "latin1")).toBe("x".repeat(size));
+      expect(fs.readSync(fd, Buffer.alloc(7))).toBe(Math.min(7, Math.max(0, size - 7)));
+      fs.closeSync(fd);
+    }
+  });
+
+  test.for(makers)("is no directory: all below it could be written, made by %s", (maker) => {
+    const { room } = script("input", SCRIPT);
+    const fd = fs.openSync(room, "r");
+    expect(
+      given("input", fd, "ls /proc/self/fd/0/ 2>/dev/null; echo x > /proc/self/fd/0/witness", maker),
+    ).not.toContain("tmp");
+    fs.closeSync(fd);
+    expect(fs.existsSync(path.join(room, "witness"))).toBe(false);
+  });
+
+  test.for(makers)("is what comes through a pipe, made by %s", (maker) => {
+    expect(given("input", "pipe", "cat", maker, Buffer.from("typed"))).toBe("typed");
   });
 });
 
@@ -194,8 +282,6 @@ const users: Array<[string, string[], number]> = root
     ]
   : [["an ordinary user", [], process.getuid?.() ?? 0]];
 
-const makers = abilities.helper ? ["the helper", "programs of the host"] : ["programs of the host"];
-
 describe.each(users)("as %s", (_, as, uid) => {
   const SCRIPT = `
 const sandbox = await open();
@@ -223,7 +309,7 @@ console.log(JSON.stringify(told));
 
   test.for(makers)("all of it works in a user namespace, made by %s", (maker, context) => {
     const { file, env } = script("user", SCRIPT);
-    if (maker !== "the helper") env.SHEPHERD_NO_HELPER = "1";
+    Object.assign(env, by(maker));
     const [program, ...words] = [...as, process.execPath, file];
     const done = spawnSync(program!, words, { env, encoding: "utf8" });
     expect(done.stderr).toBe("");
@@ -253,13 +339,39 @@ console.log(JSON.stringify(told));
 });
 
 const compiler = findProgram("cc");
+const all = [...(root ? [["root", [], 0] as (typeof users)[number]] : []), ...users];
 
-describe
-  .skipIf(!abilities.helper || !compiler)
-  .each([...(root ? [["root", [], 0] as (typeof users)[number]] : []), ...users])(
-  "what a command of %s tries",
-  (_, as) => {
-    const SCRIPT = `
+/** The program that tries to get out. */
+function attempts(): string {
+  const program = path.join(base, "attempts");
+  const source = path.resolve("test/support/escape/attempts.c");
+  if (!fs.existsSync(program)) execFileSync(compiler!, ["-D_GNU_SOURCE", "-o", program, source]);
+  return program;
+}
+
+describe.skipIf(!abilities.samePath || !compiler).each(all)("the first process of a sandbox of %s", (_, as) => {
+  const SCRIPT = `
+const sandbox = await open();
+fs.copyFileSync(process.env.ATTEMPTS, at("store/ws/attempts"));
+const { output } = await sandbox.exec({ argv: ["./attempts", "first"] });
+await sandbox.dispose();
+console.log(sandbox.abilities.samePath + "\\n" + output);
+`;
+
+  test.for(makers)("is out of reach of what runs there, made by %s", (maker, context) => {
+    const { file, env } = script("first", SCRIPT);
+    Object.assign(env, by(maker), { ATTEMPTS: attempts() });
+    const [program, ...words] = [...as, process.execPath, file];
+    const done = spawnSync(program!, words, { env, encoding: "utf8" });
+    expect(done.stderr).toBe("");
+    const [samePath, ...answers] = done.stdout.trim().split("\n");
+    if (samePath !== "true") context.skip();
+    expect(answers).toEqual(["first-trace 1", "first-memory 13", "first-program 13", "first-root 13"]);
+  });
+});
+
+describe.skipIf(!abilities.helper || !compiler).each(all)("what a command of %s tries", (_, as) => {
+  const SCRIPT = `
 const sandbox = await open();
 fs.copyFileSync(process.env.ATTEMPTS, at("store/ws/attempts"));
 fs.chmodSync(at("store/ws/attempts"), 0o755);
@@ -275,21 +387,18 @@ const witnesses = [at("outside"), at("proj/outside"), at("store/secret"), "/etc/
 console.log(JSON.stringify({ said: output.toString(), witnesses, host: fs.readFileSync("/proc/sys/kernel/core_pattern", "utf8") }));
 `;
 
-    test("none of it leads out", () => {
-      const { file, env } = script("escape", SCRIPT);
-      env.ATTEMPTS = path.join(base, "attempts");
-      const source = path.resolve("test/support/escape/attempts.c");
-      execFileSync(compiler!, ["-D_GNU_SOURCE", "-o", env.ATTEMPTS, source]);
-      const core = fs.readFileSync("/proc/sys/kernel/core_pattern", "utf8");
-      const [program, ...words] = [...as, process.execPath, file];
-      const done = spawnSync(program!, words, { env, encoding: "utf8" });
-      expect(done.stderr).toBe("");
-      const { said, witnesses, host } = JSON.parse(done.stdout) as { said: string; witnesses: boolean[]; host: string };
-      const answers = said.trim().split("\n");
-      expect(answers.length).toBeGreaterThan(50);
-      expect(answers.filter((line) => line.endsWith(" 0"))).toEqual([]);
-      expect(witnesses).toEqual([false, false, false, false]);
-      expect(host).toBe(core);
-    });
-  },
-);
+  test("none of it leads out", () => {
+    const { file, env } = script("escape", SCRIPT);
+    env.ATTEMPTS = attempts();
+    const core = fs.readFileSync("/proc/sys/kernel/core_pattern", "utf8");
+    const [program, ...words] = [...as, process.execPath, file];
+    const done = spawnSync(program!, words, { env, encoding: "utf8" });
+    expect(done.stderr).toBe("");
+    const { said, witnesses, host } = JSON.parse(done.stdout) as { said: string; witnesses: boolean[]; host: string };
+    const answers = said.trim().split("\n");
+    expect(answers.length).toBeGreaterThan(50);
+    expect(answers.filter((line) => line.endsWith(" 0"))).toEqual([]);
+    expect(witnesses).toEqual([false, false, false, false]);
+    expect(host).toBe(core);
+  });
+});

@@ -139,7 +139,9 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const check = () => {
     if (disposed) throw new Error("The sandbox is disposed; open another.");
     if (holder && !holder.alive())
-      throw new Error("The sandbox has ended (its first process was killed); open another.");
+      throw new Error(
+        "The sandbox has ended (its first process was killed); go on in a new one, as `shepherd resume` does.",
+      );
   };
   const way = (at: string, direction: "out" | "in") => (holder ? at : translate(spec.binds, at, direction));
   const enter = (session = true): string[] => {
@@ -251,7 +253,10 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     check();
     if (tracker) return tracker.list();
     const { report, code } = await run({ args: [SCRIPT], script: LIST, maxReport: 16 << 20 }, PATIENCE);
-    if (code !== 0) throw new Error("The processes of the sandbox cannot be listed; is there memory for one more?");
+    if (code !== 0)
+      throw new Error(
+        "The processes of the sandbox cannot be listed: it has ended, or there is no memory for one more.",
+      );
     const lines = report.toString().split("\0").slice(0, -1);
     return lines.map((line) => ({ pid: Number.parseInt(line, 10), command: line.slice(line.indexOf(" ") + 1) }));
   };

@@ -66,6 +66,8 @@ export const SECRETS: readonly string[] = [
   ".kube",
   ".docker/config.json",
   ".netrc",
+  ".Xauthority",
+  ".ICEauthority",
   ".git-credentials",
   ".config/git/credentials",
   ".pypirc",
@@ -77,4 +79,12 @@ export const SECRETS: readonly string[] = [
   ".config/chromium",
   ".claude/.credentials.json",
   ".codex/auth.json",
+];
+
+/** Where services listen that start programs for whoever asks, outside of any sandbox, or hold the user's keys: for `hide`. */
+export const SERVICES: readonly string[] = [
+  "/run/user",
+  "/run/dbus",
+  "/run/systemd/private",
+  "/run/systemd/io.systemd.Manager",
 ];

@@ -11,6 +11,8 @@ export interface Process {
   session: number;
   /** One letter: R, S, D, T (stopped), Z (dead, not yet reaped), … */
   state: string;
+  /** When it began, in the kernel's own measure: of two with the same number it tells which. */
+  born: string;
 }
 
 /** One process of /proc; null where there is none (any more). */
@@ -24,9 +26,19 @@ export function readProcess(pid: number | string): Process | null {
       parent: Number(fields[1]),
       group: Number(fields[2]),
       session: Number(fields[3]),
+      born: fields[19]!,
     };
   } catch {
     return null;
+  }
+}
+
+/** Resolves when nothing of a process is left, and of the namespace in which it is number 1. */
+export async function hasEnded({ pid, born }: Process): Promise<void> {
+  for (;;) {
+    const now = readProcess(pid);
+    if (now?.born !== born || now.state === "Z") return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 

@@ -27,12 +27,12 @@ export function writeAt(fd: number, content: string | Uint8Array): void {
   for (let done = 0; done < bytes.length; ) done += fs.writeSync(fd, bytes, done, bytes.length - done, done);
 }
 
-/** The first `limit` bytes of a file. */
-export function readUpTo(fd: number, limit: number): Buffer {
-  const bytes = Buffer.alloc(Math.min(fs.fstatSync(fd).size, limit));
+/** The first `limit` bytes of a file, but for those before `from`. */
+export function readUpTo(fd: number, limit: number, from = 0): Buffer {
+  const bytes = Buffer.alloc(Math.max(0, Math.min(fs.fstatSync(fd).size, limit) - from));
   let done = 0;
   while (done < bytes.length) {
-    const got = fs.readSync(fd, bytes, done, bytes.length - done, done);
+    const got = fs.readSync(fd, bytes, done, bytes.length - done, from + done);
     if (got === 0) break;
     done += got;
   }

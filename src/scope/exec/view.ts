@@ -92,7 +92,7 @@ export function planView(spec: SandboxSpec, root: boolean): View {
   for (const at of tmps) add({ kind: "tmp", at, mode: "rw", source: real(absolute("tmp", spec.tmp)), directory: true });
   add({ kind: "proc", at: "/proc", mode: "rw", directory: true });
   if (root)
-    for (const name of ["sys", "sysrq-trigger", "irq", "bus"])
+    for (const name of SETTINGS)
       if (exists(`/proc/${name}`)) add({ kind: "readOnly", at: `/proc/${name}`, mode: "ro", directory: true });
   // Disks, the kernel's log and other people's terminals are devices, too.
   add({ kind: "dev", at: "/dev", mode: "ro", directory: true });
@@ -143,6 +143,12 @@ export function planView(spec: SandboxSpec, root: boolean): View {
   }
   return { pieces: sorted, env };
 }
+
+/** Below /proc: by these whoever is root, with whatever rights, changes the machine; /proc/scsi takes disks away. */
+const SETTINGS = [
+  ...["sys", "sysrq-trigger", "irq", "bus"],
+  ...["acpi", "asound", "driver", "dynamic_debug", "fs", "mtrr", "scsi"],
+];
 
 /** Devices that harm nobody, and those by which programs compute. */
 const DEVICES = /^(null|zero|full|u?random|tty|kvm|dri|kfd|dxg|nvidia.*)$/;

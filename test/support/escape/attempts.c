@@ -28,8 +28,31 @@ static long put(const char *file, const char *text) {
   return write(fd, text, strlen(text)) < 0 ? -1 : 0;
 }
 
+/* getpid as a program of 32 bits calls it. */
+static long old_call(void) {
+#ifdef __x86_64__
+  long got = 20;
+  __asm__ volatile("int $0x80" : "+a"(got) : : "memory", "r8", "r9", "r10", "r11");
+  if (got >= 0) return got;
+  errno = (int)-got;
+#else
+  errno = ENOSYS;
+#endif
+  return -1;
+}
+
+/* Who can trace process 1 can undo that it dies with its owner, and write to the program that it runs. */
+static void first_process(void) {
+  tell("first-trace", ptrace(PTRACE_SEIZE, 1, 0, 0));
+  tell("first-memory", open("/proc/1/mem", O_RDWR));
+  tell("first-program", open("/proc/1/exe", O_PATH));
+  tell("first-root", open("/proc/1/root", O_PATH));
+}
+
 int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IONBF, 0);
+  first_process();
+  if (argc > 1 && strcmp(argv[1], "first") == 0) return 0;
   tell("mount", mount("none", "/mnt", "tmpfs", 0, NULL));
   tell("remount", mount("none", "/", NULL, MS_REMOUNT | MS_BIND, NULL));
   tell("umount", umount2("/tmp", MNT_DETACH));
@@ -45,6 +68,9 @@ int main(int argc, char **argv) {
   tell("clone3", syscall(435, NULL, 0));
   tell("setns", syscall(SYS_setns, open("/proc/self/ns/net", O_RDONLY), 0));
   tell("bpf", syscall(SYS_bpf, 5, NULL, 0));
+  tell("open_tree_attr", syscall(467, AT_FDCWD, "/", 1, &(long[4]){0, 1, 0, 0}, 32));
+  tell("32-bit", old_call());
+  tell("x32", syscall(0x40000000 | SYS_getpid));
   tell("keyctl", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, 1));
   tell("add_key", syscall(SYS_add_key, "user", "x", "y", 1, KEY_SPEC_USER_KEYRING));
   tell("request_key", syscall(SYS_request_key, "user", "x", NULL, 0));
@@ -64,6 +90,7 @@ int main(int argc, char **argv) {
   tell("vsock", socket(40, SOCK_STREAM, 0));
   tell("packet", socket(AF_PACKET, SOCK_RAW, 0));
   tell("alg", socket(38, SOCK_SEQPACKET, 0));
+  tell("tipc-pair", socketpair(30, SOCK_SEQPACKET, 0, (int[2]){0}));
   tell("raw", socket(AF_INET, SOCK_RAW, 1));
   tell("tiocsti", ioctl(0, TIOCSTI, "x"));
   tell("new-privs", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? (errno = EPERM, -1) : 0);
