@@ -9,7 +9,7 @@ import { difference, instructions, type Piece } from "./view.ts";
 /** Files of the namespaces that a program enters, in this order. */
 const KINDS = ["user", "mnt", "ipc", "uts", "cgroup", "net", "pid_for_children"] as const;
 
-const NONE: ReadonlySet<number> = new Set();
+const NONE: ReadonlySet<string> = new Set();
 
 export async function holdWithHelper(
   pieces: readonly Piece[],

@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { HOLDER_NAME } from "./helper.ts";
 import { endedEarly, type Holder, isRoot, type Method } from "./holder.ts";
 import { listenIn } from "./listener.ts";
-import { type MountCall, parseMounts, toFstab } from "./mounts.ts";
+import { type MountCall, nameOf, parseMounts, toFstab } from "./mounts.ts";
 import { quote } from "./quote.ts";
 import { type SandboxSpec, SCRATCH_DIR } from "./spec.ts";
 import { hasEnded, type Process, processTable, send } from "./table.ts";
@@ -236,7 +236,7 @@ exec ${tools.setpriv} --pdeathsig KILL ${firstDrop.join(" ")} ${tools.bash} --no
     const table = () => parseMounts(fs.readFileSync(`/proc/${child.pid}/mountinfo`));
     await says("ready");
     first = processTable().find((p) => p.parent === child.pid);
-    const before = new Set(table().map((mount) => mount.id));
+    const before = new Set(table().map(nameOf));
     input.write("\n");
     await says("mounted");
     const closing = perform(lockdown(pieces, table()), method, SECOND_LIST);

@@ -92,7 +92,6 @@ await run("trap '' TERM HUP INT; while :; do echo z >> witness; sleep 0.005; don
 `;
 
   test("everything in it ends, also what forked away and ignores signals", async () => {
-    const mounts = fs.readFileSync("/proc/self/mounts", "utf8");
     const { file, room, env } = script("victim", VICTIM);
     const child = spawn(process.execPath, [file], { env, stdio: ["ignore", "pipe", "inherit"] });
     await once(child.stdout, "data");
@@ -107,7 +106,7 @@ await run("trap '' TERM HUP INT; while :; do echo z >> witness; sleep 0.005; don
     const size = fs.statSync(witness).size;
     await new Promise((resolve) => setTimeout(resolve, 60));
     expect(fs.statSync(witness).size).toBe(size);
-    expect(fs.readFileSync("/proc/self/mounts", "utf8")).toBe(mounts);
+    expect(fs.readFileSync("/proc/self/mounts", "utf8")).not.toContain(room);
   });
 
   test("nothing stays, at whatever moment it was killed", async () => {

@@ -35,6 +35,9 @@ export function parseMounts(info: Buffer): Mount[] {
   return mounts;
 }
 
+/** Names a mount. Its number alone is given again when it goes, as that of the host does whose directory somebody removes meanwhile. */
+export const nameOf = ({ id, at }: Mount): string => `${id} ${at}`;
+
 /** Whether `path` is `folder` or lies below it. */
 export const within = (path: string, folder: string): boolean =>
   folder === "/" || path === folder || path.startsWith(`${folder}/`);

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
-import { type Mount, type MountCall, makeReadOnly, visible, within } from "./mounts.ts";
+import { type Mount, type MountCall, makeReadOnly, nameOf, visible, within } from "./mounts.ts";
 import { type Bind, type SandboxSpec, SCRATCH, SCRATCH_DIR } from "./spec.ts";
 
 /** One mount of a sandbox. Paths are byte strings (latin1). */
@@ -253,16 +253,16 @@ export const lockdown = (pieces: readonly Piece[], mounts: readonly Mount[]): Mo
     .filter((m) => !readOnly(m) && (owner(pieces, m.at)?.mode ?? "ro") === "ro")
     .map(makeReadOnly);
 
-/** The first way in which the mounts differ from the plan, in words; null if they do not. `before`: mounts that are the host's. */
+/** The first way in which the mounts differ from the plan, in words; null if they do not. `before`: names of mounts that are the host's. */
 export function difference(
   pieces: readonly Piece[],
   mounts: readonly Mount[],
-  before: ReadonlySet<number>,
+  before: ReadonlySet<string>,
 ): string | null {
   const seen = new Map(visible(mounts).map((m) => [m.at, m]));
   for (const piece of pieces) {
     const mount = seen.get(piece.at);
-    if (!mount || before.has(mount.id))
+    if (!mount || before.has(nameOf(mount)))
       return `nothing was mounted at ${show(piece.at)} (is there a symbolic link in it?)`;
     if (piece.mode === "rw" && mount.flags.includes("ro")) return `${show(piece.at)} is read-only on the host already`;
   }
