@@ -17,7 +17,8 @@ function mountedAt(path: string): string | null {
   for (const pid of fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)))
     try {
       const { length } = fs.readFileSync(`/proc/${pid}/mountinfo`, "utf8").split(` ${path} `);
-      if (length > 1) return `/proc/${pid}/root${path}`;
+      // In a sandbox it is mounted too, and hidden.
+      if (length > 1 && fs.existsSync(`/proc/${pid}/root${path}`)) return `/proc/${pid}/root${path}`;
     } catch {
       // It has ended.
     }
