@@ -14,7 +14,7 @@ export interface Directory {
   restore(state: FileState, options: PaceOptions & { from?: Source | undefined }): Promise<Materialised>;
   /** Keeps what is known, if anything has become known since. */
   save(): void;
-  /** What the files take, as far as is known. */
+  /** What the files take, as far as is known; where it stands on another one, those of the directories in which something differs. */
   bytes(): number;
 }
 
@@ -74,6 +74,6 @@ export function openDirectory(
     restore: (state, options) =>
       keep(materialise(path, state, objects, { ...options, ...known, changed: changed?.(), partial: true })),
     save,
-    bytes: () => bytesIn(cache),
+    bytes: () => bytesIn(cache, changed?.()),
   };
 }

@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
 import { inTemporary } from "../../test/support/trees.ts";
 import { mountsOf } from "../scope/driver.ts";
+import { thisOwner } from "../trace/owner.ts";
 import { capture } from "./capture.ts";
 import type { Mounts } from "./layered.ts";
 import { portableDriver } from "./portable.ts";
@@ -100,6 +102,60 @@ describe.skipIf(!mounts)("worlds that stand on a base", () => {
       const last = await open("a", state);
       expect((await last.capture()).files.tree).toBe(state.tree);
       await last.close();
+    });
+  });
+
+  it("refuse what would take the empty place of a mount that is gone for the files", async () => {
+    await inTemporary(async (dir) => {
+      const { directory, open, captured } = rigIn(dir);
+      const world = await open("a", await captured({ "a/f": "f" }));
+      await mounts!.unmount(join(directory, "a/files"));
+      const gone = "went with the process that had mounted them";
+      await expect(world.capture()).rejects.toThrow(gone);
+      await expect(world.restore({})).rejects.toThrow(gone);
+      await world.close();
+    });
+  });
+
+  it("find what has changed however deep it lies, and make a base that a killed process had begun", async () => {
+    await inTemporary(async (dir) => {
+      const { bases, open, captured } = rigIn(dir);
+      fs.mkdirSync(join(bases, "one/new/files"), { recursive: true });
+      // Its number may be another process's by now.
+      const dead = { ...thisOwner(), start: "1" };
+      fs.writeFileSync(join(bases, "one/making"), JSON.stringify(dead));
+      const world = await open("a", await captured({ f: "f" }));
+      expect(fs.readdirSync(join(bases, "one")).sort()).toEqual(["1", "usage"]);
+      // Longer than any path may be.
+      const name = "d".repeat(250);
+      const deep = `cd "$1"; for i in {1..40}; do mkdir ${name}; cd ${name}; done; echo deep > f`;
+      execFileSync("bash", ["-c", deep, "deep", world.paths.files]);
+      const first = (await world.capture()).files.tree;
+      const change = `cd "$1"; for i in {1..40}; do cd ${name}; done; echo other > f`;
+      execFileSync("bash", ["-c", change, "deep", world.paths.files]);
+      expect((await world.capture()).files.tree).not.toBe(first);
+      await world.close();
+      execFileSync("rm", ["-rf", join(dir, "worlds")]);
+    });
+  });
+
+  it("say what a base takes as long as it is there", async () => {
+    await inTemporary(async (dir) => {
+      const { directory, bases, driver, open, captured } = rigIn(dir);
+      const usage = (): number => Number(fs.readFileSync(join(bases, "one/usage"), "utf8"));
+      const world = await open("a", await captured({ large: "x".repeat(100_000) }));
+      expect(usage()).toBeGreaterThan(100_000);
+      fs.writeFileSync(join(world.paths.files, "more"), "y".repeat(50_000));
+      await world.capture();
+      await world.close();
+      const own = Number(fs.readFileSync(join(directory, "a/usage"), "utf8"));
+      expect(own).toBeGreaterThan(50_000);
+      await driver.dispose("a");
+      // Nor does it remove what somebody makes just now.
+      fs.mkdirSync(join(bases, "one/new"));
+      await driver.tidy(0);
+      expect(usage()).toBe(0);
+      expect(fs.existsSync(join(bases, "one/new"))).toBe(true);
     });
   });
 

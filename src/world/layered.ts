@@ -5,7 +5,9 @@
  *     <bases>/<family>/<n>/files       a base; made once, and never written to again
  *     <bases>/<family>/<n>/files.stat  what is known of it; there once it is whole
  *     <bases>/<family>/<n>/boot        since which start of the machine
- *     <bases>/<family>/usage           what they take, in bytes
+ *     <bases>/<family>/<n>/usage       what it takes, in bytes
+ *     <bases>/<family>/usage           what all of them take
+ *     <bases>/<family>/making          who makes one
  *     <home>/<root>                    where both are seen as one, by whoever has the mounts; empty to all others
  *     <home>/<root>.base               which base it stands on
  *     <home>/<root>.upper, .work       what the world has changed, and room of the kernel's for that
@@ -13,10 +15,11 @@
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { alive, isOwner, thisOwner } from "../trace/owner.ts";
 import type { Objects } from "../trace/ports.ts";
 import { USAGE } from "../trace/quota.ts";
 import { openDirectory } from "./directory.ts";
-import { bytesOf } from "./dirs.ts";
+import { arg, bytesOf, closeDir, type Dir, gone, openDir, openRoot } from "./dirs.ts";
 import type { RestoreOptions } from "./driver.ts";
 import type { FileState, Source } from "./materialise.ts";
 import { inside } from "./paths.ts";
@@ -44,12 +47,12 @@ export interface Layers {
 export interface Layer {
   /** Where its files are reached. */
   path: string;
+  /** Throws a sentence where they are there no more: who has made the mount is gone, and another process may have its number by now. */
+  check(): void;
   /** What is known of the base. */
   stat: string;
   /** The directories in which something differs from the base, by their paths in the tree. */
   changed(): ReadonlySet<string>;
-  /** What the world itself takes. */
-  bytes(): number;
   close(): Promise<void>;
 }
 
@@ -111,13 +114,29 @@ export async function openLayer(
     await forget(home, root);
     return openLayer(home, root, layers, objects, spec);
   }
-  return {
-    path: mounts.root + at,
-    stat: join(base, "files.stat"),
-    changed: () => directoriesIn(upper),
-    bytes: () => bytesBelow(upper),
-    close: () => mounts.unmount(at),
+  const path = mounts.root + at;
+  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  const is = fs.fstatSync(fd);
+  const close = async (): Promise<void> => {
+    fs.closeSync(fd);
+    // Where who has made it is gone, so is the mount.
+    await mounts.unmount(at).catch(() => {});
   };
+  const check = (): void => {
+    const now = fs.statSync(path, { throwIfNoEntry: false });
+    // The directory below the mount is an empty one, for which nobody must take it.
+    if (!now || now.dev !== is.dev || now.ino !== is.ino || is.dev === fs.statSync(at).dev)
+      throw new Error(
+        "The files of the scope went with the process that had mounted them: go on with `shepherd resume`.",
+      );
+  };
+  try {
+    check();
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { path, stat: join(base, "files.stat"), check, changed: () => directoriesIn(upper), close };
 }
 
 /** Whether layers work where the bases lie, by their places. */
@@ -176,10 +195,8 @@ function isWhole(base: string): boolean {
 
 function newest({ bases }: Layers, family: string): string | null {
   const all = join(bases, family);
-  if (!fs.existsSync(all)) return null;
-  const numbers = fs.readdirSync(all).filter((name) => /^\d+$/.test(name) && isWhole(join(all, name)));
-  const last = Math.max(...numbers.map(Number));
-  return numbers.length === 0 ? null : join(all, String(last));
+  const whole = numbersIn(all).filter((n) => isWhole(join(all, String(n))));
+  return whole.length === 0 ? null : join(all, String(Math.max(...whole)));
 }
 
 function makeBase(layers: Layers, objects: Objects, spec: LayerSpec): Promise<string> {
@@ -195,28 +212,30 @@ function makeBase(layers: Layers, objects: Objects, spec: LayerSpec): Promise<st
 async function fillBase(layers: Layers, objects: Objects, spec: LayerSpec): Promise<string> {
   const all = join(layers.bases, spec.family);
   fs.mkdirSync(all, { recursive: true, mode: 0o700 });
+  const { mode, generation, signal, onProgress, seed } = spec;
   const lock = join(all, "making");
   while (!take(lock)) {
+    onProgress?.({ files: 0, read: 0, bytes: 0 });
     await new Promise((resolve) => setTimeout(resolve, 20));
-    spec.signal?.throwIfAborted();
+    signal?.throwIfAborted();
   }
-  const name = `new-${process.pid}`;
+  const name = "new";
   try {
-    for (const left of fs.readdirSync(all).filter((each) => each.startsWith("new-"))) await discard(bytesOf(all), left);
+    // What somebody who was killed has begun.
+    await discard(bytesOf(all), name);
     const base = newest(layers, spec.family);
     if (base !== null) return base;
-    const numbers = fs.readdirSync(all).filter((each) => /^\d+$/.test(each));
-    const number = String(Math.max(0, ...numbers.map(Number)) + 1);
+    const number = String(Math.max(0, ...numbersIn(all)) + 1);
     fs.mkdirSync(join(all, name), { mode: 0o700 });
-    const { mode, generation, signal, onProgress, seed } = spec;
     const path = join(all, name, "files");
     const files = openDirectory(path, { ...(mode !== undefined && { mode }) }, objects, generation);
     await files.restore(spec.state!, { from: seed, signal, onProgress });
     files.save();
     fs.writeFileSync(join(all, name, "boot"), bootId() ?? "", { mode: 0o600 });
+    fs.writeFileSync(join(all, name, USAGE), `${files.bytes()}\n`, { mode: 0o600 });
     if (!isWhole(join(all, name))) throw new Error("What is known of the files of a scope cannot be kept.");
-    fs.writeFileSync(join(all, USAGE), `${files.bytes()}\n`, { mode: 0o600 });
     fs.renameSync(join(all, name), join(all, number));
+    tellUsage(all);
     return join(all, number);
   } catch (error) {
     await discard(bytesOf(all), name);
@@ -228,21 +247,41 @@ async function fillBase(layers: Layers, objects: Objects, spec: LayerSpec): Prom
 
 /** Takes a lock for this process; false as long as another one has it that lives. */
 function take(lock: string): boolean {
+  // Whole from the first, so that nobody reads half of it.
+  const own = `${lock}-${randomBytes(6).toString("hex")}`;
+  fs.writeFileSync(own, JSON.stringify(thisOwner()), { mode: 0o600 });
   try {
-    fs.writeFileSync(lock, String(process.pid), { flag: "wx", mode: 0o600 });
+    fs.linkSync(own, lock);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    fs.rmSync(own, { force: true });
   }
-  try {
-    const owner = fs.readFileSync(lock, "utf8");
-    // Empty: it is just being written, or its writer was killed then.
-    const young = Date.now() - fs.statSync(lock).mtimeMs < 1000;
-    if (owner === "" ? !young : !fs.existsSync(`/proc/${owner}`)) fs.rmSync(lock, { force: true });
-  } catch {
-    // It is gone.
-  }
+  const owner = ownerOf(lock);
+  if (owner !== undefined && !(isOwner(owner) && alive(owner))) fs.rmSync(lock, { force: true });
   return false;
+}
+
+/** Who has a lock; undefined if nobody has it any more. */
+function ownerOf(lock: string): unknown {
+  try {
+    return JSON.parse(fs.readFileSync(lock, "utf8"));
+  } catch (error) {
+    return error instanceof SyntaxError ? null : undefined;
+  }
+}
+
+const numbersIn = (all: string): number[] =>
+  namesIn(all)
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+
+/** Says what the bases of a family take, so that nobody has to look through them. */
+function tellUsage(all: string): void {
+  const read = (file: string): number => (fs.existsSync(file) ? Number(fs.readFileSync(file, "utf8")) : 0);
+  const sum = numbersIn(all).reduce((bytes, n) => bytes + read(join(all, String(n), USAGE)), 0);
+  fs.writeFileSync(join(all, USAGE), `${sum}\n`, { mode: 0o600 });
 }
 
 /** Its time is that of the last use. */
@@ -258,45 +297,67 @@ function touch(base: string): void {
 /** Removes bases on which no world stands any more, and that nobody is about to use. */
 export async function removeBases(bases: string, worlds: string, idle: number): Promise<void> {
   const used = new Set<string>();
-  for (const id of fs.readdirSync(worlds))
-    for (const name of namesIn(join(worlds, id)))
-      if (name.endsWith(".base")) used.add(fs.readFileSync(join(worlds, id, name), "utf8"));
-  for (const family of fs.readdirSync(bases))
-    for (const name of namesIn(join(bases, family))) {
-      const base = join(bases, family, name);
+  for (const id of namesIn(worlds))
+    for (const name of namesIn(join(worlds, id))) if (name.endsWith(".base")) used.add(baseIn(join(worlds, id, name)));
+  for (const family of namesIn(bases)) {
+    const all = join(bases, family);
+    for (const n of numbersIn(all)) {
+      const base = join(all, String(n));
       const stat = fs.statSync(base, { throwIfNoEntry: false });
-      if (!stat?.isDirectory() || used.has(base) || Date.now() - stat.mtimeMs < idle) continue;
-      await discard(bytesOf(join(bases, family)), name);
+      if (!stat || used.has(base) || Date.now() - stat.mtimeMs < idle) continue;
+      await discard(bytesOf(all), String(n));
+      tellUsage(all);
     }
+  }
 }
 
-const namesIn = (path: string): string[] => (fs.statSync(path).isDirectory() ? fs.readdirSync(path) : []);
+/** The base that a world names; an empty text where the world is gone. */
+function baseIn(note: string): string {
+  try {
+    return fs.readFileSync(note, "utf8");
+  } catch {
+    return "";
+  }
+}
 
-/** The directories below one, by their paths in it, and itself. */
+/** The names in a directory; none where there is no such directory. */
+function namesIn(path: string): string[] {
+  try {
+    return fs.readdirSync(path);
+  } catch (error) {
+    if (gone(error)) return [];
+    throw error;
+  }
+}
+
+/** The directories below one, by their paths in it, and itself. However deep it is: neither a path nor the stack limits it. */
 function directoriesIn(upper: string): Set<string> {
   const found = new Set([""]);
-  const into = (path: Buffer, key: string): void => {
-    for (const entry of fs.readdirSync(path, { withFileTypes: true, encoding: "buffer" })) {
-      if (!entry.isDirectory()) continue;
-      const name = entry.name as unknown as Buffer;
-      const below = inside(key, name.toString("latin1"));
-      found.add(below);
-      into(Buffer.concat([path, Buffer.from("/"), name]), below);
+  const dirsIn = ({ at }: Dir): string[] =>
+    fs
+      .readdirSync(arg(at), { withFileTypes: true, encoding: "latin1" })
+      .flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  const open: Array<{ dir: Dir; key: string; left: string[] }> = [];
+  const enter = (dir: Dir, key: string): void => void open.push({ dir, key, left: dirsIn(dir) });
+  try {
+    enter(openRoot(bytesOf(upper)), "");
+    for (let here = open.at(-1); here; here = open.at(-1)) {
+      const name = here.left.pop();
+      if (name === undefined) {
+        closeDir(open.pop()!.dir);
+        continue;
+      }
+      const key = inside(here.key, name);
+      found.add(key);
+      try {
+        enter(openDir(here.dir, name), key);
+      } catch (error) {
+        // A process has removed it meanwhile.
+        if (!gone(error)) throw error;
+      }
     }
-  };
-  into(Buffer.from(upper), "");
-  return found;
-}
-
-function bytesBelow(path: string | Buffer): number {
-  let sum = 0;
-  const into = (at: Buffer): void => {
-    const stat = fs.lstatSync(at, { throwIfNoEntry: false });
-    if (!stat) return;
-    sum += stat.blocks * 512;
-    if (!stat.isDirectory()) return;
-    for (const name of fs.readdirSync(at, { encoding: "buffer" })) into(Buffer.concat([at, Buffer.from("/"), name]));
-  };
-  into(Buffer.from(path as string));
-  return sum;
+    return found;
+  } finally {
+    for (const { dir } of open) closeDir(dir);
+  }
 }

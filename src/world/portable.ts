@@ -11,6 +11,7 @@ import * as fs from "node:fs";
 import { join, resolve } from "node:path";
 import type { Objects } from "../trace/ports.ts";
 import { USAGE } from "../trace/quota.ts";
+import { serial } from "../trace/serial.ts";
 import { bringFiles } from "./bring.ts";
 import { type Directory, openDirectory } from "./directory.ts";
 import { bytesOf } from "./dirs.ts";
@@ -150,23 +151,25 @@ function openWorld<Root extends string>(
 
   let missing: Lack<Root>[] = [];
   let open = true;
-  let turn: Promise<unknown> = Promise.resolve();
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const mine = turn.then(() => {
+  const queue = serial();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> =>
+    queue(async () => {
       if (!open) throw new Error(`The world ${spec.id} is closed: open it again.`);
       return work();
     });
-    turn = mine.catch(() => {});
-    return mine;
-  };
+  const withFiles = <T>(work: () => Promise<T>): Promise<T> =>
+    inTurn(() => {
+      for (const layer of Object.values(layers)) layer.check();
+      return work();
+    });
   return {
     paths: Object.fromEntries(names.map((name) => [name, roots[name].path])) as { [name in Root]: string },
     get missing() {
       return missing;
     },
-    capture: (options) => inTurn(() => each((root): Promise<Captured> => root.capture(options))),
+    capture: (options) => withFiles(() => each((root): Promise<Captured> => root.capture(options))),
     restore: (state: WorldState<Root>, { seeds, signal, onProgress }: RestoreOptions<Root> = {}) =>
-      inTurn(async () => {
+      withFiles(async () => {
         const lacks: Lack<Root>[] = [];
         await each(async (directory, root) => {
           const wanted = state[root];
@@ -176,12 +179,12 @@ function openWorld<Root extends string>(
         });
         missing = lacks;
       }),
-    bring: (root, from, to) => inTurn(() => bringFiles(roots[root].path, from, to, objects)),
+    bring: (root, from, to) => withFiles(() => bringFiles(roots[root].path, from, to, objects)),
     close: ({ inUse = false } = {}) =>
       inTurn(async () => {
         open = false;
         await each((root) => root.save());
-        const bytes = names.reduce((sum, name) => sum + (layers[name] ?? roots[name]).bytes(), 0);
+        const bytes = names.reduce((sum, name) => sum + roots[name].bytes(), 0);
         for (const layer of Object.values(layers)) await layer.close();
         note(join(home, USAGE), `${bytes}\n`);
         if (!inUse) note(restMark(home), "");

@@ -200,9 +200,10 @@ export function loadCache(file: string): StatCache {
 }
 
 /** About what the files that a cache knows take of a disk, each in whole blocks. */
-export function bytesIn({ dirs }: StatCache): number {
+export function bytesIn({ dirs }: StatCache, changed?: ReadonlySet<string>): number {
   let bytes = 0;
-  for (const { rows } of dirs.values()) {
+  for (const [key, { rows }] of dirs) {
+    if (changed && !changed.has(key)) continue;
     bytes += BLOCK;
     for (let at = 0; at < rows.length; at += ROW)
       if (rows[at + TYPE] !== 0x64) bytes += Math.ceil(rows.readDoubleLE(at + SIZE) / BLOCK) * BLOCK;

@@ -62,14 +62,14 @@ async function start(program: string, how: "root" | "userns", forget: () => void
   const output = child.stdout as Socket;
   /** By the words that requests have: who waits for the answer, and for what listens. */
   const asked = new Map<string, (answer: string[] | Error) => void>();
-  const listening = new Map<string, (listener: Server) => void>();
+  const listening = new Map<string, (listener: Server | Error) => void>();
   const living = new Set<number>();
   let over: Error | null = null;
   const end = (why: Error): void => {
     over ??= why;
     forget();
     living.clear();
-    for (const answer of asked.values()) answer(over);
+    for (const wait of [...asked.values(), ...listening.values()]) wait(over);
   };
   child.on("error", end);
   child.on("exit", () => end(new Error("The helper that makes sandboxes has ended; try again.")));
@@ -107,6 +107,15 @@ async function start(program: string, how: "root" | "userns", forget: () => void
     if (!over) input.write(message([id, ...request]));
     return said;
   };
+  /** What listens in the sandbox that a request makes: it comes by another way than the answer, and may come after it. */
+  const listenerOf = (id: string): Promise<Server> => {
+    const listener = new Promise<Server>((resolve, reject) => {
+      listening.set(id, (given) => (given instanceof Error ? reject(given) : resolve(given)));
+    });
+    // Where the answer is an error, nobody waits for it.
+    listener.catch(() => {});
+    return listener;
+  };
   await answer("0");
   const bytes = (path: string): string => Buffer.from(path).toString("latin1");
   return {
@@ -116,7 +125,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
     open: async (network, instructions) => {
       const port = network === "host" ? 0 : network.port;
       const id = String(last + 1);
-      const listener = port === 0 ? null : new Promise<Server>((resolve) => listening.set(id, resolve));
+      const listener = port === 0 ? null : listenerOf(id);
       try {
         const [, pid] = await ask("open", String(port), ...instructions);
         const number = Number(pid);
