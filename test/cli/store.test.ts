@@ -11,7 +11,7 @@ import { checkQuota } from "../../src/trace/quota.ts";
 import { openSegment } from "../../src/trace/segment.ts";
 import { openStore } from "../../src/trace/store.ts";
 import { runs, seed } from "../support/runs.ts";
-import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
+import { bash, filesOf, newUser, put, type User, until } from "../support/user.ts";
 import { workspacesIn } from "../support/work.ts";
 
 let user: User;
@@ -218,6 +218,26 @@ test("du says what each run takes and what the limit is", async () => {
   const text = (await user.does(["du"], 0, { env: { SHEPHERD_QUOTA: "3GB" } })).out;
   expect(text).toContain("The limit is 3.0 GB (SHEPHERD_QUOTA)");
   expect(text).toMatch(/own +shared +log {2}run\n/);
+});
+
+test("what a run had in its files while it was forgotten goes once that has stopped", async () => {
+  const holds = (): boolean => spawnSync("grep", ["-rqF", "top-secret-value", user.store]).status === 0;
+  const model = user.script(
+    [
+      { say: "a", call: [put("secret.env", "KEY=top-secret-value\n")] },
+      { say: "b", call: [bash("touch begun; sleep 60")] },
+    ],
+    "live",
+  );
+  const run = user.start(["run", "--scope", "live", "--model", model, "x"]);
+  await until(() => workspacesIn(user.store).some((path) => fs.existsSync(join(path, "begun"))));
+  const first = await user.does(["forget", "--containing", "top-secret", "--yes"]);
+  expect(first.err).toContain("live may have it in the files that are worked on: stop it, and forget once more.");
+  run.process.kill("SIGINT");
+  await run.ended;
+  await user.does(["forget", "--containing", "top-secret", "--yes"]);
+  expect(holds()).toBe(false);
+  expect((await user.does(["fsck"])).out).toContain("The store is sound");
 });
 
 test("forget destroys bytes for good: no file of the store has them, steps and ids stay, and what lacks is named", async () => {

@@ -1,7 +1,6 @@
 /** `shepherd forget`: destroy bytes for good. */
 
 import { forgetAll } from "../../run/forget.ts";
-import { expire } from "../../run/retention.ts";
 import { followers } from "../../scope/followers.ts";
 import { findContaining } from "../../trace/containing.ts";
 import type { Hash } from "../../trace/ports.ts";
@@ -66,8 +65,6 @@ export const verb: Verb = {
     }
     progress.done();
     if (ids.size === 0) {
-      // A run that was driven when it was forgotten may have it in its files, where no object tells of it.
-      if (!flags["dry-run"]) await expire(store, { allWork: true });
       out.say("Nothing in the store contains that.");
       return named;
     }
