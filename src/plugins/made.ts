@@ -42,22 +42,24 @@ async function resultsOf(store: EmbeddedStore, { intent, outcome }: Step): Promi
   return items.flatMap((item) => (item.role === "result" ? [[item.call, textOf(item)] as [string, string]] : []));
 }
 
-/**
- * A record with the results that are ours on the way to its place; null where it is of another past, in which a call has another result of ours: what a
- * run went back behind counts too.
- */
-export async function withMade(
-  store: EmbeddedStore,
-  view: View,
+/** All that a run went through has, also what it went back behind: a call can have several. */
+export async function everMade(store: EmbeddedStore, view: View): Promise<Array<[call: string, text: string]>> {
+  const made: Array<[string, string]> = [];
+  for (const { step } of await allSteps(store, view)) made.push(...(await resultsOf(store, step)));
+  return made;
+}
+
+/** A record with the results that are ours on the way to its place; null where it is of another past, in which a call has another result of ours. */
+export function withMade(
   { session }: Pick<Plugin, "session">,
   record: Buffer,
   made: Results,
-): Promise<Buffer | null> {
+  ever: ReadonlyArray<[call: string, text: string]>,
+): Buffer | null {
   const has = (call: string, text: string): boolean => session.rewrite(record, call, text).equals(record);
   // Without the call it stays the same whatever the text is.
-  for (const { step } of await allSteps(store, view))
-    for (const [call, text] of await resultsOf(store, step))
-      if (made.get(call) !== text && has(call, text) && !has(call, `${text}.`)) return null;
+  for (const [call, text] of ever)
+    if (made.get(call) !== text && has(call, text) && !has(call, `${text}.`)) return null;
   let told = record;
   for (const [call, text] of made) told = session.rewrite(told, call, text);
   return told;

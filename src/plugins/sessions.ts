@@ -6,7 +6,7 @@ import { readLog, type View } from "../scope/view.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { readWithin } from "../world/within.ts";
-import { type Results, withMade } from "./made.ts";
+import { everMade, type Results, withMade } from "./made.ts";
 import type { Place } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
 
@@ -39,10 +39,11 @@ export async function sessionAt(
 ): Promise<Buffer | null> {
   const { answered, made: ours } = place;
   const places = ours.length === 0 ? [place] : [{ ...place, answered: [...answered, ...ours], made: [] }, place];
+  const ever = await everMade(store, view);
   for (const each of places)
     for await (const copy of copiesOf(store, view.log, path)) {
       const record = plugin.session.cut(copy, each);
-      const told = record && (await withMade(store, view, plugin, record, made));
+      const told = record && withMade(plugin, record, made, ever);
       if (told) return told;
     }
   return null;

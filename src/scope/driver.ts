@@ -2,7 +2,7 @@
 import type { EmbeddedStore } from "../trace/store.ts";
 import { storeGeneration } from "../trace/writers.ts";
 import type { Driver } from "../world/driver.ts";
-import type { Mounts } from "../world/layered.ts";
+import { type Layers, type Mounts, usable } from "../world/layered.ts";
 import { portableDriver } from "../world/portable.ts";
 import { detectMethod } from "./exec/abilities.ts";
 import { helperOf } from "./exec/helper.ts";
@@ -13,8 +13,17 @@ export const driverOf = (store: EmbeddedStore): Driver =>
     directory: store.cache("work"),
     objects: store.objects,
     generation: storeGeneration(store),
-    layers: { bases: store.cache("bases"), roots: ["workspace"], mounts: mountsOf },
+    layers: layersIn(store),
   });
+
+const layersIn = (store: EmbeddedStore): Layers => ({
+  bases: store.cache("bases"),
+  roots: ["workspace"],
+  mounts: mountsOf,
+});
+
+/** Whether scopes of this store stand on layers. */
+export const hasLayers = async (store: EmbeddedStore): Promise<boolean> => (await usable(layersIn(store))) !== null;
 
 /**
  * Overlays in the mounts of the helper, where a sandbox finds them, too. Only root's can rename a directory of the layer below, without which

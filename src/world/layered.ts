@@ -142,8 +142,8 @@ export async function openLayer(
 /** Whether layers work where the bases lie, by their places. */
 const tried = new Map<string, Promise<Mounts | null>>();
 
-/** Not every file system takes them: one that is an overlay itself, as in a container, does not. */
-function usable(layers: Layers): Promise<Mounts | null> {
+/** Who makes overlays there. Not every file system takes them: one that is an overlay itself, as in a container, does not. */
+export function usable(layers: Layers): Promise<Mounts | null> {
   const known = tried.get(layers.bases) ?? tryOut(layers);
   tried.set(layers.bases, known);
   return known;

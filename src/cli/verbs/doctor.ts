@@ -1,8 +1,10 @@
 /** `shepherd doctor`: what this machine allows, and what would help. */
 import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { hasLayers } from "../../scope/driver.ts";
 import { detect } from "../../scope/exec/abilities.ts";
 import { checkQuota, explainQuota } from "../../trace/quota.ts";
+import type { EmbeddedStore } from "../../trace/store.ts";
 import { storeDirectory } from "../context.ts";
 import type { Verb } from "../verb.ts";
 import { sizeText } from "../words.ts";
@@ -48,8 +50,10 @@ export const verb: Verb = {
     else if (found && (found.mode & 0o077) !== 0)
       tell("store", "limited", `${directory} can be read by other users: chmod 700 ${directory}`);
     else tell("store", "ok", directory);
+    let store: EmbeddedStore | null = null;
     try {
-      const quota = await checkQuota(await context.store());
+      store = await context.store();
+      const quota = await checkQuota(store);
       tell(
         "room",
         quota.state === "ok" ? "ok" : quota.state === "warn" ? "limited" : "unfit",
@@ -73,6 +77,16 @@ export const verb: Verb = {
         "limited",
         `programs of the system make sandboxes, more slowly, and no call of the kernel is kept from commands. ${abilities.noHelper ?? ""}`,
       );
+    if (store && abilities.samePath) {
+      if (await hasLayers(store))
+        tell("layers", "ok", "runs of a directory share one copy of it: a fork is quick, however large it is");
+      else
+        tell(
+          "layers",
+          "limited",
+          `each run has a copy of the directory of its own: sharing one takes ${abilities.how === "root" ? "the helper, and a store on a file system that overlays can lie on" : "root"}`,
+        );
+    }
     await checkAgent?.(tell);
     if (process.platform !== "linux")
       tell("platform", "limited", `${process.platform} is not tried yet; Linux is, and Windows through WSL2`);

@@ -61,7 +61,10 @@ async function look(helper: string | null): Promise<Found> {
   else if (helper === null)
     return none(`Programs are missing (${tools.join(", ")}); \`sudo apt install util-linux bash mount\` brings them.`);
   const said: string[] = [];
-  let noHelper = "There is none for this machine; a build where a C compiler is brings one.";
+  let noHelper =
+    process.env.SHEPHERD_NO_HELPER === "1"
+      ? "Shepherd's helper is switched off by SHEPHERD_NO_HELPER=1."
+      : "Shepherd's helper is not built for this machine: `npm run build` where a C compiler is brings it.";
   for (const method of methods)
     try {
       await trial(method);
@@ -70,7 +73,7 @@ async function look(helper: string | null): Promise<Found> {
       return { abilities: { samePath: true, how, helper: false, noHelper }, method };
     } catch (error) {
       said.push((error as Error).message.split("\n")[0]!);
-      if ("helper" in method) noHelper = `It does not work here: ${said.at(-1)}.`;
+      if ("helper" in method) noHelper = `Shepherd's helper does not work here: ${said.at(-1)}.`;
     }
   return none(explain(said.at(-1)!));
 }
