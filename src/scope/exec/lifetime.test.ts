@@ -1,65 +1,12 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { params } from "../../../test/support/runs.ts";
-import { detect } from "./abilities.ts";
-import { findHelper } from "./helper.ts";
+import { abilities, by, makers, script, users } from "../../../test/support/sandboxed.ts";
 import { findProgram } from "./tools.ts";
-
-const abilities = await detect();
-if (!abilities.samePath) console.log(`Tests of namespaces are skipped: ${abilities.why}`);
-
-const makers = abilities.helper ? ["the helper", "programs of the host"] : ["programs of the host"];
-const by = (maker: string): Record<string, string> => (maker === "the helper" ? {} : { SHEPHERD_NO_HELPER: "1" });
-
-/** This folder as a program that any user can run, and room for what it works on. */
-let base: string;
-
-beforeAll(() => {
-  base = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "shepherd-life-")));
-  const options =
-    "--ignoreConfig --rootDir src --target es2023 --module nodenext --types node --skipLibCheck --noCheck";
-  const more =
-    "--rewriteRelativeImportExtensions --allowImportingTsExtensions src/scope/exec/shell.ts src/scope/exec/sandbox.ts";
-  execFileSync(path.resolve("node_modules/.bin/tsc"), ["--outDir", base, ...options.split(" "), ...more.split(" ")]);
-  fs.writeFileSync(path.join(base, "package.json"), '{"type":"module"}');
-  const helper = findHelper();
-  if (helper) fs.copyFileSync(helper, path.join(base, "scope/exec", path.basename(helper)));
-  execFileSync("chmod", ["-R", "a+rX", base]);
-  fs.writeFileSync(path.join(base, "common.mjs"), COMMON);
-});
-afterAll(() => fs.rmSync(base, { recursive: true, force: true }));
-
-const COMMON = `
-import fs from "node:fs";
-import path from "node:path";
-import { openSandbox } from "./scope/exec/sandbox.js";
-export { runShell } from "./scope/exec/shell.js";
-export { decodeShell, encodeShell } from "./scope/exec/shellstate.js";
-export const base = process.env.ROOM;
-export const at = (name) => path.join(base, name);
-for (const name of ["proj", "store/ws", "tmp"]) fs.mkdirSync(at(name), { recursive: true });
-fs.writeFileSync(at("store/ws/file"), "copy");
-export const open = () => openSandbox({
-  binds: [{ from: at("store/ws"), to: at("proj"), mode: "rw" }], hide: [at("store"), "/var/lib"], tmp: at("tmp"),
-  env: { PATH: process.env.PATH, HOME: process.env.HOME ?? "/" }, network: "host",
-});
-`;
-
-function script(name: string, text: string): { file: string; room: string; env: Record<string, string> } {
-  const room = fs.mkdtempSync(path.join(base, `${name}-`));
-  fs.chmodSync(room, 0o777);
-  const file = path.join(base, `${name}.mjs`);
-  fs.writeFileSync(
-    file,
-    `import { at, base, decodeShell, encodeShell, open, runShell } from "./common.mjs";\nimport fs from "node:fs";\n${text}`,
-  );
-  return { file, room, env: { PATH: process.env.PATH!, ROOM: room, TMPDIR: room, HOME: "/nonexistent" } };
-}
 
 const status = (pid: string): string => {
   try {
@@ -273,14 +220,6 @@ process.stdin.once("data", async (line) => { console.log("heard " + line); await
   });
 });
 
-const root = process.getuid?.() === 0;
-const users: Array<[string, string[], number]> = root
-  ? [
-      ["an ordinary user", ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"], 1000],
-      ["a root that may not mount", ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"], 0],
-    ]
-  : [["an ordinary user", [], process.getuid?.() ?? 0]];
-
 describe.each(users)("as %s", (_, as, uid) => {
   const SCRIPT = `
 const sandbox = await open();
@@ -334,70 +273,5 @@ console.log(JSON.stringify(told));
       killed: 0,
       files: expect.arrayContaining(["x", "y"]),
     });
-  });
-});
-
-const compiler = findProgram("cc");
-const all = [...(root ? [["root", [], 0] as (typeof users)[number]] : []), ...users];
-
-/** The program that tries to get out. */
-function attempts(): string {
-  const program = path.join(base, "attempts");
-  const source = path.resolve("test/support/escape/attempts.c");
-  if (!fs.existsSync(program)) execFileSync(compiler!, ["-D_GNU_SOURCE", "-o", program, source]);
-  return program;
-}
-
-describe.skipIf(!abilities.samePath || !compiler).each(all)("the first process of a sandbox of %s", (_, as) => {
-  const SCRIPT = `
-const sandbox = await open();
-fs.copyFileSync(process.env.ATTEMPTS, at("store/ws/attempts"));
-const { output } = await sandbox.exec({ argv: ["./attempts", "first"] });
-await sandbox.dispose();
-console.log(sandbox.abilities.samePath + "\\n" + output);
-`;
-
-  test.for(makers)("is out of reach of what runs there, made by %s", (maker, context) => {
-    const { file, env } = script("first", SCRIPT);
-    Object.assign(env, by(maker), { ATTEMPTS: attempts() });
-    const [program, ...words] = [...as, process.execPath, file];
-    const done = spawnSync(program!, words, { env, encoding: "utf8" });
-    expect(done.stderr).toBe("");
-    const [samePath, ...answers] = done.stdout.trim().split("\n");
-    if (samePath !== "true") context.skip();
-    expect(answers).toEqual(["first-trace 1", "first-memory 13", "first-program 13", "first-root 13"]);
-  });
-});
-
-describe.skipIf(!abilities.helper || !compiler).each(all)("what a command of %s tries", (_, as) => {
-  const SCRIPT = `
-const sandbox = await open();
-fs.copyFileSync(process.env.ATTEMPTS, at("store/ws/attempts"));
-fs.chmodSync(at("store/ws/attempts"), 0o755);
-fs.writeFileSync(at("proj/outside"), "the user's");
-fs.writeFileSync(at("store/secret"), "the store's");
-fs.symlinkSync(at("proj/outside"), at("store/ws/link"));
-fs.symlinkSync("../../store/secret", at("store/ws/up"));
-const places = [at("outside"), "link", "up", at("store/secret"), "/proc/1/root/etc/hostname", "/proc/self/root/etc/hostname", "/proc/1/cwd/etc/hostname", "/etc/hostname"];
-fs.writeFileSync(at("outside"), "the user's");
-const { output } = await sandbox.exec({ argv: ["./attempts", String(process.pid), ...places] });
-await sandbox.dispose();
-const witnesses = [at("outside"), at("proj/outside"), at("store/secret"), "/etc/hostname"].map((file) => fs.existsSync(file) && fs.readFileSync(file, "utf8").includes("escaped"));
-console.log(JSON.stringify({ said: output.toString(), witnesses, host: fs.readFileSync("/proc/sys/kernel/core_pattern", "utf8") }));
-`;
-
-  test("none of it leads out", () => {
-    const { file, env } = script("escape", SCRIPT);
-    env.ATTEMPTS = attempts();
-    const core = fs.readFileSync("/proc/sys/kernel/core_pattern", "utf8");
-    const [program, ...words] = [...as, process.execPath, file];
-    const done = spawnSync(program!, words, { env, encoding: "utf8" });
-    expect(done.stderr).toBe("");
-    const { said, witnesses, host } = JSON.parse(done.stdout) as { said: string; witnesses: boolean[]; host: string };
-    const answers = said.trim().split("\n");
-    expect(answers.length).toBeGreaterThan(50);
-    expect(answers.filter((line) => line.endsWith(" 0"))).toEqual([]);
-    expect(witnesses).toEqual([false, false, false, false]);
-    expect(host).toBe(core);
   });
 });
