@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 
@@ -14,43 +15,63 @@ int own_mounts(struct failure *why) {
   return 0;
 }
 
-/* A path among several, which a colon would end. */
-static int escaped(const char *path, char *into, size_t room) {
-  size_t n = 0;
-  for (; *path; path++) {
-    if (*path == ':' || *path == '\\') into[n++] = '\\';
-    if (n + 2 >= room) return -1;
-    into[n++] = *path;
+/* So many directories can be named in one setting of 255 bytes. */
+#define LAYERS_MOST 60
+
+/*
+ * The kernel takes no setting of more than 255 bytes, in which a colon would end a path. So each directory is held open, and named by the
+ * number by which it is: from /proc/self/fd, that is short.
+ */
+static int set_layers(int fs, const int *held, size_t count, struct failure *why) {
+  char below[256] = "", text[16];
+  size_t used = 0;
+  for (size_t i = 2; i < count; i++) {
+    int more = snprintf(below + used, sizeof below - used, i == 2 ? "%d" : ":%d", held[i]);
+    if (more < 0 || (used += (size_t)more) >= sizeof below) return fail(why, "Too many layers are to be shown as one");
   }
-  into[n] = 0;
+  char upper[16];
+  snprintf(upper, sizeof upper, "%d", held[0]);
+  snprintf(text, sizeof text, "%d", held[1]);
+  const char *settings[] = {"source", "shepherd", "lowerdir", below, "upperdir", upper, "workdir", text, "redirect_dir", "on",
+                            "index", "off", "metacopy", "off", NULL};
+  for (const char **each = settings; *each; each += 2)
+    if (syscall(NR_FSCONFIG, fs, SET_STRING, each[0], each[1], 0) < 0)
+      return fail_errno(why, "An overlay does not take %s", each[0]);
+  /* It is a cache: what must last is in the store. */
+  syscall(NR_FSCONFIG, fs, 0 /* a flag */, "volatile", NULL, 0);
   return 0;
 }
 
-int overlay_mount(const char *lower, const char *upper, const char *work, const char *at, struct failure *why) {
-  char below[8192];
-  if (escaped(lower, below, sizeof below) < 0) return fail(why, "%s is too long", lower);
-  const char *settings[] = {"source", "shepherd", "lowerdir", below, "upperdir", upper, "workdir", work, "redirect_dir", "on",
-                            "index", "off", "metacopy", "off", NULL};
-  int fs = (int)syscall(NR_FSOPEN, "overlay", FS_CLOEXEC);
-  if (fs < 0) return fail_errno(why, "There are no overlays here");
-  int done = -1, tree = -1, to = -1;
-  for (const char **each = settings; *each; each += 2)
-    if (syscall(NR_FSCONFIG, fs, SET_STRING, each[0], each[1], 0) < 0) {
-      fail_errno(why, "An overlay does not take %s", each[0]);
+int overlay_mount(const struct words *words, size_t at, struct failure *why) {
+  size_t count = words->count - at - 1;
+  int held[LAYERS_MOST + 2], done = -1, tree = -1, to = -1, fs = -1;
+  if (count > sizeof held / sizeof *held) return fail(why, "Too many layers are to be shown as one");
+  for (size_t i = 0; i < count; i++) held[i] = -1;
+  for (size_t i = 0; i < count; i++)
+    if ((held[i] = open_without_links(AT_FDCWD, words->word[at + 1 + i], O_PATH | O_DIRECTORY)) < 0) {
+      fail_errno(why, "%s cannot be opened", words->word[at + 1 + i]);
       goto end;
     }
-  /* It is a cache: what must last is in the store. */
-  syscall(NR_FSCONFIG, fs, 0 /* a flag */, "volatile", NULL, 0);
-  if (syscall(NR_FSCONFIG, fs, SET_CREATE, NULL, NULL, 0) < 0 || (tree = (int)syscall(NR_FSMOUNT, fs, FS_CLOEXEC, 0)) < 0) {
-    fail_errno(why, "The overlay cannot be made");
+  if ((fs = (int)syscall(NR_FSOPEN, "overlay", FS_CLOEXEC)) < 0) {
+    fail_errno(why, "There are no overlays here");
     goto end;
   }
-  if ((to = open_without_links(AT_FDCWD, at, O_PATH | O_DIRECTORY)) < 0 || (done = mount_move(tree, to)) < 0)
-    fail_errno(why, "The overlay cannot be shown at %s", at);
+  if (chdir("/proc/self/fd") < 0) {
+    fail_errno(why, "/proc cannot be used");
+    goto end;
+  }
+  done = set_layers(fs, held, count, why);
+  if (done == 0 && (syscall(NR_FSCONFIG, fs, SET_CREATE, NULL, NULL, 0) < 0 || (tree = (int)syscall(NR_FSMOUNT, fs, FS_CLOEXEC, 0)) < 0))
+    done = fail_errno(why, "The overlay cannot be made");
+  if (chdir("/") < 0) _exit(1);
+  if (done == 0 && ((to = open_without_links(AT_FDCWD, words->word[at], O_PATH | O_DIRECTORY)) < 0 || mount_move(tree, to) < 0))
+    done = fail_errno(why, "The overlay cannot be shown at %s", words->word[at]);
 end:
   if (to >= 0) close(to);
   if (tree >= 0) close(tree);
-  close(fs);
+  if (fs >= 0) close(fs);
+  for (size_t i = 0; i < count; i++)
+    if (held[i] >= 0) close(held[i]);
   return done;
 }
 

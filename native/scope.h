@@ -25,6 +25,8 @@ int wire_read(int fd);
 int wire_next(struct words *into);
 /* Sends words, the last argument being NULL. -1 if nobody reads. */
 int wire_send(int fd, ...) __attribute__((sentinel));
+/* Sends two words, and behind them words that stand in `length` bytes already. */
+int wire_send_all(int fd, const char *id, const char *word, const char *bytes, size_t length);
 
 /* mounts.c: performs the instructions words[at..], in the mount namespace of this process. */
 int mounts_make(const struct words *words, size_t at, struct failure *why);
@@ -57,8 +59,12 @@ int enter_user_namespace(struct failure *why);
 
 /* overlay.c */
 int own_mounts(struct failure *why);
-int overlay_mount(const char *lower, const char *upper, const char *work, const char *at, struct failure *why);
+/* Shows directories as one, by words[at..]: where, the one that is written to, room for the kernel, and those below, the first over the next. */
+int overlay_mount(const struct words *words, size_t at, struct failure *why);
 int overlay_unmount(const char *at, struct failure *why);
+
+/* changed.c: `since` in ns. It answers itself, but where it fails. */
+int changed_since(const char *id, const char *path, long long since, struct failure *why);
 
 int serve(int argc, char **argv);
 int enter(int argc, char **argv);

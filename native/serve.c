@@ -4,14 +4,18 @@
  *   ID open PORT INSTRUCTION…   ID ok PID, or ID error SENTENCE; PORT 0: the network of the host. The server that listens on PORT
  *                               of the sandbox's own network comes over Node's channel before, as {"id": ID}
  *   ID end PID                  ID ok, once nothing of that sandbox is left
- *   ID overlay LOWER UPPER WORK AT   ID ok, once AT shows both, in the mounts of the helper and of sandboxes made from then on
+ *   ID overlay AT UPPER WORK LOWER…   ID ok, once AT shows all as one, the first LOWER over the next and UPPER over all, in the
+ *                               mounts of the helper and of sandboxes made from then on
  *   ID unmount AT               ID ok
+ *   ID changed SINCE PATH       ID ok ENTRY…, what below PATH has a stamp since then (ns since 1970), and the directories above it, by
+ *                               their paths in PATH; with 0 all directories. Of many words some come before, as ID more ENTRY…
  * Unasked it tells: 0 ended PID, of a sandbox whose process 1 is gone.
  */
 #include "scope.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -139,10 +143,14 @@ static int handle(const struct words *words, int channel, char *name, size_t roo
   if (words->count < 2 || number(words->word[0], 1ul << 53, &id) < 0 || strlen(words->word[0]) > 16) return -1;
   if (strcmp(words->word[1], "open") == 0) open_one(words, channel, name, room);
   else if (strcmp(words->word[1], "end") == 0) end_one(words);
-  else if (strcmp(words->word[1], "overlay") == 0 && words->count == 6)
-    told(words, overlay_mount(words->word[2], words->word[3], words->word[4], words->word[5], &why), &why);
+  else if (strcmp(words->word[1], "overlay") == 0 && words->count >= 6)
+    told(words, overlay_mount(words, 2, &why), &why);
   else if (strcmp(words->word[1], "unmount") == 0 && words->count == 3) told(words, overlay_unmount(words->word[2], &why), &why);
-  else wire_send(1, words->word[0], "error", "That is no request", NULL);
+  else if (strcmp(words->word[1], "changed") == 0 && words->count == 4) {
+    unsigned long since;
+    if (number(words->word[2], LONG_MAX, &since) < 0) wire_send(1, words->word[0], "error", "changed takes a time, and a path", NULL);
+    else if (changed_since(words->word[0], words->word[3], (long long)since, &why) < 0) told(words, -1, &why);
+  } else wire_send(1, words->word[0], "error", "That is no request", NULL);
   return 0;
 }
 

@@ -83,6 +83,25 @@ int wire_next(struct words *into) {
   return 1;
 }
 
+static int write_whole(int fd, const void *bytes, size_t length) {
+  for (size_t sent = 0; sent < length;) {
+    ssize_t wrote = write(fd, (const char *)bytes + sent, length - sent);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0 && errno == EAGAIN) {
+      struct pollfd ready = {.fd = fd, .events = POLLOUT};
+      poll(&ready, 1, -1);
+      continue;
+    }
+    if (wrote <= 0) return -1;
+    sent += (size_t)wrote;
+  }
+  return 0;
+}
+
+static void put_length(unsigned char *at, size_t length) {
+  for (int i = 0; i < 4; i++) at[i] = (unsigned char)(length >> 8 * i);
+}
+
 int wire_send(int fd, ...) {
   static unsigned char out[8192];
   size_t length = 4;
@@ -97,18 +116,14 @@ int wire_send(int fd, ...) {
     length += size;
   }
   va_end(words);
-  uint32_t payload = (uint32_t)length - 4;
-  for (int i = 0; i < 4; i++) out[i] = (unsigned char)(payload >> 8 * i);
-  for (size_t sent = 0; sent < length;) {
-    ssize_t wrote = write(fd, out + sent, length - sent);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0 && errno == EAGAIN) {
-      struct pollfd ready = {.fd = fd, .events = POLLOUT};
-      poll(&ready, 1, -1);
-      continue;
-    }
-    if (wrote <= 0) return -1;
-    sent += (size_t)wrote;
-  }
-  return 0;
+  put_length(out, length - 4);
+  return write_whole(fd, out, length);
+}
+
+int wire_send_all(int fd, const char *id, const char *word, const char *bytes, size_t length) {
+  unsigned char head[64];
+  int words = snprintf((char *)head + 4, sizeof head - 4, "%s%c%s", id, 0, word);
+  if (words < 0 || (size_t)words + 5 > sizeof head) return -1;
+  put_length(head, (size_t)words + 1 + length);
+  return write_whole(fd, head, (size_t)words + 5) < 0 ? -1 : write_whole(fd, bytes, length);
 }

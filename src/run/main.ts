@@ -15,7 +15,8 @@ import { storeGeneration } from "../trace/writers.ts";
 import { type Capture, capture } from "../world/capture.ts";
 import type { Source } from "../world/materialise.ts";
 import { outerGit } from "../world/outer-git.ts";
-import { keepCache, knownIn, loadCache, type StatCache } from "../world/statcache.ts";
+import type { StatCache } from "../world/statcache.ts";
+import { keepCache, knownIn, loadCache } from "../world/statfile.ts";
 import { STAGING_PREFIX } from "./landing/plan.ts";
 
 export interface Workspace {

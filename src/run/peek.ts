@@ -6,7 +6,7 @@ import type { Hash } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { storeGeneration } from "../trace/writers.ts";
 import { capture } from "../world/capture.ts";
-import { loadCache } from "../world/statcache.ts";
+import { loadCache } from "../world/statfile.ts";
 import { type LookOptions, leftAlone } from "./main.ts";
 
 /** So much of what is not in the store is kept at most, in bytes. */

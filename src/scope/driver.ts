@@ -32,6 +32,6 @@ export const hasLayers = async (store: EmbeddedStore): Promise<boolean> => (awai
 export async function mountsOf(): Promise<Mounts | null> {
   const { method } = await detectMethod();
   if (!method || !("helper" in method) || method.how !== "root") return null;
-  const { pid, overlay, unmount } = await helperOf(method.helper, method.how);
-  return { root: `/proc/${pid}/root`, overlay, unmount };
+  const { pid, overlay, unmount, changed } = await helperOf(method.helper, method.how);
+  return { root: `/proc/${pid}/root`, overlay, unmount, changed };
 }

@@ -15,7 +15,7 @@ import type { Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { type OuterGit, outerGit } from "../world/outer-git.ts";
 import { quotePath } from "../world/paths.ts";
-import { driverOf } from "./driver.ts";
+import { driverOf, hasLayers } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
@@ -135,7 +135,8 @@ export async function openFilesOf(
   ref: ScopeRef,
   options: Omit<FilesOptions, "log" | "workspace" | "family">,
 ): Promise<Files> {
-  await takeOver(store, driverOf(store), ref);
+  // What several scopes stand on none need take over.
+  if (!(await hasLayers(store))) await takeOver(store, driverOf(store), ref);
   return openFiles(store, {
     ...{ log: ref.log, workspace: await workspacePath(store, ref.log), family: ref.workspace },
     ...options,

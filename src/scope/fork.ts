@@ -10,7 +10,6 @@ import {
   findScope,
   type Grants,
   grantsOf,
-  listScopes,
   NameError,
   type ScopeRef,
   workspacePath,
@@ -131,9 +130,9 @@ async function createNumbered(
 ): Promise<ScopeRef> {
   if (name) return createScope(store, { ...spec, name });
   for (;;) {
-    const taken = (await listScopes(store)).map((scope) => scope.name);
+    const taken = new Set((await store.refs.list(`scope/${parent}.`)).map((ref) => ref.name));
     let k = 1;
-    while (taken.includes(`${parent}.${k}`)) k++;
+    while (taken.has(`scope/${parent}.${k}`)) k++;
     try {
       return await createScope(store, { ...spec, name: `${parent}.${k}` });
     } catch (error) {

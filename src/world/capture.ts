@@ -9,15 +9,18 @@ import { sameInState, store, table, unnamed } from "./named.ts";
 import { type PaceOptions, pace, type Stats } from "./pace.ts";
 import { inside } from "./paths.ts";
 import {
+  type Changed,
   type DirRecord,
   emptyCache,
   type Ids,
   isBelow,
   isHit,
+  isSettled,
   placesIn,
   rowAt,
   type StatCache,
   sameIds,
+  serialAt,
   unchanged,
 } from "./statcache.ts";
 import { settlePuts, take } from "./take.ts";
@@ -45,8 +48,8 @@ export interface CaptureOptions extends PaceOptions {
    * taken to be in the store; otherwise the store is asked, and what it lacks is read again.
    */
   generation?: string | undefined;
-  /** The only directories (by their paths in the tree) in which something may have changed since the last capture or restore with this cache. */
-  changed?: ReadonlySet<string> | undefined;
+  /** Where alone something may have changed since the last capture or restore with this cache. */
+  changed?: Changed | undefined;
   /** Whether nobody but us and our processes uses the directory: then files that their owner may not read are captured too. */
   own?: boolean | undefined;
 }
@@ -105,8 +108,7 @@ async function walkDir(walk: Walk, here: Here): Promise<DirRecord> {
   const { key, names } = here;
   const { cache } = walk;
   const before = cache.dirs.get(key);
-  const { kept, todo, same } = await look(walk, here, before);
-  const slots: (Slot | null)[] = new Array(names.length).fill(null);
+  const { kept, todo, slots, same } = await look(walk, here, before);
   try {
     for (const { index, stat, old } of todo) {
       slots[index] =
@@ -161,12 +163,18 @@ async function look(
   walk: Walk,
   here: Here,
   before: DirRecord | undefined,
-): Promise<{ kept: Int32Array; todo: { index: number; stat: fs.Stats; old: number }[]; same: boolean }> {
+): Promise<{
+  kept: Int32Array;
+  todo: { index: number; stat: fs.Stats; old: number }[];
+  slots: (Slot | null)[];
+  same: boolean;
+}> {
   const { dir, key, names } = here;
   const special = walk.leftOuts.get(key);
   const same = before !== undefined && before.names === names.join("\0");
   const places = before && !same ? placesIn(before) : null;
   const kept = new Int32Array(names.length).fill(-1);
+  const slots: (Slot | null)[] = new Array(names.length).fill(null);
   let dropped = false;
   const todo: { index: number; stat: fs.Stats; old: number }[] = [];
   for (let at = 0; at < names.length; at++) {
@@ -178,6 +186,13 @@ async function look(
       dropped = true;
       continue;
     }
+    const old = same ? at : (places?.get(name) ?? -1);
+    if (old >= 0 && isUntouched(walk, here, name, before!, old)) {
+      walk.stats.files++;
+      slots[at] = untouchedBelow(walk, here, name, before!, old);
+      if (!slots[at]) kept[at] = old;
+      continue;
+    }
     const stat = lookAt(dir, name);
     if (stat === "denied") skip(walk, here, name, "unreadable");
     if (!stat || stat === "denied") {
@@ -185,7 +200,6 @@ async function look(
       continue;
     }
     walk.stats.files++;
-    const old = same ? at : (places?.get(name) ?? -1);
     if (old >= 0 && isHit(before!.rows, old, stat)) kept[at] = old;
     else todo.push({ index: at, stat, old });
   }
@@ -197,7 +211,32 @@ async function look(
       kept[at] = -1;
     }
   }
-  return { kept, todo, same: same && !dropped };
+  return { kept, todo, slots, same: same && !dropped };
+}
+
+/** Whether nothing has touched an entry since its row was written: neither it nor, if it is a directory, what is below it. */
+function isUntouched(
+  { trusting, changed, cache }: Walk,
+  here: Here,
+  name: string,
+  before: DirRecord,
+  at: number,
+): boolean {
+  if (!trusting || !changed?.entries) return false;
+  const key = inside(here.key, name);
+  if (changed.entries.has(key)) return false;
+  const serial = serialAt(before.rows, at);
+  if (serial < 0) return isSettled(before.rows, at);
+  const record = cache.dirs.get(key);
+  return record?.ids != null && record.serial === serial;
+}
+
+/** The row of a directory that nothing has touched; null for a file. */
+function untouchedBelow({ cache, spared }: Walk, here: Here, name: string, before: DirRecord, at: number): Slot | null {
+  if (serialAt(before.rows, at) < 0) return null;
+  const key = inside(here.key, name);
+  spared.add(key);
+  return { ...rowAt(before.rows, at), below: cache.dirs.get(key)! };
 }
 
 /** The entries among `kept` whose content the store does not have any more. */

@@ -1,36 +1,55 @@
 /** A directory that is captured and restored again and again, with what is known of it kept in a file beside it. */
 import * as fs from "node:fs";
 import type { Objects } from "../trace/ports.ts";
-import { type Capture, capture } from "./capture.ts";
+import { type Capture, capture, type Skipped } from "./capture.ts";
 import type { RootSpec } from "./driver.ts";
 import { type FileState, type Materialised, materialise, type Source } from "./materialise.ts";
 import type { PaceOptions } from "./pace.ts";
-import { bytesIn, keepCache, knownIn, loadCache } from "./statcache.ts";
+import { bytesIn, type Changed, sameIds } from "./statcache.ts";
+import { type Ground, keepCache, knownIn, loadCache } from "./statfile.ts";
 
 export interface Directory {
   readonly path: string;
   capture(options?: PaceOptions): Promise<Capture>;
   /** Leaves out what the store lacks. */
   restore(state: FileState, options: PaceOptions & { from?: Source | undefined }): Promise<Materialised>;
+  /** Whether it is known to hold a state, to the last byte. */
+  holds(state: FileState): boolean;
   /** Keeps what is known, if anything has become known since. */
   save(): void;
   /** What the files take, as far as is known; where it stands on another one, those of the directories in which something differs. */
-  bytes(): number;
+  bytes(): Promise<number>;
 }
 
 /** What is known of it where it stands on another one. */
 export interface Known {
   /** Where it lies. */
   stat?: string;
-  /** What is known of the other one, which it is until something is known of itself. */
-  base?: string;
-  /** The only directories in which something may have changed since it was captured or restored last. */
-  changed?: () => ReadonlySet<string>;
+  /** What is known of the other one. */
+  ground?: Ground;
+  /** Where alone something may have changed since a time (ms since 1970); null: since it was like the other one. */
+  changed?: (since: number | null) => Promise<Changed>;
+  /** Whether it still is like the other one. */
+  isSet?: boolean;
 }
 
 /** What is known is kept once so many files or bytes would have to be read again without it, and at the end. */
 const FILES = 1000;
 const BYTES = 64 << 20;
+
+/** A moment by the clock that makes stamps, and by one that nobody sets. Both in ms. */
+interface Moment {
+  at: number;
+  steady: number;
+}
+const moment = (): Moment => ({ at: Date.now(), steady: performance.now() });
+
+/** Stamps later than a moment are greater only if nobody has set the clock since. */
+const sameClock = (a: Moment, b: Moment): boolean => Math.abs(b.at - a.at - (b.steady - a.steady)) < COARSE / 2;
+/** So far a stamp may be behind the clock, in ms. */
+const COARSE = 2000;
+
+const parentOf = (path: Buffer): string => path.toString("latin1").replace(/\/?[^/]*$/, "");
 
 /** Opens `path`, and makes it if there is none. What is known of it lies in `path`.stat. */
 export function openDirectory(
@@ -38,14 +57,14 @@ export function openDirectory(
   { mode = 0o700, exclude = [] }: RootSpec,
   objects: Objects,
   generation: string | undefined,
-  { stat: file = `${path}.stat`, base, changed }: Known = {},
+  { stat: file = `${path}.stat`, ground, changed, isSet = false }: Known = {},
 ): Directory {
   if (!fs.existsSync(path)) {
     fs.mkdirSync(path, mode);
     // mkdir heeds the umask.
     fs.chmodSync(path, mode);
   }
-  const cache = loadCache(base !== undefined && !fs.existsSync(file) ? base : file);
+  const cache = loadCache(file, ground);
   let saved = knownIn(cache);
   const known = { own: true, cache, generation, exclude: exclude.map((name) => Buffer.from(`${path}/${name}`)) };
   let unsaved = { files: 0, bytes: 0 };
@@ -54,9 +73,24 @@ export function openDirectory(
     unsaved = { files: 0, bytes: 0 };
     saved = knownIn(cache);
   };
-  const keep = async <T extends Capture | Materialised>(work: Promise<T>): Promise<T> => {
+  // When it was captured or restored last.
+  let last: Moment | null = isSet ? moment() : null;
+  let skipped: readonly Skipped[] = [];
+  const keep = async <T extends Capture | Materialised>(
+    work: (changed: Changed | undefined) => Promise<T>,
+  ): Promise<T> => {
+    const began = moment();
+    const since = last && sameClock(last, began) ? last.at - COARSE : null;
+    last = null;
     try {
-      const done = await work;
+      const looked = await changed?.(since);
+      const done = await work(looked);
+      if ("skipped" in done) {
+        // What was left out where nobody looked still is there.
+        if (looked) done.skipped.push(...skipped.filter(({ path }) => !looked.dirs.has(parentOf(path))));
+        skipped = done.skipped;
+      }
+      last = began;
       unsaved.files += done.stats.read;
       unsaved.bytes += done.stats.bytes;
       if (unsaved.files > FILES || unsaved.bytes > BYTES) save();
@@ -70,10 +104,14 @@ export function openDirectory(
   };
   return {
     path,
-    capture: (options) => keep(capture(path, objects, { ...options, ...known, changed: changed?.() })),
+    capture: (options) => keep((changed) => capture(path, objects, { ...options, ...known, changed })),
     restore: (state, options) =>
-      keep(materialise(path, state, objects, { ...options, ...known, changed: changed?.(), partial: true })),
+      keep((changed) => materialise(path, state, objects, { ...options, ...known, changed, partial: true })),
+    holds: ({ tree, mtimes = null, vcs, vcsMtimes = null }) => {
+      const ids = cache.dirs.get("")?.ids;
+      return ids != null && vcs !== undefined && mtimes !== null && sameIds(ids, { tree, mtimes, vcs, vcsMtimes });
+    },
     save,
-    bytes: () => bytesIn(cache, changed?.()),
+    bytes: async () => bytesIn(cache, await changed?.(null)),
   };
 }

@@ -10,7 +10,17 @@ import { inside } from "./paths.ts";
 import { placeClone, placeFile, placeLink, setTime } from "./place.ts";
 import { located, type Target, wrong } from "./plan.ts";
 import type { Place, Remover } from "./remove.ts";
-import { type DirRecord, idAt, isHit, msOf, placesIn, type Row, rowAt, type StatCache } from "./statcache.ts";
+import {
+  type Changed,
+  type DirRecord,
+  idAt,
+  isHit,
+  msOf,
+  placesIn,
+  type Row,
+  rowAt,
+  type StatCache,
+} from "./statcache.ts";
 
 /** One restore. */
 export interface Make extends Remover {
@@ -25,7 +35,7 @@ export interface Make extends Remover {
   seen: Set<string>;
   /** As those of a capture. */
   unread: Set<string>;
-  changed: ReadonlySet<string> | undefined;
+  changed: Changed | undefined;
   /** Each `.git` that was left alone, by its path in the tree. */
   spared: string[];
   written: (cloned: boolean, bytes: bigint) => void;

@@ -1,8 +1,10 @@
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, it, vi } from "vitest";
 import { memoryObjects } from "../../test/support/objects.ts";
+import { runs } from "../../test/support/runs.ts";
 import { inTemporary } from "../../test/support/trees.ts";
 import { mountsOf } from "../scope/driver.ts";
 import { thisOwner } from "../trace/owner.ts";
@@ -37,18 +39,28 @@ describe.skipIf(!mounts)("worlds that stand on a base", () => {
     };
     return { directory, bases, driver, open, captured };
   };
-  const numbers = (bases: string): string[] =>
-    fs.existsSync(join(bases, "one")) ? fs.readdirSync(join(bases, "one")).filter((name) => /^\d+$/.test(name)) : [];
+  const layersIn = (bases: string): string[] =>
+    fs.existsSync(join(bases, "one"))
+      ? fs.readdirSync(join(bases, "one")).filter((name) => /^[0-9a-f]{32}$/.test(name))
+      : [];
 
   it("have it in common: another state costs what differs, and a capture reads nothing else", async () => {
     await inTemporary(async (dir) => {
       const { directory, bases, open, captured } = rigIn(dir);
       const first = await captured({ "a/1": "one", "a/2": "two", "b/c/3": "three" });
       const second = await captured({ "a/1": "one", "a/2": "other", "b/c/3": "three" });
-      const [one, two] = [await open("one", first), await open("two", second)];
-      expect(numbers(bases)).toEqual(["1"]);
-      expect(below(join(directory, "one/files.upper"))).toEqual([]);
-      expect(below(join(directory, "two/files.upper"))).toEqual(["a", "a/2"]);
+      const one = await open("one", first);
+      const [base, ...others] = layersIn(bases);
+      expect(others).toEqual([]);
+      const two = await open("two", second);
+      const [layer] = layersIn(bases).filter((key) => key !== base);
+      expect(below(join(bases, "one", layer!, "files"))).toEqual(["a", "a/2"]);
+      // Whoever comes later finds all there.
+      const three = await open("three", second);
+      expect(layersIn(bases)).toHaveLength(2);
+      for (const id of ["one", "two", "three"]) expect(below(join(directory, id, "files.upper"))).toEqual([]);
+      expect((await three.capture()).files.tree).toBe(second.tree);
+      await three.close();
       expect(fs.readFileSync(join(two.paths.files, "a/2"), "utf8")).toBe("other");
       expect((await one.capture()).files.tree).toBe(first.tree);
       expect((await two.capture()).files.tree).toBe(second.tree);
@@ -65,21 +77,53 @@ describe.skipIf(!mounts)("worlds that stand on a base", () => {
     });
   });
 
+  it("stand on few layers however many steps were forked one after the other", async () => {
+    await inTemporary(async (dir) => {
+      const { bases, driver, open, captured } = rigIn(dir);
+      const content: { [name: string]: string } = { "a/f": "0", "b/g": "untouched" };
+      let state: Awaited<ReturnType<typeof captured>> = await captured(content);
+      for (let n = 1; n <= runs(300, 40); n++) {
+        const world = await driver.open({
+          ...{ id: `w${n}`, family: "one", roots: { files: {} }, state: { files: state } },
+          ...(n > 1 && { like: `w${n - 1}` }),
+        });
+        const at = world.paths.files;
+        // Written anew, in place, renamed with all in it, and away.
+        fs.writeFileSync(join(at, "a/f"), String(n));
+        fs.writeFileSync(join(at, `a/f${n}`), "new");
+        if (n % 3 === 0) fs.renameSync(join(at, "a"), join(at, "other"));
+        if (n % 3 === 0) fs.renameSync(join(at, "other"), join(at, "a"));
+        if (n > 5) fs.rmSync(join(at, `a/f${n - 5}`));
+        fs.chmodSync(join(at, "b/g"), n % 2 ? 0o600 : 0o644);
+        state = (await world.capture()).files as typeof state;
+        expect(state.tree).toBe((await capture(at, memoryObjects())).tree);
+        await world.close();
+      }
+      const depths = layersIn(bases).map(
+        (key) => JSON.parse(fs.readFileSync(join(bases, "one", key, "about"), "utf8")).below.length as number,
+      );
+      expect(Math.max(...depths)).toBeLessThan(12);
+      const last = await open("last", state);
+      expect(below(join(last.paths.files, "a")).length).toBe(6);
+      await last.close();
+    });
+  });
+
   it("share one that is made once, however many begin at once, and that goes when none needs it", async () => {
     await inTemporary(async (dir) => {
       const { bases, driver, open, captured } = rigIn(dir);
       const state = await captured({ f: "f" });
       const worlds = await Promise.all(["a", "b", "c", "d"].map((id) => open(id, state)));
-      expect(numbers(bases)).toEqual(["1"]);
+      expect(layersIn(bases)).toHaveLength(1);
       await Promise.all(worlds.map((world) => world.close()));
       for (const id of ["a", "b", "c"]) await driver.dispose(id);
       await driver.tidy(0);
-      expect(numbers(bases)).toEqual(["1"]);
+      expect(layersIn(bases)).toHaveLength(1);
       await driver.dispose("d");
       await driver.tidy(60_000);
-      expect(numbers(bases)).toEqual(["1"]);
+      expect(layersIn(bases)).toHaveLength(1);
       await driver.tidy(0);
-      expect(numbers(bases)).toEqual([]);
+      expect(layersIn(bases)).toEqual([]);
       const again = await open("a", state);
       expect(fs.readFileSync(join(again.paths.files, "f"), "utf8")).toBe("f");
       await again.close();
@@ -93,15 +137,49 @@ describe.skipIf(!mounts)("worlds that stand on a base", () => {
       const world = await open("a", state);
       fs.writeFileSync(join(world.paths.files, "f"), "changed");
       await world.close();
-      fs.writeFileSync(join(bases, "one/1/boot"), "an earlier start");
+      const about = join(bases, "one", layersIn(bases)[0]!, "about");
+      fs.writeFileSync(
+        about,
+        JSON.stringify({ ...JSON.parse(fs.readFileSync(about, "utf8")), boot: "an earlier start" }),
+      );
       const after = await open("a", state);
-      expect(numbers(bases)).toEqual(["1", "2"]);
+      expect(fs.readFileSync(about, "utf8")).not.toContain("an earlier start");
       expect(fs.readFileSync(join(after.paths.files, "f"), "utf8")).toBe("f");
       await after.close();
       fs.rmSync(join(bases, "one"), { recursive: true });
       const last = await open("a", state);
       expect((await last.capture()).files.tree).toBe(state.tree);
       await last.close();
+    });
+  });
+
+  it("look only where a stamp is new, tell again what was left out elsewhere, and look everywhere once the clock was set", async () => {
+    await inTemporary(async (dir) => {
+      const { open, captured } = rigIn(dir);
+      const world = await open("a", await captured({ "a/f": "f", "b/g": "g", "c/h": "h" }));
+      const at = world.paths.files;
+      const now = vi.spyOn(Date, "now");
+      try {
+        execFileSync("mkfifo", [join(at, "a/pipe")]);
+        fs.writeFileSync(join(at, "b/g"), "other");
+        const told = (await world.capture()).files.skipped;
+        expect(told.map(({ path }) => String(path))).toEqual(["a/pipe"]);
+        await sleep(2100);
+        fs.writeFileSync(join(at, "c/h"), "changed");
+        fs.renameSync(join(at, "b"), join(at, "d"));
+        // It is an hour later for whoever asks, and what is written later has an earlier stamp.
+        now.mockImplementation(() => performance.timeOrigin + performance.now() + 3_600_000);
+        const second = (await world.capture()).files;
+        expect(second.tree).toBe((await capture(at, memoryObjects())).tree);
+        expect(second.skipped).toEqual(told);
+        expect((await world.capture()).files).toMatchObject({ tree: second.tree, skipped: told });
+        now.mockRestore();
+        fs.writeFileSync(join(at, "c/h"), "again");
+        expect((await world.capture()).files.tree).toBe((await capture(at, memoryObjects())).tree);
+      } finally {
+        now.mockRestore();
+        await world.close();
+      }
     });
   });
 
@@ -125,7 +203,7 @@ describe.skipIf(!mounts)("worlds that stand on a base", () => {
       const dead = { ...thisOwner(), start: "1" };
       fs.writeFileSync(join(bases, "one/making"), JSON.stringify(dead));
       const world = await open("a", await captured({ f: "f" }));
-      expect(fs.readdirSync(join(bases, "one")).sort()).toEqual(["1", "usage"]);
+      expect(fs.readdirSync(join(bases, "one")).sort()).toEqual([layersIn(bases)[0], "usage"]);
       // Longer than any path may be.
       const name = "d".repeat(250);
       const deep = `cd "$1"; for i in {1..40}; do mkdir ${name}; cd ${name}; done; echo deep > f`;

@@ -14,6 +14,7 @@ import { dress } from "./place.ts";
 import { located, type Plan, pathOfEntry, readPlan, show, type Target, type Want } from "./plan.ts";
 import { below, type Keep, makeWritable, remove } from "./remove.ts";
 import {
+  type Changed,
   type DirRecord,
   emptyCache,
   type Ids,
@@ -57,7 +58,7 @@ export interface MaterialiseOptions extends PaceOptions {
   /** As for `capture`. */
   generation?: string | undefined;
   /** As for `capture`. */
-  changed?: ReadonlySet<string> | undefined;
+  changed?: Changed | undefined;
   /** As for `capture`: then nothing stays since it cannot be read. */
   own?: boolean | undefined;
 }
@@ -106,7 +107,7 @@ export async function materialise(
       unplaced: [],
       stats: steps.stats,
     };
-    if (cache.dirs.size === 0) cache.generation = options.generation ?? null;
+    if (cache.dirs.isEmpty) cache.generation = options.generation ?? null;
     else if (cache.generation !== options.generation) cache.generation = null;
     const make: Make = {
       ...steps,

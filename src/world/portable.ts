@@ -16,9 +16,9 @@ import { bringFiles } from "./bring.ts";
 import { type Directory, openDirectory } from "./directory.ts";
 import { bytesOf } from "./dirs.ts";
 import type { Captured, Driver, Lack, RestoreOptions, World, WorldSpec, WorldState } from "./driver.ts";
-import { type Layer, type Layers, openLayer, removeBases } from "./layered.ts";
+import { type Layered, type Layers, openLayered, removeUnused } from "./layered.ts";
 import { discard } from "./remove.ts";
-import { loadCache } from "./statcache.ts";
+import { loadCache } from "./statfile.ts";
 
 export interface PortableOptions {
   /** Where it keeps its worlds; it must exist. */
@@ -57,12 +57,15 @@ export function portableDriver(options: PortableOptions): Driver {
       const isNew = fs.mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined;
       fs.rmSync(restMark(home), { force: true });
       touch(home);
-      const seeds = isNew && spec.like ? { ...sources(homeOf(spec.like), spec), ...spec.seeds } : spec.seeds;
-      const opened =
-        layers && spec.family ? await openLayers(home, layers, objects, generation, { ...spec, seeds }) : {};
-      const world = openWorld(home, spec, objects, generation, opened);
+      const like = spec.like === undefined ? undefined : homeOf(spec.like);
+      const layered =
+        layers && spec.family ? await openLayers(home, layers, objects, generation, { ...spec, like }) : {};
+      const world = openWorld(home, spec, objects, generation, layered);
       try {
-        await world.restore(spec.state, { ...spec, seeds });
+        const names = (Object.keys(spec.state) as (keyof typeof spec.state)[]).filter((name) => !layered[name]?.isSet);
+        const state = Object.fromEntries(names.map((name) => [name, spec.state[name]])) as typeof spec.state;
+        const seeds = isNew && like !== undefined ? { ...sources(like, names), ...spec.seeds } : spec.seeds;
+        await world.restore(state, { ...spec, seeds });
       } catch (error) {
         await world.close();
         throw error;
@@ -98,34 +101,34 @@ export function portableDriver(options: PortableOptions): Driver {
         throw new Error(`Something is mounted below ${home}: unmount it, then remove the directory.`);
     },
     tidy: async (idle) => {
-      if (layers) await removeBases(layers.bases, all, idle);
+      if (layers) await removeUnused(layers.bases, all, idle);
     },
   };
 }
 
-/** Those of its roots that stand on a base. */
+/** Those of its roots that stand on layers. */
 async function openLayers<Root extends string>(
   home: string,
   layers: Layers,
   objects: Objects,
   generation: string | undefined,
-  { roots, state, seeds, family, signal, onProgress }: WorldSpec<Root>,
-): Promise<{ [name: string]: Layer }> {
-  const opened: { [name: string]: Layer } = {};
+  { roots, state, seeds, family, like, signal, onProgress }: WorldSpec<Root>,
+): Promise<{ [name: string]: Layered }> {
+  const opened: { [name: string]: Layered } = {};
   for (const name of layers.roots as Root[]) {
     if (!roots[name]) continue;
     const { mode } = roots[name];
-    const spec = { family: family!, generation, mode, state: state[name], seed: seeds?.[name], signal, onProgress };
-    const layer = await openLayer(home, name, layers, objects, spec);
+    const more = { state: state[name], seed: seeds?.[name], like, signal, onProgress };
+    const layer = await openLayered(home, name, layers, objects, { family: family!, generation, mode, ...more });
     if (layer) opened[name] = layer;
   }
   return opened;
 }
 
-/** The roots of another world. It may be in use: what it is known to hold is looked at again before it is taken. */
-const sources = <Root extends string>(home: string, { roots }: WorldSpec<Root>): RestoreOptions<Root>["seeds"] =>
+/** Roots of another world. It may be in use: what it is known to hold is looked at again before it is taken. */
+const sources = <Root extends string>(home: string, names: readonly Root[]): RestoreOptions<Root>["seeds"] =>
   Object.fromEntries(
-    Object.keys(roots).map((name) => [name, { path: join(home, name), cache: loadCache(join(home, `${name}.stat`)) }]),
+    names.map((name) => [name, { path: join(home, name), cache: loadCache(join(home, `${name}.stat`)) }]),
   ) as RestoreOptions<Root>["seeds"];
 
 function openWorld<Root extends string>(
@@ -133,7 +136,7 @@ function openWorld<Root extends string>(
   spec: WorldSpec<Root>,
   objects: Objects,
   generation: string | undefined,
-  layers: { [name: string]: Layer },
+  layers: { [name: string]: Layered },
 ): World<Root> {
   const names = Object.keys(spec.roots) as Root[];
   const each = async <T>(work: (root: Directory, name: Root) => T): Promise<{ [name in Root]: Awaited<T> }> => {
@@ -144,7 +147,10 @@ function openWorld<Root extends string>(
   const roots = Object.fromEntries(
     names.map((name) => {
       const layer = layers[name];
-      const known = layer && { stat: join(home, `${name}.stat`), base: layer.stat, changed: layer.changed };
+      const known = layer && {
+        ...{ stat: join(home, `${name}.stat`), ground: layer.ground },
+        ...{ changed: layer.changed, isSet: layer.isSet },
+      };
       return [name, openDirectory(layer?.path ?? join(home, name), spec.roots[name], objects, generation, known)];
     }),
   ) as { [name in Root]: Directory };
@@ -184,7 +190,8 @@ function openWorld<Root extends string>(
       inTurn(async () => {
         open = false;
         await each((root) => root.save());
-        const bytes = names.reduce((sum, name) => sum + roots[name].bytes(), 0);
+        let bytes = 0;
+        for (const name of names) bytes += await roots[name].bytes();
         for (const layer of Object.values(layers)) await layer.close();
         note(join(home, USAGE), `${bytes}\n`);
         if (!inUse) note(restMark(home), "");

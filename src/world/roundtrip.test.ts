@@ -16,7 +16,8 @@ import {
 import type { Objects } from "../trace/ports.ts";
 import { type Capture, capture } from "./capture.ts";
 import { materialise } from "./materialise.ts";
-import { decodeCache, emptyCache, encodeCache } from "./statcache.ts";
+import { emptyCache } from "./statcache.ts";
+import { decodeCache, encodeCache } from "./statfile.ts";
 
 const ids = ({ tree, mtimes, vcs, vcsMtimes }: Capture) => ({ tree, mtimes, vcs, vcsMtimes });
 const clean = { missing: [], kept: [], unplaced: [] };

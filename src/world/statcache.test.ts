@@ -10,7 +10,8 @@ import { inTemporary, look, program, run, settle } from "../../test/support/tree
 import { capture } from "./capture.ts";
 import { horizon, isTime, settled } from "./clock.ts";
 import { closeDir, openRoot } from "./dirs.ts";
-import { emptyCache, encodeCache, loadCache, msOf, saveCache } from "./statcache.ts";
+import { emptyCache, msOf } from "./statcache.ts";
+import { encodeCache, loadCache, loadGround, saveCache } from "./statfile.ts";
 
 describe("the racy rule", () => {
   it("trusts no stamp that a later write could make again, whatever the clock's tick", () => {
@@ -110,7 +111,9 @@ describe("the stat cache", () => {
           const cache = emptyCache();
           await capture(`${dir}/tree`, memoryObjects(), { cache, generation: "gen" });
           saveCache(`${dir}/stat`, cache);
-          expect(loadCache(`${dir}/stat`)).toEqual(cache);
+          const { dirs, ...loaded } = loadCache(`${dir}/stat`);
+          expect([...dirs]).toEqual([...cache.dirs]);
+          expect(loaded).toEqual({ nextSerial: cache.nextSerial, generation: "gen" });
           expect(fs.readdirSync(dir).sort()).toEqual(["stat", "tree"]);
         }),
       ),
@@ -139,6 +142,38 @@ describe("the stat cache", () => {
     });
   });
 
+  it("reads of a large file what it is asked for, over what lies below, and keeps what has become known since", async () => {
+    await inTemporary(async (dir) => {
+      for (const name of ["a", "b"]) fs.mkdirSync(`${dir}/tree/${name}`, { recursive: true });
+      fs.writeFileSync(`${dir}/tree/a/f`, "x");
+      await settle();
+      const cache = emptyCache();
+      const objects = memoryObjects();
+      const first = await capture(`${dir}/tree`, objects, { cache, generation: "one" });
+      saveCache(`${dir}/below`, cache);
+      const ground = loadGround(`${dir}/below`, null);
+      const above = loadCache(`${dir}/above`, ground);
+      const again = await capture(`${dir}/tree`, objects, { cache: above, generation: "one" });
+      expect(again).toMatchObject({ tree: first.tree, stats: { read: 0 } });
+      fs.writeFileSync(`${dir}/tree/a/f`, "y");
+      const other = await capture(`${dir}/tree`, objects, { cache: above, generation: "one" });
+      expect([...above.dirs.keys()].sort()).toEqual(["", "a"]);
+      saveCache(`${dir}/above`, above);
+      const loaded = loadCache(`${dir}/above`, ground);
+      expect(loaded.dirs.get("")?.ids?.tree).toBe(other.tree);
+      expect(loaded.dirs.get("b")).toEqual(cache.dirs.get("b"));
+      // A record that is damaged is that of no directory, and all others are as they were.
+      const bytes = fs.readFileSync(`${dir}/below`);
+      const at = bytes.indexOf(Buffer.from(cache.dirs.get("a")!.rows));
+      bytes[at]! ^= 1;
+      fs.writeFileSync(`${dir}/below`, bytes);
+      const harmed = loadGround(`${dir}/below`, null);
+      expect([harmed.dirs.get("a"), harmed.dirs.get("b")]).toEqual([undefined, cache.dirs.get("b")]);
+      const found = await capture(`${dir}/tree`, objects, { cache: loadCache(`${dir}/no`, harmed), generation: "one" });
+      expect(found.tree).toBe(other.tree);
+    });
+  });
+
   it("does not trust, after a boot, what the disk may not have had before", async () => {
     await inTemporary(async (dir) => {
       fs.mkdirSync(`${dir}/tree`);
@@ -153,13 +188,16 @@ describe("the stat cache", () => {
         const text = change(head.toString());
         expect(text).toHaveLength(head.length);
         head.write(text);
+        const end = 20 + head.length;
+        const { length } = JSON.parse(text) as { length: number };
         createHash("sha256")
-          .update(bytes.subarray(0, -32))
+          .update(bytes.subarray(0, end))
+          .update(bytes.subarray(end + length, -32))
           .digest()
           .copy(bytes, bytes.length - 32);
         fs.writeFileSync(`${dir}/stat`, bytes);
         const loaded = loadCache(`${dir}/stat`);
-        expect(loaded.dirs.size).toBe(1);
+        expect([...loaded.dirs.keys()]).toEqual([""]);
         return (await capture(`${dir}/tree`, store, { cache: loaded, generation: "one" })).stats.read;
       };
       const other = (text: string): string => text.replace(/"boot":"./, '"boot":"_');
@@ -198,6 +236,6 @@ describe("the stat cache", () => {
 it("reads no cache from what is no file, and does not wait for a pipe", async () => {
   await inTemporary(async (dir) => {
     execFileSync("mkfifo", [`${dir}/pipe`]);
-    for (const name of ["pipe", "", "none"]) expect(loadCache(`${dir}/${name}`).dirs.size).toBe(0);
+    for (const name of ["pipe", "", "none"]) expect(loadCache(`${dir}/${name}`).dirs.isEmpty).toBe(true);
   });
 });

@@ -1,12 +1,8 @@
 /**
  * What was last seen of a directory tree and under which ids it is known, so that what did not change need not be read again. It is only
- * ever a hint: a file that is missing, torn or from elsewhere is an empty cache.
- *
- * In the file (little-endian): "shepherd stat 1\n", length:u32 and a JSON head, directories, SHA-256 of all before. A directory is
- * key, names and rows; a row is one entry, see `Row`.
+ * ever a hint. See statfile.ts for how it is kept.
  */
-import { hash } from "node:crypto";
-import * as fs from "node:fs";
+import type * as fs from "node:fs";
 import type { Hash } from "../trace/ports.ts";
 
 /** The ids of one directory. */
@@ -38,9 +34,51 @@ export interface DirRecord {
   ids: Ids | null;
 }
 
+/** What is known of directories, by their paths in the tree, "" for the root. */
+export interface Lookup {
+  get(key: string): DirRecord | undefined;
+}
+
+/** What has become known of directories, over what is known of those that they stand on, which stays as it is. */
+export class Records implements Lookup {
+  private readonly own = new Map<string, DirRecord>();
+  /** Another number as soon as something else is known. */
+  version = 0;
+
+  constructor(private readonly below: Lookup | null = null) {}
+
+  get(key: string): DirRecord | undefined {
+    return this.own.get(key) ?? this.below?.get(key);
+  }
+
+  set(key: string, record: DirRecord): void {
+    if (this.own.get(key) === record) return;
+    this.own.set(key, record);
+    this.version++;
+  }
+
+  /** Forgets what has become known of it. */
+  delete(key: string): void {
+    if (this.own.delete(key)) this.version++;
+  }
+
+  get isEmpty(): boolean {
+    return this.own.size === 0 && this.below === null;
+  }
+
+  /** The directories of which something has become known. */
+  keys(): IterableIterator<string> {
+    return this.own.keys();
+  }
+
+  [Symbol.iterator](): IterableIterator<[string, DirRecord]> {
+    return this.own.entries();
+  }
+}
+
 export interface StatCache {
-  /** By path in the tree, "" for the root. */
-  dirs: Map<string, DirRecord>;
+  dirs: Records;
+  /** Greater than any serial that is known. */
   nextSerial: number;
   /** The generation of the store (see `capture`) in which all that is named here was known to be there. */
   generation: string | null;
@@ -75,9 +113,17 @@ export interface Row {
   id: Hash;
 }
 
-export const emptyCache = (): StatCache => ({ dirs: new Map(), nextSerial: 1, generation: null });
+export const emptyCache = (): StatCache => ({ dirs: new Records(), nextSerial: 1, generation: null });
 
 export const namesOf = ({ names }: DirRecord): string[] => (names === "" ? [] : names.split("\0"));
+
+/** Where something may have changed since a cache was brought up to date, by paths in the tree. */
+export interface Changed {
+  /** Directories, with those above them. */
+  dirs: ReadonlySet<string>;
+  /** Entries; null where that is not known so exactly. */
+  entries: ReadonlySet<string> | null;
+}
 
 /** Whether a directory is one of these, or lies below one. */
 export function isBelow(keys: ReadonlySet<string>, key: string): boolean {
@@ -93,13 +139,13 @@ export function isBelow(keys: ReadonlySet<string>, key: string): boolean {
  */
 export function unchanged(
   { dirs }: StatCache,
-  changed: ReadonlySet<string> | undefined,
+  changed: Changed | undefined,
   key: string,
   before: DirRecord | undefined,
   at: number,
   ino: number,
 ): DirRecord | null {
-  if (!changed || !before || at < 0 || changed.has(key)) return null;
+  if (!changed || !before || at < 0 || changed.dirs.has(key)) return null;
   const record = dirs.get(key);
   const same = record?.ids && record.serial === serialAt(before.rows, at) && before.rows.readDoubleLE(at * ROW) === ino;
   return same ? record : null;
@@ -127,6 +173,8 @@ export const isHit = (rows: Buffer, index: number, stat: fs.Stats): boolean => {
     rows[at + TYPE] !== 0x64
   );
 };
+
+export const isSettled = (rows: Buffer, index: number): boolean => rows[index * ROW + SETTLED] === 1;
 
 export const serialAt = (rows: Buffer, index: number): number =>
   rows[index * ROW + TYPE] === 0x64 ? rows.readDoubleLE(index * ROW + SIZE) : -1;
@@ -177,33 +225,11 @@ export const msOf = (ns: bigint): number => {
   return Number((ns - nsec) / 1_000_000_000n) * 1000 + Number(nsec) / 1_000_000;
 };
 
-const MAGIC = Buffer.from("shepherd stat 1\n");
-const FIXED = 4 + 4 + 4 + 8 + 4 + 8 + 8 + 4 + 4 * 32;
-/**
- * After a crash of the machine a file may have its new stamps and its old bytes, if it was written so shortly before that the kernel had
- * not written it out (30 s, looked at every 5 s). What was that young when the cache was saved is read again after a boot.
- */
-const UNFLUSHED = 60_000;
-
-/** The cache in `file`, or an empty one. */
-export function loadCache(file: string): StatCache {
-  let fd: number | null = null;
-  try {
-    // A pipe in its place must not hold us.
-    fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
-    return fs.fstatSync(fd).isFile() ? decodeCache(fs.readFileSync(fd)) : emptyCache();
-  } catch {
-    return emptyCache();
-  } finally {
-    if (fd !== null) fs.closeSync(fd);
-  }
-}
-
-/** About what the files that a cache knows take of a disk, each in whole blocks. */
-export function bytesIn({ dirs }: StatCache, changed?: ReadonlySet<string>): number {
+/** About what the files that a cache knows take of a disk, each in whole blocks; with `changed` those of these directories. */
+export function bytesIn({ dirs }: StatCache, changed?: Changed): number {
   let bytes = 0;
-  for (const [key, { rows }] of dirs) {
-    if (changed && !changed.has(key)) continue;
+  for (const key of changed?.dirs ?? dirs.keys()) {
+    const rows = dirs.get(key)?.rows ?? Buffer.alloc(0);
     bytes += BLOCK;
     for (let at = 0; at < rows.length; at += ROW)
       if (rows[at + TYPE] !== 0x64) bytes += Math.ceil(rows.readDoubleLE(at + SIZE) / BLOCK) * BLOCK;
@@ -212,124 +238,7 @@ export function bytesIn({ dirs }: StatCache, changed?: ReadonlySet<string>): num
 }
 const BLOCK = 4096;
 
-/** What a cache holds at a moment, to tell later whether it still is the same. */
-export const knownIn = ({ dirs, generation }: StatCache): Pick<StatCache, "dirs" | "generation"> => ({
-  dirs: new Map(dirs),
-  generation,
-});
-
-/** Whether a cache holds what it did. Records are never changed, so it is told by which they are. */
-export function isKnown(cache: StatCache, { dirs, generation }: ReturnType<typeof knownIn>): boolean {
-  if (cache.generation !== generation || cache.dirs.size !== dirs.size) return false;
-  for (const [key, record] of cache.dirs) if (dirs.get(key) !== record) return false;
-  return true;
-}
-
-/** Replaces `file` by the cache, atomically. A cache that could not be written is only missing: errors are those of the disk. */
-export function saveCache(file: string, cache: StatCache): void {
-  const temporary = `${file}.${process.pid}.tmp`;
-  try {
-    fs.writeFileSync(temporary, encodeCache(cache), { mode: 0o600 });
-    fs.renameSync(temporary, file);
-  } catch (error) {
-    fs.rmSync(temporary, { force: true });
-    throw error;
-  }
-}
-
-/** Saves the cache if the disk takes it: without it the next walk only reads more. */
-export function keepCache(file: string, cache: StatCache, known?: ReturnType<typeof knownIn>): void {
-  if (known && isKnown(cache, known)) return;
-  try {
-    saveCache(file, cache);
-  } catch {
-    // As if it had not been kept.
-  }
-}
-
-export function encodeCache({ dirs, nextSerial, generation }: StatCache): Buffer {
-  const head = Buffer.from(
-    JSON.stringify({ boot: bootId(), saved: Date.now(), nextSerial, generation, count: dirs.size }),
-  );
-  let size = MAGIC.length + 4 + head.length + 32;
-  for (const [key, { names, rows }] of dirs) size += FIXED + key.length + names.length + rows.length;
-  const out = Buffer.alloc(size);
-  let at = MAGIC.copy(out);
-  at = out.writeUInt32LE(head.length, at);
-  at += head.copy(out, at);
-  for (const [key, { names, rows, serial, mode, diskNs, ns, ids }] of dirs) {
-    at = out.writeUInt32LE(key.length, at);
-    at = out.writeUInt32LE(names.length, at);
-    at = out.writeUInt32LE(rows.length, at);
-    at = out.writeDoubleLE(serial, at);
-    at = out.writeUInt32LE(mode, at);
-    at = out.writeBigInt64LE(diskNs, at);
-    at = out.writeBigInt64LE(ns, at);
-    at = out.writeUInt32LE(ids ? (ids.vcs ? 2 : 1) : 0, at);
-    for (const id of [ids?.tree, ids?.mtimes, ids?.vcs, ids?.vcsMtimes]) {
-      if (id) out.write(id, at, 32, "hex");
-      at += 32;
-    }
-    at += out.write(key, at, "latin1");
-    at += out.write(names, at, "latin1");
-    at += rows.copy(out, at);
-  }
-  out.write(hash("sha256", out.subarray(0, at), "hex"), at, 32, "hex");
-  return out;
-}
-
-export function decodeCache(b: Buffer): StatCache {
-  const end = b.length - 32;
-  if (end < 0 || hash("sha256", b.subarray(0, end), "hex") !== b.toString("hex", end))
-    throw new Error("The cache is torn.");
-  if (!b.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error("The cache is of another version.");
-  let at = MAGIC.length + 4 + b.readUInt32LE(MAGIC.length);
-  const head = JSON.parse(b.toString("utf8", MAGIC.length + 4, at)) as {
-    boot: string | null;
-    saved: number;
-    nextSerial: number;
-    generation: string | null;
-    count: number;
-  };
-  const rebooted = head.boot === null || head.boot !== bootId();
-  const cache: StatCache = {
-    dirs: new Map(),
-    nextSerial: head.nextSerial,
-    // The store, too, may have lost what it had only written.
-    generation: rebooted ? null : head.generation,
-  };
-  for (let i = 0; i < head.count; i++) {
-    const [keyLength, namesLength, rowsLength] = [b.readUInt32LE(at), b.readUInt32LE(at + 4), b.readUInt32LE(at + 8)];
-    const known = b.readUInt32LE(at + 40);
-    const id = (n: number): Hash => b.toString("hex", at + 44 + n * 32, at + 76 + n * 32);
-    const from = at + FIXED;
-    const rows = b.subarray(from + keyLength + namesLength, from + keyLength + namesLength + rowsLength);
-    const names = b.toString("latin1", from + keyLength, from + keyLength + namesLength);
-    if (rows.length !== ROW * (names === "" ? 0 : names.split("\0").length)) throw new Error("The rows do not fit.");
-    cache.dirs.set(b.toString("latin1", from, from + keyLength), {
-      names,
-      rows,
-      serial: b.readDoubleLE(at + 12),
-      mode: b.readUInt32LE(at + 20),
-      diskNs: b.readBigInt64LE(at + 24),
-      ns: b.readBigInt64LE(at + 32),
-      ids: known
-        ? { tree: id(0), mtimes: id(1), vcs: known === 2 ? id(2) : null, vcsMtimes: known === 2 ? id(3) : null }
-        : null,
-    });
-    if (rebooted)
-      for (let row = 0; row < rows.length; row += ROW)
-        if (rows.readDoubleLE(row + CTIME) >= head.saved - UNFLUSHED) rows[row + SETTLED] = 0;
-    at = from + keyLength + namesLength + rowsLength;
-  }
-  return cache;
-}
-
-/** Names the time since this machine was started; null where it has no name. */
-export function bootId(): string | null {
-  try {
-    return fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
-  } catch {
-    return null;
-  }
+/** Takes what was seen since a time (ms since 1970) for unsettled. */
+export function unsettle(rows: Buffer, since: number): void {
+  for (let at = 0; at < rows.length; at += ROW) if (rows.readDoubleLE(at + CTIME) >= since) rows[at + SETTLED] = 0;
 }

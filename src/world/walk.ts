@@ -5,7 +5,7 @@ import { arg, type Dir, denied, gone } from "./dirs.ts";
 import type { LeftOut, LeftOuts } from "./left-out.ts";
 import type { Pace } from "./pace.ts";
 import { inside } from "./paths.ts";
-import type { DirRecord, Row, StatCache } from "./statcache.ts";
+import type { Changed, DirRecord, Row, StatCache } from "./statcache.ts";
 
 /** Why an entry is no part of the captured state. `changing`: it became something else each time it was looked at. */
 export type Why = LeftOut | "socket" | "fifo" | "device" | "unreadable" | "too large" | "changing";
@@ -27,8 +27,8 @@ export interface Walk extends Pace {
   seen: Set<string>;
   /** Directories that nobody looked into, since nothing has changed below. */
   spared: Set<string>;
-  /** The only directories in which something may have changed since the cache was brought up to date; undefined: any. */
-  changed: ReadonlySet<string> | undefined;
+  /** Where alone something may have changed since the cache was brought up to date; undefined: anywhere. */
+  changed: Changed | undefined;
   skipped: Skipped[];
   unsteady: Buffer[];
   /** What is older is settled, if it is read from now on. */

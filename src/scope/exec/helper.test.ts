@@ -86,12 +86,22 @@ describe.skipIf(!works)("the helper", () => {
     fc.nat(3).chain(() => room()),
     fc.string({ maxLength: 300 }).map((text) => text.replaceAll("\0", "")),
   );
+  const inside = fc
+    .nat(3)
+    .chain(() => room())
+    .filter((each) => each !== "/proc");
   const request = fc.oneof(
     fc.tuple(
       fc.nat(1000),
       fc.constantFrom("open", "end", "?"),
       fc.constantFrom("0", "7601", "65536", "x"),
       fc.array(word, { maxLength: 12 }),
+    ),
+    fc.tuple(
+      fc.nat(1000),
+      fc.constantFrom("overlay", "unmount", "changed"),
+      fc.oneof(fc.constantFrom("0", "x", "18446744073709551615"), inside),
+      fc.array(inside, { maxLength: 70 }),
     ),
     fc.tuple(fc.constantFrom("x", "", "-1"), fc.constant("open"), fc.constant("0"), fc.array(word, { maxLength: 3 })),
   );

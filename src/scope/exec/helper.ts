@@ -27,8 +27,10 @@ export function findHelper(): string | null {
 export interface Helper {
   readonly pid: number;
   /** Shows a directory over another one, in the helper's own mounts and in those of sandboxes that it makes from then on. */
-  overlay(layers: { lower: string; upper: string; work: string; at: string }): Promise<void>;
+  overlay(layers: { at: string; upper: string; work: string; lower: readonly string[] }): Promise<void>;
   unmount(at: string): Promise<void>;
+  /** What has changed below a directory since a time (ms since 1970), and the directories above it, by paths in it (latin1); with 0 all directories. */
+  changed(path: string, since: number): Promise<string[]>;
   /** Makes a sandbox by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
   open(network: "host" | { port: number }, instructions: readonly string[]): Promise<Held>;
 }
@@ -62,6 +64,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
   const output = child.stdout as Socket;
   /** By the words that requests have: who waits for the answer, and for what listens. */
   const asked = new Map<string, (answer: string[] | Error) => void>();
+  const partly = new Map<string, string[]>();
   const listening = new Map<string, (listener: Server | Error) => void>();
   const living = new Set<number>();
   let over: Error | null = null;
@@ -78,7 +81,8 @@ async function start(program: string, how: "root" | "userns", forget: () => void
     "data",
     reader(([id, ...said]) => {
       if (id === "0" && said[0] === "ended") living.delete(Number(said[1]));
-      else asked.get(id!)?.(said);
+      else if (said[0] === "more") partly.set(id!, [...(partly.get(id!) ?? []), ...said.slice(1)]);
+      else asked.get(id!)?.([said[0]!, ...(partly.get(id!) ?? []), ...said.slice(1)]);
     }),
   );
   child.on("message", ({ id }: { id: string }, server) => {
@@ -94,6 +98,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
       for (const each of [child, output, child.channel!]) each.ref();
       asked.set(id, (said) => {
         asked.delete(id);
+        partly.delete(id);
         if (asked.size === 0) for (const each of [child, input, output, child.channel!]) each?.unref();
         if (said instanceof Error) reject(said);
         else if (said[0] === "error") reject(new Error(Buffer.from(said[1]!, "latin1").toString()));
@@ -120,8 +125,13 @@ async function start(program: string, how: "root" | "userns", forget: () => void
   const bytes = (path: string): string => Buffer.from(path).toString("latin1");
   return {
     pid: child.pid!,
-    overlay: async ({ lower, upper, work, at }) => void (await ask("overlay", ...[lower, upper, work, at].map(bytes))),
+    overlay: async ({ at, upper, work, lower }) =>
+      void (await ask("overlay", ...[at, upper, work, ...lower].map(bytes))),
     unmount: async (at) => void (await ask("unmount", bytes(at))),
+    changed: async (path, since) => {
+      const time = String(BigInt(Math.max(0, Math.floor(since))) * 1_000_000n);
+      return (await ask("changed", time, bytes(path))).slice(1);
+    },
     open: async (network, instructions) => {
       const port = network === "host" ? 0 : network.port;
       const id = String(last + 1);

@@ -1,0 +1,55 @@
+/** What a layer that is written to has changed. */
+import * as fs from "node:fs";
+import { arg, bytesOf, closeDir, type Dir, gone, openDir, openRoot } from "./dirs.ts";
+import type { Mounts } from "./layers.ts";
+import { inside } from "./paths.ts";
+import type { Changed } from "./statcache.ts";
+
+/**
+ * Where in a layer something has changed since a time (ms since 1970); with null all of its directories. Who makes overlays looks through it
+ * faster than we do; it fails where it is deeper than files may be open.
+ */
+export async function changedIn(
+  { changed }: Pick<Mounts, "changed">,
+  upper: string,
+  since: number | null,
+): Promise<Changed> {
+  try {
+    const found = new Set(await changed(upper, since ?? 0)).add("");
+    return { dirs: found, entries: since === null ? null : found };
+  } catch {
+    return { dirs: directoriesIn(upper), entries: null };
+  }
+}
+
+/** The directories below one, by their paths in it, and itself. However deep it is: neither a path nor the stack limits it. */
+function directoriesIn(upper: string): Set<string> {
+  const found = new Set([""]);
+  const dirsIn = ({ at }: Dir): string[] =>
+    fs
+      .readdirSync(arg(at), { withFileTypes: true, encoding: "latin1" })
+      .flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  const open: Array<{ dir: Dir; key: string; left: string[] }> = [];
+  const enter = (dir: Dir, key: string): void => void open.push({ dir, key, left: dirsIn(dir) });
+  try {
+    enter(openRoot(bytesOf(upper)), "");
+    for (let here = open.at(-1); here; here = open.at(-1)) {
+      const name = here.left.pop();
+      if (name === undefined) {
+        closeDir(open.pop()!.dir);
+        continue;
+      }
+      const key = inside(here.key, name);
+      found.add(key);
+      try {
+        enter(openDir(here.dir, name), key);
+      } catch (error) {
+        // A process has removed it meanwhile.
+        if (!gone(error)) throw error;
+      }
+    }
+    return found;
+  } finally {
+    for (const { dir } of open) closeDir(dir);
+  }
+}
