@@ -67,7 +67,7 @@ export function size(path) {
     .map((name) => size(join(path, name)))
     .reduce((a, b) => ({ bytes: a.bytes + b.bytes, disk: a.disk + b.disk, files: a.files + b.files }), {
       bytes: 0,
-      disk: 0,
+      disk: stat.blocks * 512,
       files: 0,
     });
 }

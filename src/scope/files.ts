@@ -17,6 +17,7 @@ import { type OuterGit, outerGit } from "../world/outer-git.ts";
 import { quotePath } from "../world/paths.ts";
 import { driverOf, hasLayers } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
+import { sharedMappings } from "./exec/inside.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
 import { endLeftOver } from "./exec/track.ts";
@@ -176,10 +177,28 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     return world;
   };
 
+  /** Paths as processes see them, by the roots in which they lie there. */
+  const mappedIn = (paths: ReadonlySet<string>): { [name in Root]?: Set<string> } => {
+    const places = samePath
+      ? { workspace: options.workspace, git: git?.directory, config: options.agent?.config, tmp: "/tmp" }
+      : opened().paths;
+    const found: { [name in Root]?: Set<string> } = {};
+    for (const [root, place] of Object.entries(places) as [Root, string | undefined][]) {
+      const start = place && `${Buffer.from(place).toString("latin1")}/`;
+      const below = start ? [...paths].filter((path) => path.startsWith(start)) : [];
+      if (below.length > 0) found[root] = new Set(below.map((path) => path.slice(start!.length)));
+    }
+    return found;
+  };
+
   const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
     // Not to be stopped: what a step has done is captured also when its run is.
+    const inside = sandbox && (await sandbox);
+    const at = Date.now();
+    const mapped = inside && { at, files: mappedIn(sharedMappings(await inside.inside())) };
     const { workspace, git, config, tmp } = await opened().capture({
       onProgress: progress("reading the scope's files"),
+      ...(mapped && { mapped }),
     });
     const tree = lacking
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
@@ -195,8 +214,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
     lastGit = `${carry.vcs} ${carry.outerVcs}`;
-    // An agent is there all the time, and to list processes takes one: between its calls that would be most of a capture.
-    mayWrite = sandbox !== null && (options.agent !== undefined || (await (await sandbox).processes()).length > 0);
+    // One that began or ended meanwhile may have written behind the capture.
+    mayWrite = inside !== null && (options.agent !== undefined || (await inside.inside()).length > 0);
     return { workspace: link("tree", tree), carry };
   };
 

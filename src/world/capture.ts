@@ -1,7 +1,7 @@
 /** A file tree as content: one walk over a directory, reading only what the stat cache does not know. */
 import * as fs from "node:fs";
 import type { Hash, Objects } from "../trace/ports.ts";
-import { horizon } from "./clock.ts";
+import { horizon, TICK } from "./clock.ts";
 import { decodeChunks } from "./content.ts";
 import { absolute, closeDir, namesIn, openRoot } from "./dirs.ts";
 import { leftOuts } from "./left-out.ts";
@@ -25,7 +25,7 @@ import {
 } from "./statcache.ts";
 import { settlePuts, take } from "./take.ts";
 import { unlockRoot } from "./unlock.ts";
-import { type Here, lookAt, type Skipped, type Slot, skip, type Walk } from "./walk.ts";
+import { type Here, isMapped, lookAt, type Skipped, type Slot, skip, type Walk } from "./walk.ts";
 
 export { absolute } from "./dirs.ts";
 export type { Skipped, Why } from "./walk.ts";
@@ -50,8 +50,17 @@ export interface CaptureOptions extends PaceOptions {
   generation?: string | undefined;
   /** Where alone something may have changed since the last capture or restore with this cache. */
   changed?: Changed | undefined;
+  /** What processes can write to through mappings: it is read whatever its stamps say, and not believed later. */
+  mapped?: Mapped | undefined;
   /** Whether nobody but us and our processes uses the directory: then files that their owner may not read are captured too. */
   own?: boolean | undefined;
+}
+
+export interface Mapped {
+  /** Files, by their paths in the tree. */
+  files: ReadonlySet<string>;
+  /** When that was looked at (ms since 1970): what has got stamps since may have been mapped since. */
+  at: number;
 }
 
 /**
@@ -66,7 +75,9 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
   const locked = options.own ? unlockRoot(root) : null;
   const dir = openRoot(root);
   try {
-    const now = horizon(dir);
+    const clock = horizon(dir);
+    const { mapped } = options;
+    const now = mapped ? () => Math.min(clock(), mapped.at - TICK) : clock;
     const stat = fs.fstatSync(dir.fd, { bigint: true });
     if (locked !== null) stat.mode = BigInt(locked);
     const walk: Walk = {
@@ -79,6 +90,7 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
       seen: new Set(),
       spared: new Set(),
       changed: options.changed,
+      mapped: mapped?.files ?? NONE,
       skipped: [],
       unsteady: [],
       stats: steps.stats,
@@ -101,6 +113,8 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
     closeDir(dir);
   }
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 async function walkDir(walk: Walk, here: Here): Promise<DirRecord> {
   // A deep tree must not be a deep stack.
@@ -200,7 +214,7 @@ async function look(
       continue;
     }
     walk.stats.files++;
-    if (old >= 0 && isHit(before!.rows, old, stat)) kept[at] = old;
+    if (old >= 0 && isHit(before!.rows, old, stat) && !isMapped(walk, here, name)) kept[at] = old;
     else todo.push({ index: at, stat, old });
   }
   if (before && !walk.trusting) {
@@ -215,16 +229,11 @@ async function look(
 }
 
 /** Whether nothing has touched an entry since its row was written: neither it nor, if it is a directory, what is below it. */
-function isUntouched(
-  { trusting, changed, cache }: Walk,
-  here: Here,
-  name: string,
-  before: DirRecord,
-  at: number,
-): boolean {
+function isUntouched(walk: Walk, here: Here, name: string, before: DirRecord, at: number): boolean {
+  const { trusting, changed, cache } = walk;
   if (!trusting || !changed?.entries) return false;
   const key = inside(here.key, name);
-  if (changed.entries.has(key)) return false;
+  if (changed.entries.has(key) || isMapped(walk, here, name)) return false;
   const serial = serialAt(before.rows, at);
   if (serial < 0) return isSettled(before.rows, at);
   const record = cache.dirs.get(key);

@@ -8,7 +8,7 @@ import * as fs from "node:fs";
 import { arg, type Dir, openNameless } from "./dirs.ts";
 
 /** Stamps come from the kernel's tick: 10 ms at most, twice that for good measure. */
-const TICK = 20;
+export const TICK = 20;
 /** File systems whose stamps have whole seconds (FAT: two). */
 const COARSE = 2000;
 /** How far a file server's clock may be off where we cannot ask it. */

@@ -1,7 +1,7 @@
 /** A directory that is captured and restored again and again, with what is known of it kept in a file beside it. */
 import * as fs from "node:fs";
 import type { Objects } from "../trace/ports.ts";
-import { type Capture, capture, type Skipped } from "./capture.ts";
+import { type Capture, capture, type Mapped, type Skipped } from "./capture.ts";
 import type { RootSpec } from "./driver.ts";
 import { type FileState, type Materialised, materialise, type Source } from "./materialise.ts";
 import type { PaceOptions } from "./pace.ts";
@@ -10,7 +10,8 @@ import { type Ground, keepCache, knownIn, loadCache } from "./statfile.ts";
 
 export interface Directory {
   readonly path: string;
-  capture(options?: PaceOptions): Promise<Capture>;
+  /** `mapped`: files that processes can write to through mappings, and when that was looked at. They are read now, and the next time. */
+  capture(options?: PaceOptions & { mapped?: Mapped | undefined }): Promise<Capture>;
   /** Leaves out what the store lacks. */
   restore(state: FileState, options: PaceOptions & { from?: Source | undefined }): Promise<Materialised>;
   /** Whether it is known to hold a state, to the last byte. */
@@ -49,6 +50,17 @@ const sameClock = (a: Moment, b: Moment): boolean => Math.abs(b.at - a.at - (b.s
 /** So far a stamp may be behind the clock, in ms. */
 const COARSE = 2000;
 
+const NONE: ReadonlySet<string> = new Set();
+
+/** With some files, and all directories above them. */
+function withPaths({ dirs, entries }: Changed, files: ReadonlySet<string>): Changed {
+  if (files.size === 0) return { dirs, entries };
+  const more = new Set(dirs);
+  for (const file of files)
+    for (let end = file.lastIndexOf("/"); end > 0; end = file.lastIndexOf("/", end - 1)) more.add(file.slice(0, end));
+  return { dirs: more, entries: entries && new Set([...entries, ...more]) };
+}
+
 const parentOf = (path: Buffer): string => path.toString("latin1").replace(/\/?[^/]*$/, "");
 
 /** Opens `path`, and makes it if there is none. What is known of it lies in `path`.stat. */
@@ -76,14 +88,16 @@ export function openDirectory(
   // When it was captured or restored last.
   let last: Moment | null = isSet ? moment() : null;
   let skipped: readonly Skipped[] = [];
+  let mappedBefore: Iterable<string> = [];
   const keep = async <T extends Capture | Materialised>(
     work: (changed: Changed | undefined) => Promise<T>,
+    files = NONE,
   ): Promise<T> => {
     const began = moment();
     const since = last && sameClock(last, began) ? last.at - COARSE : null;
     last = null;
     try {
-      const looked = await changed?.(since);
+      const looked = changed && withPaths(await changed(since), files);
       const done = await work(looked);
       if ("skipped" in done) {
         // What was left out where nobody looked still is there.
@@ -104,7 +118,15 @@ export function openDirectory(
   };
   return {
     path,
-    capture: (options) => keep((changed) => capture(path, objects, { ...options, ...known, changed })),
+    capture: ({ mapped = { files: NONE, at: Number.POSITIVE_INFINITY }, ...options } = {}) => {
+      const files = new Set([...mappedBefore, ...mapped.files]);
+      mappedBefore = files;
+      return keep(async (changed) => {
+        const done = await capture(path, objects, { ...options, ...known, changed, mapped: { ...mapped, files } });
+        mappedBefore = mapped.files;
+        return done;
+      }, files);
+    },
     restore: (state, options) =>
       keep((changed) => materialise(path, state, objects, { ...options, ...known, changed, partial: true })),
     holds: ({ tree, mtimes = null, vcs, vcsMtimes = null }) => {

@@ -26,9 +26,9 @@ export interface Driver {
    * open of `to` then changes files instead of making them, that of `from` makes them anew.
    */
   handOver(root: string, from: string, to: string): Promise<boolean>;
-  /** Removes all that it keeps of a world that nobody has open. */
+  /** Gives up all that it keeps of a world that nobody has open. Its files are removed behind that. */
   dispose(id: string): Promise<void>;
-  /** Removes what it keeps for several worlds, and none needs: nor is it younger than `idle` (ms). */
+  /** Removes for good what was given up, and what it keeps for several worlds and none needs: nor is it younger than `idle` (ms). */
   tidy(idle: number): Promise<void>;
 }
 
@@ -75,7 +75,7 @@ export interface World<Root extends string> {
   /** What the store lacked of the state that the world was set to last. It is without that. */
   readonly missing: readonly Lack<Root>[];
   /** The files as they are now: what changed since the last capture is read. Processes may go on writing meanwhile. */
-  capture(options?: PaceOptions): Promise<{ readonly [name in Root]: Captured }>;
+  capture(options?: CaptureOptions<Root>): Promise<{ readonly [name in Root]: Captured }>;
   /**
    * Sets the files to a state, in place: whoever has a root bound, or stands in it, sees them. No process may write meanwhile. Stopped or
    * failed halfway, the next restore goes on from there.
@@ -88,6 +88,11 @@ export interface World<Root extends string> {
   bring(root: Root, from: Hash, to: Hash): Promise<void>;
   /** Lets go of the world. Its files are kept for the next open. `inUse`: a process may go on writing to them. */
   close(options?: { inUse?: boolean }): Promise<void>;
+}
+
+export interface CaptureOptions<Root extends string> extends PaceOptions {
+  /** Files that processes can write to through mappings, which leaves no stamp, and when that was looked at (ms since 1970), before the capture. */
+  mapped?: { at: number; files: { readonly [name in Root]?: ReadonlySet<string> } } | undefined;
 }
 
 export type Captured = Omit<Capture, "stats">;

@@ -8,7 +8,7 @@
  */
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Objects } from "../trace/ports.ts";
 import { bytesOf } from "./dirs.ts";
 import {
@@ -31,6 +31,7 @@ import type { FileState } from "./materialise.ts";
 import { discard } from "./remove.ts";
 import { type Changed, sameIds } from "./statcache.ts";
 import { type Ground, loadCache } from "./statfile.ts";
+import { throwAway } from "./trash.ts";
 import { changedIn } from "./upper.ts";
 
 export type { Layers, Mounts } from "./layers.ts";
@@ -45,6 +46,8 @@ export interface Layered {
   readonly isSet: boolean;
   /** What is known of the layers. */
   readonly ground: Ground;
+  /** Whether nothing differs from the layers. */
+  isUntouched(): boolean;
   /** Where something may differ from the layers, or has changed since a time (ms since 1970). */
   changed(since: number | null): Promise<Changed>;
   close(): Promise<void>;
@@ -64,6 +67,8 @@ interface Note {
 
 /** What lies beside a place of a root. */
 const ENDS = ["", ".upper", ".work", ".base", ".stat"] as const;
+const endsOf = (home: string, root: string) => ENDS.map((end) => join(home, root + end)) as [...Five];
+type Five = [string, string, string, string, string];
 
 /** Opens a root as layers; null where it is to be a directory of its own. What an earlier owner left above is there again. */
 export async function openLayered(
@@ -73,9 +78,7 @@ export async function openLayered(
   objects: Objects,
   spec: LayeredSpec,
 ): Promise<Layered | null> {
-  const [at, upper, work, note, stat] = ENDS.map((end) => join(home, root + end)) as [
-    ...[string, string, string, string, string],
-  ];
+  const [at, upper, work, note, stat] = endsOf(home, root);
   const isNoted = fs.existsSync(note);
   // Filled before there were layers, or where there were none.
   if (!isNoted && fs.existsSync(at)) return null;
@@ -84,7 +87,7 @@ export async function openLayered(
   // What stands above says nothing without what is below. And where all that is wanted lies below, nothing of it is needed.
   let base = isNoted && mounts ? layerIn(layers, note) : null;
   const kept = base && !(state && !holds(stat, base, state) && layerOf(layers, family, state));
-  if (isNoted && !kept) await forget(home, root);
+  if (isNoted && !kept) forget(home, root);
   if (!mounts) return null;
   let isSet = false;
   if (!kept) {
@@ -98,7 +101,7 @@ export async function openLayered(
   const layer = base!;
   touch(layer);
   // Of a killed owner the kernel would not take it again.
-  if (kept) await discard(bytesOf(home), `${root}.work`);
+  if (kept) throwAway(dirname(home), work);
   fs.mkdirSync(work, { recursive: true, mode: 0o700 });
   const lower = filesOf(layer);
   try {
@@ -108,16 +111,19 @@ export async function openLayered(
   } catch (error) {
     // Somebody has found that nobody needs it, in the same moment.
     if (layerIn(layers, note)) throw error;
-    await forget(home, root);
+    forget(home, root);
     return openLayered(home, root, layers, objects, spec);
   }
   const path = mounts.root + at;
   const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   const is = fs.fstatSync(fd);
+  const isUntouched = (): boolean => namesIn(upper).length === 0;
   const close = async (): Promise<void> => {
     fs.closeSync(fd);
     // Where who has made it is gone, so is the mount.
     await mounts.unmount(at).catch(() => {});
+    for (const each of [at, work]) throwAway(dirname(home), each);
+    if (isUntouched()) throwAway(dirname(home), upper);
   };
   const check = (): void => {
     const now = fs.statSync(path, { throwIfNoEntry: false });
@@ -134,7 +140,7 @@ export async function openLayered(
     throw error;
   }
   const changed = (since: number | null): Promise<Changed> => changedIn(mounts, upper, since);
-  return { path, check, isSet, ground: groundOf(layer, isSet, spec), changed, close };
+  return { path, check, isSet, ground: groundOf(layer, isSet, spec), isUntouched, changed, close };
 }
 
 /** The layer that a world stands on; null where it is not there any more. */
@@ -199,9 +205,10 @@ async function tryOut({ bases, mounts }: Layers): Promise<Mounts | null> {
 }
 
 /** Removes all that is kept of a root as layers. */
-async function forget(home: string, root: string): Promise<void> {
+function forget(home: string, root: string): void {
+  const [at, upper, work, note, stat] = endsOf(home, root);
   // The note last: without it what is left would be taken for a directory of its own.
-  for (const end of [".upper", ".work", ".stat", "", ".base"]) await discard(bytesOf(home), root + end);
+  for (const each of [upper, work, stat, at, note]) throwAway(dirname(home), each);
 }
 
 /** Removes layers on which no world stands any more, and that nobody is about to use. */

@@ -68,6 +68,8 @@ describe("the portable driver", () => {
         ]);
         await world.close();
         await driver.dispose("w");
+        expect(await driver.list()).toEqual([]);
+        await driver.tidy(0);
       });
       expect(fs.readdirSync(dir)).toEqual([]);
     });

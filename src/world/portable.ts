@@ -14,11 +14,10 @@ import { USAGE } from "../trace/quota.ts";
 import { serial } from "../trace/serial.ts";
 import { bringFiles } from "./bring.ts";
 import { type Directory, openDirectory } from "./directory.ts";
-import { bytesOf } from "./dirs.ts";
 import type { Captured, Driver, Lack, RestoreOptions, World, WorldSpec, WorldState } from "./driver.ts";
 import { type Layered, type Layers, openLayered, removeUnused } from "./layered.ts";
-import { discard } from "./remove.ts";
 import { loadCache } from "./statfile.ts";
+import { emptyTrash, throwAway } from "./trash.ts";
 
 export interface PortableOptions {
   /** Where it keeps its worlds; it must exist. */
@@ -96,11 +95,11 @@ export function portableDriver(options: PortableOptions): Driver {
       return true;
     },
     dispose: async (id) => {
-      const home = homeOf(id);
-      if (!(await discard(bytesOf(all), id)))
-        throw new Error(`Something is mounted below ${home}: unmount it, then remove the directory.`);
+      throwAway(all, homeOf(id));
     },
     tidy: async (idle) => {
+      if (!(await emptyTrash(all)))
+        throw new Error(`Something is mounted below ${all}/.gone: unmount it, then remove the directory.`);
       if (layers) await removeUnused(layers.bases, all, idle);
     },
   };
@@ -173,7 +172,13 @@ function openWorld<Root extends string>(
     get missing() {
       return missing;
     },
-    capture: (options) => withFiles(() => each((root): Promise<Captured> => root.capture(options))),
+    capture: ({ mapped, ...options } = {}) =>
+      withFiles(() =>
+        each(
+          (root, name): Promise<Captured> =>
+            root.capture({ ...options, mapped: mapped && { at: mapped.at, files: mapped.files[name] ?? new Set() } }),
+        ),
+      ),
     restore: (state: WorldState<Root>, { seeds, signal, onProgress }: RestoreOptions<Root> = {}) =>
       withFiles(async () => {
         const lacks: Lack<Root>[] = [];
@@ -191,9 +196,10 @@ function openWorld<Root extends string>(
         open = false;
         await each((root) => root.save());
         let bytes = 0;
-        for (const name of names) bytes += await roots[name].bytes();
+        for (const name of names) if (!layers[name]?.isUntouched()) bytes += await roots[name].bytes();
         for (const layer of Object.values(layers)) await layer.close();
-        note(join(home, USAGE), `${bytes}\n`);
+        // A file takes a block, more than what has changed nothing takes otherwise.
+        if (bytes > 0) note(join(home, USAGE), `${bytes}\n`);
         if (!inUse) note(restMark(home), "");
         touch(home);
       }),

@@ -7,7 +7,7 @@ import { arg, closeDir, codeOf, type Dir, denied, gone, namesIn, openDir } from 
 import { inside } from "./paths.ts";
 import { msOf, type Row } from "./statcache.ts";
 import { isLocked, LOOK, READ, unlocked } from "./unlock.ts";
-import { type Here, lookAt, type Slot, skip, type Walk, type Why } from "./walk.ts";
+import { type Here, isMapped, lookAt, type Slot, skip, type Walk, type Why } from "./walk.ts";
 
 /** Looks into one entry; null if there is nothing to keep. `old` is its row, whose stamps are others. */
 export async function take(
@@ -48,8 +48,9 @@ async function takeRegular(walk: Walk, here: Here, name: string, old: Row | null
   if (!taken.steady) walk.unsteady.push(Buffer.from(inside(here.key, name), "latin1"));
   walk.stats.read++;
   walk.stats.bytes += Number(taken.stat.size);
-  if ("id" in taken) return slotOf(walk, taken.stat, taken.type, taken.id, old, taken.steady);
-  const slot = slotOf(walk, taken.stat, "f", "", old, taken.steady);
+  const believed = taken.steady && !isMapped(walk, here, name);
+  if ("id" in taken) return slotOf(walk, taken.stat, taken.type, taken.id, old, believed);
+  const slot = slotOf(walk, taken.stat, "f", "", old, believed);
   putLater(walk, here, slot, taken.bytes);
   return slot;
 }
@@ -119,7 +120,7 @@ function slotOf(
   type: Slot["type"],
   id: Hash,
   old: Row | null,
-  steady: boolean,
+  believed: boolean,
 ): Slot {
   const [mtimeMs, ctimeMs] = [msOf(stat.mtimeNs), msOf(stat.ctimeNs)];
   return {
@@ -132,7 +133,7 @@ function slotOf(
     // As long as a time is the one that was restored, as well as that could be done, it is the one that the state has.
     ns: old && old.type !== "d" && old.diskNs === stat.mtimeNs ? old.ns : stat.mtimeNs,
     mode: Number(stat.mode),
-    settled: steady && settled(mtimeMs, ctimeMs, walk.limit),
+    settled: believed && settled(mtimeMs, ctimeMs, walk.limit),
     id,
   };
 }

@@ -29,6 +29,8 @@ export interface Walk extends Pace {
   spared: Set<string>;
   /** Where alone something may have changed since the cache was brought up to date; undefined: anywhere. */
   changed: Changed | undefined;
+  /** Files of which no stamp tells what they hold, by their paths in the tree. */
+  mapped: ReadonlySet<string>;
   skipped: Skipped[];
   unsteady: Buffer[];
   /** What is older is settled, if it is read from now on. */
@@ -56,6 +58,9 @@ export interface Slot extends Row {
   /** The record of a directory. */
   below?: DirRecord;
 }
+
+export const isMapped = ({ mapped }: Walk, { key }: Here, name: string): boolean =>
+  mapped.size > 0 && mapped.has(inside(key, name));
 
 /** Takes note of an entry that is left out. */
 export function skip(walk: Walk, here: Here, name: string, why: Why): null {

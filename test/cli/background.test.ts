@@ -1,4 +1,5 @@
 /** Processes that go on after the call that started them: what they write is in a step, whatever comes next. */
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -97,3 +98,34 @@ test("without namespaces, what a killed owner left running is ended before the s
   expect((await user.does(["exec", "fix", "--", "ls"], 0, typed)).out).toBe("a.txt\n");
   expect(size()).toBe(ended);
 });
+
+const python = spawnSync("python3", ["--version"]).status === 0;
+test.skipIf(!python)(
+  "a write through a shared mapping, which leaves no stamp, is in the step in which it was done",
+  async () => {
+    const user = await newUser();
+    users.push(user);
+    const mapping = `import mmap, os, time
+fd = os.open("db", os.O_RDWR | os.O_CREAT); os.ftruncate(fd, 4096)
+page = mmap.mmap(fd, 4096); os.close(fd)
+page[0:6] = b"first "; open("/tmp/mapped", "w").close()
+for name in ("second", "third "):
+    while not os.path.exists("/tmp/" + name.strip()): time.sleep(0.01)
+    page[0:6] = name.encode(); open("/tmp/written-" + name.strip(), "w").close()
+`;
+    const goOn = (name: string): string =>
+      `touch /tmp/${name}; until [ -e /tmp/written-${name} ]; do sleep 0.01; done; sleep 0.1`;
+    const script = user.script([
+      { call: [bash(`echo '${mapping}' > map.py`)] },
+      { call: [bash("python3 map.py >/dev/null 2>&1 & until [ -e /tmp/mapped ]; do sleep 0.01; done; sleep 0.1")] },
+      { call: [bash(goOn("second"))] },
+      { call: [bash(`${goOn("third")}; wait`)] },
+      { call: [bash("true")] },
+      { say: "the end" },
+    ]);
+    await user.does(["run", "--scope", "fix", "--model", script, "go"]);
+    const seen: string[] = [];
+    for (const n of [4, 6, 8, 10]) seen.push((await user.does(["cat", `fix@${n}`, "db"])).out.slice(0, 6));
+    expect(seen).toEqual(["first ", "second", "third ", "third "]);
+  },
+);

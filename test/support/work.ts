@@ -27,7 +27,7 @@ function mountedAt(path: string): string | null {
 
 /** Directories that hold what scopes have written, whoever has them open; and maybe more. */
 export const writtenIn = (store: string): string[] =>
-  fs
-    .readdirSync(join(store, "cache/work"))
+  (fs.existsSync(join(store, "cache/work")) ? fs.readdirSync(join(store, "cache/work")) : [])
+    .filter((log) => !log.startsWith("."))
     .map((log) => join(store, "cache/work", log, "workspace"))
     .map((path) => (fs.existsSync(`${path}.upper`) ? `${path}.upper` : path));

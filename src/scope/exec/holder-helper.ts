@@ -34,6 +34,8 @@ export async function holdWithHelper(
     throw endedEarly(error);
   }
   return {
+    pid: held.pid,
+    namespace: fs.readlinkSync(`/proc/self/fd/${namespaces.at(-1)}`),
     alive: held.alive,
     listener: held.listener,
     launches: true,

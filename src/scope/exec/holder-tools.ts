@@ -272,6 +272,8 @@ exec ${tools.setpriv} --pdeathsig KILL ${firstDrop.join(" ")} ${tools.bash} --no
   ];
   const mine = kinds.map(([name]) => name);
   return {
+    pid: first?.pid,
+    namespace: fs.readlinkSync(`/proc/self/fd/${namespaces.get("pid")}`),
     alive: () => !over,
     launches: false,
     end,

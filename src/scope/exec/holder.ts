@@ -14,6 +14,9 @@ export type Method = { how: "root" | "userns" } & (
 );
 
 export interface Holder {
+  /** Its number on the host, and the link of the pid namespace in which it is number 1. */
+  readonly pid: number | undefined;
+  readonly namespace: string;
   alive(): boolean;
   /** What listens on the port of its network; null where that is the host's. */
   readonly listener: Server | null;

@@ -6,6 +6,7 @@ import { type Abilities, detectMethod } from "./abilities.ts";
 import { type CallOptions, type CallResult, type Program, type ProgramResult, startCall } from "./call.ts";
 import { HOLDER_NAME } from "./helper.ts";
 import { type Holder, isRoot, startHolder } from "./holder.ts";
+import { processesIn } from "./inside.ts";
 import { quote, quoteAll } from "./quote.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { unnamedFile } from "./temp.ts";
@@ -52,6 +53,8 @@ export interface Sandbox {
   interactive(command: Command): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** What still runs inside, besides the sandbox's own process. */
   processes(): Promise<ProcessInfo[]>;
+  /** The same by their numbers on the host, and without starting a process inside. */
+  inside(): Promise<number[]>;
   /** Kills all that `processes` names; resolves when it is gone. */
   killAll(): Promise<void>;
   /** Kills everything inside and takes the mounts down. Running calls end with SIGKILL. */
@@ -261,6 +264,11 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     return lines.map((line) => ({ pid: Number.parseInt(line, 10), command: line.slice(line.indexOf(" ") + 1) }));
   };
 
+  const inside = async (): Promise<number[]> => {
+    check();
+    return holder ? processesIn(holder.namespace, holder.pid) : (await tracker!.list()).map(({ pid }) => pid);
+  };
+
   const killAll = async (): Promise<void> => {
     check();
     if (tracker) return tracker.kill();
@@ -289,6 +297,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     exec,
     interactive,
     processes,
+    inside,
     killAll,
     dispose: () => {
       disposed ??= dispose();

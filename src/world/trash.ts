@@ -1,0 +1,58 @@
+/**
+ * What goes, goes at once: a directory is moved to a place beside those that are kept, and what was in it is removed behind that. What somebody
+ * who was killed has left there is removed by who looks next.
+ */
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { basename, join } from "node:path";
+import { bytesOf, denied, gone } from "./dirs.ts";
+import { discard } from "./remove.ts";
+
+const trashIn = (directory: string): string => join(directory, ".gone");
+
+/** Moves `path`, which lies on the same file system, out of the way. It may not be there. */
+export function throwAway(directory: string, path: string): void {
+  const trash = trashIn(directory);
+  const to = join(trash, `${basename(path)}-${randomBytes(6).toString("hex")}`);
+  for (let tries = 0; ; tries++)
+    try {
+      fs.renameSync(path, to);
+      break;
+    } catch (error) {
+      if (tries > 2 || !(gone(error) || denied(error))) throw error;
+      if (!fs.existsSync(path)) return;
+      if (gone(error)) fs.mkdirSync(trash, { recursive: true, mode: 0o700 });
+      // Where a directory leads up is written in itself.
+      else fs.chmodSync(path, 0o700);
+    }
+  setImmediate(() => emptyTrash(directory).catch(() => {}));
+}
+
+/** By their places, those that are being emptied. */
+const emptying = new Map<string, Promise<boolean>>();
+
+/** Removes for good what was thrown away; resolves when it is gone. False if something stays, since somebody has mounted something in it. */
+export function emptyTrash(directory: string): Promise<boolean> {
+  const trash = trashIn(directory);
+  const known = emptying.get(trash);
+  if (known) return known;
+  const emptied = empty(trash).finally(() => emptying.delete(trash));
+  emptying.set(trash, emptied);
+  return emptied;
+}
+
+async function empty(trash: string): Promise<boolean> {
+  for (;;) {
+    const names = fs.existsSync(trash) ? fs.readdirSync(trash) : [];
+    let left = 0;
+    for (const name of names) if (!(await discard(bytesOf(trash), name))) left++;
+    // What came meanwhile goes too.
+    if (names.length > left) continue;
+    try {
+      if (left === 0) fs.rmdirSync(trash);
+    } catch {
+      // It was not there, or something came in the same moment.
+    }
+    return left === 0;
+  }
+}
