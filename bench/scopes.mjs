@@ -95,7 +95,7 @@ if (disk) {
 }
 for (const name of Object.keys(SIZES)) rmSync(treeOf(name), { recursive: true });
 
-const { small, middle, large } = ours;
+const { small, large } = ours;
 const dockerOf = (name, what) => theirs[name].docker?.[what];
 const cell = (value) => (value === undefined || value === null ? "" : ms(value));
 const times = (ratio) => `${ratio < 10 ? ratio.toFixed(1) : count(Math.round(ratio))} x`;

@@ -49,7 +49,8 @@ export function onDisk(kind, bytes, make) {
     return null;
   }
   const end = () => {
-    spawnSync("umount", ["-l", at]);
+    spawnSync("umount", [at]);
+    spawnSync("rmdir", [at]);
     rmSync(image, { force: true });
   };
   finallyDo(end);

@@ -20,6 +20,7 @@ import { detect } from "./exec/abilities.ts";
 import { sharedMappings } from "./exec/inside.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
+import { whileStopped } from "./exec/stop.ts";
 import { endLeftOver } from "./exec/track.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
@@ -194,12 +195,23 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
     // Not to be stopped: what a step has done is captured also when its run is.
     const inside = sandbox && (await sandbox);
-    const at = Date.now();
-    const mapped = inside && { at, files: mappedIn(sharedMappings(await inside.inside())) };
-    const { workspace, git, config, tmp } = await opened().capture({
-      onProgress: progress("reading the scope's files"),
-      ...(mapped && { mapped }),
-    });
+    const look = async () => {
+      const at = Date.now();
+      const files = mappedIn(sharedMappings(inside ? await inside.inside() : []));
+      const captured = await opened().capture({
+        onProgress: progress("reading the scope's files"),
+        ...(inside && { mapped: { at, files } }),
+      });
+      return {
+        captured,
+        moves: Object.keys(files).length > 0 || Object.values(captured).some(({ young }) => young > 0),
+      };
+    };
+    const left = async (): Promise<number[]> => (inside ? inside.inside({ left: true }) : []);
+    let { captured, moves } = await look();
+    // What goes on writing is stopped for a moment, so that no record of it is there by half, and all its files are of one moment.
+    if (moves && (await left()).length > 0) ({ captured } = await whileStopped(left, look));
+    const { workspace, git, config, tmp } = captured;
     const tree = lacking
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
       : workspace.tree;

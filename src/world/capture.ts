@@ -35,6 +35,8 @@ export interface Capture extends Ids {
   skipped: Skipped[];
   /** Files that somebody wrote to each time they were read: what was taken is what the last reading gave. */
   unsteady: Buffer[];
+  /** Files whose stamps are so young that somebody may still write to them, or have done so while they were read. */
+  young: number;
   stats: Stats;
 }
 
@@ -93,6 +95,7 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
       mapped: mapped?.files ?? NONE,
       skipped: [],
       unsteady: [],
+      young: 0,
       stats: steps.stats,
       limit: now(),
       descend: (here) => walkDir(walk, here),
@@ -106,8 +109,8 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
     const record = await walkDir(walk, { dir, key: "", names, stat, inGit: false, depth: 0, puts: [], bytes: 0 });
     for (const key of cache.dirs.keys()) if (!walk.seen.has(key) && !isBelow(walk.spared, key)) cache.dirs.delete(key);
     cache.generation = options.generation ?? null;
-    const { skipped, unsteady, stats } = walk;
-    return { ...record.ids!, skipped, unsteady, stats };
+    const { skipped, unsteady, young, stats } = walk;
+    return { ...record.ids!, skipped, unsteady, young, stats };
   } finally {
     if (locked !== null) fs.fchmodSync(dir.fd, locked);
     closeDir(dir);

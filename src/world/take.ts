@@ -49,8 +49,10 @@ async function takeRegular(walk: Walk, here: Here, name: string, old: Row | null
   walk.stats.read++;
   walk.stats.bytes += Number(taken.stat.size);
   const believed = taken.steady && !isMapped(walk, here, name);
-  if ("id" in taken) return slotOf(walk, taken.stat, taken.type, taken.id, old, believed);
-  const slot = slotOf(walk, taken.stat, "f", "", old, believed);
+  const [type, id] = "id" in taken ? [taken.type, taken.id] : (["f", ""] as const);
+  const slot = slotOf(walk, taken.stat, type, id, old, believed);
+  if (!slot.settled) walk.young++;
+  if ("id" in taken) return slot;
   putLater(walk, here, slot, taken.bytes);
   return slot;
 }

@@ -33,6 +33,7 @@ export interface Walk extends Pace {
   mapped: ReadonlySet<string>;
   skipped: Skipped[];
   unsteady: Buffer[];
+  young: number;
   /** What is older is settled, if it is read from now on. */
   limit: number;
   /** Goes through a directory below. */

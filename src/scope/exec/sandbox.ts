@@ -9,6 +9,7 @@ import { type Holder, isRoot, startHolder } from "./holder.ts";
 import { processesIn } from "./inside.ts";
 import { quote, quoteAll } from "./quote.ts";
 import type { SandboxSpec } from "./spec.ts";
+import { readProcess } from "./table.ts";
 import { unnamedFile } from "./temp.ts";
 import { needProgram } from "./tools.ts";
 import { startTracker, type Tracker } from "./track.ts";
@@ -53,8 +54,11 @@ export interface Sandbox {
   interactive(command: Command): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** What still runs inside, besides the sandbox's own process. */
   processes(): Promise<ProcessInfo[]>;
-  /** The same by their numbers on the host, and without starting a process inside. */
-  inside(): Promise<number[]>;
+  /**
+   * The same by their numbers on the host, and without starting a process inside. `left`: without those that a call waits for, so only what they
+   * or earlier calls have started.
+   */
+  inside(options?: { left: boolean }): Promise<number[]>;
   /** Kills all that `processes` names; resolves when it is gone. */
   killAll(): Promise<void>;
   /** Kills everything inside and takes the mounts down. Running calls end with SIGKILL. */
@@ -264,9 +268,11 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     return lines.map((line) => ({ pid: Number.parseInt(line, 10), command: line.slice(line.indexOf(" ") + 1) }));
   };
 
-  const inside = async (): Promise<number[]> => {
+  const inside: Sandbox["inside"] = async ({ left } = { left: false }) => {
     check();
-    return holder ? processesIn(holder.namespace, holder.pid) : (await tracker!.list()).map(({ pid }) => pid);
+    const pids = holder ? processesIn(holder.namespace, holder.pid) : (await tracker!.list()).map(({ pid }) => pid);
+    const parents = new Set([...pids, holder?.pid ?? 1]);
+    return left ? pids.filter((pid) => parents.has(readProcess(pid)?.parent ?? -1)) : pids;
   };
 
   const killAll = async (): Promise<void> => {
