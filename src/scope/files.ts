@@ -197,20 +197,22 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     const inside = sandbox && (await sandbox);
     const look = async () => {
       const at = Date.now();
-      const files = mappedIn(sharedMappings(inside ? await inside.inside() : []));
+      const pids = inside ? await inside.inside() : [];
+      const files = mappedIn(sharedMappings(pids));
       const captured = await opened().capture({
         onProgress: progress("reading the scope's files"),
         ...(inside && { mapped: { at, files } }),
       });
       return {
         captured,
+        alive: pids.length > 0,
         moves: Object.keys(files).length > 0 || Object.values(captured).some(({ young }) => young > 0),
       };
     };
     const left = async (): Promise<number[]> => (inside ? inside.inside({ left: true }) : []);
-    let { captured, moves } = await look();
+    const first = await look();
     // What goes on writing is stopped for a moment, so that no record of it is there by half, and all its files are of one moment.
-    if (moves && (await left()).length > 0) ({ captured } = await whileStopped(left, look));
+    const { captured, alive } = first.moves && (await left()).length > 0 ? await whileStopped(left, look) : first;
     const { workspace, git, config, tmp } = captured;
     const tree = lacking
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
@@ -227,7 +229,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
     lastGit = `${carry.vcs} ${carry.outerVcs}`;
     // One that began or ended meanwhile may have written behind the capture.
-    mayWrite = inside !== null && (options.agent !== undefined || (await inside.inside()).length > 0);
+    mayWrite = inside !== null && (options.agent !== undefined || alive || (await inside.inside()).length > 0);
     return { workspace: link("tree", tree), carry };
   };
 

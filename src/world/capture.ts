@@ -106,7 +106,17 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
       },
     };
     const names = namesIn(dir);
-    const record = await walkDir(walk, { dir, key: "", names, stat, inGit: false, depth: 0, puts: [], bytes: 0 });
+    const record = await walkDir(walk, {
+      dir,
+      key: "",
+      names,
+      stat,
+      same: true,
+      inGit: false,
+      depth: 0,
+      puts: [],
+      bytes: 0,
+    });
     for (const key of cache.dirs.keys()) if (!walk.seen.has(key) && !isBelow(walk.spared, key)) cache.dirs.delete(key);
     cache.generation = options.generation ?? null;
     const { skipped, unsteady, young, stats } = walk;
@@ -234,7 +244,7 @@ async function look(
 /** Whether nothing has touched an entry since its row was written: neither it nor, if it is a directory, what is below it. */
 function isUntouched(walk: Walk, here: Here, name: string, before: DirRecord, at: number): boolean {
   const { trusting, changed, cache } = walk;
-  if (!trusting || !changed?.entries) return false;
+  if (!trusting || !here.same || !changed?.entries) return false;
   const key = inside(here.key, name);
   if (changed.entries.has(key) || isMapped(walk, here, name)) return false;
   const serial = serialAt(before.rows, at);

@@ -32,6 +32,8 @@ export interface Known {
   changed?: (since: number | null) => Promise<Changed>;
   /** Whether it still is like the other one. */
   isSet?: boolean;
+  /** So far a stamp may be behind the clock, in ms. */
+  lag?: number | undefined;
 }
 
 /** What is known is kept once so many files or bytes would have to be read again without it, and at the end. */
@@ -46,9 +48,8 @@ interface Moment {
 const moment = (): Moment => ({ at: Date.now(), steady: performance.now() });
 
 /** Stamps later than a moment are greater only if nobody has set the clock since. */
-const sameClock = (a: Moment, b: Moment): boolean => Math.abs(b.at - a.at - (b.steady - a.steady)) < COARSE / 2;
-/** So far a stamp may be behind the clock, in ms. */
-const COARSE = 2000;
+const sameClock = (a: Moment, b: Moment): boolean => Math.abs(b.at - a.at - (b.steady - a.steady)) < LAG / 2;
+const LAG = 2000;
 
 const NONE: ReadonlySet<string> = new Set();
 
@@ -69,7 +70,7 @@ export function openDirectory(
   { mode = 0o700, exclude = [] }: RootSpec,
   objects: Objects,
   generation: string | undefined,
-  { stat: file = `${path}.stat`, ground, changed, isSet = false }: Known = {},
+  { stat: file = `${path}.stat`, ground, changed, isSet = false, lag = LAG }: Known = {},
 ): Directory {
   if (!fs.existsSync(path)) {
     fs.mkdirSync(path, mode);
@@ -94,7 +95,7 @@ export function openDirectory(
     files = NONE,
   ): Promise<T> => {
     const began = moment();
-    const since = last && sameClock(last, began) ? last.at - COARSE : null;
+    const since = last && sameClock(last, began) ? last.at - lag : null;
     last = null;
     try {
       const looked = changed && withPaths(await changed(since), files);

@@ -23,7 +23,7 @@ describe.skipIf(!mounts)("worlds that stand on a base", () => {
     for (const each of [directory, bases]) fs.mkdirSync(each, { recursive: true });
     const objects = memoryObjects();
     const layers = { bases, roots: ["files"], mounts: given };
-    const driver = portableDriver({ directory, objects, generation: "one", layers });
+    const driver = portableDriver({ directory, objects, generation: "one", layers, lag: 30 });
     const open = (id: string, files: Awaited<ReturnType<typeof captured>>) =>
       driver.open({ id, family: "one", roots: { files: {} }, state: { files } });
     const captured = async (content: { [name: string]: string }) => {
@@ -150,6 +150,37 @@ describe.skipIf(!mounts)("worlds that stand on a base", () => {
       const last = await open("a", state);
       expect((await last.capture()).files.tree).toBe(state.tree);
       await last.close();
+    });
+  });
+
+  it("know a directory by its number: others in its place are looked into, however old all in them is", async () => {
+    await inTemporary(async (dir) => {
+      const { open, captured } = rigIn(dir);
+      const world = await open("a", await captured({ "a/sub/f": "one", "b/sub/f": "two", "c/g": "g" }));
+      const at = world.paths.files;
+      const looks = async () => {
+        const { tree } = (await world.capture()).files;
+        expect(tree).toBe((await capture(at, memoryObjects())).tree);
+      };
+      const move = (from: string, to: string): void => fs.renameSync(join(at, from), join(at, to));
+      await looks();
+      await sleep(60);
+      // Those of the layer below, then the same as those of the layer above.
+      for (let round = 0; round < 3; round++) {
+        move("a", "t");
+        move("b", "a");
+        move("t", "b");
+        await looks();
+        await sleep(60);
+      }
+      fs.mkdirSync(join(at, "new/sub"), { recursive: true });
+      fs.writeFileSync(join(at, "new/sub/f"), "new");
+      await looks();
+      await sleep(60);
+      move("a/sub", "old");
+      move("new/sub", "a/sub");
+      await looks();
+      await world.close();
     });
   });
 

@@ -27,6 +27,8 @@ export interface PortableOptions {
   generation?: string | undefined;
   /** Where worlds can stand on a base that they share. */
   layers?: Layers | undefined;
+  /** For tests: so far a stamp may be behind the clock, in ms; 2000 without. */
+  lag?: number | undefined;
   /** Worlds with smaller stat caches (bytes, about 100 a file) are not worth handing over: they are filled at once. */
   worth?: number;
 }
@@ -43,7 +45,7 @@ function isSpare(home: string, worth: number): boolean {
 const isId = (id: string): boolean => /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/.test(id);
 
 export function portableDriver(options: PortableOptions): Driver {
-  const { directory, objects, generation, layers, worth = 256 << 10 } = options;
+  const { directory, objects, generation, layers, lag, worth = 256 << 10 } = options;
   const all = resolve(directory);
   const homeOf = (id: string): string => {
     if (!isId(id)) throw new Error(`${JSON.stringify(id)} is not the id of a world.`);
@@ -59,7 +61,7 @@ export function portableDriver(options: PortableOptions): Driver {
       const like = spec.like === undefined ? undefined : homeOf(spec.like);
       const layered =
         layers && spec.family ? await openLayers(home, layers, objects, generation, { ...spec, like }) : {};
-      const world = openWorld(home, spec, objects, generation, layered);
+      const world = openWorld(home, spec, objects, { generation, lag }, layered);
       try {
         const names = (Object.keys(spec.state) as (keyof typeof spec.state)[]).filter((name) => !layered[name]?.isSet);
         const state = Object.fromEntries(names.map((name) => [name, spec.state[name]])) as typeof spec.state;
@@ -134,7 +136,7 @@ function openWorld<Root extends string>(
   home: string,
   spec: WorldSpec<Root>,
   objects: Objects,
-  generation: string | undefined,
+  { generation, lag }: Pick<PortableOptions, "generation" | "lag">,
   layers: { [name: string]: Layered },
 ): World<Root> {
   const names = Object.keys(spec.roots) as Root[];
@@ -148,7 +150,7 @@ function openWorld<Root extends string>(
       const layer = layers[name];
       const known = layer && {
         ...{ stat: join(home, `${name}.stat`), ground: layer.ground },
-        ...{ changed: layer.changed, isSet: layer.isSet },
+        ...{ changed: layer.changed, isSet: layer.isSet, lag },
       };
       return [name, openDirectory(layer?.path ?? join(home, name), spec.roots[name], objects, generation, known)];
     }),

@@ -24,7 +24,7 @@ export async function take(
     if (stat === "denied") return skip(walk, here, name, "unreadable");
     let slot: Slot | Why | "gone";
     if (stat.isFile()) slot = await takeRegular(walk, here, name, old);
-    else if (stat.isDirectory()) slot = await takeDir(walk, here, name, stat);
+    else if (stat.isDirectory()) slot = await takeDir(walk, here, name, stat, old);
     else if (stat.isSymbolicLink()) slot = takeLink(walk, here, name, old);
     else slot = stat.isSocket() ? "socket" : stat.isFIFO() ? "fifo" : "device";
     if (typeof slot === "object") return slot;
@@ -77,14 +77,26 @@ function takeLink(walk: Walk, here: Here, name: string, old: Row | null): Slot |
   }
 }
 
-async function takeDir(walk: Walk, here: Here, name: string, first: fs.Stats): Promise<Slot | Why | "gone"> {
-  if (!walk.own || !isLocked(first.mode, LOOK)) return lookInto(walk, here, name);
-  const slot = await unlocked(here.dir, name, LOOK, (mode) => lookInto(walk, here, name, mode));
+async function takeDir(
+  walk: Walk,
+  here: Here,
+  name: string,
+  first: fs.Stats,
+  old: Row | null,
+): Promise<Slot | Why | "gone"> {
+  if (!walk.own || !isLocked(first.mode, LOOK)) return lookInto(walk, here, name, old);
+  const slot = await unlocked(here.dir, name, LOOK, (mode) => lookInto(walk, here, name, old, mode));
   return slot === "denied" ? "unreadable" : slot;
 }
 
 /** @param mode the one that it has otherwise. */
-async function lookInto(walk: Walk, here: Here, name: string, mode?: bigint): Promise<Slot | Why | "gone"> {
+async function lookInto(
+  walk: Walk,
+  here: Here,
+  name: string,
+  old: Row | null,
+  mode?: bigint,
+): Promise<Slot | Why | "gone"> {
   let dir: Dir | undefined;
   try {
     let names: string[];
@@ -105,6 +117,7 @@ async function lookInto(walk: Walk, here: Here, name: string, mode?: bigint): Pr
       key: inside(here.key, name),
       names,
       stat,
+      same: old?.type === "d" && old.ino === Number(stat.ino),
       inGit: here.inGit || name === ".git",
       depth: here.depth + 1,
       puts: [],

@@ -46,6 +46,8 @@ export interface Here {
   key: string;
   names: string[];
   stat: fs.BigIntStats;
+  /** Whether it is the directory that the cache knows by this path: another may have come into its place, with old files. */
+  same: boolean;
   /** Whether it is `.git` or in it: then no name is special. */
   inGit: boolean;
   depth: number;

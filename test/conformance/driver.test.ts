@@ -18,7 +18,7 @@ else
     const layers = { bases, roots: ["files"], mounts: async () => mounts };
     return {
       driver: (objects) => {
-        const driver = portableDriver({ directory, objects, generation: "one", worth: 0, layers });
+        const driver = portableDriver({ directory, objects, generation: "one", worth: 0, layers, lag: 30 });
         return { ...driver, open: (spec) => driver.open({ family: "one", ...spec }) };
       },
       end: async () => {},

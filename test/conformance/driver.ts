@@ -132,6 +132,29 @@ export function driverConformance(name: string, make: (directory: string) => Pro
       );
     });
 
+    test("so does one of files that were set, and of changes long after another one", async () => {
+      await fc.assert(
+        fc.asyncProperty(program(20), fc.array(program(5), { minLength: 1, maxLength: 5 }), (first, later) =>
+          withDriver(async ({ dir, open, objects }) => {
+            const { state } = await user(dir, objects, (root) => run(root, first));
+            const world = await open("w", { files: state });
+            for (const ops of later) {
+              // Of what is older than the last capture a driver may know that it has not changed.
+              await sleep(60);
+              run(world.paths.files, ops);
+              const { tree, vcs, skipped } = await capture(world.paths.files, objects);
+              const found = (await world.capture()).files;
+              const paths = (all: typeof skipped): string[] => all.map(({ path }) => path.toString("latin1")).sort();
+              expect({ tree: found.tree, vcs: found.vcs }).toEqual({ tree, vcs });
+              expect(paths(found.skipped)).toEqual(paths(skipped));
+            }
+            await world.close();
+          }),
+        ),
+        params(200, 20),
+      );
+    });
+
     test("worlds do not see each other, nor does a fork its parent, and nobody's change reaches a seed", async () => {
       await fc.assert(
         fc.asyncProperty(program(15), program(6), program(6), (ops, one, two) =>

@@ -269,7 +269,6 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   };
 
   const inside: Sandbox["inside"] = async ({ left } = { left: false }) => {
-    check();
     const pids = holder ? processesIn(holder.namespace, holder.pid) : (await tracker!.list()).map(({ pid }) => pid);
     const parents = new Set([...pids, holder?.pid ?? 1]);
     return left ? pids.filter((pid) => parents.has(readProcess(pid)?.parent ?? -1)) : pids;
