@@ -8,8 +8,8 @@ import { makeTree } from "./scopes/trees.mjs";
 
 const { openSandbox } = await use("scope/exec/sandbox.js");
 const { mountsOf } = await use("scope/driver.js");
-const SIZES = quick ? { small: 2e6, middle: 4e6, large: 8e6 } : { small: 40e6, middle: 200e6, large: 5.8e9 };
-const ROUNDS = quick ? 5 : 1000;
+const SIZES = quick ? { small: 1e6, middle: 2e6, large: 3e6 } : { small: 40e6, middle: 200e6, large: 5.8e9 };
+const ROUNDS = quick ? 3 : 1000;
 const FEW = quick ? 2 : 5;
 const title = "Scopes";
 const script = join(home, "script.jsonl");

@@ -3,8 +3,14 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
+let known;
 /** Files below /usr with their sizes, sorted by their paths. */
 function found() {
+  known ??= look();
+  return known;
+}
+
+function look() {
   const { stdout } = spawnSync(
     "find",
     ["/usr", "-xdev", "-type", "f", "-size", "-65536k", "-readable", "-printf", "%s %p\\0"],

@@ -23,7 +23,8 @@ const layersIn = (store: EmbeddedStore): Layers => ({
 });
 
 /** Whether scopes of this store stand on layers. */
-export const hasLayers = async (store: EmbeddedStore): Promise<boolean> => (await usable(layersIn(store))) !== null;
+export const hasLayers = async (store: EmbeddedStore): Promise<boolean> =>
+  (await usable(layersIn(store)).catch(() => null)) !== null;
 
 /**
  * Overlays in the mounts of the helper, where a sandbox finds them, too. Only root's can rename a directory of the layer below, without which

@@ -178,10 +178,14 @@ const groundOf = ({ ground, below }: Layer, isSet: boolean, { generation }: Laye
 /** Whether layers work where they lie, by their places. */
 const tried = new Map<string, Promise<Mounts | null>>();
 
-/** Who makes overlays there. Not every file system takes them: one that is an overlay itself, as in a container, does not. */
+/**
+ * Who makes overlays there. Not every file system takes them: one that is an overlay itself, as in a container, does not. Throws where the disk
+ * is full: that says nothing of overlays.
+ */
 export function usable(layers: Layers): Promise<Mounts | null> {
   const known = tried.get(layers.bases) ?? tryOut(layers);
   tried.set(layers.bases, known);
+  known.catch(() => tried.delete(layers.bases));
   return known;
 }
 
@@ -191,7 +195,13 @@ async function tryOut({ bases, mounts }: Layers): Promise<Mounts | null> {
   const name = `new-${process.pid}-${randomBytes(4).toString("hex")}`;
   const path = join(bases, name);
   try {
-    for (const each of ["lower/a", "upper"]) fs.mkdirSync(join(path, each), { recursive: true, mode: 0o700 });
+    for (const each of ["lower/a", "upper", "at", "work"])
+      fs.mkdirSync(join(path, each), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    await discard(bytesOf(bases), name);
+    throw error;
+  }
+  try {
     return await withOverlay(given, path, { upper: join(path, "upper"), lower: [join(path, "lower")] }, async (at) => {
       // Without this a directory of the layer could not be renamed.
       fs.renameSync(join(at, "a"), join(at, "b"));

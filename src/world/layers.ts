@@ -259,7 +259,7 @@ export async function withOverlay<T>(
   work: (at: string) => Promise<T>,
 ): Promise<T> {
   const [place, room] = [join(path, "at"), join(path, "work")];
-  for (const each of [place, room]) fs.mkdirSync(each, { mode: 0o700 });
+  for (const each of [place, room]) fs.mkdirSync(each, { recursive: true, mode: 0o700 });
   await mounts.overlay({ at: place, upper, work: room, lower });
   try {
     return await work(mounts.root + place);

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { basename, join } from "node:path";
-import { bytesOf, denied, gone } from "./dirs.ts";
+import { bytesOf, codeOf, denied, gone } from "./dirs.ts";
 import { discard } from "./remove.ts";
 
 const trashIn = (directory: string): string => join(directory, ".gone");
@@ -21,11 +21,26 @@ export function throwAway(directory: string, path: string): void {
     } catch (error) {
       if (tries > 2 || !(gone(error) || denied(error))) throw error;
       if (!fs.existsSync(path)) return;
-      if (gone(error)) fs.mkdirSync(trash, { recursive: true, mode: 0o700 });
+      if (gone(error)) {
+        if (makeTrash(trash)) continue;
+        fs.rmSync(path, { recursive: true, force: true });
+        return;
+      }
       // Where a directory leads up is written in itself.
-      else fs.chmodSync(path, 0o700);
+      fs.chmodSync(path, 0o700);
     }
   setImmediate(() => emptyTrash(directory).catch(() => {}));
+}
+
+/** False on a disk that is full: there what goes makes room. */
+function makeTrash(trash: string): boolean {
+  try {
+    fs.mkdirSync(trash, { recursive: true, mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (!["ENOSPC", "EDQUOT"].includes(codeOf(error) ?? "")) throw error;
+    return false;
+  }
 }
 
 /** By their places, those that are being emptied. */
