@@ -5,6 +5,7 @@ import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import { type GateOptions, makeGates } from "./gate.ts";
 import { type Inbox, makeInbox } from "./inject.ts";
+import { networkMethod } from "./network.ts";
 import { makePause } from "./pause.ts";
 import type { Answer } from "./question.ts";
 import type { Method } from "./socket.ts";
@@ -41,6 +42,7 @@ export function makeControl(scope: LiveScope): Control {
         gates.answer(String(id), checkAnswer(answer!));
         return null;
       },
+      network: networkMethod(scope),
     },
   };
 }

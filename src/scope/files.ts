@@ -25,6 +25,9 @@ import { endLeftOver } from "./exec/track.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
 
+/** Thrown where files are asked for that are not there yet. */
+export class NoState extends Error {}
+
 export interface Files {
   /** Whether commands see the workspace at its original path. Known once the sandbox is open. */
   readonly samePath: boolean;
@@ -174,7 +177,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       options.onProgress?.(`${what}: ${files} files`);
 
   const opened = (): World<Root> => {
-    if (!world) throw new Error("The scope is at no state yet, so it has no files.");
+    if (!world) throw new NoState("The scope is at no state yet, so it has no files.");
     return world;
   };
 

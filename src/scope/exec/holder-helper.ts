@@ -17,9 +17,10 @@ export async function holdWithHelper(
   network: SandboxSpec["network"],
 ): Promise<Holder> {
   const held = await (await helperOf(program, how)).open(network, instructions(pieces));
-  const namespaces: number[] = [];
+  const namespaces = new Map<(typeof KINDS)[number], number>();
   const release = (): void => {
-    for (const fd of namespaces.splice(0)) fs.closeSync(fd);
+    for (const fd of namespaces.values()) fs.closeSync(fd);
+    namespaces.clear();
   };
   try {
     const wrong = difference(pieces, parseMounts(fs.readFileSync(`/proc/${held.pid}/mountinfo`)), NONE);
@@ -27,12 +28,14 @@ export async function holdWithHelper(
     const kinds = KINDS.filter(
       (kind) => (kind !== "user" || how === "userns") && (kind !== "net" || network !== "host"),
     );
-    for (const kind of kinds) namespaces.push(fs.openSync(`/proc/${held.pid}/ns/${kind}`, "r"));
+    for (const kind of kinds) namespaces.set(kind, fs.openSync(`/proc/${held.pid}/ns/${kind}`, "r"));
   } catch (error) {
     await held.end();
     release();
     throw endedEarly(error);
   }
+  const files = (these: Iterable<(typeof KINDS)[number]>): string[] =>
+    [...these].map((kind) => `/proc/${process.pid}/fd/${namespaces.get(kind)}`);
   return {
     pid: held.pid,
     namespace: fs.readlinkSync(`/proc/self/fd/${namespaces.at(-1)}`),
@@ -45,8 +48,10 @@ export async function holdWithHelper(
       program,
       "enter",
       ...(session ? ["session"] : []),
-      ...namespaces.map((fd) => `/proc/${process.pid}/fd/${fd}`),
+      ...files(namespaces.keys()),
       "--",
     ],
+    enterNetwork: () =>
+      namespaces.has("net") ? [program, "enter", ...files(how === "userns" ? ["user", "net"] : ["net"]), "--"] : null,
   };
 }

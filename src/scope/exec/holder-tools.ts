@@ -139,7 +139,7 @@ export async function holdWithTools(
   const holder = await hold(pieces, method, network !== "host");
   if (network === "host") return { ...holder, listener: null };
   try {
-    return { ...holder, listener: await listenIn(holder.enterNetwork(), network.port) };
+    return { ...holder, listener: await listenIn(holder.enterNetwork()!, network.port) };
   } catch (error) {
     await holder.end();
     holder.release();
@@ -147,12 +147,7 @@ export async function holdWithTools(
   }
 }
 
-type WithNetwork = Omit<Holder, "listener"> & {
-  /** Arguments that start a program of the host in the network of the sandbox, and in nothing else of it. */
-  enterNetwork(): string[];
-};
-
-async function hold(pieces: readonly Piece[], method: ByTools, network: boolean): Promise<WithNetwork> {
+async function hold(pieces: readonly Piece[], method: ByTools, network: boolean): Promise<Omit<Holder, "listener">> {
   const { tools } = method;
   const { script, lists } = mountScript(pieces, method);
   const kinds = KINDS.filter(([name]) => (name !== "user" || method.how === "userns") && (name !== "net" || network));
@@ -284,6 +279,6 @@ exec ${tools.setpriv} --pdeathsig KILL ${firstDrop.join(" ")} ${tools.bash} --no
       ...drop,
       ...(session ? [tools.setsid] : []),
     ],
-    enterNetwork: () => into(mine.filter((name) => name === "user" || name === "net")),
+    enterNetwork: () => (network ? into(mine.filter((name) => name === "user" || name === "net")) : null),
   };
 }

@@ -22,6 +22,8 @@ export interface Holder {
   readonly listener: Server | null;
   /** Arguments that start a program inside; the program must be an absolute path. */
   enter(options?: { session: boolean }): string[];
+  /** Arguments that start a program of the host in the network of the sandbox, and in nothing else of it; null where that is the host's. */
+  enterNetwork(): string[] | null;
   /** Whether what `enter` gives starts by itself what descriptor 3 says (see native/enter.c). */
   readonly launches: boolean;
   /** Ends everything inside; resolves when nothing of it is left. */

@@ -46,6 +46,8 @@ export interface Sandbox {
   readonly home: string;
   /** Accepts what connects to the port of its network; null where it has no network of its own. */
   readonly listener: Server | null;
+  /** Arguments that start a program of the host in its network, and in nothing else of it; null where that is the host's. */
+  enterNetwork(): string[] | null;
   /** The whole environment of commands. */
   readonly env: Readonly<Record<string, string>>;
   /** Runs a command and resolves when it has ended; background processes that it started live on. Throws if it cannot start. */
@@ -298,6 +300,10 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     abilities,
     home,
     listener: holder?.listener ?? null,
+    enterNetwork: () => {
+      check();
+      return holder?.enterNetwork() ?? null;
+    },
     env,
     exec,
     interactive,
