@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { detect } from "../../src/scope/exec/abilities.ts";
 import { attach } from "../../src/scope/scope.ts";
 import { putBytes } from "../../src/scope/thread.ts";
 import { openStore } from "../../src/trace/store.ts";
@@ -92,6 +93,28 @@ describe("objects of --json", () => {
     expect([done.code, done.err]).toEqual([0, expect.stringContaining("until Ctrl-C")]);
     printed.set("gateway", done.objects());
     await tell(0, "gateway", ["--scope", "gc", "--", "touch", "made"]);
+    if (!(await detect()).samePath) return;
+    const command = user.start([
+      "gateway",
+      "--scope",
+      "gp",
+      "--",
+      "sh",
+      "-c",
+      "until [ -e over ]; do sleep 0.01; done",
+    ]);
+    await until(
+      () => command.out.includes("until"),
+      () => command.err,
+    );
+    const way = user.start(["port", "gp", "8000", "--json"]);
+    await until(
+      () => way.out.includes("local"),
+      () => way.err,
+    );
+    command.process.kill("SIGINT");
+    await command.ended;
+    printed.set("port", (await way.ended).objects());
   };
 
   /** A run that others steer while it is at work. */
@@ -109,6 +132,7 @@ describe("objects of --json", () => {
       () => running.err,
     );
     await tell(0, "pause", ["s"]);
+    await tell(0, "port", ["s", "8000"]);
     await tell(0, "inject", ["s", "hurry", "--dry-run"]);
     await tell(0, "inject", ["s", "hurry"]);
     await tell(0, "resume", ["s"]);
