@@ -90,7 +90,9 @@ export async function performCommand(
         });
         code = done.code;
         ended = done.signal;
-        const result = await putBytes(store, done.output);
+        const told = Buffer.from((done.limits ?? []).map((each) => `shepherd: ${each}\n`).join(""));
+        if (told.length > 0) options.onOutput?.(told, "stderr");
+        const result = await putBytes(store, Buffer.concat([done.output, told]));
         const status = signal.aborted ? "aborted" : code === 0 ? "done" : "failed";
         return { status, result, facts: { code, signal: ended }, witness: { ms: done.ms, output: done.total } };
       },

@@ -1,6 +1,7 @@
 /** The owner of a run: holds its lease, lets its worker work, listens for others, and writes down how it ended. */
 
 import { recordBackground } from "../scope/background.ts";
+import { holdingHere } from "../scope/exec/limit.ts";
 import { type AttachOptions, attach, type LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -30,6 +31,19 @@ export interface DriveOptions extends AttachOptions {
   prepared?: (scope: LiveScope) => Promise<void>;
   /** Called with the scope still driven, after the worker has ended. */
   ended?: (scope: LiveScope, ending: Ending) => Promise<void>;
+}
+
+/** Writes down which of its limits this host holds. */
+async function noteLimits({ grants: { limits }, files, writer }: LiveScope): Promise<void> {
+  if (!limits || !files) return;
+  const { memory, processes } = await holdingHere(limits);
+  await writer.note(null, {
+    note: "limits",
+    ...(limits.memory !== undefined && { memory }),
+    ...(limits.processes !== undefined && { processes }),
+    enforced:
+      (limits.memory === undefined || memory === "held") && (limits.processes === undefined || processes === "held"),
+  });
 }
 
 /** The reason with which a worker is stopped for an operation. */
@@ -71,6 +85,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
   const server = await serve(socketPath(store, scope.ref.log), methods);
   try {
     await noteStarted(scope.writer, options.worker.name);
+    await noteLimits(scope);
     await options.prepared?.(scope);
     scope.handlers.unshift(...control.handlers);
     let ending: Ending;

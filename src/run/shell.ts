@@ -40,7 +40,11 @@ export async function openShell(scope: LiveScope): Promise<PersonsShell> {
           run: async () => {
             const done = await runShell(sandbox, command, state, { signal, ...(onOutput && { onOutput }) });
             code = done.result.code;
-            for (const notice of [...done.notices, ...(done.stateLost ? [done.stateLost] : [])])
+            for (const notice of [
+              ...done.notices,
+              ...(done.result.limits ?? []),
+              ...(done.stateLost ? [done.stateLost] : []),
+            ])
               onOutput?.(Buffer.from(`shepherd: ${notice}\n`));
             state = done.state;
             const shell = await putBytes(store, encodeShell(done.state));

@@ -275,6 +275,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each)), ...SERVICES],
       tmp,
       scope: owner,
+      limits: options.grants.limits,
       env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },
       network: options.grants.network === "host" ? "host" : (agent?.network ?? "host"),
     });

@@ -3,6 +3,7 @@ import { realpathSync } from "node:fs";
 import { link, sha256 } from "../trace/bytes.ts";
 import type { Hash, Json, LogHeader, Origin } from "../trace/ports.ts";
 import { type EmbeddedStore, newLogId } from "../trace/store.ts";
+import { type Limits, lowerLimits } from "./limits.ts";
 import { covers, lowerNetwork, type Network } from "./network.ts";
 
 /** A scope as its name stands for it. */
@@ -30,6 +31,8 @@ export interface Grants {
   network?: Network;
   /** What it may reach through the proxy besides the names that every run may: rules of `network.ts`. */
   hosts?: string[];
+  /** What its processes may use. */
+  limits?: Limits;
 }
 
 export const NO_GRANTS: Grants = { readOnly: [], writable: [] };
@@ -42,6 +45,7 @@ export const attenuate = (parent: Grants, asked: Partial<Grants>): Grants => ({
   ...((parent.hosts || asked.hosts) && {
     hosts: (asked.hosts ?? parent.hosts ?? []).filter((rule) => mayReach(parent, rule)).sort(),
   }),
+  ...((parent.limits || asked.limits) && { limits: lowerLimits(parent.limits, asked.limits) }),
 });
 
 /** Whether grants have all that a host rule means. */

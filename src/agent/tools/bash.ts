@@ -1,4 +1,5 @@
 import { type CallResult, MAX_OUTPUT } from "../../scope/exec/call.ts";
+import { isTimeLimit } from "../../scope/exec/limit.ts";
 import { initialShell, runShell, type ShellResult } from "../../scope/exec/shell.ts";
 import { decodeShell, encodeShell } from "../../scope/exec/shellstate.ts";
 import { getBytes, putBytes } from "../../scope/thread.ts";
@@ -91,9 +92,11 @@ function report({ result, stateLost, notices }: ShellResult, end: Buffer, timeou
 }
 
 /** How the command ended, if not well. */
-function how({ code, signal, timedOut, aborted }: CallResult, timeoutMs: number): string[] {
+function how({ code, signal, timedOut, aborted, limits = [] }: CallResult, timeoutMs: number): string[] {
   if (aborted) return ["the call was aborted"];
-  if (timedOut) return [`ended after ${timeoutMs} ms: give a larger timeout_ms, or run it in the background`];
-  if (signal) return [`ended by ${signal}`];
-  return code === 0 ? [] : [`exit code ${code}`];
+  if (limits.some(isTimeLimit)) return limits;
+  if (timedOut)
+    return [...limits, `ended after ${timeoutMs} ms: give a larger timeout_ms, or run it in the background`];
+  if (signal) return [...limits, `ended by ${signal}`];
+  return code === 0 ? limits : [...limits, `exit code ${code}`];
 }

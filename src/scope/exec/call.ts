@@ -46,6 +46,8 @@ export interface CallResult {
   timedOut: boolean;
   aborted: boolean;
   ms: number;
+  /** What limits of the sandbox have stopped meanwhile, in sentences; absent where nothing was. */
+  limits?: string[];
 }
 
 /** A program started on the host, through whatever leads into a sandbox. */

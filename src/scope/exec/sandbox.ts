@@ -7,6 +7,7 @@ import { type CallOptions, type CallResult, type Program, type ProgramResult, st
 import { HOLDER_NAME } from "./helper.ts";
 import { type Holder, isRoot, startHolder } from "./holder.ts";
 import { processesIn } from "./inside.ts";
+import { type Limiter, makeLimiter, timeLimit } from "./limit.ts";
 import { quote, quoteAll } from "./quote.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { readProcess } from "./table.ts";
@@ -130,6 +131,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   }
 
   let holder: Holder | null = null;
+  let limiter: Limiter | null = null;
   const env: Record<string, string> = { ...spec.env };
   for (const name of [...OWN, "TMPDIR", "TMP", "TEMP"]) delete env[name];
   const tracker: Tracker | null = method ? null : startTracker(undefined, spec.scope);
@@ -140,6 +142,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   } else {
     env.TMPDIR = path.resolve(spec.tmp);
   }
+  if (spec.limits) limiter = makeLimiter(spec.limits);
 
   let disposed: Promise<void> | null = null;
   /** Calls on their way or running, then those whose output somebody still holds. */
@@ -153,15 +156,20 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
       );
   };
   const way = (at: string, direction: "out" | "in") => (holder ? at : translate(spec.binds, at, direction));
-  const enter = (session = true): string[] => {
+  /** `own`: for scripts of ours, which must work also where the limits leave no room. */
+  const enter = (session = true, own = false): string[] => {
     check();
-    return holder ? holder.enter({ session }) : [];
+    return [...(own ? [] : (limiter?.words ?? [])), ...(holder ? holder.enter({ session }) : [])];
   };
   const baseEnv = tracker?.env ?? {};
 
-  const run = async ({ args, script, maxReport }: Script, options: CallOptions = {}): Promise<ProgramResult> => {
+  const start = async (
+    { args, script, maxReport }: Script,
+    options: CallOptions,
+    own: boolean,
+  ): Promise<ProgramResult> => {
     check();
-    const argv = () => (args ? [...enter(), bash, ...PLAIN, ...args] : enter());
+    const argv = () => (args ? [...enter(true, own), bash, ...PLAIN, ...args] : enter(true, own));
     const program: Program = { argv, env: baseEnv, script, maxReport, proxy: holder !== null };
     const work = (async () => {
       const call = await startCall(program, options);
@@ -176,6 +184,16 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     } finally {
       under.delete(work);
     }
+  };
+  const runOwn = (script: Script): Promise<ProgramResult> => start(script, PATIENCE, true);
+  const run = async (script: Script, options: CallOptions = {}): Promise<ProgramResult> => {
+    const most = spec.limits?.time ?? Number.POSITIVE_INFINITY;
+    const shortened = most < (options.timeoutMs ?? Number.POSITIVE_INFINITY);
+    const stopped = limiter?.watch();
+    const result = await start(script, shortened ? { ...options, timeoutMs: most } : options, false);
+    const limits = stopped?.() ?? [];
+    if (shortened && result.timedOut) limits.push(timeLimit(most));
+    return limits.length > 0 ? { ...result, limits } : result;
   };
 
   /** Where a command starts, its variables, and its words. */
@@ -261,7 +279,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   const processes = async (): Promise<ProcessInfo[]> => {
     check();
     if (tracker) return tracker.list();
-    const { report, code } = await run({ args: [SCRIPT], script: LIST, maxReport: 16 << 20 }, PATIENCE);
+    const { report, code } = await runOwn({ args: [SCRIPT], script: LIST, maxReport: 16 << 20 });
     if (code !== 0)
       throw new Error(
         "The processes of the sandbox cannot be listed: it has ended, or there is no memory for one more.",
@@ -279,7 +297,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   const killAll = async (): Promise<void> => {
     check();
     if (tracker) return tracker.kill();
-    const { code, signal } = await run({ args: [SCRIPT], script: KILL, maxReport: 0 }, PATIENCE);
+    const { code, signal } = await runOwn({ args: [SCRIPT], script: KILL, maxReport: 0 });
     if (code !== 0 && signal !== "SIGKILL")
       throw new Error("Some processes of the scope cannot be killed; dispose the sandbox instead.");
   };
@@ -293,6 +311,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     } finally {
       for (const leave of leaving) leave();
       holder?.release();
+      await limiter?.remove();
     }
   };
 

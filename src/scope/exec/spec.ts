@@ -1,3 +1,5 @@
+import type { Limits } from "../limits.ts";
+
 /** One directory or file of the host, seen at a path of its own in the sandbox. */
 export interface Bind {
   /** Path on the host. */
@@ -29,6 +31,8 @@ export interface SandboxSpec {
    * process (`Sandbox.listener`). Where the host has no namespaces it is always the host's.
    */
   network: "host" | { port: number };
+  /** What its processes may use; all that there is without it. */
+  limits?: Limits | undefined;
   /** Names what commands work for, so that without namespaces `endLeftOver` finds them. */
   scope?: string;
 }
