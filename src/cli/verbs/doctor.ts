@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { hasLayers } from "../../scope/driver.ts";
 import { detect } from "../../scope/exec/abilities.ts";
+import { holdingHere } from "../../scope/exec/limit.ts";
 import { checkQuota, explainQuota } from "../../trace/quota.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { storeDirectory } from "../context.ts";
@@ -87,6 +88,15 @@ export const verb: Verb = {
           `each run has a copy of the directory of its own: sharing one takes ${abilities.how === "root" ? "the helper, and a store on a file system that overlays can lie on" : "root"}`,
         );
     }
+    const { memory, processes } = await holdingHere();
+    if (memory === "held" && processes === "held")
+      tell("limits", "ok", "--memory and --processes are held for all processes of a run together");
+    else
+      tell(
+        "limits",
+        "limited",
+        `${memory === "held" ? "--memory is held" : memory === "each" ? "--memory is held for each process by itself" : "--memory is not held"}, ${processes === "held" ? "--processes is held" : "--processes is not"}: no control group can be made for the rest. As root, or in a session of systemd's (\`systemd-run --user --scope -p Delegate=yes bash\`), it can`,
+      );
     await checkAgent?.(tell);
     if (process.platform !== "linux")
       tell("platform", "limited", `${process.platform} is not tried yet; Linux is, and Windows through WSL2`);

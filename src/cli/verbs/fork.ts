@@ -2,10 +2,12 @@
 
 import { readFileSync } from "node:fs";
 import { forkScope } from "../../scope/fork.ts";
+import { findScope, grantsOf } from "../../scope/registry.ts";
 import { endOfTurn, rewriteResult } from "../../scope/rewrite.ts";
 import type { State } from "../../trace/ports.ts";
 import type { Step } from "../../trace/seal.ts";
 import { Exit } from "../errors.ts";
+import { checkLimits, LIMIT_OPTIONS, limitsOf } from "../limits.ts";
 import { operate } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseRun, chooseStep, numberedStep } from "../select.ts";
@@ -25,6 +27,7 @@ export const verb: Verb = {
       help: "tell the model, in the new scope, that this came of the call that STEP is; - reads it from standard input",
     },
     scope: { type: "string", value: "NAME", help: "name of the new scope" },
+    ...LIMIT_OPTIONS,
     ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be done" },
   },
@@ -42,6 +45,7 @@ export const verb: Verb = {
     let state: State | null = null;
     let call: Step | null = null;
     const told = text(flags, "result");
+    const limits = limitsOf(flags);
     if (told !== undefined && flags.intent)
       throw new Exit(2, "--result is about what came of a call, and --intent is before it: leave one of them out.");
     if (flags.intent) {
@@ -65,6 +69,7 @@ export const verb: Verb = {
       out.say(`Would make ${counted(k, "scope")} from step ${n} of ${run}.`);
       return undefined;
     }
+    if (limits) checkLimits(run, (await grantsOf(store, (await findScope(store, run))!.log)).limits, limits);
     const words = told === "-" ? readFileSync(0, "utf8") : told;
     let rewrite: number | null = null;
     const made = await forkScope(store, run, n, {
@@ -76,6 +81,7 @@ export const verb: Verb = {
       }),
       atIntent: flags.intent === true,
       ...(name && { name }),
+      ...(limits && { grants: { limits } }),
       note: async (facts) => {
         await operate(context, run, "note", { n: null, facts: { ...facts } });
       },

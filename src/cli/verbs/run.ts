@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { freshMain } from "../../run/placing.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
+import { holdingHere, unheld } from "../../scope/exec/limit.ts";
 import { forkScope } from "../../scope/fork.ts";
 import {
   checkName,
@@ -23,6 +24,7 @@ import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
 import { LAND_HELP, LANDS, type Land, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun, taskOf } from "../launch.ts";
+import { checkLimits, LIMIT_OPTIONS, limitsOf } from "../limits.ts";
 import { modelFor, requireSame } from "../model.ts";
 import { checkNoMore, networkOf } from "../network.ts";
 import { operate } from "../operate.ts";
@@ -69,6 +71,7 @@ export const verb: Verb = {
       value: "HOST",
       help: "a name that it may connect to besides: NAME, NAME:PORT or *.NAME",
     },
+    ...LIMIT_OPTIONS,
     ...NEAREST,
     partial: {
       type: "boolean",
@@ -114,7 +117,13 @@ export const verb: Verb = {
 
 /** What the flags grant of files and network. Throws where that cannot be held. */
 async function grantsOf(context: Context, flags: Flags, workspace: string, task: Task): Promise<Grants> {
-  return { ...(await pathsOf(context, flags, workspace)), ...(await networkOf(flags, task)) };
+  const limits = limitsOf(flags, task);
+  if (limits) for (const each of unheld(limits, await holdingHere(limits))) context.out.warn(`shepherd: ${each}`);
+  return {
+    ...(await pathsOf(context, flags, workspace)),
+    ...(await networkOf(flags, task)),
+    ...(limits && { limits }),
+  };
 }
 
 async function pathsOf({ cwd }: Context, flags: Flags, workspace: string): Promise<Grants> {
@@ -200,12 +209,14 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
   const asked = await grantsOf(context, flags, await workspacePath(store, run.log), started);
   const parent = await grantsOfLog(store, run.log);
   checkNoMore(run.name, parent, asked);
-  const { readOnly, writable, network, hosts } = asked;
+  checkLimits(run.name, parent.limits, asked.limits);
+  const { readOnly, writable, network, hosts, limits } = asked;
   const grants = {
     readOnly,
     ...(writable.length > 0 && { writable }),
     ...(network && { network }),
     ...(hosts && { hosts }),
+    ...(limits && { limits }),
   };
   const names = await freeNames(store, text(flags, "scope"), k);
   const made: ScopeRef[] = [];

@@ -1,0 +1,48 @@
+/** The options by which the processes of a run get limits. */
+import type { Task } from "../run/start.ts";
+import { LIMITS, type Limits } from "../scope/limits.ts";
+import { parseSize } from "../trace/quota.ts";
+import { Exit } from "./errors.ts";
+import { count, type Flags, type Option, text } from "./verb.ts";
+
+export const LIMIT_OPTIONS: { [name: string]: Option } = {
+  memory: { type: "string", value: "SIZE", help: "what all its processes may have together, as 2GB" },
+  processes: { type: "string", value: "N", help: "how many it may have at once, with their threads" },
+  time: { type: "string", value: "DURATION", help: "what one command may take, as 90s or 5m" },
+};
+
+/** Less is no room for a shell. */
+const LEAST_MEMORY = 10_000_000;
+const LEAST_PROCESSES = 10;
+const LONGEST_MS = 2 ** 31 - 1;
+const UNITS: { [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Throws a sentence where one cannot be meant. */
+export function limitsOf(flags: Flags, task?: Task): Limits | undefined {
+  const limits: Limits = {};
+  const size = text(flags, "memory");
+  if (size !== undefined) {
+    limits.memory = parseSize(size, "--memory ");
+    if (limits.memory === Number.POSITIVE_INFINITY || limits.memory < LEAST_MEMORY)
+      throw new Exit(2, `--memory takes a size from 10MB on, as 2GB, not ${JSON.stringify(size)}.`);
+  }
+  const processes = count(flags, "processes", LEAST_PROCESSES);
+  if (processes !== undefined) limits.processes = processes;
+  const time = text(flags, "time");
+  if (time !== undefined) {
+    const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(time) ?? [];
+    limits.time = Math.round(Number(amount) * (UNITS[unit ?? ""] ?? Number.NaN));
+    if (!(limits.time >= 1 && limits.time <= LONGEST_MS))
+      throw new Exit(2, `--time takes a duration as 90s, 5m or 2h, not ${JSON.stringify(time)}.`);
+    if (task?.worker === "plugin")
+      throw new Exit(2, "--time is for commands of the built-in agent and of yours: a coding agent ends its own.");
+  }
+  return Object.keys(limits).length > 0 ? limits : undefined;
+}
+
+/** Throws where what goes on from a run asks for more than that has. */
+export function checkLimits(name: string, parent: Limits = {}, asked: Limits = {}): void {
+  for (const each of LIMITS)
+    if ((asked[each] ?? 0) > (parent[each] ?? Number.POSITIVE_INFINITY))
+      throw new Exit(3, `${name} has a lower --${each}, so what goes on from it has no more.`);
+}
