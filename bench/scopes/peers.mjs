@@ -92,7 +92,8 @@ export async function docker() {
     const ended = new Promise((resolve) => daemon.once("exit", resolve));
     if (daemon.kill("SIGTERM")) await ended;
   };
-  finallyDo(() => daemon.kill("SIGKILL"));
+  // It mounts its data upon themselves, and leaves that where it is killed.
+  finallyDo(() => daemon.kill("SIGKILL") && spawnSync("umount", ["-l", join(at, "data")]));
   const run = (...args) => timed("docker", ["-H", socket, ...args]);
   for (let tries = 0; tries < 100; tries++) {
     if (spawnSync("docker", ["-H", socket, "version"], { stdio: "ignore" }).status === 0) break;

@@ -38,7 +38,7 @@ export async function holdWithHelper(
     [...these].map((kind) => `/proc/${process.pid}/fd/${namespaces.get(kind)}`);
   return {
     pid: held.pid,
-    namespace: fs.readlinkSync(`/proc/self/fd/${namespaces.at(-1)}`),
+    namespace: fs.readlinkSync(`/proc/self/fd/${namespaces.get("pid_for_children")}`),
     alive: held.alive,
     listener: held.listener,
     launches: true,
