@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { quick } from "../lib.mjs";
 
 let known;
 /** Files below /usr with their sizes, sorted by their paths. */
@@ -13,7 +14,7 @@ function found() {
 function look() {
   const { stdout } = spawnSync(
     "find",
-    ["/usr", "-xdev", "-type", "f", "-size", "-65536k", "-readable", "-printf", "%s %p\\0"],
+    [quick ? "/usr/share" : "/usr", "-xdev", "-type", "f", "-size", "-65536k", "-readable", "-printf", "%s %p\\0"],
     {
       maxBuffer: 1 << 30,
       encoding: "latin1",
@@ -44,6 +45,7 @@ export function makeTree(into, bytes) {
       made.files++;
       return true;
     });
+    if (taken.length === 0) return made;
     const at = join(into, String(copy));
     mkdirSync(at, { recursive: true });
     const list = Buffer.from(taken.map(({ path }) => `${path.slice(1)}\0`).join(""), "latin1");

@@ -36,8 +36,8 @@ test.runIf(linux)("a process lives until it is killed, and not as a zombie", asy
   child.kill("SIGKILL");
   await new Promise((resolve) => child.once("exit", resolve));
   expect(alive(owner)).toBe(false);
-  // Killed, and not yet waited for.
-  const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 100"], { stdio: ["ignore", "pipe", "ignore"] });
+  // It ends when its parent has become a program that waits for nobody.
+  const parent = spawn("sh", ["-c", "sleep 1 & echo $!; exec sleep 100"], { stdio: ["ignore", "pipe", "ignore"] });
   const pid = Number(await new Promise((resolve) => parent.stdout.once("data", (text) => resolve(String(text)))));
   const zombie = (): boolean => / Z /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
   while (!zombie()) await new Promise((resolve) => setTimeout(resolve, 2));
