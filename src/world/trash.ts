@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { basename, join } from "node:path";
 import { bytesOf, codeOf, denied, gone } from "./dirs.ts";
+import { leftOuts } from "./left-out.ts";
 import { discard } from "./remove.ts";
 
 const trashIn = (directory: string): string => join(directory, ".gone");
@@ -56,11 +57,25 @@ export function emptyTrash(directory: string): Promise<boolean> {
   return emptied;
 }
 
+/** By threads of Node's, so that nobody waits for it here; what they cannot remove, or must not, as we do it ourselves. */
+async function removed(trash: string, name: string): Promise<boolean> {
+  const path = join(trash, name);
+  try {
+    if (leftOuts(path).size === 0) {
+      await fs.promises.rm(path, { recursive: true, force: true });
+      return true;
+    }
+  } catch {
+    // It has what its owner has closed; or another process has removed it.
+  }
+  return discard(bytesOf(trash), name);
+}
+
 async function empty(trash: string): Promise<boolean> {
   for (;;) {
     const names = fs.existsSync(trash) ? fs.readdirSync(trash) : [];
     let left = 0;
-    for (const name of names) if (!(await discard(bytesOf(trash), name))) left++;
+    for (const name of names) if (!(await removed(trash, name))) left++;
     // What came meanwhile goes too.
     if (names.length > left) continue;
     try {
