@@ -121,7 +121,8 @@ int hold_start(const struct words *words, size_t at, unsigned port, char *name, 
                struct failure *why) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return fail_errno(why, "The sandbox cannot be made");
-  unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | (port ? CLONE_NEWNET : 0);
+  /* Its mounts become its own once it has taken what it is to show. */
+  unsigned long flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | (port ? CLONE_NEWNET : 0);
   pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
   if (pid < 0) {
     fail_errno(why, "The namespaces cannot be made");

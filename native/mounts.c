@@ -203,18 +203,19 @@ static int perform(size_t which, char *const *word, struct failure *why) {
 }
 
 int mounts_make(const struct words *words, size_t at, struct failure *why) {
-  /* Nothing that is mounted here shows on the host, nor the other way round. */
-  if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail_errno(why, "The mounts cannot be made private");
+  int apart = 0;
   while (at < words->count) {
     const char *name = words->word[at++];
     size_t which = 0;
     while (which < sizeof KNOWN / sizeof *KNOWN && strcmp(KNOWN[which].name, name) != 0) which++;
     if (which == sizeof KNOWN / sizeof *KNOWN) return fail(why, "%s is no instruction", name);
     if (words->count - at < KNOWN[which].words) return fail(why, "%s lacks words", name);
+    /* What is taken at the start is seen by the helper, and may be nowhere else. */
+    if (which != 0 && !apart && (apart = 1, bare_mounts(why) < 0)) return -1;
     if (perform(which, words->word + at, why) < 0) return -1;
     at += KNOWN[which].words;
   }
   for (size_t i = 0; i < taken_count; i++) close(taken[i]);
   taken_count = 0;
-  return 0;
+  return apart ? 0 : bare_mounts(why);
 }

@@ -8,10 +8,24 @@
 #include <string.h>
 #include <sys/mount.h>
 
+/* The mounts of the host alone, as this process had them before it made any. */
+static int bare = -1;
+
 int own_mounts(struct failure *why) {
-  if (unshare(CLONE_NEWNS) < 0) return fail_errno(why, "A mount namespace cannot be made");
-  /* What the host mounts later is seen here, and nothing of ours is seen there. */
-  if (mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return fail_errno(why, "The mounts cannot be kept apart");
+  for (int twice = 0; twice < 2; twice++) {
+    if (unshare(CLONE_NEWNS) < 0) return fail_errno(why, "A mount namespace cannot be made");
+    /* What the host mounts later is seen here, and nothing of ours is seen there. */
+    if (mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return fail_errno(why, "The mounts cannot be kept apart");
+    if (bare < 0 && (bare = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)) < 0)
+      return fail_errno(why, "The mounts cannot be kept");
+  }
+  return 0;
+}
+
+int bare_mounts(struct failure *why) {
+  if (setns(bare, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0) return fail_errno(why, "The namespaces cannot be made");
+  /* Nothing that is mounted here shows on the host, nor the other way round. */
+  if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail_errno(why, "The mounts cannot be made private");
   return 0;
 }
 

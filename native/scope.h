@@ -59,6 +59,8 @@ int enter_user_namespace(struct failure *why);
 
 /* overlay.c */
 int own_mounts(struct failure *why);
+/* For process 1 of a sandbox: mounts of its own, as those of the host, without the overlays of all the others, of which there may be thousands. */
+int bare_mounts(struct failure *why);
 /* Shows directories as one, by words[at..]: where, the one that is written to, room for the kernel, and those below, the first over the next. */
 int overlay_mount(const struct words *words, size_t at, struct failure *why);
 int overlay_unmount(const char *at, struct failure *why);
