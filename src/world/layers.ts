@@ -182,13 +182,14 @@ function fail(): never {
 
 /** More than this, in bytes, is not written again so that there are fewer layers. */
 const LARGE = 64 << 20;
-/** However large they are, no more may lie upon each other; the kernel's limit is 500. */
-const DEEP = 48;
+/** However large they are, no more may lie upon each other: then all but the base are taken in at once. The helper can name 60. */
+export const DEEP = 40;
 
 /** What a new layer is to stand on, and how often it has taken others in then. */
-function placeOver(near: Layer | null): { under: Layer | null; rank: number } {
+export function placeOver(near: Layer | null): { under: Layer | null; rank: number } {
+  if (near && near.below.length >= DEEP) return { under: near.below.at(-1)!, rank: near.below.length };
   let [under, rank] = [near, 0];
-  while (under && under.below.length > 0 && under.rank <= rank && (under.bytes < LARGE || under.below.length > DEEP)) {
+  while (under && under.below.length > 0 && under.rank <= rank && under.bytes < LARGE) {
     rank = under.rank + 1;
     under = under.below[0]!;
   }
