@@ -51,6 +51,7 @@ class User {
   /** By path, what the user did to it last: saved these bytes, or removed it. */
   readonly last = new Map<string, { saved: string; as: string } | "removed">();
   readonly touched = new Set<string>();
+  private readonly inGap = new Set<string>();
   readonly outside: string;
   private readonly open = new Map<string, { fd: number; stale: boolean }>();
   private serial = 0;
@@ -82,7 +83,15 @@ class User {
     }
   }
 
-  private perform(kind: Kind, path: string): unknown {
+  private perform(kind: Kind, path: string): void {
+    const isFree = !fs.lstatSync(Buffer.from(`${this.root}/${path}`, "latin1"), { throwIfNoEntry: false });
+    const before = this.last.get(path);
+    this.play(kind, path);
+    // A place that the user has not freed himself is free for the moment in which what was there is moved away.
+    if (isFree && before !== "removed" && this.last.get(path) !== before) this.inGap.add(path);
+  }
+
+  private play(kind: Kind, path: string): unknown {
     const full = Buffer.from(`${this.root}/${path}`, "latin1");
     const bytes = `user ${this.serial++} ${path}`;
     // Through a link it would be a file elsewhere.
@@ -197,7 +206,9 @@ class User {
     this.touched.add(path);
     for (const each of [...this.last.keys()]) if (each.startsWith(`${path}/`)) this.last.delete(each);
     for (const [each, open] of this.open) if (each === path || each.startsWith(`${path}/`)) open.stale = true;
-    this.last.set(path, "removed");
+    // What was made and removed in the same gap leaves nothing by which anybody could tell.
+    if (this.inGap.delete(path)) this.last.delete(path);
+    else this.last.set(path, "removed");
   }
 }
 
