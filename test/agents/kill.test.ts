@@ -94,6 +94,8 @@ test.each(Array.from({ length: runs(200, 9) }, (_, i) => i))("kill %i", async (i
     const recorded = rows.filter(({ kind }) => kind === "tool").map(callOf);
     for (const k of ran) expect(recorded, `${kind} at ${at}`).toContain(k);
     expect((await rig.shepherd("fsck")).code).toBe(0);
+    // On a busy machine it may have died before its first step: then nothing is to be gone on with.
+    if (rows.length === 0) return expect(ran).toEqual([]);
 
     for (let tries = 0; tries < 3; tries++) {
       const again = await rig.shepherd("resume", "it");
@@ -102,8 +104,10 @@ test.each(Array.from({ length: runs(200, 9) }, (_, i) => i))("kill %i", async (i
     }
     // A call whose hook is killed does not run, and the model is told so.
     const end = await rig.log("it");
-    const missing =
-      kind === "hook" ? end.filter((row) => row.kind === "tool" && row.status !== "done").map(callOf) : [];
+    const calls = end.filter((row) => row.kind === "tool");
+    // One that was aborted with its agent is made again, as another step.
+    const done = calls.filter((row) => row.status === "done").map(callOf);
+    const missing = kind === "hook" ? calls.map(callOf).filter((call) => !done.includes(call)) : [];
     expect(missing.length).toBeLessThan(2);
     const lines = await rig.shepherd("cat", "it@", "lines.txt");
     const shown = end.map((row) => `${row.n} ${row.kind} ${row.status} ${row.summary.slice(0, 80)}`).join("\n");

@@ -70,8 +70,8 @@ export async function agentRig(configured: string, place = tmpdir()): Promise<Ag
       const { stdout, code, stderr } = await rig.shepherd("log", run, "--json");
       if (code !== 0) throw new Error(stderr);
       return stdout
-        .trim()
         .split("\n")
+        .filter((line) => line !== "")
         .map((line) => JSON.parse(line))
         .sort((a, b) => a.n - b.n);
     },

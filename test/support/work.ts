@@ -30,4 +30,6 @@ export const writtenIn = (store: string): string[] =>
   (fs.existsSync(join(store, "cache/work")) ? fs.readdirSync(join(store, "cache/work")) : [])
     .filter((log) => !log.startsWith("."))
     .map((log) => join(store, "cache/work", log, "workspace"))
-    .map((path) => (fs.existsSync(`${path}.upper`) ? `${path}.upper` : path));
+    // Of what has changed nothing there is neither.
+    .map((path) => (fs.existsSync(`${path}.upper`) ? `${path}.upper` : path))
+    .filter((path) => fs.existsSync(path));
