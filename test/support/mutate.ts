@@ -103,11 +103,12 @@ export function mutate(directory: string, { kind, file, other, at, length, seed 
       fs.rmSync(path);
       fs.symlinkSync(seed & 1 ? path : "/dev/zero", path);
       break;
-    case "stray":
-      fs.writeFileSync(
-        `${dirname(path)}/${["000099.pack", "x", "refs.99999", "a".repeat(32), "1.2.3.tmp"][seed % 5]}`,
-        bytes,
-      );
+    case "stray": {
+      const name = ["000099.pack", "x", "refs.99999", "a".repeat(32), "1.2.3.tmp"][seed % 5];
+      // It may be there already, and have become a link since that leads to itself.
+      fs.rmSync(`${dirname(path)}/${name}`, { recursive: true, force: true });
+      fs.writeFileSync(`${dirname(path)}/${name}`, bytes);
       break;
+    }
   }
 }
