@@ -3,9 +3,10 @@ import * as fs from "node:fs";
 import type { Objects } from "../trace/ports.ts";
 import { type Capture, capture, type Mapped, type Skipped } from "./capture.ts";
 import type { RootSpec } from "./driver.ts";
+import { isState } from "./known.ts";
 import { type FileState, type Materialised, materialise, type Source } from "./materialise.ts";
 import type { PaceOptions } from "./pace.ts";
-import { bytesIn, type Changed, sameIds } from "./statcache.ts";
+import { bytesIn, type Changed } from "./statcache.ts";
 import { type Ground, keepCache, knownIn, loadCache } from "./statfile.ts";
 
 export interface Directory {
@@ -130,10 +131,7 @@ export function openDirectory(
     },
     restore: (state, options) =>
       keep((changed) => materialise(path, state, objects, { ...options, ...known, changed, partial: true })),
-    holds: ({ tree, mtimes = null, vcs, vcsMtimes = null }) => {
-      const ids = cache.dirs.get("")?.ids;
-      return ids != null && vcs !== undefined && mtimes !== null && sameIds(ids, { tree, mtimes, vcs, vcsMtimes });
-    },
+    holds: (state) => isState(cache.dirs.get("")?.ids, state),
     save,
     bytes: async () => bytesIn(cache, await changed?.(null)),
   };

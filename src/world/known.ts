@@ -1,5 +1,6 @@
 /** What the stat cache knows, and is told, of a directory that is being restored. */
 import type { Here, Make } from "./fill.ts";
+import type { FileState } from "./materialise.ts";
 import type { Want } from "./plan.ts";
 import { type DirRecord, type Ids, ROW, type Row, sameIds, setRow } from "./statcache.ts";
 
@@ -10,6 +11,12 @@ export const isWanted = (ids: Ids, want: Want, inGit: boolean): boolean =>
   (inGit ||
     want.vcs === undefined ||
     (ids.vcs === want.vcs && (want.vcsMtimes === null || ids.vcsMtimes === want.vcsMtimes)));
+
+/** Whether what is known of a directory is all of a state, to the last byte. */
+export const isState = (
+  ids: Ids | null | undefined,
+  { tree, mtimes = null, vcs, vcsMtimes = null }: FileState,
+): boolean => ids != null && mtimes !== null && vcs !== undefined && sameIds(ids, { tree, mtimes, vcs, vcsMtimes });
 
 /** What a directory below one that is as wanted is to be: what it is known to be, as far as anything is wanted. */
 export const wantBelow = (want: Want, ids: Ids, isGit: boolean): Want => ({

@@ -11,6 +11,7 @@ import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import type { Objects } from "../trace/ports.ts";
 import { bytesOf } from "./dirs.ts";
+import { isState } from "./known.ts";
 import {
   dressLike,
   filesOf,
@@ -29,7 +30,7 @@ import {
 } from "./layers.ts";
 import type { FileState } from "./materialise.ts";
 import { discard } from "./remove.ts";
-import { type Changed, sameIds } from "./statcache.ts";
+import type { Changed } from "./statcache.ts";
 import { type Ground, loadCache } from "./statfile.ts";
 import { throwAway } from "./trash.ts";
 import { changedIn } from "./upper.ts";
@@ -95,7 +96,7 @@ export async function openLayered(
     const near = base ?? (spec.like === undefined ? null : layerIn(layers, join(spec.like, `${root}.base`)));
     base = layerOf(layers, family, state) ?? (await makeLayer(layers, mounts, objects, { ...spec, state }, near));
     isSet = base.exact;
-    fs.mkdirSync(at, { recursive: true, mode: 0o700 });
+    // Before the place is made: one without a note would be taken for a directory of its own.
     fs.writeFileSync(note, JSON.stringify({ family, layers: keysOf(base) } satisfies Note), { mode: 0o600 });
   }
   const layer = base!;
@@ -161,10 +162,8 @@ function noteIn(file: string): Note | null {
 }
 
 /** Whether a root was known to have a state when it was closed. */
-function holds(stat: string, { ground }: Layer, { tree, mtimes = null, vcs, vcsMtimes = null }: FileState): boolean {
-  const ids = loadCache(stat, ground).dirs.get("")?.ids;
-  return ids != null && mtimes !== null && vcs !== undefined && sameIds(ids, { tree, mtimes, vcs, vcsMtimes });
-}
+const holds = (stat: string, { ground }: Layer, state: FileState): boolean =>
+  isState(loadCache(stat, ground).dirs.get("")?.ids, state);
 
 /**
  * What is known of a layer. All that a base holds is in the state for which it was opened, so the store has it: it may say so although the store
