@@ -2,7 +2,10 @@
 import { readdirSync } from "node:fs";
 import { type Process, readProcess, send } from "./table.ts";
 
-/** How long they may take to stop, in ms: one that waits for a disk does not stop before it has its answer, nor does it write meanwhile. */
+/**
+ * How long they may take to stop, in ms: one that waits for a disk does not stop before it has its answer, nor does it write meanwhile; and who
+ * starts others without end is not to hold up the capture for ever.
+ */
 const PATIENCE = 200;
 
 /**
@@ -13,7 +16,7 @@ export async function whileStopped<T>(list: () => Promise<readonly number[]>, wo
   const stopped = new Map<number, Process>();
   try {
     const until = performance.now() + PATIENCE;
-    for (let more = true; more; ) {
+    for (let more = true; more && performance.now() < until; ) {
       more = false;
       for (const pid of await list()) {
         const process = stopped.has(pid) ? null : readProcess(pid);
