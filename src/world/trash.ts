@@ -24,6 +24,7 @@ export function throwAway(directory: string, path: string): void {
       if (!fs.existsSync(path)) return;
       if (gone(error)) {
         if (makeTrash(trash)) continue;
+        if (leftOuts(path).size > 0) throw error;
         fs.rmSync(path, { recursive: true, force: true });
         return;
       }
