@@ -145,13 +145,14 @@ export function followCalls(scope: LiveScope, options: CallsOptions): Calls {
       const first = request.messages.find(({ role }) => role === "user");
       const said = first ? textOf(first) : "";
       const taken = new Set(containers.values());
-      for (const { n, call, over } of byNumber.values()) {
-        const task = over || taken.has(n) ? null : taskOf(call);
-        if (!task || !said.includes(task)) continue;
-        containers.set(thread.name, n);
-        return n;
-      }
-      return undefined;
+      const its = [...byNumber.values()].filter(({ n, call }) => {
+        const task = taken.has(n) ? null : taskOf(call);
+        return task !== null && task !== "" && said.includes(task);
+      });
+      // A sub-agent in the background may ask for the first time when the call that started it has ended.
+      const around = its.find(({ over }) => !over) ?? its.at(-1);
+      if (around) containers.set(thread.name, around.n);
+      return around?.n;
     },
     asked: (n, call) => {
       const known = add(n, call);

@@ -19,6 +19,8 @@ const path = (name: string): string => join(rig.project, name);
 const git = (...args: string[]): string =>
   execFileSync("git", args, { cwd: rig.project, env: rig.env as NodeJS.ProcessEnv, encoding: "utf8" });
 
+const SUBTASK = { description: "sub", prompt: "SUBTASK do it", subagent_type: "general-purpose" };
+
 test("Bash by sed, python, git and npm, Edit, Write, Read, parallel, failing, background, a sub-agent: each is a step with its own changes", async () => {
   fs.writeFileSync(path("a.txt"), "one\ntwo\n");
   fs.writeFileSync(
@@ -48,7 +50,7 @@ test("Bash by sed, python, git and npm, Edit, Write, Read, parallel, failing, ba
     { say: "wait", call: [bash("sleep 1.2; ls")] },
     {
       say: "agent",
-      call: [["Agent", { description: "sub", prompt: "SUBTASK do it", subagent_type: "general-purpose" }]],
+      call: [["Agent", { ...SUBTASK, run_in_background: false }]],
     },
     { say: "write", call: [["Write", { file_path: path("w.txt"), content: "w\n" }]] },
     { say: "all done" },
@@ -113,3 +115,25 @@ test("the intent of a call is written before it acts, whoever looks", async () =
   fs.writeFileSync(join(files()!, "go"), "");
   expect(await ended).toBe(0);
 });
+
+test("what a sub-agent in the background does is inside of the call that started it, also once that has ended", async () => {
+  rig.other = (asked) => {
+    if (!JSON.stringify(asked.json.messages[0]).includes("SUBTASK")) return null;
+    const said = [{ say: "sub", call: [bash("sleep 0.5; echo sub > sub.txt")] }, { say: "sub done" }];
+    return said[turnsIn(asked)] ?? { say: "?" };
+  };
+  rig.script = [
+    { say: "agent", call: [["Agent", { ...SUBTASK, run_in_background: true }]] },
+    { say: "meanwhile", call: [bash("echo w > w.txt")] },
+    { say: "all done" },
+    { say: "all done, and told of it" },
+  ];
+  expect((await rig.shepherd("run", "claude", "do it", "--scope", "it")).code).toBe(0);
+  const rows = await rig.log("it");
+  const of = (text: string): Wire => rows.find(({ summary }) => summary.includes(text))!;
+  expect(of("Agent ").status).toBe("done");
+  for (const row of rows.filter(({ thread }) => thread === "thread-2"))
+    expect(row.inside, row.summary).toBe(of("Agent ").n);
+  expect(of("sub.txt")).toMatchObject({ thread: "thread-2", status: "done", changes: { files: 1 } });
+  expect((await rig.shepherd("fsck")).code).toBe(0);
+}, 300_000);
