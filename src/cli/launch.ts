@@ -5,7 +5,8 @@ import { type Ending, landsLive, noteLand } from "../run/lifecycle.ts";
 import type { Main } from "../run/main.ts";
 import { freshMain } from "../run/placing.ts";
 import { InDoubt, type Recovery, recover } from "../run/recover.ts";
-import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
+import { standing } from "../run/standing.ts";
+import { beginRun, emptyTmp, firstSession, placeRun, type Task } from "../run/start.ts";
 import { type FilesOptions, openFilesOf } from "../scope/files.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
@@ -20,7 +21,7 @@ import { Exit, explain } from "./errors.ts";
 import { followLive, type Land } from "./landing.ts";
 import { agentOf, requireDriven, withModel } from "./model.ts";
 import { noticesOf } from "./notices.ts";
-import type { Output, Progress } from "./output.ts";
+import { type Output, type Progress, plain } from "./output.ts";
 import type { Lacks } from "./partial.ts";
 import { retriesOf } from "./retries.ts";
 import { formatRow, rowOf } from "./rows.ts";
@@ -170,19 +171,57 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
   return driveRun(launch, name, task, going, async (scope, { coding, progress }) => {
     going.live = await followLive(launch, scope);
     const n = await beginRun(scope, task);
+    if (launch.land !== "live")
+      scope.handlers.unshift(
+        standing(scope, await workspacePath(launch.store, scope.ref.log), (text) =>
+          launch.out.warn(`shepherd: ${plain(text)}.`),
+        ),
+      );
     const ticket = scope.lock.request("exclusive");
-    const place = async (): Promise<void> => {
-      try {
-        await placeOn(scope, n, task, await main, await carryFor(launch.store, scope, coding));
-      } finally {
-        progress.done();
-        ticket.release();
-      }
-    };
-    const placed = place();
-    placed.catch(() => {});
-    going.start = { session: await firstSession(scope, task), placed };
+    const carry = await carryFor(launch.store, scope, coding);
+    const start = await startOn(scope, n, task, main, carry);
+    start.ready.then(ticket.release, ticket.release);
+    start.placed.then(progress.done, progress.done);
+    going.start = { session: await firstSession(scope, task), ...start };
   });
+}
+
+/** What can be read in this time (ms) need not be stood on before. */
+const SOON = 1500;
+
+/** So many files are written in little time. */
+const FEW = 5000;
+
+/**
+ * Sets a new scope on main. Where that takes long to read, its tools stand on the user's own files meanwhile: `ready` once they can run, `placed` once
+ * its first step is sealed.
+ */
+function startOn(
+  scope: LiveScope,
+  n: number,
+  task: Task,
+  main: Promise<Main>,
+  carry: Carry,
+): { ready: Promise<void>; placed: Promise<void> } {
+  const files = scope.files!;
+  const late = new Promise<null>((resolve) => setTimeout(resolve, SOON, null).unref());
+  const sealed = main.then(async (main) => {
+    await placeRun(scope, n, main, task, carry);
+    return { tree: main.tree, cache: main.sources.workspace.cache };
+  });
+  const standing = Promise.race([main, late]).then(async (soon) => {
+    if (soon && (soon.capture.stats.files < FEW || (await files.isNear()))) return false;
+    return files.stand({ ...carry, tmp: await emptyTmp(scope.store) }, sealed);
+  });
+  const placed = standing.then(async (stands) => {
+    await sealed;
+    if (stands) return;
+    const head = scope.head();
+    await files.restore(head.state!.roots.workspace, head.carry, (await main).sources);
+  });
+  const ready = standing.then((stands) => (stands ? undefined : placed));
+  for (const each of [sealed, placed, ready]) each.catch(() => {});
+  return { ready, placed };
 }
 
 const codingFor = async ({ store, out }: Launch, task: Task): Promise<Coding | null> =>

@@ -28,10 +28,25 @@ export interface ResumeOptions {
 
 export interface Going extends ResumeOptions {
   resumed: boolean;
-  /** For a new run: its conversation, and when it stands on main. */
-  start?: { session: Session; placed: Promise<void> };
+  /** For a new run: its conversation, when its tools can run, and when its first step is sealed. */
+  start?: { session: Session; ready: Promise<void>; placed: Promise<void> };
   live?: FollowLive;
 }
+
+/** Work that begins once tools can run. */
+const started =
+  (going: Going, work: Worker["work"]): Worker["work"] =>
+  // What it starts with is known by then.
+  async (scope, signal, ...rest) => {
+    const { start } = going;
+    await start?.ready;
+    // Where its files cannot be read to the end, nothing of what it does could be kept.
+    const failed = new AbortController();
+    start?.placed.catch((error) => failed.abort(error));
+    const ending = await work(scope, AbortSignal.any([signal, failed.signal]), ...rest);
+    if (failed.signal.aborted) throw failed.signal.reason;
+    return ending;
+  };
 
 /** @param failure is told what it stopped on */
 export function workerFor(launch: Launch, task: Task, failure: Failure, going: Going, coding: Coding | null): Worker {
@@ -47,13 +62,7 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
         if (!quiet) process[stream].write(chunk);
       },
     });
-    return {
-      ...worker,
-      work: async (...args) => {
-        await going.start?.placed;
-        return worker.work(...args);
-      },
-    };
+    return { ...worker, work: started(going, worker.work) };
   }
   if (coding) {
     const typed = coding.interactive ? null : task.text;
@@ -62,11 +71,10 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
     return {
       name: coding.name,
       hears: true,
-      work: async (scope, ...args) => {
-        await going.start?.placed;
+      work: started(going, async (scope, ...args) => {
         worker ??= coding.worker(await workspacePath(launch.store, scope.ref.log), prompt, going.open);
         return worker.work(scope, ...args);
-      },
+      }),
     };
   }
   if (!task.model) throw new Exit(2, "Which model? Add --model script:FILE.");

@@ -1,6 +1,6 @@
 /** What the gateway writes into a scope while it is driven: which thread a request continues, and its step. */
 import type { LiveScope } from "../scope/scope.ts";
-import { type Item, MAIN } from "../scope/thread.ts";
+import { type Item, MAIN, putItems } from "../scope/thread.ts";
 import type { Json, Link } from "../trace/ports.ts";
 import { serial } from "../trace/serial.ts";
 import type { Calls } from "./calls.ts";
@@ -113,12 +113,20 @@ export async function openSession(scope: LiveScope, around: Around = {}): Promis
     const [thread, told] = await find(request, sent, asked);
     const inside = around.inside?.(request, thread);
     const same = thread.entries.length === told.length && thread.asked?.system === asked.system;
-    const head = () => scope.head().state?.threads[thread.name]?.items ?? null;
+    /** As it is, or will be once the first step of the run is sealed. */
+    const head = async (): Promise<Link | null> => {
+      const { state } = scope.head();
+      if (state) return state.threads[thread.name]?.items ?? null;
+      return putItems(
+        scope.store,
+        thread.entries.map(({ link }) => link),
+      );
+    };
     const { turn: waiting } = thread;
     if (!same) await waiting?.giveUp();
     const { calls, injected } = around;
     await hear({ scope, thread, inside, calls, injected }, told);
-    const what = await recordRequest(scope.store, request, asked, head(), thread.edits);
+    const what = await recordRequest(scope.store, request, asked, await head(), thread.edits);
     if (waiting && thread.turn === waiting && !waiting.active) {
       if (waiting.what === what && (await waiting.again())) return { turn: waiting, ready: Promise.resolve() };
       await waiting.giveUp();

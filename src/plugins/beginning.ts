@@ -64,6 +64,11 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
   };
   // Whether its task, which has to be said with what is to be said now, had been told before it came back to where nothing was.
   let asked = false;
+  // A run whose first step is still to be sealed: nothing was said in it.
+  if (!scope.head().state) {
+    const words = interactive ? prompt : (prompt ?? task);
+    return words === null && !interactive ? null : begin(null, { prompt: words, resumed: false });
+  }
   // Each time it goes further back.
   for (let tries = 0; tries < 1000; tries++) {
     const state = scope.head().state!;

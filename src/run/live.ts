@@ -4,15 +4,12 @@
  * told, and nothing lands by itself any more.
  */
 import type { Handler } from "../scope/effect.ts";
-import { syncScope } from "../scope/merge.ts";
 import type { LiveScope } from "../scope/scope.ts";
-import { target } from "../trace/bytes.ts";
 import type { Hash } from "../trace/ports.ts";
-import { capturedUnsealed } from "../trace/seal.ts";
 import { serial } from "../trace/serial.ts";
 import { quotePath } from "../world/paths.ts";
+import { incoming } from "./incoming.ts";
 import { landRun } from "./land.ts";
-import { freshMain } from "./placing.ts";
 
 export interface Live {
   /** Stands first among the scope's handlers: a call waits until what the user changed is there. */
@@ -34,8 +31,6 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
   const { store, ref, writer } = scope;
   const said: string[] = [];
   let stopped = false;
-  // Main's commit of which the scope has all. A run that starts stands on it; one that is gone on with may have missed something.
-  let seen: Hash | undefined = writer.fold.steps.get(0)?.outcome?.base;
   let landed: Hash | null = null;
   const inOrder = serial();
 
@@ -50,41 +45,12 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
     );
     stop(`you and ${ref.name} changed the same places in ${names}; yours stay, and nothing lands by itself any more`);
   };
+  const main = incoming(scope, directory, conflict);
   const queue = (work: () => Promise<void>): Promise<void> =>
     inOrder(async () => {
       if (stopped) return;
       await work().catch((error: Error) => stop(`nothing lands by itself any more: ${error.message}`));
     });
-
-  /** Of calls beside each other the first brings it, unless `late` aborts before. */
-  const bring = async (late: AbortSignal): Promise<void> => {
-    if (!scope.head().state) return;
-    const main = await freshMain(store, directory);
-    if (main.head.id === seen) return;
-    const from = { id: main.head.id, tree: main.tree, name: "main", log: main.log };
-    if (main.tree !== target(scope.head().state!.roots.workspace)) {
-      const synced = await syncScope(scope, from, undefined, late);
-      if (synced.status === "conflict") return conflict(synced.conflicts);
-    }
-    seen = main.head.id;
-  };
-
-  /** What was captured must have its commit before anything else comes in. That may wait for the very call that waits for this. */
-  const bringInTime = async (): Promise<void> => {
-    const late = new AbortController();
-    const look = (): void => {
-      if (writer.fold.pending().some(capturedUnsealed)) late.abort();
-    };
-    const unwatch = writer.watch(look);
-    look();
-    try {
-      if (!late.signal.aborted) await bring(late.signal);
-    } catch (error) {
-      if (error !== late.signal.reason) throw error;
-    } finally {
-      unwatch();
-    }
-  };
 
   const land = async (): Promise<void> => {
     const { state } = scope.head();
@@ -93,7 +59,7 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
     const done = await landRun(store, ref.name, { onlyIfFree: true, partly: true });
     if (done.status === "conflict") return conflict(done.conflicts);
     // What the look found that the landing began with is still to come into the scope.
-    if (done.main.before === seen) seen = done.main.after;
+    if (done.main.before === main.seen) main.seen = done.main.after;
   };
 
   const unwatch = writer.watch((_frame, sealed) => {
@@ -103,7 +69,8 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
     handler: {
       name: "live",
       handle: async ({ kind }) => {
-        if (kind !== "model") await queue(bringInTime);
+        // Of calls beside each other the first brings it.
+        if (kind !== "model") await queue(main.bring);
         return { kind: "forward" };
       },
     },

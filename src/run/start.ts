@@ -3,9 +3,8 @@
 import { detect } from "../scope/exec/abilities.ts";
 import { createScope, freeName, type Grants, NameError, nameFor, type ScopeRef } from "../scope/registry.ts";
 import { type LiveScope, treeLink } from "../scope/scope.ts";
-import { MAIN, putItem } from "../scope/thread.ts";
+import { MAIN, putItem, putItems } from "../scope/thread.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
-import { itemNode } from "../trace/commit.ts";
 import type { Carry, Json, Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { writeTree } from "../world/tree.ts";
@@ -67,13 +66,11 @@ const firstMessage = (scope: LiveScope, task: Task): Promise<Link> =>
 
 /** The conversation as the outcome of step 0 will make it, for a model that is asked before. */
 export async function firstSession(scope: LiveScope, task: Task): Promise<Session> {
-  const node = itemNode(null, await firstMessage(scope, task));
-  await scope.store.derived.put(node.bytes);
-  return { items: node.id, shell: null };
+  return { items: await putItems(scope.store, [await firstMessage(scope, task)]), shell: null };
 }
 
 /** A run starts with nothing in its `/tmp`. */
-const emptyTmp = async ({ objects }: EmbeddedStore): Promise<Link> =>
+export const emptyTmp = async ({ objects }: EmbeddedStore): Promise<Link> =>
   link("tree", await writeTree(objects, { mode: 0o1777, entries: [] }));
 
 /**

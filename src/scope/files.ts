@@ -9,12 +9,13 @@ import { link, target } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import type { RootSpec, World, WorldState } from "../world/driver.ts";
+import type { OnLive, RootSpec, World, WorldState } from "../world/driver.ts";
 import { keepLacking } from "../world/lacking.ts";
 import type { Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { type OuterGit, outerGit } from "../world/outer-git.ts";
 import { quotePath } from "../world/paths.ts";
+import type { StatCache } from "../world/statcache.ts";
 import { driverOf, hasLayers } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { sharedMappings } from "./exec/inside.ts";
@@ -47,6 +48,15 @@ export interface Files {
   background(options?: { end?: boolean }): Promise<Taken | null>;
   /** Ends the scope's processes and sets the files to a state. `seeds`: directories that hold the same files, to share blocks with. */
   restore(workspace: Link, carry: Carry, seeds?: Seeds): Promise<void>;
+  /** Whether little has to be written to set new files to a state. */
+  isNear(): Promise<boolean>;
+  /**
+   * Lets processes work on the user's own files, below what they change, while these are still being read; false where that cannot be. What needs to
+   * know what they held waits for `sealed`.
+   */
+  stand(carry: Carry, sealed: Promise<Sealed>): Promise<boolean>;
+  /** Whether the user has changed something since this was asked last that shows through. */
+  showsThrough(): Promise<boolean>;
   /** Changes the workspace from the tree of the last capture to another one; processes go on, and find all else as they left it. */
   bring(workspace: Link): Promise<void>;
   close(): Promise<void>;
@@ -55,6 +65,12 @@ export interface Files {
 export interface Seeds {
   workspace: Source;
   git?: Source;
+}
+
+/** The user's files as they were read. */
+export interface Sealed {
+  tree: Hash;
+  cache: StatCache;
 }
 
 export interface Taken {
@@ -157,11 +173,14 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   // Whether the state has what is to be seen there.
   let hasGit = false;
   let hasConfig = false;
-  let opening: Promise<World<Root>> | null = null;
+  let opening: Promise<World<Root> | null> | null = null;
   let world: World<Root> | null = null;
+  let onLive: OnLive<Root> | null = null;
   let sandbox: Promise<Sandbox> | null = null;
   let samePath = true;
   let last: Hash | null = null;
+  // Where it stands on the user's own files: until it is known what these held.
+  let unsealed: Promise<void> | null = null;
   // The Git directories of the last capture: a process may have committed and changed no file.
   let lastGit = "";
   // What the state that the files were set to lacks.
@@ -196,6 +215,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   };
 
   const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
+    await unsealed;
     // Not to be stopped: what a step has done is captured also when its run is.
     const inside = sandbox && (await sandbox);
     const look = async () => {
@@ -310,6 +330,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       return captured && told(captured);
     },
     restore: async (workspace, carry, seeds) => {
+      await unsealed;
       if (sandbox) await (await sandbox).killAll();
       mayWrite = false;
       hasGit = carry.outerVcs !== undefined;
@@ -331,11 +352,16 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       else {
         // What a killed owner's commands go on writing would be found with a step of ours.
         await endLeftOver(owner);
-        opening = driver.open({
-          ...{ id: options.log, roots: rootsOf(options, git), state, like: options.parent, family: options.family },
-          ...how,
-        });
-        world = await opening;
+        const spec = {
+          id: options.log,
+          roots: rootsOf(options, git),
+          state,
+          like: options.parent,
+          family: options.family,
+        };
+        const standing = driver.open({ ...spec, ...how });
+        opening = standing;
+        world = await standing;
       }
       const missing = world.missing.filter(({ root }) => root === "workspace");
       for (const { path, id } of missing) {
@@ -345,7 +371,33 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       lacking = missing.length > 0 ? { was: target(workspace), paths: missing.map(({ path }) => path) } : null;
       last = target(workspace);
     },
+    isNear: () => driver.isNear("workspace", options.family),
+    stand: async (carry, sealed) => {
+      if (git) return false;
+      await endLeftOver(owner);
+      const state: WorldState<Root> = {
+        config: carry.config && { tree: target(carry.config), vcs: null },
+        tmp: carry.tmp && { tree: target(carry.tmp), vcs: null },
+      };
+      const spec = { id: options.log, roots: rootsOf(options, git), state, signal: options.signal };
+      const standing = driver.openOnLive<Root>(spec, { root: "workspace", path: options.workspace });
+      opening = standing;
+      const found = await standing;
+      if (!found) return false;
+      hasConfig = carry.config !== undefined;
+      world = onLive = found;
+      unsealed = sealed.then(({ tree, cache }) => {
+        found.ground(cache);
+        last = tree;
+        unsealed = null;
+      });
+      // Who needs it hears of it.
+      unsealed.catch(() => {});
+      return true;
+    },
+    showsThrough: async () => (await onLive?.stirred()) ?? false,
     bring: async (workspace) => {
+      await unsealed;
       const tree = target(workspace);
       await opened().bring("workspace", last!, tree);
       last = tree;

@@ -1,5 +1,6 @@
 /** Conversations: lists of content-addressed items, and which calls of theirs are open. */
 import { decodeJson, encodeJson, link, target } from "../trace/bytes.ts";
+import { itemNode } from "../trace/commit.ts";
 import { Forgotten } from "../trace/objects.ts";
 import { type Json, type Link, MAX_OBJECT, type Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -89,6 +90,17 @@ export async function itemNodes(
     at = before;
   }
   return nodes.reverse();
+}
+
+/** The end of a conversation of items, oldest first; null of none. */
+export async function putItems(store: EmbeddedStore, items: readonly Link[]): Promise<Link | null> {
+  let end: Link | null = null;
+  for (const item of items) {
+    const node = itemNode(end, item);
+    await store.derived.put(node.bytes);
+    end = node.id;
+  }
+  return end;
 }
 
 export const itemLinks = async (store: EmbeddedStore, session: Session | undefined): Promise<Link[]> =>

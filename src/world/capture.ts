@@ -9,6 +9,7 @@ import { sameInState, store, table, unnamed } from "./named.ts";
 import { type PaceOptions, pace, type Stats } from "./pace.ts";
 import { inside } from "./paths.ts";
 import {
+  type Above,
   type Changed,
   type DirRecord,
   emptyCache,
@@ -16,6 +17,7 @@ import {
   isBelow,
   isHit,
   isSettled,
+  namesOf,
   placesIn,
   rowAt,
   type StatCache,
@@ -112,6 +114,7 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
       names,
       stat,
       same: true,
+      asBelow: walk.changed?.above !== undefined,
       inGit: false,
       depth: 0,
       puts: [],
@@ -132,8 +135,10 @@ const NONE: ReadonlySet<string> = new Set();
 async function walkDir(walk: Walk, here: Here): Promise<DirRecord> {
   // A deep tree must not be a deep stack.
   if (here.depth % 50 === 49) await null;
-  const { key, names } = here;
+  const { key } = here;
   const { cache } = walk;
+  if (walk.changed?.above && here.asBelow) here.names = ownNames(walk.changed.above, here);
+  const { names } = here;
   const before = cache.dirs.get(key);
   const { kept, todo, slots, same } = await look(walk, here, before);
   try {
@@ -241,6 +246,14 @@ async function look(
   return { kept, todo, slots, same: same && !dropped };
 }
 
+/** The names in a directory below, without what others have done there since. */
+function ownNames({ entries, ground }: Above, { key, names }: Here): string[] {
+  const below = new Set(namesOf(ground.get(key)!));
+  const lies = (name: string): boolean => entries.has(inside(key, name));
+  const listed = names.filter((name) => below.delete(name) || lies(name));
+  return [...listed, ...[...below].filter((name) => !lies(name))].sort();
+}
+
 /** Whether nothing has touched an entry since its row was written: neither it nor, if it is a directory, what is below it. */
 function isUntouched(walk: Walk, here: Here, name: string, before: DirRecord, at: number): boolean {
   const { trusting, changed, cache } = walk;
@@ -248,7 +261,8 @@ function isUntouched(walk: Walk, here: Here, name: string, before: DirRecord, at
   const key = inside(here.key, name);
   if (changed.entries.has(key) || isMapped(walk, here, name)) return false;
   const serial = serialAt(before.rows, at);
-  if (serial < 0) return isSettled(before.rows, at);
+  // What lies below is not ours to look at.
+  if (serial < 0) return isSettled(before.rows, at) || (here.asBelow && !changed.above!.entries.has(key));
   const record = cache.dirs.get(key);
   return record?.ids != null && record.serial === serial;
 }

@@ -55,12 +55,13 @@ const LAG = 2000;
 const NONE: ReadonlySet<string> = new Set();
 
 /** With some files, and all directories above them. */
-function withPaths({ dirs, entries }: Changed, files: ReadonlySet<string>): Changed {
-  if (files.size === 0) return { dirs, entries };
+function withPaths(changed: Changed, files: ReadonlySet<string>): Changed {
+  const { dirs, entries } = changed;
+  if (files.size === 0) return changed;
   const more = new Set(dirs);
   for (const file of files)
     for (let end = file.lastIndexOf("/"); end > 0; end = file.lastIndexOf("/", end - 1)) more.add(file.slice(0, end));
-  return { dirs: more, entries: entries && new Set([...entries, ...more]) };
+  return { ...changed, dirs: more, entries: entries && new Set([...entries, ...more]) };
 }
 
 const parentOf = (path: Buffer): string => path.toString("latin1").replace(/\/?[^/]*$/, "");

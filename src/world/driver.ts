@@ -9,6 +9,7 @@ import type { Hash } from "../trace/ports.ts";
 import type { Capture } from "./capture.ts";
 import type { FileState, Source } from "./materialise.ts";
 import type { PaceOptions } from "./pace.ts";
+import type { StatCache } from "./statcache.ts";
 
 export interface Driver {
   readonly name: string;
@@ -17,6 +18,16 @@ export interface Driver {
    * as far as it is right. Stopped or failed halfway nothing is open, and the same call goes on from there.
    */
   open<Root extends string>(spec: WorldSpec<Root>): Promise<World<Root>>;
+  /**
+   * Opens a new world with one root on a directory of the user's, which nobody has read yet; null where that cannot be. The state says nothing of
+   * that root.
+   */
+  openOnLive<Root extends string>(
+    spec: WorldSpec<Root>,
+    live: { root: Root; path: string },
+  ): Promise<OnLive<Root> | null>;
+  /** Whether a new world of a family finds most of a root there. */
+  isNear(root: string, family: string | undefined): Promise<boolean>;
   /** Where a root of a world lies as it was left or is now, whoever has it open; null if nothing of it is kept, or only its owner sees it. To read only. */
   kept(root: string, id: string): string | null;
   /** The worlds that it keeps something of. */
@@ -66,6 +77,17 @@ export type WorldState<Root extends string> = { readonly [name in Root]?: FileSt
 export interface RestoreOptions<Root extends string> extends PaceOptions {
   /** Directories that may still hold the same files, such as the user's own, to share blocks with. They are only read. */
   seeds?: { readonly [name in Root]?: Source | undefined } | undefined;
+}
+
+/**
+ * A world on a directory of the user's. Processes may work in it; nothing else can be done before it is known what that directory held. What its
+ * user does there from then on shows through, where the world has not changed the same, and is in none of its states.
+ */
+export interface OnLive<Root extends string> extends World<Root> {
+  /** @param held what was found there, by the capture of its state */
+  ground(held: StatCache): void;
+  /** Whether something has changed in the user's directory since this was asked last, as far as stamps tell. */
+  stirred(): Promise<boolean>;
 }
 
 /** The files of one scope. Its operations run one after the other. */

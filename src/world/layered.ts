@@ -60,15 +60,15 @@ export interface LayeredSpec extends Omit<LayerSpec, "state"> {
   like?: string | undefined;
 }
 
-/** Which layers a root stands on. */
-interface Note {
+/** Which layers a root stands on; none where nothing that is kept says so. */
+export interface Note {
   family: string;
   layers: string[];
 }
 
 /** What lies beside a place of a root. */
 const ENDS = ["", ".upper", ".work", ".base", ".stat"] as const;
-const endsOf = (home: string, root: string) => ENDS.map((end) => join(home, root + end)) as [...Five];
+export const endsOf = (home: string, root: string) => ENDS.map((end) => join(home, root + end)) as [...Five];
 type Five = [string, string, string, string, string];
 
 /** Opens a root as layers; null where it is to be a directory of its own. What an earlier owner left above is there again. */
@@ -104,27 +104,42 @@ export async function openLayered(
   // Of a killed owner the kernel would not take it again.
   if (kept) throwAway(dirname(home), work);
   fs.mkdirSync(work, { recursive: true, mode: 0o700 });
-  const lower = filesOf(layer);
+  const isUntouched = (): boolean => namesIn(upper).length === 0;
   try {
-    if (!fs.existsSync(upper) || namesIn(upper).length === 0) dressLike(upper, lower[0]!);
-    fs.mkdirSync(at, { recursive: true, mode: 0o700 });
-    await mounts.overlay({ at, upper, work, lower });
+    const shown = await show(mounts, home, root, filesOf(layer));
+    const close = async (): Promise<void> => {
+      await shown.close();
+      if (isUntouched()) throwAway(dirname(home), upper);
+    };
+    const changed = (since: number | null): Promise<Changed> => changedIn(mounts, upper, since);
+    return { ...shown, isSet, ground: groundOf(layer, isSet, spec), isUntouched, changed, close };
   } catch (error) {
     // Somebody has found that nobody needs it, in the same moment.
     if (layerIn(layers, note)) throw error;
     forget(home, root);
     return openLayered(home, root, layers, objects, spec);
   }
+}
+
+/** Mounts a root over directories, the first over the next, where its home has its note and its room. */
+export async function show(
+  mounts: Mounts,
+  home: string,
+  root: string,
+  lower: readonly string[],
+): Promise<Pick<Layered, "path" | "check" | "close">> {
+  const [at, upper, work] = endsOf(home, root);
+  if (!fs.existsSync(upper) || namesIn(upper).length === 0) dressLike(upper, lower[0]!);
+  fs.mkdirSync(at, { recursive: true, mode: 0o700 });
+  await mounts.overlay({ at, upper, work, lower });
   const path = mounts.root + at;
   const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   const is = fs.fstatSync(fd);
-  const isUntouched = (): boolean => namesIn(upper).length === 0;
   const close = async (): Promise<void> => {
     fs.closeSync(fd);
     // Where who has made it is gone, so is the mount.
     await mounts.unmount(at).catch(() => {});
     for (const each of [at, work]) throwAway(dirname(home), each);
-    if (isUntouched()) throwAway(dirname(home), upper);
   };
   const check = (): void => {
     const now = fs.statSync(path, { throwIfNoEntry: false });
@@ -140,8 +155,7 @@ export async function openLayered(
     await close();
     throw error;
   }
-  const changed = (since: number | null): Promise<Changed> => changedIn(mounts, upper, since);
-  return { path, check, isSet, ground: groundOf(layer, isSet, spec), isUntouched, changed, close };
+  return { path, check, close };
 }
 
 /** The layer that a world stands on; null where it is not there any more. */
@@ -214,7 +228,7 @@ async function tryOut({ bases, mounts }: Layers): Promise<Mounts | null> {
 }
 
 /** Removes all that is kept of a root as layers. */
-function forget(home: string, root: string): void {
+export function forget(home: string, root: string): void {
   const [at, upper, work, note, stat] = endsOf(home, root);
   // The note last: without it what is left would be taken for a directory of its own.
   for (const each of [upper, work, stat, at, note]) throwAway(dirname(home), each);

@@ -135,7 +135,7 @@ export function layerOf(layers: Layers, family: string, state: FileState): Layer
 }
 
 /** One on which a state may stand that nothing else is known of: the base that was used last. */
-function anyBase(layers: Layers, family: string): Layer | null {
+export function anyBase(layers: Layers, family: string): Layer | null {
   const all = join(layers.bases, family);
   return (
     keysIn(all)

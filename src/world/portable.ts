@@ -15,7 +15,11 @@ import { serial } from "../trace/serial.ts";
 import { bringFiles } from "./bring.ts";
 import { type Directory, openDirectory } from "./directory.ts";
 import type { Captured, Driver, Lack, RestoreOptions, World, WorldSpec, WorldState } from "./driver.ts";
-import { type Layered, type Layers, openLayered, removeUnused } from "./layered.ts";
+import { type Layered, type Layers, openLayered, removeUnused, usable } from "./layered.ts";
+import { anyBase } from "./layers.ts";
+import { type OnLive, openOnLive } from "./live.ts";
+import type { FileState } from "./materialise.ts";
+import type { StatCache } from "./statcache.ts";
 import { loadCache } from "./statfile.ts";
 import { emptyTrash, throwAway } from "./trash.ts";
 
@@ -73,6 +77,26 @@ export function portableDriver(options: PortableOptions): Driver {
       }
       return world;
     },
+    openOnLive: async (spec, { root, path }) => {
+      const home = homeOf(spec.id);
+      if (!layers?.roots.includes(root)) return null;
+      fs.mkdirSync(home, { recursive: true, mode: 0o700 });
+      const live = await openOnLive(home, root, layers, path);
+      if (!live) return null;
+      const world = openWorld(home, spec, objects, { generation, lag }, {}, { [root]: live });
+      try {
+        await world.restore(spec.state, spec);
+      } catch (error) {
+        await world.close();
+        throw error;
+      }
+      return { ...world, ground: (held) => world.ground(root, held), stirred: live.stirred };
+    },
+    isNear: async (root, family) =>
+      family !== undefined &&
+      layers?.roots.includes(root) === true &&
+      (await usable(layers)) !== null &&
+      anyBase(layers, family) !== null,
     kept: (root, id) => {
       const directory = join(homeOf(id), root);
       // What stands on a base is seen by whoever has it open.
@@ -138,23 +162,35 @@ function openWorld<Root extends string>(
   objects: Objects,
   { generation, lag }: Pick<PortableOptions, "generation" | "lag">,
   layers: { [name: string]: Layered },
-): World<Root> {
+  live: { [name: string]: OnLive } = {},
+): World<Root> & { ground(root: Root, held: StatCache): void } {
   const names = Object.keys(spec.roots) as Root[];
+  const shown: { [name: string]: Pick<Layered, "path" | "check" | "isUntouched" | "close"> } = { ...layers, ...live };
+  const pathOf = (name: Root): string => shown[name]?.path ?? join(home, name);
+  const openRoot = (name: Root, layer?: Pick<Layered, "ground" | "changed" | "isSet">): Directory =>
+    openDirectory(
+      pathOf(name),
+      spec.roots[name],
+      objects,
+      generation,
+      layer && { ...layer, stat: join(home, `${name}.stat`), lag },
+    );
+  // Without those of which nobody knows yet on what they stand.
+  const roots = new Map(names.filter((name) => !live[name]).map((name) => [name, openRoot(name, layers[name])]));
   const each = async <T>(work: (root: Directory, name: Root) => T): Promise<{ [name in Root]: Awaited<T> }> => {
     const done = {} as { [name in Root]: Awaited<T> };
-    for (const name of names) done[name] = await work(roots[name], name);
+    for (const [name, root] of roots) done[name] = await work(root, name);
     return done;
   };
-  const roots = Object.fromEntries(
-    names.map((name) => {
-      const layer = layers[name];
-      const known = layer && {
-        ...{ stat: join(home, `${name}.stat`), ground: layer.ground },
-        ...{ changed: layer.changed, isSet: layer.isSet, lag },
-      };
-      return [name, openDirectory(layer?.path ?? join(home, name), spec.roots[name], objects, generation, known)];
-    }),
-  ) as { [name in Root]: Directory };
+
+  const grounds = new Map<Root, StatCache>();
+  /** What is otherwise in a state than on the ground is so because it was set so. */
+  const decide = async (name: Root, { tree, vcs }: FileState): Promise<void> => {
+    const held = grounds.get(name)?.dirs.get("")?.ids;
+    if (!held) return;
+    await live[name]!.decide(objects, held.tree, tree);
+    if (vcs !== undefined) await live[name]!.decide(objects, held.vcs, vcs);
+  };
 
   let missing: Lack<Root>[] = [];
   let open = true;
@@ -166,21 +202,27 @@ function openWorld<Root extends string>(
     });
   const withFiles = <T>(work: () => Promise<T>): Promise<T> =>
     inTurn(() => {
-      for (const layer of Object.values(layers)) layer.check();
+      for (const layer of Object.values(shown)) layer.check();
       return work();
     });
   return {
-    paths: Object.fromEntries(names.map((name) => [name, roots[name].path])) as { [name in Root]: string },
+    paths: Object.fromEntries(names.map((name) => [name, pathOf(name)])) as { [name in Root]: string },
+    ground: (name, held) => {
+      const { changedFrom } = live[name]!;
+      grounds.set(name, held);
+      roots.set(name, openRoot(name, { ground: held, changed: changedFrom(held), isSet: false }));
+    },
     get missing() {
       return missing;
     },
     capture: ({ mapped, ...options } = {}) =>
-      withFiles(() =>
-        each(
+      withFiles(() => {
+        if (roots.size < names.length) throw new Error("Nobody knows yet on what the files of the scope stand.");
+        return each(
           (root, name): Promise<Captured> =>
             root.capture({ ...options, mapped: mapped && { at: mapped.at, files: mapped.files[name] ?? new Set() } }),
-        ),
-      ),
+        );
+      }),
     restore: (state: WorldState<Root>, { seeds, signal, onProgress }: RestoreOptions<Root> = {}) =>
       withFiles(async () => {
         const lacks: Lack<Root>[] = [];
@@ -188,18 +230,23 @@ function openWorld<Root extends string>(
           const wanted = state[root];
           if (!wanted) return;
           const done = await directory.restore(wanted, { from: seeds?.[root], signal, onProgress });
+          await decide(root, wanted);
           lacks.push(...done.missing.map((lack) => ({ root, ...lack })));
         });
         missing = lacks;
       }),
-    bring: (root, from, to) => withFiles(() => bringFiles(roots[root].path, from, to, objects)),
+    bring: (root, from, to) =>
+      withFiles(async () => {
+        await bringFiles(pathOf(root), from, to, objects);
+        await decide(root, { tree: to });
+      }),
     close: ({ inUse = false } = {}) =>
       inTurn(async () => {
         open = false;
         await each((root) => root.save());
         let bytes = 0;
-        for (const name of names) if (!layers[name]?.isUntouched()) bytes += await roots[name].bytes();
-        for (const layer of Object.values(layers)) await layer.close();
+        for (const [name, root] of roots) if (!live[name] && !shown[name]?.isUntouched()) bytes += await root.bytes();
+        for (const layer of Object.values(shown)) await layer.close();
         // A file takes a block, more than what has changed nothing takes otherwise.
         if (bytes > 0) note(join(home, USAGE), `${bytes}\n`);
         if (!inUse) note(restMark(home), "");

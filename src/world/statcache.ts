@@ -123,6 +123,16 @@ export interface Changed {
   dirs: ReadonlySet<string>;
   /** Entries; null where that is not known so exactly. */
   entries: ReadonlySet<string> | null;
+  /** Set where somebody else may change what lies below. */
+  above?: Above;
+}
+
+/** A directory over one that others change: what it holds is what that held at a moment, but for what lies above. */
+export interface Above {
+  /** All that lies above, also in the place of what was taken away. */
+  entries: ReadonlySet<string>;
+  /** What lay below at that moment. */
+  ground: Lookup;
 }
 
 /** Whether a directory is one of these, or lies below one. */

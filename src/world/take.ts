@@ -5,7 +5,7 @@ import { settled } from "./clock.ts";
 import { takeFile } from "./content.ts";
 import { arg, closeDir, codeOf, type Dir, denied, gone, namesIn, openDir } from "./dirs.ts";
 import { inside } from "./paths.ts";
-import { msOf, type Row } from "./statcache.ts";
+import { msOf, placesIn, type Row, rowAt, serialAt } from "./statcache.ts";
 import { isLocked, LOOK, READ, unlocked } from "./unlock.ts";
 import { type Here, isMapped, lookAt, type Slot, skip, type Walk, type Why } from "./walk.ts";
 
@@ -118,6 +118,7 @@ async function lookInto(
       names,
       stat,
       same: old?.type === "d" && old.ino === Number(stat.ino),
+      asBelow: here.asBelow && isBelowAs(walk, here, name, Number(stat.ino)),
       inGit: here.inGit || name === ".git",
       depth: here.depth + 1,
       puts: [],
@@ -127,6 +128,13 @@ async function lookInto(
   } finally {
     if (dir) closeDir(dir);
   }
+}
+
+/** Whether the ground knows a directory by its place and its number. */
+function isBelowAs({ changed }: Walk, { key }: Here, name: string, ino: number): boolean {
+  const above = changed!.above!.ground.get(key);
+  const at = above ? (placesIn(above).get(name) ?? -1) : -1;
+  return at >= 0 && serialAt(above!.rows, at) >= 0 && rowAt(above!.rows, at).ino === ino;
 }
 
 function slotOf(

@@ -22,15 +22,21 @@ export async function changedIn(
   }
 }
 
-/** The directories below one, by their paths in it, and itself. However deep it is: neither a path nor the stack limits it. */
-function directoriesIn(upper: string): Set<string> {
+/** The directories below one, by their paths in it, and itself. */
+const directoriesIn = (upper: string): Set<string> => lookThrough(upper, false);
+
+/** All that lies in a directory, by its paths in it, and itself. */
+export const entriesIn = (upper: string): Set<string> => lookThrough(upper, true);
+
+/** However deep it is: neither a path nor the stack limits it. */
+function lookThrough(upper: string, all: boolean): Set<string> {
   const found = new Set([""]);
-  const dirsIn = ({ at }: Dir): string[] =>
-    fs
-      .readdirSync(arg(at), { withFileTypes: true, encoding: "latin1" })
-      .flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
   const open: Array<{ dir: Dir; key: string; left: string[] }> = [];
-  const enter = (dir: Dir, key: string): void => void open.push({ dir, key, left: dirsIn(dir) });
+  const enter = (dir: Dir, key: string): void => {
+    const entries = fs.readdirSync(arg(dir.at), { withFileTypes: true, encoding: "latin1" });
+    if (all) for (const { name } of entries) found.add(inside(key, name));
+    open.push({ dir, key, left: entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])) });
+  };
   try {
     enter(openRoot(bytesOf(upper)), "");
     for (let here = open.at(-1); here; here = open.at(-1)) {

@@ -48,6 +48,8 @@ export interface Here {
   stat: fs.BigIntStats;
   /** Whether it is the directory that the cache knows by this path: another may have come into its place, with old files. */
   same: boolean;
+  /** Whether it is the directory below that the ground knows by this path, with something above. */
+  asBelow: boolean;
   /** Whether it is `.git` or in it: then no name is special. */
   inGit: boolean;
   depth: number;

@@ -94,6 +94,56 @@ test("each call is a step with its own changes, and what the model is asked afte
   expect(await rig.placesWith(rig.env.ANTHROPIC_API_KEY!)).toEqual([]);
 });
 
+test("in a large directory it begins before all of it is read, on the user's own files, and a fork asks what it asked", async () => {
+  for (let file = 0; file < 5100; file++) {
+    const dir = join(rig.project, `many/${file % 51}`);
+    fs.mkdirSync(dir, { recursive: true });
+    fs.writeFileSync(join(dir, `${file}`), `${file}\n`);
+  }
+  fs.writeFileSync(join(rig.project, "a.txt"), "one\n");
+  rig.script = [
+    { say: "I look.", call: [bash("cat a.txt")] },
+    { say: "I change.", call: [bash("sed -i s/one/two/ a.txt; rm -r many/3")] },
+    { say: "all done" },
+  ];
+  expect(await rig.shepherd("run", "claude", "change a to two", "--scope", "it")).toMatchObject({
+    code: 0,
+    stderr: "",
+  });
+  // Nothing was written anew for it.
+  const bases = join(rig.store, "cache/bases");
+  if (fs.existsSync(bases))
+    expect(
+      fs.readdirSync(bases, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith("/about")),
+    ).toEqual([]);
+  expect(fs.readFileSync(join(rig.project, "a.txt"), "utf8")).toBe("one\n");
+  expect(fs.existsSync(join(rig.project, "many/3"))).toBe(true);
+  const rows = await rig.log("it");
+  expect(rows.map(({ kind, status, changes }) => [kind, status, changes?.files ?? null])).toEqual([
+    ["run", "done", null],
+    ["message", "done", null],
+    ["model", "done", null],
+    ["tool", "done", 0],
+    ["model", "done", null],
+    ["tool", "done", 101],
+    // Claude Code tells the model that a file that it had read was changed.
+    ["message", "done", null],
+    ["model", "done", null],
+  ]);
+  const before = asked();
+  for (const [n, request] of [
+    [3, 1],
+    [5, 2],
+  ] as const) {
+    rig.provider.asked.length = 0;
+    await rig.shepherd("fork", `it@${n}`, "--scope", `from-${n}`);
+    expect((await rig.shepherd("resume", `from-${n}`)).code).toBe(0);
+    expect(before.indexOf(asked()[0]!), `after step ${n}`).toBe(request);
+    expect((await rig.shepherd("cat", `from-${n}@`, "a.txt")).stdout).toBe("two\n");
+  }
+  expect((await rig.shepherd("fsck")).stdout).toContain("The store is sound");
+});
+
 test("other words at the first message begin anew with the task, and what is said then goes on from there", async () => {
   rig.script = [{ say: "One." }, { say: "Two." }];
   expect((await rig.shepherd("run", "claude", "the task", "--scope", "it")).code).toBe(0);

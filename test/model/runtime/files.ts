@@ -41,6 +41,9 @@ export function shadowFiles(store: EmbeddedStore): ShadowFiles {
       const carry: Carry = {};
       return { workspace: known, carry };
     },
+    isNear: async () => true,
+    stand: async () => false,
+    showsThrough: async () => false,
     bring: set,
     restore: set,
     edit: ([path, content]) => {
