@@ -152,7 +152,8 @@ const toldWalks = (took) => `told: ${((took - 500) / walk).toFixed(1)} walks + 0
 const times = (took, of) => `${s(took)} s, ${(took / of).toFixed(1)} x`;
 const rows = [
   ["first run: until the model is asked", s(first.model), goal("<= 3 s", first.model <= 3000)],
-  ["first run: until the first tool runs", s(first.tool), `told: ${times(first.tool, copied)} \`cp -a\``],
+  ["first run: until the first tool runs", s(first.tool), goal("<= 3 s", first.tool <= 3000)],
+  ["first run: until the model has its result", s(first.end), `told: ${times(first.end, copied)} \`cp -a\``],
   ["`cp -a` of the repository", s(copied), ""],
   [
     "the store behind it, with the files of the run",
@@ -190,7 +191,7 @@ table(
   `A git repository of ${mb(all.bytes)} MB: ${count(FILES)} files of ${mb(all.bytes - git.bytes)} MB, and one pack of ${mb(git.bytes)} MB. Runs by the command, with a scripted model that answers at once; seconds from its start. The files are in the kernel's cache, and all is written out before each run.`,
   ["what", "s", "target"],
   rows,
-  "The first tool of a first run waits until all files are stored and copied: they are read, hashed, deflated where that pays, and written twice, which `cp` does once and without looking. Deflating in threads beside the reading would shorten that where cores are free; only to stand on the user's own files until they are stored (an overlay) would end it. The second run takes over the files of the first: it walks main, then those, so that its first tool waits for two walks. All of that goes on while the model answers, which here takes no time.",
+  "The first tool of a first run works on the user's own files, below what it changes; its result is told once all of them are stored: they are read, hashed, and deflated where that pays. Without overlays (who runs it is not root) the first tool waits until they are copied, too. What forks and later runs stand on is made behind that, as long as the run goes on. A second run walks main, and stands on that, or on the user's files again. All of that goes on while the model answers, which here takes no time.",
 );
 table(
   "capture",

@@ -207,11 +207,13 @@ function startOn(
   const late = new Promise<null>((resolve) => setTimeout(resolve, SOON, null).unref());
   const sealed = main.then(async (main) => {
     await placeRun(scope, n, main, task, carry);
-    return { tree: main.tree, cache: main.sources.workspace.cache };
+    return { tree: main.tree, carry: main.carry, source: main.sources.workspace };
   });
   const standing = Promise.race([main, late]).then(async (soon) => {
     if (soon && (soon.capture.stats.files < FEW || (await files.isNear()))) return false;
-    return files.stand({ ...carry, tmp: await emptyTmp(scope.store) }, sealed);
+    const stands = await files.stand({ ...carry, tmp: await emptyTmp(scope.store) }, sealed);
+    if (stands) await scope.writer.note(n, { note: "base", base: "live" });
+    return stands;
   });
   const placed = standing.then(async (stands) => {
     await sealed;

@@ -11,7 +11,7 @@ import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { OnLive, RootSpec, World, WorldState } from "../world/driver.ts";
 import { keepLacking } from "../world/lacking.ts";
-import type { Source } from "../world/materialise.ts";
+import type { FileState, Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { type OuterGit, outerGit } from "../world/outer-git.ts";
 import { quotePath } from "../world/paths.ts";
@@ -70,7 +70,8 @@ export interface Seeds {
 /** The user's files as they were read. */
 export interface Sealed {
   tree: Hash;
-  cache: StatCache;
+  carry: Carry;
+  source: Source & { cache: StatCache };
 }
 
 export interface Taken {
@@ -143,6 +144,13 @@ const rootsOf = ({ workspace, grants, agent }: FilesOptions, git: OuterGit | nul
   },
 });
 
+const workspaceState = (workspace: Link, carry: Carry): FileState => ({
+  tree: target(workspace),
+  mtimes: carry.mtimes ? target(carry.mtimes) : null,
+  vcs: carry.vcs ? target(carry.vcs) : null,
+  vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
+});
+
 /** Where nothing is mounted, a file named `.git` leads git to the user's own repository; by this it keeps to the scope's. */
 const gitEnv = (workspace: string, git: string, own: string): { [name: string]: string } => ({
   GIT_DIR: join(git, own),
@@ -181,6 +189,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   let last: Hash | null = null;
   // Where it stands on the user's own files: until it is known what these held.
   let unsealed: Promise<void> | null = null;
+  const preparing = new AbortController();
+  let prepared: Promise<void> | null = null;
   // The Git directories of the last capture: a process may have committed and changed no file.
   let lastGit = "";
   // What the state that the files were set to lacks.
@@ -336,12 +346,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       hasGit = carry.outerVcs !== undefined;
       hasConfig = carry.config !== undefined;
       const state: WorldState<Root> = {
-        workspace: {
-          tree: target(workspace),
-          mtimes: carry.mtimes ? target(carry.mtimes) : null,
-          vcs: carry.vcs ? target(carry.vcs) : null,
-          vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
-        },
+        workspace: workspaceState(workspace, carry),
         git: carry.outerVcs && { tree: target(carry.outerVcs), vcs: null },
         config: carry.config && { tree: target(carry.config), vcs: null },
         tmp: carry.tmp && { tree: target(carry.tmp), vcs: carry.tmpVcs ? target(carry.tmpVcs) : null },
@@ -386,10 +391,15 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       if (!found) return false;
       hasConfig = carry.config !== undefined;
       world = onLive = found;
-      unsealed = sealed.then(({ tree, cache }) => {
-        found.ground(cache);
+      unsealed = sealed.then(({ tree, carry, source }) => {
+        found.ground(source.cache);
         last = tree;
         unsealed = null;
+        // Forks stand on none of the user's own files: what they stand on is made while the agent thinks.
+        const { signal } = preparing;
+        prepared = driver
+          .prepare("workspace", options.family, workspaceState(link("tree", tree), carry), { seed: source, signal })
+          .catch(() => {});
       });
       // Who needs it hears of it.
       unsealed.catch(() => {});
@@ -404,7 +414,9 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       if (lacking) lacking.was = tree;
     },
     close: async () => {
+      preparing.abort();
       await (await sandbox?.catch(() => null))?.dispose();
+      await prepared;
       // One that is still opening is waited for.
       // Without namespaces a process can outlive the sandbox, and its files must stay where they are.
       await (await opening?.catch(() => null))?.close({ inUse: sandbox !== null && !samePath });

@@ -28,6 +28,13 @@ export interface Driver {
   ): Promise<OnLive<Root> | null>;
   /** Whether a new world of a family finds most of a root there. */
   isNear(root: string, family: string | undefined): Promise<boolean>;
+  /** Makes what `isNear` asks for, behind all else. Rejects with the reason of `signal`; what is not ready then is given up. */
+  prepare(
+    root: string,
+    family: string | undefined,
+    state: FileState,
+    options: PaceOptions & { seed?: Source },
+  ): Promise<void>;
   /** Where a root of a world lies as it was left or is now, whoever has it open; null if nothing of it is kept, or only its owner sees it. To read only. */
   kept(root: string, id: string): string | null;
   /** The worlds that it keeps something of. */

@@ -16,7 +16,7 @@ import { bringFiles } from "./bring.ts";
 import { type Directory, openDirectory } from "./directory.ts";
 import type { Captured, Driver, Lack, RestoreOptions, World, WorldSpec, WorldState } from "./driver.ts";
 import { type Layered, type Layers, openLayered, removeUnused, usable } from "./layered.ts";
-import { anyBase } from "./layers.ts";
+import { anyBase, makeLayer } from "./layers.ts";
 import { type OnLive, openOnLive } from "./live.ts";
 import type { FileState } from "./materialise.ts";
 import type { StatCache } from "./statcache.ts";
@@ -97,6 +97,10 @@ export function portableDriver(options: PortableOptions): Driver {
       layers?.roots.includes(root) === true &&
       (await usable(layers)) !== null &&
       anyBase(layers, family) !== null,
+    prepare: async (root, family, state, options) => {
+      const mounts = family !== undefined && layers?.roots.includes(root) ? await usable(layers) : null;
+      if (mounts) await makeLayer(layers!, mounts, objects, { ...options, family: family!, generation, state }, null);
+    },
     kept: (root, id) => {
       const directory = join(homeOf(id), root);
       // What stands on a base is seen by whoever has it open.

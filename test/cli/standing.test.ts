@@ -3,6 +3,8 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { mountsOf } from "../../src/scope/driver.ts";
+import { readScope } from "../../src/scope/view.ts";
+import { openStore } from "../../src/trace/store.ts";
 import { bash, newUser, type Running, type Turn, type User, until } from "../support/user.ts";
 
 const users: User[] = [];
@@ -55,14 +57,17 @@ const kinds = async (user: User): Promise<string[]> =>
     .sort((a, b) => a.n - b.n)
     .map(({ n, kind, status }) => `${n} ${kind}${status === "done" ? "" : ` (${status})`}`);
 
-/** Whether files were written anew for scopes. */
-const hasBase = (user: User): boolean => {
-  const bases = join(user.store, "cache/bases");
-  return (
-    fs.existsSync(bases) &&
-    fs.readdirSync(bases, { recursive: true, encoding: "utf8" }).some((path) => path.endsWith("/about"))
-  );
-};
+/** Whether it says in its log that it stands on the user's own files. */
+async function standsLive(user: User): Promise<boolean> {
+  const store = await openStore(user.store);
+  try {
+    const { log } = await readScope(store, "fix");
+    for await (const { facts } of store.logs.read(log)) if (facts.note === "base") return facts.base === "live";
+    return false;
+  } finally {
+    await store.close();
+  }
+}
 
 describe.skipIf(!(await mountsOf()))("a first run of a large directory", () => {
   test("begins at once, leaves the user's files alone, and has what shows through as a step of its own", async () => {
@@ -77,7 +82,7 @@ describe.skipIf(!(await mountsOf()))("a first run of a large directory", () => {
     const own = user.files();
     go("one");
     await begun("two");
-    expect(hasBase(user)).toBe(false);
+    expect(await standsLive(user)).toBe(true);
     go("two");
     const { code, err } = await run.ended;
     expect([code, err]).toEqual([0, ""]);
@@ -118,6 +123,7 @@ describe.skipIf(!(await mountsOf()))("a first run of a large directory", () => {
     ]);
     await begun("one");
     const own = user.files();
+    expect(await standsLive(user)).toBe(true);
     await user.does(["fork", "fix@2", "--scope", "other"]);
     expect((await user.does(["exec", "other", "--", "sh", "-c", "cat one.txt a.txt; ls many | wc -l"])).out).toBe(
       `1\n${LINES}50\n`,
