@@ -68,6 +68,9 @@ int overlay_unmount(const char *at, struct failure *why);
 /* changed.c: `since` in ns. It answers itself, but where it fails. */
 int changed_since(const char *id, const char *path, long long since, struct failure *why);
 
+/* remove.c: starts a process that takes out what is in a directory, but for what is mounted there or cannot be removed. */
+pid_t remove_start(const char *path, struct failure *why);
+
 int serve(int argc, char **argv);
 int enter(int argc, char **argv);
 

@@ -9,6 +9,7 @@
  *   ID unmount AT               ID ok
  *   ID changed SINCE PATH       ID ok ENTRY…, what below PATH has a stamp since then (ns since 1970), and the directories above it, by
  *                               their paths in PATH; with 0 all directories. Of many words some come before, as ID more ENTRY…
+ *   ID remove PATH              ID ok, once it has tried to take out all that is in PATH
  * Unasked it tells: 0 ended PID, of a sandbox whose process 1 is gone.
  */
 #include "scope.h"
@@ -26,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Sandboxes whose end somebody waits for, and the words by which they asked. */
+/* Processes whose end somebody waits for, and the words by which they asked. */
 struct ending {
   pid_t pid;
   char id[32];
@@ -90,6 +91,15 @@ static void open_one(const struct words *words, int channel, char *name, size_t 
   wire_send(1, id, "ok", pid, NULL);
 }
 
+static void await_end(pid_t pid, const char *id) {
+  struct ending *more = malloc(sizeof *more);
+  if (!more) _exit(1);
+  more->pid = pid;
+  snprintf(more->id, sizeof more->id, "%s", id);
+  more->next = endings;
+  endings = more;
+}
+
 static void end_one(const struct words *words) {
   unsigned long pid;
   const char *id = words->word[0];
@@ -101,12 +111,7 @@ static void end_one(const struct words *words) {
     wire_send(1, id, "ok", NULL);
     return;
   }
-  struct ending *more = malloc(sizeof *more);
-  if (!more) _exit(1);
-  more->pid = (pid_t)pid;
-  snprintf(more->id, sizeof more->id, "%s", id);
-  more->next = endings;
-  endings = more;
+  await_end((pid_t)pid, id);
   kill((pid_t)pid, SIGKILL);
 }
 
@@ -114,11 +119,12 @@ static void reap(void) {
   pid_t pid;
   while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
     size_t at = find(pid);
-    if (at == started_count) continue;
-    started[at] = started[--started_count];
-    char text[16];
-    snprintf(text, sizeof text, "%d", pid);
-    wire_send(1, "0", "ended", text, NULL);
+    if (at < started_count) {
+      started[at] = started[--started_count];
+      char text[16];
+      snprintf(text, sizeof text, "%d", pid);
+      wire_send(1, "0", "ended", text, NULL);
+    }
     for (struct ending **each = &endings; *each;) {
       struct ending *this = *each;
       if (this->pid != pid) {
@@ -146,7 +152,11 @@ static int handle(const struct words *words, int channel, char *name, size_t roo
   else if (strcmp(words->word[1], "overlay") == 0 && words->count >= 6)
     told(words, overlay_mount(words, 2, &why), &why);
   else if (strcmp(words->word[1], "unmount") == 0 && words->count == 3) told(words, overlay_unmount(words->word[2], &why), &why);
-  else if (strcmp(words->word[1], "changed") == 0 && words->count == 4) {
+  else if (strcmp(words->word[1], "remove") == 0 && words->count == 3) {
+    pid_t pid = remove_start(words->word[2], &why);
+    if (pid < 0) told(words, -1, &why);
+    else await_end(pid, words->word[0]);
+  } else if (strcmp(words->word[1], "changed") == 0 && words->count == 4) {
     unsigned long since;
     if (number(words->word[2], LONG_MAX, &since) < 0) wire_send(1, words->word[0], "error", "changed takes a time, and a path", NULL);
     else if (changed_since(words->word[0], words->word[3], (long long)since, &why) < 0) told(words, -1, &why);

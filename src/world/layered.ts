@@ -88,7 +88,7 @@ export async function openLayered(
   // What stands above says nothing without what is below. And where all that is wanted lies below, nothing of it is needed.
   let base = isNoted && mounts ? layerIn(layers, note) : null;
   const kept = base && !(state && !holds(stat, base, state) && layerOf(layers, family, state));
-  if (isNoted && !kept) forget(home, root);
+  if (isNoted && !kept) forget(home, root, layers);
   if (!mounts) return null;
   let isSet = false;
   if (!kept) {
@@ -102,7 +102,7 @@ export async function openLayered(
   const layer = base!;
   touch(layer);
   // Of a killed owner the kernel would not take it again.
-  if (kept) throwAway(dirname(home), work);
+  if (kept) throwAway(dirname(home), work, layers);
   fs.mkdirSync(work, { recursive: true, mode: 0o700 });
   const lower = filesOf(layer);
   try {
@@ -112,7 +112,7 @@ export async function openLayered(
   } catch (error) {
     // Somebody has found that nobody needs it, in the same moment.
     if (layerIn(layers, note)) throw error;
-    forget(home, root);
+    forget(home, root, layers);
     return openLayered(home, root, layers, objects, spec);
   }
   const path = mounts.root + at;
@@ -123,8 +123,8 @@ export async function openLayered(
     fs.closeSync(fd);
     // Where who has made it is gone, so is the mount.
     await mounts.unmount(at).catch(() => {});
-    for (const each of [at, work]) throwAway(dirname(home), each);
-    if (isUntouched()) throwAway(dirname(home), upper);
+    for (const each of [at, work]) throwAway(dirname(home), each, layers);
+    if (isUntouched()) throwAway(dirname(home), upper, layers);
   };
   const check = (): void => {
     const now = fs.statSync(path, { throwIfNoEntry: false });
@@ -214,10 +214,10 @@ async function tryOut({ bases, mounts }: Layers): Promise<Mounts | null> {
 }
 
 /** Removes all that is kept of a root as layers. */
-function forget(home: string, root: string): void {
+function forget(home: string, root: string, layers: Layers): void {
   const [at, upper, work, note, stat] = endsOf(home, root);
   // The note last: without it what is left would be taken for a directory of its own.
-  for (const each of [upper, work, stat, at, note]) throwAway(dirname(home), each);
+  for (const each of [upper, work, stat, at, note]) throwAway(dirname(home), each, layers);
 }
 
 /** Removes layers on which no world stands any more, and that nobody is about to use. */

@@ -97,10 +97,10 @@ export function portableDriver(options: PortableOptions): Driver {
       return true;
     },
     dispose: async (id) => {
-      throwAway(all, homeOf(id));
+      throwAway(all, homeOf(id), layers);
     },
     tidy: async (idle) => {
-      if (!(await emptyTrash(all)))
+      if (!(await emptyTrash(all, layers)))
         throw new Error(`Something is mounted below ${all}/.gone: unmount it, then remove the directory.`);
       if (layers) await removeUnused(layers.bases, all, idle);
     },

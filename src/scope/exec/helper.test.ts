@@ -103,6 +103,12 @@ describe.skipIf(!works)("the helper", () => {
       fc.oneof(fc.constantFrom("0", "x", "18446744073709551615"), inside),
       fc.array(inside, { maxLength: 70 }),
     ),
+    fc.tuple(
+      fc.nat(1000),
+      fc.constant("remove"),
+      inside.filter((each) => each !== base),
+      fc.array(fc.constant(""), { maxLength: 1 }),
+    ),
     fc.tuple(fc.constantFrom("x", "", "-1"), fc.constant("open"), fc.constant("0"), fc.array(word, { maxLength: 3 })),
   );
 

@@ -31,6 +31,8 @@ export interface Helper {
   unmount(at: string): Promise<void>;
   /** What has changed below a directory since a time (ms since 1970), and the directories above it, by paths in it (latin1); with 0 all directories. */
   changed(path: string, since: number): Promise<string[]>;
+  /** Takes out what is in a directory, as far as that can be done and nothing is mounted there. */
+  remove(path: string): Promise<void>;
   /** Makes a sandbox by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
   open(network: "host" | { port: number }, instructions: readonly string[]): Promise<Held>;
 }
@@ -128,6 +130,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
     overlay: async ({ at, upper, work, lower }) =>
       void (await ask("overlay", ...[at, upper, work, ...lower].map(bytes))),
     unmount: async (at) => void (await ask("unmount", bytes(at))),
+    remove: async (path) => void (await ask("remove", bytes(path))),
     changed: async (path, since) => {
       const time = String(BigInt(Math.max(0, Math.floor(since))) * 1_000_000n);
       return (await ask("changed", time, bytes(path))).slice(1);
