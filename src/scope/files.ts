@@ -330,7 +330,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       if (world) await world.restore(state, how);
       else {
         // What a killed owner's commands go on writing would be found with a step of ours.
-        await endLeftOver(owner);
+        if (!driver.isAtRest(options.log)) await endLeftOver(owner);
         opening = driver.open({
           ...{ id: options.log, roots: rootsOf(options, git), state, like: options.parent, family: options.family },
           ...how,

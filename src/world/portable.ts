@@ -78,6 +78,10 @@ export function portableDriver(options: PortableOptions): Driver {
       // What stands on a base is seen by whoever has it open.
       return fs.existsSync(directory) && !fs.existsSync(`${directory}.base`) ? directory : null;
     },
+    isAtRest: (id) => {
+      const home = homeOf(id);
+      return !fs.existsSync(home) || fs.existsSync(restMark(home));
+    },
     list: async () =>
       fs
         .readdirSync(all)
