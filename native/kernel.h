@@ -12,8 +12,10 @@
 #define NR_FSOPEN 430
 #define NR_FSCONFIG 431
 #define NR_FSMOUNT 432
+#define NR_PIDFD_OPEN 434
 #define NR_CLOSE_RANGE 436
 #define NR_OPENAT2 437
+#define NR_PIDFD_GETFD 438
 #define NR_MOUNT_SETATTR 442
 
 #define TREE_CLONE 1
