@@ -9,8 +9,8 @@
  *   ID overlay AT UPPER WORK LOWER…   ID ok, once AT shows all as one, the first LOWER over the next and UPPER over all, in the
  *                               mounts of the helper and of sandboxes made from then on
  *   ID unmount AT               ID ok
- *   ID changed SINCE PATH       ID ok ENTRY…, what below PATH has a stamp since then (ns since 1970), and the directories above it, by
- *                               their paths in PATH; with 0 all directories. Of many words some come before, as ID more ENTRY…
+ *   ID changed SINCE PATH       ID ok ENTRY…, what below PATH has a stamp since then (ns since 1970), by their paths in PATH, in no order; with
+ *                               0 all directories. Of many words some come before, as ID more ENTRY…
  *   ID fifos PATH…              ID ok, once there is a pipe at each, for its user alone
  *   ID remove PATH              ID ok, once it has tried to take out all that is in PATH
  * Unasked it tells: 0 ended PID, of a sandbox whose process 1 is gone.

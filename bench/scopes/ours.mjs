@@ -57,7 +57,7 @@ export async function single(forks, rounds) {
     const id = `fork-${i}`;
     const { ms, given } = await timedIn(() => forks.open(id, forks.state, "first"));
     times.fork.push(ms);
-    const change = i % 10 === 0;
+    const change = rounds < 100 || i % 10 === 0;
     if (change) {
       for (let k = 0; k < 10; k++) writeFileSync(join(given.paths.workspace, `change-${k}`), `${i} ${k}\n`);
       times.capture.push((await timedIn(() => given.capture())).ms);
