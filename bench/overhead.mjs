@@ -1,6 +1,6 @@
 // What Shepherd adds to the user's own Claude Code: the same scripted task, by it alone and in a run, in turn.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { agentsOrNothing, claude, shepherd, startProvider, userIn } from "./agents.mjs";
 import { home, median, ms, quantile, quick, s, table } from "./lib.mjs";
@@ -105,6 +105,66 @@ for (const latency of LATENCIES) {
     row("all of it", "all"),
   );
 }
+
+// Siblings: all begin at one step and work at the same paths; alone, as many in copies of the project.
+const SIBLINGS = quick ? 2 : 4;
+const STEPS = [
+  "ls src | head -20",
+  "sed -i s/const/let/ src/m1*.js",
+  "node -e 'process.exit(0)'",
+  "echo done > notes.txt",
+];
+const LOOK = [bash("ls"), { say: "Looked." }];
+const more = [...STEPS.map(bash), { say: "All done." }];
+
+async function runOf(...words) {
+  const done = await shepherd(["run", ...words, "--land", "never"], { cwd: project, env: users.shepherd });
+  if (done.code !== 0) throw new Error(`run ${words.join(" ")}: ${done.code}: ${done.stderr}${done.stdout}`);
+  return done;
+}
+
+async function inCopies() {
+  const copies = Array.from({ length: SIBLINGS }, (_, i) => join(home, `copy-${i}`));
+  for (const copy of copies) cpSync(join(home, "claude-project"), copy, { recursive: true });
+  provider.script = more;
+  const begun = performance.now();
+  const all = await Promise.all(copies.map((cwd) => claude("go on", { cwd, env: users.claude })));
+  const took = performance.now() - begun;
+  if (all.some(({ code }) => code !== 0)) throw new Error(`claude: ${all.map(({ stderr }) => stderr).join()}`);
+  for (const copy of copies) rmSync(copy, { recursive: true });
+  return took;
+}
+
+async function siblings(scope) {
+  provider.script = [...LOOK, ...more];
+  const { begun, ended } = await runOf("-k", String(SIBLINGS), "--from", "it", "--scope", scope, "go on");
+  return ended - begun;
+}
+
+make("claude", users.claude);
+make("shepherd", users.shepherd);
+provider.script = LOOK;
+provider.latency = 0;
+await runOf("claude", "look", "--scope", "it");
+const together = [];
+for (const latency of LATENCIES) {
+  provider.latency = latency;
+  const took = { copies: [], runs: [] };
+  for (let i = 0; i < (quick ? 1 : 5); i++) {
+    provider.asked = [];
+    took.copies.push(await inCopies());
+    took.runs.push(await siblings(`sibling-${latency}-${i}`));
+    if (provider.asked.length !== 2 * SIBLINGS * more.length) throw new Error(`${provider.asked.length} requests`);
+  }
+  const [alone, runs] = [took.copies, took.runs].map(median);
+  together.push([
+    `${latency / 1000} s`,
+    s(alone),
+    s(runs),
+    s(runs - alone),
+    `${((100 * (runs - alone)) / runs).toFixed(1)} %`,
+  ]);
+}
 provider.close();
 table(
   "overhead",
@@ -113,4 +173,11 @@ table(
   ["model's latency", "what", "alone", "in a run", "10th to 90th of 100, alone and in a run", "added", "of alone"],
   rows,
   "What a run adds to the start: Node and the command, the agent's version, a namespace with its mounts, the user's configuration, and the files of the run. To each call: its request through the gateway (see above), two hooks, each of which starts a bash, and two captures, before it for what was written meanwhile, and after it. All of that is work of the processor, and none of it depends on how long the model thinks.",
+);
+table(
+  "siblings",
+  "Siblings of the real Claude Code",
+  `${SIBLINGS} at once do ${STEPS.length} scripted calls each: by \`shepherd run -k ${SIBLINGS} --from STEP\`, all from one step and at the same paths, and alone, in copies of the project that were made before, in turn. Seconds until the last has ended, medians of 5.`,
+  ["model's latency", "alone, in copies", "siblings of one step", "added", "of the whole"],
+  together,
 );

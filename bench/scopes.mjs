@@ -1,7 +1,8 @@
 // Forks of a directory and all that they are used for, beside what others do: docker, cp, git worktree, reflinks, btrfs.
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { count, goal, home, mb, ms, quick, table, use } from "./lib.mjs";
+import { cli, count, goal, home, mb, ms, quick, table, timed, use } from "./lib.mjs";
 import { atRest, captures, deep, forksOf, many, single, whole } from "./scopes/ours.mjs";
 import * as peers from "./scopes/peers.mjs";
 import { makeTree } from "./scopes/trees.mjs";
@@ -84,14 +85,34 @@ portable.copies = await (async () => {
   await forks.end();
   return took;
 })();
-const disk = quick
-  ? null
-  : peers.onDisk("xfs", SIZES.middle * 3 + 2e9, (at) => peers.copyInto(treeOf("middle"), join(at, "tree")));
-if (disk) {
+for (const kind of quick ? [] : ["xfs", "btrfs"]) {
+  const disk = peers.onDisk(kind, SIZES.middle * 3 + 2e9, (at) => peers.copyInto(treeOf("middle"), join(at, "tree")));
+  if (!disk) continue;
   const forks = await forksOf(join(disk.at, "tree"), join(disk.at, "ours"), { copies: true });
-  portable.shared = await single(forks, FEW);
+  portable[kind] = await single(forks, FEW);
   await forks.end();
   disk.end();
+}
+
+// By a process of another user, where that may read this file and what is measured.
+let user = null;
+const asUser = { uid: 1000, gid: 1000 };
+const isReadable = (file) => spawnSync("test", ["-r", file], asUser).status === 0;
+if (process.getuid() === 0 && isReadable(import.meta.filename) && isReadable(cli)) {
+  say("as an ordinary user");
+  const place = join(home, "user");
+  mkdirSync(place);
+  chownSync(place, 1000, 1000);
+  chmodSync(home, 0o711);
+  const env = { ...process.env, HOME: place, SHEPHERD_BENCH_DIR: place };
+  const words = [join(import.meta.dirname, "scopes/user.mjs"), treeOf("small"), place, script, FEW];
+  const root = await whole(treeOf("small"), join(home, "whole"), script, FEW);
+  user = {
+    ...JSON.parse(
+      timed(process.execPath, [...words.map(String), ...(quick ? ["--quick"] : [])], { env, ...asUser }).stdout,
+    ),
+    root,
+  };
 }
 for (const name of Object.keys(SIZES)) rmSync(treeOf(name), { recursive: true });
 
@@ -177,11 +198,24 @@ const rows = [
   ["disk of a fork at rest", kb(rest), goal("<= 8 KB", rest <= 8192)],
   ["disk of one that is mounted", kb(crowd.mounted), goal("<= 40 KB", crowd.mounted <= 40_960)],
   [`without overlays, copies: a fork of ${mb(sizes.middle.bytes)} MB`, `${ms(portable.copies.fork)} ms`, "told"],
-  ...(portable.shared
+  ...["xfs", "btrfs"]
+    .filter((kind) => portable[kind])
+    .map((kind) => [
+      `without overlays, blocks shared (${kind}): a fork of ${mb(sizes.middle.bytes)} MB`,
+      `${ms(portable[kind].fork)} ms`,
+      "told",
+    ]),
+  ...(user
     ? [
+        [`an ordinary user, without overlays: a fork of ${mb(sizes.small.bytes)} MB`, `${ms(user.fork)} ms`, "told"],
         [
-          `without overlays, blocks shared (xfs): a fork of ${mb(sizes.middle.bytes)} MB`,
-          `${ms(portable.shared.fork)} ms`,
+          "… capture of 10 changed files",
+          `${ms(user.capture)} ms, ${times(user.capture / small.capture)} root's`,
+          goal("<= 2 x", user.capture <= 2 * small.capture),
+        ],
+        [
+          "… a fork of a run until a first command in its sandbox has ended",
+          `${ms(user.ran)} ms, ${times(user.ran / user.root.ran)} root's`,
           "told",
         ],
       ]

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int give_up(const char *text) {
+int give_up(const char *text) {
   dprintf(2, "%s\n", text);
   return 126;
 }
@@ -95,6 +95,18 @@ static int launch(void) {
   return code;
 }
 
+int become(int session, char **program) {
+  struct failure why = {{0}};
+  if (session) setsid();
+  /* What Node's parent left open may lead out of the sandbox, and what runs there may look at this process once it is a program. */
+  close_from(5);
+  if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0) return give_up(why.text);
+  if (!*program) return launch();
+  execv(program[0], program);
+  fail_errno(&why, "%s cannot be started", program[0]);
+  return give_up(why.text);
+}
+
 int enter(int argc, char **argv) {
   struct failure why = {{0}};
   int session = 0, at = 2;
@@ -121,12 +133,5 @@ int enter(int argc, char **argv) {
   pid_t child = fork();
   if (child < 0) return give_up("No process can be started.");
   if (child > 0) return follow(child);
-  if (session) setsid();
-  /* What Node's parent left open may lead out of the sandbox, and what runs there may look at this process once it is a program. */
-  close_from(5);
-  if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0) return give_up(why.text);
-  if (at == argc) return launch();
-  execv(argv[at], argv + at);
-  fail_errno(&why, "%s cannot be started", argv[at]);
-  return give_up(why.text);
+  return become(session, argv + at);
 }

@@ -21,7 +21,7 @@ struct words {
 };
 /* Adds what can be read. 0: the peer is gone, -1: what it sends is no message. */
 int wire_read(int fd);
-/* The next whole message, if there is one: 1, else 0; -1 if what came is none. It holds until the next call. */
+/* The next whole message, if there is one: 1, else 0; -1 if what came is none. It holds until the next call, and behind its words is NULL. */
 int wire_next(struct words *into);
 /* Sends words, the last argument being NULL. -1 if nobody reads. */
 int wire_send(int fd, ...) __attribute__((sentinel));
@@ -67,6 +67,22 @@ int overlay_unmount(const char *at, struct failure *why);
 
 /* changed.c: `since` in ns. It answers itself, but where it fails. */
 int changed_since(const char *id, const char *path, long long since, struct failure *why);
+
+/* remove.c: starts a process that takes out what is in a directory, but for what is mounted there or cannot be removed. */
+pid_t remove_start(const char *path, struct failure *why);
+
+/* run.c: descriptors of a program: its three, and those of launch (see enter.c). */
+#define RUN_HELD 5
+/* Once, for the process that is served: -1 where its descriptors cannot be taken over. */
+int run_prepare(pid_t parent);
+/* Starts a program in a sandbox, with these descriptors of the process that is served, or `-` for none. */
+pid_t run_start(pid_t holder, char *const *numbers, char **program, struct failure *why);
+
+/* enter.c: says a sentence to who started it. */
+int give_up(const char *text);
+/* In a sandbox, gives up what must not be had there, and becomes a program (a list that ends with NULL) or, without one, what is to be launched.
+   Gives the exit code where that fails. */
+int become(int session, char **program);
 
 int serve(int argc, char **argv);
 int enter(int argc, char **argv);

@@ -4,11 +4,15 @@
  *   ID open PORT INSTRUCTION…   ID ok PID, or ID error SENTENCE; PORT 0: the network of the host. The server that listens on PORT
  *                               of the sandbox's own network comes over Node's channel before, as {"id": ID}
  *   ID end PID                  ID ok, once nothing of that sandbox is left
+ *   ID run PID FD0 … FD4 [PROGRAM ARGUMENT…]   ID began PID, then ID ok CODE SIGNAL once it has ended. It runs in the sandbox PID, with
+ *                               these descriptors of the process that is served (or `-`); without PROGRAM what descriptor 3 says (see enter.c)
  *   ID overlay AT UPPER WORK LOWER…   ID ok, once AT shows all as one, the first LOWER over the next and UPPER over all, in the
  *                               mounts of the helper and of sandboxes made from then on
  *   ID unmount AT               ID ok
- *   ID changed SINCE PATH       ID ok ENTRY…, what below PATH has a stamp since then (ns since 1970), and the directories above it, by
- *                               their paths in PATH; with 0 all directories. Of many words some come before, as ID more ENTRY…
+ *   ID changed SINCE PATH       ID ok ENTRY…, what below PATH has a stamp since then (ns since 1970), by their paths in PATH, in no order; with
+ *                               0 all directories. Of many words some come before, as ID more ENTRY…
+ *   ID fifos PATH…              ID ok, once there is a pipe at each, for its user alone
+ *   ID remove PATH              ID ok, once it has tried to take out all that is in PATH
  * Unasked it tells: 0 ended PID, of a sandbox whose process 1 is gone.
  */
 #include "scope.h"
@@ -23,10 +27,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Sandboxes whose end somebody waits for, and the words by which they asked. */
+/* Processes whose end somebody waits for, and the words by which they asked. */
 struct ending {
   pid_t pid;
   char id[32];
@@ -90,6 +95,15 @@ static void open_one(const struct words *words, int channel, char *name, size_t 
   wire_send(1, id, "ok", pid, NULL);
 }
 
+static void await_end(pid_t pid, const char *id) {
+  struct ending *more = malloc(sizeof *more);
+  if (!more) _exit(1);
+  more->pid = pid;
+  snprintf(more->id, sizeof more->id, "%s", id);
+  more->next = endings;
+  endings = more;
+}
+
 static void end_one(const struct words *words) {
   unsigned long pid;
   const char *id = words->word[0];
@@ -101,31 +115,52 @@ static void end_one(const struct words *words) {
     wire_send(1, id, "ok", NULL);
     return;
   }
-  struct ending *more = malloc(sizeof *more);
-  if (!more) _exit(1);
-  more->pid = (pid_t)pid;
-  snprintf(more->id, sizeof more->id, "%s", id);
-  more->next = endings;
-  endings = more;
+  await_end((pid_t)pid, id);
   kill((pid_t)pid, SIGKILL);
+}
+
+static void run_one(struct words *words) {
+  struct failure why = {{0}};
+  unsigned long holder, fd;
+  const char *id = words->word[0];
+  int wrong = words->count < 3 + RUN_HELD || number(words->word[2], 1ul << 30, &holder) < 0 || find((pid_t)holder) == started_count;
+  for (size_t i = 3; !wrong && i < 3 + RUN_HELD; i++) wrong = strcmp(words->word[i], "-") != 0 && number(words->word[i], 1 << 20, &fd) < 0;
+  if (wrong) {
+    wire_send(1, id, "error", "The sandbox has ended", NULL);
+    return;
+  }
+  pid_t pid = run_start((pid_t)holder, words->word + 3, words->word + 3 + RUN_HELD, &why);
+  if (pid < 0) {
+    wire_send(1, id, "error", why.text, NULL);
+    return;
+  }
+  char text[16];
+  snprintf(text, sizeof text, "%d", pid);
+  await_end(pid, id);
+  wire_send(1, id, "began", text, NULL);
 }
 
 static void reap(void) {
   pid_t pid;
-  while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+  int status;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    char code[16], signal[16];
+    snprintf(code, sizeof code, "%d", WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+    snprintf(signal, sizeof signal, "%d", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
     size_t at = find(pid);
-    if (at == started_count) continue;
-    started[at] = started[--started_count];
-    char text[16];
-    snprintf(text, sizeof text, "%d", pid);
-    wire_send(1, "0", "ended", text, NULL);
+    if (at < started_count) {
+      started[at] = started[--started_count];
+      char text[16];
+      snprintf(text, sizeof text, "%d", pid);
+      wire_send(1, "0", "ended", text, NULL);
+    }
     for (struct ending **each = &endings; *each;) {
       struct ending *this = *each;
       if (this->pid != pid) {
         each = &this->next;
         continue;
       }
-      wire_send(1, this->id, "ok", NULL);
+      wire_send(1, this->id, "ok", code, signal, NULL);
       *each = this->next;
       free(this);
     }
@@ -137,16 +172,33 @@ static void told(const struct words *words, int done, const struct failure *why)
   else wire_send(1, words->word[0], "ok", NULL);
 }
 
-static int handle(const struct words *words, int channel, char *name, size_t room) {
+static void fifos(const struct words *words) {
+  struct failure why = {{0}};
+  for (size_t i = 2; i < words->count; i++)
+    if (mkfifo(words->word[i], 0600) < 0) {
+      fail_errno(&why, "No pipe can be made at %s", words->word[i]);
+      wire_send(1, words->word[0], "error", why.text, NULL);
+      return;
+    }
+  wire_send(1, words->word[0], "ok", NULL);
+}
+
+static int handle(struct words *words, int channel, char *name, size_t room) {
   struct failure why = {{0}};
   unsigned long id;
   if (words->count < 2 || number(words->word[0], 1ul << 53, &id) < 0 || strlen(words->word[0]) > 16) return -1;
   if (strcmp(words->word[1], "open") == 0) open_one(words, channel, name, room);
   else if (strcmp(words->word[1], "end") == 0) end_one(words);
+  else if (strcmp(words->word[1], "run") == 0) run_one(words);
+  else if (strcmp(words->word[1], "fifos") == 0) fifos(words);
   else if (strcmp(words->word[1], "overlay") == 0 && words->count >= 6)
     told(words, overlay_mount(words, 2, &why), &why);
   else if (strcmp(words->word[1], "unmount") == 0 && words->count == 3) told(words, overlay_unmount(words->word[2], &why), &why);
-  else if (strcmp(words->word[1], "changed") == 0 && words->count == 4) {
+  else if (strcmp(words->word[1], "remove") == 0 && words->count == 3) {
+    pid_t pid = remove_start(words->word[2], &why);
+    if (pid < 0) told(words, -1, &why);
+    else await_end(pid, words->word[0]);
+  } else if (strcmp(words->word[1], "changed") == 0 && words->count == 4) {
     unsigned long since;
     if (number(words->word[2], LONG_MAX, &since) < 0) wire_send(1, words->word[0], "error", "changed takes a time, and a path", NULL);
     else if (changed_since(words->word[0], words->word[3], (long long)since, &why) < 0) told(words, -1, &why);
@@ -185,7 +237,8 @@ int serve(int argc, char **argv) {
   sigprocmask(SIG_BLOCK, &child, NULL);
   int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0) return 1;
-  wire_send(1, "0", "ready", NULL);
+  /* Whether it can run programs itself. */
+  wire_send(1, "0", "ready", argc == 4 && run_prepare(getppid()) == 0 ? "run" : NULL, NULL);
   struct pollfd ready[] = {{.fd = 0, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = channel, .events = POLLIN}};
   for (;;) {
     if (poll(ready, 3, -1) < 0 && errno != EINTR) return 1;

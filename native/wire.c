@@ -70,7 +70,7 @@ int wire_next(struct words *into) {
   in.start += 4 + length;
   into->count = 0;
   for (size_t at = 0; at < length; at += strlen(text + at) + 1) {
-    if (into->count == table_room) {
+    if (into->count + 1 >= table_room) {
       size_t room = table_room ? 2 * table_room : 64;
       char **grown = realloc(table, room * sizeof *table);
       if (!grown) return -1;
@@ -79,6 +79,7 @@ int wire_next(struct words *into) {
     }
     table[into->count++] = text + at;
   }
+  table[into->count] = NULL;
   into->word = table;
   return 1;
 }

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
-const FLAGS = "-std=gnu11 -O2 -Wall -Wextra -D_GNU_SOURCE -fstack-protector-strong".split(" ");
+const FLAGS = "-std=gnu11 -O2 -Wall -Wextra -D_GNU_SOURCE -fstack-protector-strong -pthread".split(" ");
 // The same bytes wherever it is built from the same sources by the same compiler.
 const SAME = ["-ffile-prefix-map=native/=", "-Wl,--build-id=none", "-s"];
 

@@ -46,14 +46,18 @@ export async function forksOf(tree, at, { copies = false } = {}) {
   };
 }
 
+/** What comes next does not pay for what was left before: all of that is removed first. */
+const settled = (forks) => forks.driver.tidy(3_600_000);
+
 /** Forks one after the other, and what each costs later: medians in ms. Each has changed 10 files between its fork and its revert. */
 export async function single(forks, rounds) {
+  await settled(forks);
   const times = { fork: [], capture: [], discard: [], revert: [] };
   for (let i = 0; i < rounds; i++) {
     const id = `fork-${i}`;
     const { ms, given } = await timedIn(() => forks.open(id, forks.state, "first"));
     times.fork.push(ms);
-    const change = i % 10 === 0;
+    const change = rounds < 100 || i % 10 === 0;
     if (change) {
       for (let k = 0; k < 10; k++) writeFileSync(join(given.paths.workspace, `change-${k}`), `${i} ${k}\n`);
       times.capture.push((await timedIn(() => given.capture())).ms);
@@ -77,6 +81,7 @@ export async function many(forks, count, openSandbox) {
     return Number(kb) * 1024;
   };
   const ids = Array.from({ length: count }, (_, i) => `many-${i}`);
+  await settled(forks);
   const before = memory();
   const worlds = [];
   const made = await timedIn(async () => {
@@ -144,6 +149,7 @@ export async function deep(forks, depths) {
     if (like !== "first") await forks.driver.dispose(like);
     like = id;
     if (!depths.includes(n)) continue;
+    await settled(forks);
     const times = [];
     for (let i = 0; i < 52; i++) {
       const fork = await timedIn(() => forks.open(`at-${i}`, state, like));
@@ -168,6 +174,7 @@ export async function captures(forks, files, rounds) {
     writeFileSync(join(at, nameOf(i)), `file ${i}\n`);
   }
   await world.capture();
+  await settled(forks);
   await new Promise((resolve) => setTimeout(resolve, 2500));
   const times = { capture: [], find: [] };
   for (let round = 0; round < rounds; round++) {
@@ -179,8 +186,6 @@ export async function captures(forks, files, rounds) {
   }
   await world.close();
   await forks.driver.dispose("upper");
-  // What comes next does not pay for what this leaves.
-  await forks.driver.tidy(3_600_000);
   return { capture: median(times.capture), find: median(times.find) };
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import {
   agentRig,
@@ -15,6 +15,7 @@ import {
   text,
   tool,
 } from "../../test/support/agent-rig.ts";
+import { removeAll } from "../../test/support/remove.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { getBytes } from "../scope/thread.ts";
 import { target } from "../trace/bytes.ts";
@@ -221,7 +222,7 @@ test("a recorded request can be rebuilt when all that follows from the logs was 
   const model = recording(rig.script({ say: "done" }));
   await run(scope, model);
   await scope.close();
-  rmSync(`${rig.directory}/store/cache`, { recursive: true });
+  removeAll(`${rig.directory}/store/cache`);
   const store = await rig.successor();
   expect(await requestOf(store, step(scope, 1).intent.what!)).toEqual(model.sent[0]);
   await expect(requestOf(store, `json:${"0".repeat(64)}` as Link)).rejects.toThrow(

@@ -33,6 +33,6 @@ export const hasLayers = async (store: EmbeddedStore): Promise<boolean> =>
 export async function mountsOf(): Promise<Mounts | null> {
   const { method } = await detectMethod();
   if (!method || !("helper" in method) || method.how !== "root") return null;
-  const { pid, overlay, unmount, changed } = await helperOf(method.helper, method.how);
-  return { root: `/proc/${pid}/root`, overlay, unmount, changed };
+  const { pid, ...mounts } = await helperOf(method.helper, method.how);
+  return { root: `/proc/${pid}/root`, ...mounts };
 }

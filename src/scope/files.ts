@@ -356,7 +356,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       if (world) await world.restore(state, how);
       else {
         // What a killed owner's commands go on writing would be found with a step of ours.
-        await endLeftOver(owner);
+        if (!driver.isAtRest(options.log)) await endLeftOver(owner);
         const spec = {
           id: options.log,
           roots: rootsOf(options, git),
@@ -379,7 +379,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     isNear: () => driver.isNear("workspace", options.family),
     stand: async (carry, sealed) => {
       if (git) return false;
-      await endLeftOver(owner);
+      if (!driver.isAtRest(options.log)) await endLeftOver(owner);
       const state: WorldState<Root> = {
         config: carry.config && { tree: target(carry.config), vcs: null },
         tmp: carry.tmp && { tree: target(carry.tmp), vcs: null },

@@ -37,6 +37,8 @@ export interface Driver {
   ): Promise<void>;
   /** Where a root of a world lies as it was left or is now, whoever has it open; null if nothing of it is kept, or only its owner sees it. To read only. */
   kept(root: string, id: string): string | null;
+  /** Whether no process of an earlier owner can reach the files of a world: there are none, or it was closed so. */
+  isAtRest(id: string): boolean;
   /** The worlds that it keeps something of. */
   list(): Promise<Kept[]>;
   /**

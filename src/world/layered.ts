@@ -88,7 +88,7 @@ export async function openLayered(
   // What stands above says nothing without what is below. And where all that is wanted lies below, nothing of it is needed.
   let base = isNoted && mounts ? layerIn(layers, note) : null;
   const kept = base && !(state && !holds(stat, base, state) && layerOf(layers, family, state));
-  if (isNoted && !kept) forget(home, root);
+  if (isNoted && !kept) forget(home, root, layers);
   if (!mounts) return null;
   let isSet = false;
   if (!kept) {
@@ -102,27 +102,28 @@ export async function openLayered(
   const layer = base!;
   touch(layer);
   // Of a killed owner the kernel would not take it again.
-  if (kept) throwAway(dirname(home), work);
+  if (kept) throwAway(dirname(home), work, layers);
   fs.mkdirSync(work, { recursive: true, mode: 0o700 });
   const isUntouched = (): boolean => namesIn(upper).length === 0;
   try {
-    const shown = await show(mounts, home, root, filesOf(layer));
+    const shown = await show(layers, mounts, home, root, filesOf(layer));
     const close = async (): Promise<void> => {
       await shown.close();
-      if (isUntouched()) throwAway(dirname(home), upper);
+      if (isUntouched()) throwAway(dirname(home), upper, layers);
     };
     const changed = (since: number | null): Promise<Changed> => changedIn(mounts, upper, since);
     return { ...shown, isSet, ground: groundOf(layer, isSet, spec), isUntouched, changed, close };
   } catch (error) {
     // Somebody has found that nobody needs it, in the same moment.
     if (layerIn(layers, note)) throw error;
-    forget(home, root);
+    forget(home, root, layers);
     return openLayered(home, root, layers, objects, spec);
   }
 }
 
 /** Mounts a root over directories, the first over the next, where its home has its note and its room. */
 export async function show(
+  layers: Layers,
   mounts: Mounts,
   home: string,
   root: string,
@@ -139,7 +140,7 @@ export async function show(
     fs.closeSync(fd);
     // Where who has made it is gone, so is the mount.
     await mounts.unmount(at).catch(() => {});
-    for (const each of [at, work]) throwAway(dirname(home), each);
+    for (const each of [at, work]) throwAway(dirname(home), each, layers);
   };
   const check = (): void => {
     const now = fs.statSync(path, { throwIfNoEntry: false });
@@ -228,10 +229,10 @@ async function tryOut({ bases, mounts }: Layers): Promise<Mounts | null> {
 }
 
 /** Removes all that is kept of a root as layers. */
-export function forget(home: string, root: string): void {
+export function forget(home: string, root: string, layers: Layers): void {
   const [at, upper, work, note, stat] = endsOf(home, root);
   // The note last: without it what is left would be taken for a directory of its own.
-  for (const each of [upper, work, stat, at, note]) throwAway(dirname(home), each);
+  for (const each of [upper, work, stat, at, note]) throwAway(dirname(home), each, layers);
 }
 
 /** Removes layers on which no world stands any more, and that nobody is about to use. */

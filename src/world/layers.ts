@@ -35,8 +35,10 @@ export interface Mounts {
   /** Shows directories as one at `at`, the first of `lower` over the next, and `upper` over all, which alone is written to. */
   overlay(layers: { at: string; upper: string; work: string; lower: readonly string[] }): Promise<void>;
   unmount(at: string): Promise<void>;
-  /** What has changed below a directory since a time (ms since 1970), and the directories above it, by paths in it (latin1); with 0 all directories. */
+  /** What has changed below a directory since a time (ms since 1970), by paths in it (latin1); with 0 all directories. */
   changed(path: string, since: number): Promise<string[]>;
+  /** Takes out what is in a directory, as far as that can be done and nothing is mounted there. */
+  remove(path: string): Promise<void>;
 }
 
 export interface Layers {

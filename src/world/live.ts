@@ -40,17 +40,17 @@ export async function openOnLive(
   if (`${fs.realpathSync(layers.bases)}/`.startsWith(`${directory}/`)) return null;
   const mounts = await usable(layers);
   if (!mounts) return null;
-  forget(home, root);
+  forget(home, root, layers);
   // What a killed owner leaves says nothing: nobody knows on what it stands.
   fs.writeFileSync(note, JSON.stringify({ family: "", layers: [] } satisfies Note), { mode: 0o600 });
   fs.mkdirSync(work, { recursive: true, mode: 0o700 });
   let shown: Awaited<ReturnType<typeof show>> | null = null;
   const close = async (): Promise<void> => {
     await shown?.close();
-    forget(home, root);
+    forget(home, root, layers);
   };
   try {
-    shown = await show(mounts, home, root, [directory]);
+    shown = await show(layers, mounts, home, root, [directory]);
     hideSpecial(openRoot(bytesOf(shown.path)));
   } catch {
     // Not every file system can lie below, and what cannot be looked through is not shown.

@@ -106,6 +106,10 @@ export function portableDriver(options: PortableOptions): Driver {
       // What stands on a base is seen by whoever has it open.
       return fs.existsSync(directory) && !fs.existsSync(`${directory}.base`) ? directory : null;
     },
+    isAtRest: (id) => {
+      const home = homeOf(id);
+      return !fs.existsSync(home) || fs.existsSync(restMark(home));
+    },
     list: async () =>
       fs
         .readdirSync(all)
@@ -125,10 +129,10 @@ export function portableDriver(options: PortableOptions): Driver {
       return true;
     },
     dispose: async (id) => {
-      throwAway(all, homeOf(id));
+      throwAway(all, homeOf(id), layers);
     },
     tidy: async (idle) => {
-      if (!(await emptyTrash(all)))
+      if (!(await emptyTrash(all, layers)))
         throw new Error(`Something is mounted below ${all}/.gone: unmount it, then remove the directory.`);
       if (layers) await removeUnused(layers.bases, all, idle);
     },

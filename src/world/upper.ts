@@ -15,7 +15,11 @@ export async function changedIn(
   since: number | null,
 ): Promise<Changed> {
   try {
-    const found = new Set(await changed(upper, since ?? 0)).add("");
+    const found = new Set([""]);
+    // Who wants one has to come by those above it.
+    for (const path of await changed(upper, since ?? 0))
+      for (let end = path.length; end > 0 && !found.has(path.slice(0, end)); end = path.lastIndexOf("/", end - 1))
+        found.add(path.slice(0, end));
     return { dirs: found, entries: since === null ? null : found };
   } catch {
     return { dirs: directoriesIn(upper), entries: null };

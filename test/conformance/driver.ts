@@ -71,6 +71,19 @@ export function driverConformance(name: string, make: (directory: string) => Pro
   };
 
   describe(`${name} conforms`, () => {
+    test("a world is at rest while no process of an earlier owner can reach its files", async () => {
+      await withDriver(async ({ objects, garage, open }) => {
+        const asked = garage.driver(objects);
+        expect(asked.isAtRest("w")).toBe(true);
+        const world = await open("w");
+        expect(asked.isAtRest("w")).toBe(false);
+        await world.close({ inUse: true });
+        expect(asked.isAtRest("w")).toBe(false);
+        await (await open("w")).close();
+        expect(asked.isAtRest("w")).toBe(true);
+      });
+    });
+
     describe("a state is set exactly", () => {
       test.each(Object.keys(CHANGES))("%s", async (change) => {
         await withDriver(async ({ dir, objects, open }) => {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import type { ModelEvent, ModelPort, ModelRequest } from "../../src/agent/model.ts";
 import { openModel } from "../../src/agent/models.ts";
@@ -15,6 +15,7 @@ import { type Block, type Item, itemsOf } from "../../src/scope/thread.ts";
 import { encodeJson } from "../../src/trace/bytes.ts";
 import type { Frame } from "../../src/trace/frame.ts";
 import { type EmbeddedStore, openStore } from "../../src/trace/store.ts";
+import { removeAll } from "./remove.ts";
 
 export class Killed extends Error {}
 
@@ -101,7 +102,7 @@ export async function agentRig(files: { [name: string]: string } = {}): Promise<
     end: async () => {
       for (const scope of scopes) await scope.close().catch(() => {});
       for (const each of stores) await each.close();
-      rmSync(directory, { recursive: true, force: true });
+      removeAll(directory);
     },
   };
 }

@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { type EmbeddedStore, openStore } from "../../src/trace/store.ts";
+import { removeAll } from "./remove.ts";
 
 /** A store in a temporary directory, with a directory beside it; removed by `end`. */
 export async function tempStore(): Promise<{ store: EmbeddedStore; directory: string; end(): Promise<void> }> {
@@ -11,7 +12,7 @@ export async function tempStore(): Promise<{ store: EmbeddedStore; directory: st
     directory,
     end: async () => {
       await store.close();
-      rmSync(directory, { recursive: true, force: true });
+      removeAll(directory);
     },
   };
 }

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { horizon, settled } from "../../src/world/clock.ts";
 import { closeDir, openRoot } from "../../src/world/dirs.ts";
+import { removing } from "./remove.ts";
 
 export const isRoot = process.geteuid?.() === 0;
 
@@ -21,7 +22,7 @@ export async function inTemporary<T>(body: (dir: string) => Promise<T> | T): Pro
   try {
     return await body(dir);
   } finally {
-    wipe(dir);
+    removing(() => wipe(dir));
   }
 }
 

@@ -1,7 +1,8 @@
-import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
+import { type StdioOptions, spawn } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import type { Writable } from "node:stream";
+import type { Ended, Running } from "./helper.ts";
 import { openPipe } from "./pipe.ts";
 import { ownInput } from "./stdin.ts";
 import { hasProc, processTable, readProcess, send } from "./table.ts";
@@ -54,12 +55,14 @@ export interface CallResult {
 export interface Program {
   /** Asked for at the last moment; may throw where nothing can be started any more. */
   argv: () => readonly string[];
+  /** Starts the same as no child of this process; null where that cannot be. */
+  run: ((descriptors: readonly (number | null)[]) => Promise<Running>) | null;
   env: Readonly<Record<string, string>>;
   /** What the program finds at descriptor 3. */
   script: string | Uint8Array;
   /** Bytes of the report that it may write to descriptor 4. */
   maxReport: number;
-  /** Whether the started process only waits for the command in another pid namespace, instead of being it. */
+  /** Whether the process that `argv` starts only waits for the command in another pid namespace, instead of being it. */
   proxy: boolean;
 }
 
@@ -108,24 +111,15 @@ export async function startCall(program: Program, options: CallOptions): Promise
     const [out, err] = [pipes[0]!.write, pipes.at(-1)!.write];
     const given = options.stdin === undefined ? "ignore" : files[1]!;
     const input = options.onStdin ? "pipe" : (own?.stdio ?? given);
-    const stdio: StdioOptions = [input, out, err, files[0]!, report];
     const started = performance.now();
-    const [file, ...words] = program.argv();
-    const child = spawn(file!, words, { stdio, env: program.env, cwd: "/", detached: true });
+    const child =
+      program.run && input !== "pipe"
+        ? began(await program.run([input === "ignore" ? null : input, out, err, files[0]!, report]))
+        : spawned(program, [input, out, err, files[0]!, report], options);
     files.pop();
     own?.begin();
-    if (child.stdin) {
-      child.stdin.on("error", () => {});
-      options.onStdin?.(child.stdin);
-    }
-    return follow(
-      child,
-      pipes.map((pipe) => pipe.read),
-      report,
-      started,
-      program,
-      options,
-    );
+    const reads = pipes.map((pipe) => pipe.read);
+    return follow(child, reads, report, started, { ...options, maxReport: program.maxReport });
   } catch (error) {
     for (const pipe of pipes) fs.closeSync(pipe.read);
     throw error;
@@ -135,13 +129,48 @@ export async function startCall(program: Program, options: CallOptions): Promise
   }
 }
 
+/** A process that was started. */
+interface Child {
+  pid: number | undefined;
+  /** Whether it only waits for the command in another pid namespace. */
+  proxy: boolean;
+  isRunning(): boolean;
+  ended: Promise<Ended>;
+}
+
+function childOf(pid: number | undefined, proxy: boolean, ended: Promise<Ended>): Child {
+  let running = true;
+  const child: Child = { pid, proxy, isRunning: () => running, ended };
+  ended
+    .catch(() => {})
+    .then(() => {
+      running = false;
+    });
+  return child;
+}
+
+const began = ({ pid, ended }: Running): Child => childOf(pid, false, ended);
+
+function spawned({ argv, env, proxy }: Program, stdio: StdioOptions, { onStdin }: CallOptions): Child {
+  const [file, ...words] = argv();
+  const child = spawn(file!, words, { stdio, env, cwd: "/", detached: true });
+  if (child.stdin) {
+    child.stdin.on("error", () => {});
+    onStdin?.(child.stdin);
+  }
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (...how) => resolve(how));
+  });
+  return childOf(child.pid, proxy, ended);
+}
+
 function follow(
-  child: ChildProcess,
+  child: Child,
   reads: number[],
   report: number,
   started: number,
-  program: Program,
-  options: CallOptions,
+  options: CallOptions & Pick<Program, "maxReport">,
 ): Call {
   const limit = options.maxOutput ?? MAX_OUTPUT;
   const kept: Buffer[] = [];
@@ -149,7 +178,7 @@ function follow(
   let failure: unknown;
   let stopping: Promise<void> | undefined;
   const stop = () => {
-    stopping ??= endSession(child, program.proxy, options.graceMs ?? GRACE_MS);
+    stopping ??= endSession(child, options.graceMs ?? GRACE_MS);
   };
   const sockets = reads.map((fd, i) => {
     const stream = i === 0 ? "stdout" : "stderr";
@@ -184,20 +213,19 @@ function follow(
             timedOut = true;
             stop();
           }, options.timeoutMs);
-    const watch = program.proxy ? setInterval(() => wake(child.pid!), 1000) : undefined;
+    const watch = child.proxy ? setInterval(() => wake(child.pid!), 1000) : undefined;
     options.signal?.addEventListener("abort", abort, { once: true });
+    // While it was started.
+    if (options.signal?.aborted) abort();
     try {
-      const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-        child.once("error", reject);
-        child.once("exit", (...how) => resolve(how));
-      });
+      const [code, signal] = await child.ended;
       await stopping;
       await drain(sockets, () => total);
       over = true;
       if (failure) throw failure;
       const ms = performance.now() - started;
       const output = Buffer.concat(kept.splice(0));
-      const found = readUpTo(report, program.maxReport + 1);
+      const found = readUpTo(report, options.maxReport + 1);
       return { code, signal, output, total, truncated: total > limit, timedOut, aborted: stopped, ms, report: found };
     } finally {
       over = true;
@@ -242,11 +270,9 @@ function wake(pid: number): void {
 }
 
 /** Ends a command with all of its session: SIGTERM, then SIGKILL. Resolves when none of it is left. */
-async function endSession(child: ChildProcess, proxy: boolean, graceMs: number): Promise<void> {
-  const pid = child.pid;
+async function endSession({ pid, proxy, isRunning: running }: Child, graceMs: number): Promise<void> {
   if (pid === undefined) return;
   let leader = proxy ? undefined : pid;
-  const running = () => child.exitCode === null && child.signalCode === null;
   const members = (): number[] => {
     if (!hasProc) return send(-pid, 0) ? [-pid] : [];
     const table = processTable();

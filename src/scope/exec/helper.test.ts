@@ -103,6 +103,24 @@ describe.skipIf(!works)("the helper", () => {
       fc.oneof(fc.constantFrom("0", "x", "18446744073709551615"), inside),
       fc.array(inside, { maxLength: 70 }),
     ),
+    fc.tuple(
+      fc.nat(1000),
+      fc.constantFrom("run", "fifos"),
+      fc.oneof(fc.nat(99999).map(String), fc.constantFrom("-1", "", "/proc")),
+      fc.array(
+        fc.oneof(
+          fc.constantFrom("0", "1", "-", "99999999999"),
+          fc.constant("a/x").map((name) => path.join(base, name)),
+        ),
+        { maxLength: 9 },
+      ),
+    ),
+    fc.tuple(
+      fc.nat(1000),
+      fc.constant("remove"),
+      inside.filter((each) => each !== base),
+      fc.array(fc.constant(""), { maxLength: 1 }),
+    ),
     fc.tuple(fc.constantFrom("x", "", "-1"), fc.constant("open"), fc.constant("0"), fc.array(word, { maxLength: 3 })),
   );
 
@@ -195,6 +213,41 @@ describe.skipIf(!works)("the helper", () => {
       await next.dispose();
     },
   );
+
+  test.skipIf(how !== "root")("it runs programs with descriptors of ours, and tells how they ended", async () => {
+    const helper = await helperOf(program, "root");
+    const held = await helper.open("host", ["lock", "proc", "/proc"]);
+    const file = path.join(base, "said");
+    const fd = fs.openSync(file, "w+");
+    const run = (...words: string[]) => held.run!([null, fd, fd, null, null], words);
+    const said = await run(
+      "/bin/sh",
+      "-c",
+      "echo $PPID; readlink /proc/self/fd/0; env; trap : PIPE; kill -PIPE $$; exit 7",
+    );
+    expect(await said.ended).toEqual([7, null]);
+    // A child of nobody in there, as that of an enter is, with nothing of ours around it.
+    expect(fs.readFileSync(file, "utf8").replace(/^PWD=.*\n|^SHLVL=.*\n|^_=.*\n/gm, "")).toBe("0\n/dev/null\n");
+    const killed = await run("/bin/sleep", "1000");
+    expect(fs.readlinkSync(`/proc/${killed.pid}/ns/pid`)).toBe(fs.readlinkSync(`/proc/${held.pid}/ns/pid`));
+    process.kill(killed.pid, "SIGTERM");
+    expect(await killed.ended).toEqual([null, "SIGTERM"]);
+    expect(await (await run("/none")).ended).toEqual([126, null]);
+    await expect(held.run!([fd + 1000, fd, fd, null, null], [])).rejects.toThrow(
+      /^The descriptor \d+ cannot be taken over/,
+    );
+    const last = await run("/bin/sleep", "1000");
+    await held.end();
+    expect(await last.ended).toEqual([null, "SIGKILL"]);
+    await expect(run("/bin/true")).rejects.toThrow("The sandbox has ended");
+    const other = await helper.open("host", ["lock", "proc", "/proc"]);
+    const orphan = await other.run!([null, fd, fd, null, null], ["/bin/sleep", "1000"]);
+    process.kill(helper.pid, "SIGKILL");
+    expect(await orphan.ended).toEqual([null, "SIGKILL"]);
+    await other.end();
+    expect(readProcess(orphan.pid)?.state ?? "Z").toBe("Z");
+    fs.closeSync(fd);
+  });
 
   test("a program of it that cannot be started says so", () => {
     const enter = (...words: string[]) => spawnSync(program, ["enter", ...words], { encoding: "utf8" });

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import type { Server, Socket } from "node:net";
+import { constants as system } from "node:os";
 import { join } from "node:path";
 import { hasEnded, readProcess } from "./table.ts";
 import { message, reader } from "./wire.ts";
@@ -29,21 +30,44 @@ export interface Helper {
   /** Shows a directory over another one, in the helper's own mounts and in those of sandboxes that it makes from then on. */
   overlay(layers: { at: string; upper: string; work: string; lower: readonly string[] }): Promise<void>;
   unmount(at: string): Promise<void>;
-  /** What has changed below a directory since a time (ms since 1970), and the directories above it, by paths in it (latin1); with 0 all directories. */
+  /** What has changed below a directory since a time (ms since 1970), by paths in it (latin1); with 0 all directories. */
   changed(path: string, since: number): Promise<string[]>;
+  /** Takes out what is in a directory, as far as that can be done and nothing is mounted there. */
+  remove(path: string): Promise<void>;
+  /** Makes pipes with names, for this user alone. */
+  fifos(paths: readonly string[]): Promise<void>;
   /** Makes a sandbox by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
   open(network: "host" | { port: number }, instructions: readonly string[]): Promise<Held>;
 }
 
+/** How a process ended: by its exit code, or a signal. */
+export type Ended = readonly [code: number | null, signal: NodeJS.Signals | null];
+
+export interface Running {
+  pid: number;
+  ended: Promise<Ended>;
+}
+
+/**
+ * Starts a program in a sandbox, in a session of its own, with descriptors 0 to 4 (null: none) of this process, without variables, and ready to be
+ * closed once it runs. Without words it is what descriptor 3 says, see native/enter.c.
+ */
+export type Run = (descriptors: readonly (number | null)[], words: readonly string[]) => Promise<Running>;
+
 /** The first process of a sandbox. */
 export interface Held {
   pid: number;
+  /** Null where programs must be started from here, to enter. */
+  run: Run | null;
   /** What listens on the port of its network; null where that is the host's. */
   listener: Server | null;
   alive(): boolean;
   /** Ends everything inside; resolves when nothing of it is left. */
   end(): Promise<void>;
 }
+
+const signalOf = (number: number): NodeJS.Signals =>
+  (Object.entries(system.signals).find(([, each]) => each === number)?.[0] ?? "SIGKILL") as NodeJS.Signals;
 
 const helpers = new Map<string, Promise<Helper>>();
 
@@ -57,6 +81,12 @@ export function helperOf(program: string, how: "root" | "userns"): Promise<Helpe
   return helper;
 }
 
+/** One that this thread has; null if it has none. */
+export async function runningHelper(): Promise<Helper | null> {
+  for (const helper of helpers.values()) return helper.catch(() => null);
+  return null;
+}
+
 async function start(program: string, how: "root" | "userns", forget: () => void): Promise<Helper> {
   const words = ["serve", " ".repeat(HOLDER_NAME.length), String(process.pid), ...(how === "userns" ? [how] : [])];
   const child = spawn(program, words, { stdio: ["pipe", "pipe", "ignore", "ipc"], env: {}, cwd: "/", detached: true });
@@ -66,6 +96,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
   const asked = new Map<string, (answer: string[] | Error) => void>();
   const partly = new Map<string, string[]>();
   const listening = new Map<string, (listener: Server | Error) => void>();
+  const beginning = new Map<string, (pid: number) => void>();
   const living = new Set<number>();
   let over: Error | null = null;
   const end = (why: Error): void => {
@@ -81,6 +112,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
     "data",
     reader(([id, ...said]) => {
       if (id === "0" && said[0] === "ended") living.delete(Number(said[1]));
+      else if (said[0] === "began") beginning.get(id!)?.(Number(said[1]));
       else if (said[0] === "more") partly.set(id!, [...(partly.get(id!) ?? []), ...said.slice(1)]);
       else asked.get(id!)?.([said[0]!, ...(partly.get(id!) ?? []), ...said.slice(1)]);
     }),
@@ -121,17 +153,41 @@ async function start(program: string, how: "root" | "userns", forget: () => void
     listener.catch(() => {});
     return listener;
   };
-  await answer("0");
+  const [, ability] = await answer("0");
+  const runIn = async (holder: number, ...[descriptors, words]: Parameters<Run>): Promise<Running> => {
+    const id = String(last + 1);
+    const began = new Promise<number>((resolve) => beginning.set(id, resolve));
+    const numbers = descriptors.map((fd) => (fd === null ? "-" : String(fd)));
+    const said = ask("run", String(holder), ...numbers, ...words.map(bytes));
+    let isBegun = false;
+    const ended = said.then(
+      ([, code, signal]): Ended => (signal === "0" ? [Number(code), null] : [null, signalOf(Number(signal))]),
+      (error: unknown): Ended => {
+        // With the helper all that it has started ends.
+        if (isBegun) return [null, "SIGKILL"];
+        throw error;
+      },
+    );
+    try {
+      const pid = await Promise.race([began, ended.then(() => began)]);
+      isBegun = true;
+      return { pid, ended };
+    } finally {
+      beginning.delete(id);
+    }
+  };
   const bytes = (path: string): string => Buffer.from(path).toString("latin1");
   return {
     pid: child.pid!,
     overlay: async ({ at, upper, work, lower }) =>
       void (await ask("overlay", ...[at, upper, work, ...lower].map(bytes))),
     unmount: async (at) => void (await ask("unmount", bytes(at))),
+    remove: async (path) => void (await ask("remove", bytes(path))),
     changed: async (path, since) => {
       const time = String(BigInt(Math.max(0, Math.floor(since))) * 1_000_000n);
       return (await ask("changed", time, bytes(path))).slice(1);
     },
+    fifos: async (paths) => void (await ask("fifos", ...paths.map(bytes))),
     open: async (network, instructions) => {
       const port = network === "host" ? 0 : network.port;
       const id = String(last + 1);
@@ -144,6 +200,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
         const server = await listener;
         return {
           pid: number,
+          run: ability === "run" ? (...how) => runIn(number, ...how) : null,
           listener: server,
           alive: () => living.has(number),
           end: async () => {

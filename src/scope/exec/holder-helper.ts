@@ -40,6 +40,7 @@ export async function holdWithHelper(
     pid: held.pid,
     namespace: fs.readlinkSync(`/proc/self/fd/${namespaces.get("pid_for_children")}`),
     alive: held.alive,
+    run: held.run,
     listener: held.listener,
     launches: true,
     end: held.end,

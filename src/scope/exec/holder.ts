@@ -1,5 +1,6 @@
 /** The process that keeps the namespaces of one sandbox: number 1 in them. They die with it, and it dies with us. */
 import type { Server } from "node:net";
+import type { Run } from "./helper.ts";
 import { holdWithHelper } from "./holder-helper.ts";
 import { holdWithTools } from "./holder-tools.ts";
 import type { SandboxSpec } from "./spec.ts";
@@ -20,6 +21,8 @@ export interface Holder {
   alive(): boolean;
   /** What listens on the port of its network; null where that is the host's. */
   readonly listener: Server | null;
+  /** Starts a program inside without what `enter` takes; null where that cannot be. */
+  readonly run: Run | null;
   /** Arguments that start a program inside; the program must be an absolute path. */
   enter(options?: { session: boolean }): string[];
   /** Arguments that start a program of the host in the network of the sandbox, and in nothing else of it; null where that is the host's. */

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
+import { runningHelper } from "./helper.ts";
+import { shortLived } from "./temp.ts";
 import { NoTool, needProgram } from "./tools.ts";
 
 /**
@@ -32,24 +33,11 @@ export async function openPipe(): Promise<Pipe> {
 }
 
 async function fill(): Promise<void> {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "shepherd-pipes-"));
+  const folder = fs.mkdtempSync(path.join(shortLived(), "shepherd-pipes-"));
   try {
     const names = Array.from({ length: BATCH }, (_, i) => path.join(folder, String(i)));
-    await new Promise<void>((resolve, reject) => {
-      const child = spawn(needProgram("mkfifo", "coreutils"), ["-m", "600", ...names], {
-        stdio: "ignore",
-        cwd: "/",
-        detached: true,
-      });
-      child.on("error", (error) =>
-        reject(new NoTool(`The program mkfifo cannot be run (${error.message}): install coreutils.`)),
-      );
-      child.on("exit", (code) =>
-        code === 0
-          ? resolve()
-          : reject(new NoTool(`The program mkfifo failed in ${folder}: is there room, and may you write there?`)),
-      );
-    });
+    const helper = await runningHelper();
+    await (helper ? helper.fifos(names).catch(() => byProgram(folder, names)) : byProgram(folder, names));
     const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
     for (const name of names) {
       const read = fs.openSync(name, O_RDONLY | O_NONBLOCK);
@@ -58,4 +46,22 @@ async function fill(): Promise<void> {
   } finally {
     fs.rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function byProgram(folder: string, names: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(needProgram("mkfifo", "coreutils"), ["-m", "600", ...names], {
+      stdio: "ignore",
+      cwd: "/",
+      detached: true,
+    });
+    child.on("error", (error) =>
+      reject(new NoTool(`The program mkfifo cannot be run (${error.message}): install coreutils.`)),
+    );
+    child.on("exit", (code) =>
+      code === 0
+        ? resolve()
+        : reject(new NoTool(`The program mkfifo failed in ${folder}: is there room, and may you write there?`)),
+    );
+  });
 }

@@ -4,7 +4,7 @@ import type { Server } from "node:net";
 import path from "node:path";
 import { type Abilities, detectMethod } from "./abilities.ts";
 import { type CallOptions, type CallResult, type Program, type ProgramResult, startCall } from "./call.ts";
-import { HOLDER_NAME } from "./helper.ts";
+import { HOLDER_NAME, type Run } from "./helper.ts";
 import { type Holder, isRoot, startHolder } from "./holder.ts";
 import { processesIn } from "./inside.ts";
 import { type Limiter, makeLimiter, timeLimit } from "./limit.ts";
@@ -170,7 +170,20 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   ): Promise<ProgramResult> => {
     check();
     const argv = () => (args ? [...enter(true, own), bash, ...PLAIN, ...args] : enter(true, own));
-    const program: Program = { argv, env: baseEnv, script, maxReport, proxy: holder !== null };
+    // What limits it is a shell before it.
+    const within = own || (limiter?.words.length ?? 0) === 0 ? holder?.run : null;
+    const run = within
+      ? async (descriptors: Parameters<Run>[0]) => {
+          check();
+          try {
+            return await within(descriptors, args ? [bash, ...PLAIN, ...args] : []);
+          } catch (error) {
+            check();
+            throw new Error(`The command could not be started: ${(error as Error).message}.`);
+          }
+        }
+      : null;
+    const program: Program = { argv, run, env: baseEnv, script, maxReport, proxy: holder !== null };
     const work = (async () => {
       const call = await startCall(program, options);
       if (call.pid !== undefined) tracker?.began(call.pid);

@@ -27,11 +27,13 @@ const isDirectory = (at: string) => fs.statSync(Buffer.from(at, "latin1")).isDir
 /** The path without links, as far as it exists on the host. */
 function real(at: string): string {
   for (let end = at.length; end > 0; end = at.lastIndexOf("/", end - 1)) {
+    const head = at.slice(0, end);
+    // Most do not, and an error takes longer to make than to look.
+    if (!exists(head)) continue;
     try {
-      const head = fs.realpathSync(Buffer.from(at.slice(0, end), "latin1"), { encoding: "buffer" }).toString("latin1");
-      return path.posix.normalize(head + at.slice(end));
+      return path.posix.normalize(fs.realpathSync.native(Buffer.from(head, "latin1"), "latin1") + at.slice(end));
     } catch {
-      // this much does not exist: look at its parent
+      // It went meanwhile: look at its parent.
     }
   }
   return at;
