@@ -47,6 +47,12 @@ int drop_use(struct failure *why);
 /* Closes all descriptors from `first` on. */
 void close_from(int first);
 
+/* wall.c: from now on this process and its children write to what was granted alone. A grant is `+` and a path, for all that lies there,
+   or `~` and a path, for writing to what is there already. Does nothing where the kernel has no Landlock that fits. */
+int wall(char *const *grants, size_t count, struct failure *why);
+/* The version of the kernel's Landlock; 0 where there is none that fits. */
+int wall_version(void);
+
 /* hold.c */
 struct holder {
   pid_t pid;

@@ -9,7 +9,8 @@
  *   ID unmount AT               ID ok
  *   ID changed SINCE PATH       ID ok ENTRY…, what below PATH has a stamp since then (ns since 1970), and the directories above it, by
  *                               their paths in PATH; with 0 all directories. Of many words some come before, as ID more ENTRY…
- * Unasked it tells: 0 ended PID, of a sandbox whose process 1 is gone.
+ * Unasked it tells: 0 ready VERSION, that it works, and the version of the kernel's Landlock (0: none that fits);
+ * 0 ended PID, of a sandbox whose process 1 is gone.
  */
 #include "scope.h"
 
@@ -185,7 +186,9 @@ int serve(int argc, char **argv) {
   sigprocmask(SIG_BLOCK, &child, NULL);
   int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0) return 1;
-  wire_send(1, "0", "ready", NULL);
+  char version[16];
+  snprintf(version, sizeof version, "%d", wall_version());
+  wire_send(1, "0", "ready", version, NULL);
   struct pollfd ready[] = {{.fd = 0, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = channel, .events = POLLIN}};
   for (;;) {
     if (poll(ready, 3, -1) < 0 && errno != EINTR) return 1;

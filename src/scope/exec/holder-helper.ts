@@ -4,7 +4,7 @@ import { helperOf } from "./helper.ts";
 import { endedEarly, type Holder } from "./holder.ts";
 import { parseMounts } from "./mounts.ts";
 import type { SandboxSpec } from "./spec.ts";
-import { difference, instructions, type Piece } from "./view.ts";
+import { difference, grants, instructions, type Piece } from "./view.ts";
 
 /** Files of the namespaces that a program enters, in this order. */
 const KINDS = ["user", "mnt", "ipc", "uts", "cgroup", "net", "pid_for_children"] as const;
@@ -44,10 +44,11 @@ export async function holdWithHelper(
     launches: true,
     end: held.end,
     release,
-    enter: ({ session } = { session: true }) => [
+    enter: ({ session, wall } = { session: true }) => [
       program,
       "enter",
       ...(session ? ["session"] : []),
+      ...(wall ? grants(pieces) : []),
       ...files(namespaces.keys()),
       "--",
     ],

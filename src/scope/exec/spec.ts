@@ -91,4 +91,6 @@ export const SERVICES: readonly string[] = [
   "/run/dbus",
   "/run/systemd/private",
   "/run/systemd/io.systemd.Manager",
+  "/run/initctl",
+  "/run/systemd/initctl",
 ];
