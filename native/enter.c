@@ -27,8 +27,9 @@ static int give_up(const char *text) {
 
 /* Ends as the program does, stops where it stops, and goes on with it. */
 static int follow(pid_t child) {
-  signal(SIGINT, SIG_IGN);
-  signal(SIGQUIT, SIG_IGN);
+  /* On a terminal it is of the command's process group, and what goes to that is the command's to take. */
+  for (int each = 1; each < NSIG; each++)
+    if (each != SIGCHLD && each != SIGCONT && each != SIGTSTP && each != SIGTTIN && each != SIGTTOU) signal(each, SIG_IGN);
   for (;;) {
     int status;
     if (waitpid(child, &status, WUNTRACED) < 0) {

@@ -193,6 +193,24 @@ process.stdin.once("data", async (line) => { console.log("heard " + line); await
     expect(done.stdout).toBe('copytyped\nended {"code":5,"signal":null}\n');
   });
 
+  const GROUP = `let heard = 0;
+process.on("SIGUSR1", () => heard++);
+const sandbox = await open();
+const done = await sandbox.interactive({ argv: ["bash", "-c", "trap 'echo its own' USR1; kill -USR1 0; exit 5"] });
+await new Promise((resolve) => setTimeout(resolve, 20));
+await sandbox.dispose();
+console.log(JSON.stringify({ done, heard }));`;
+
+  test.for(["a terminal", "none"])("a signal to its process group is its own, with %s", (terminal, context) => {
+    if (terminal !== "none" && !findProgram("script")) return context.skip();
+    const { file, env } = script("group", GROUP);
+    const words =
+      terminal === "none" ? ["setsid", "-w"] : ["script", "-qec", `${process.execPath} ${file}`, "/dev/null"];
+    const [program, ...rest] = terminal === "none" ? [...words, process.execPath, file] : words;
+    const done = spawnSync(program!, rest, { env: { ...env, SHELL: "/bin/sh" }, encoding: "utf8", input: "" });
+    expect(done.stdout.replaceAll("\r", "")).toBe('its own\n{"done":{"code":5,"signal":null},"heard":0}\n');
+  });
+
   test.skipIf(!findProgram("script"))("has job control there, and the terminal comes back", async () => {
     const { file, env } = script("terminal", SCRIPT);
     const child = spawn("script", ["-qec", `${process.execPath} ${file}`, "/dev/null"], {
@@ -261,6 +279,7 @@ console.log(JSON.stringify(told));
         samePath: true,
         how: "userns",
         helper: maker === "the helper",
+        ...(maker === "the helper" && { landlock: expect.any(Number) }),
         ...(maker !== "the helper" && { noHelper: expect.any(String) }),
       },
       project: `ROOM/proj\ncopy${uid}\n${uid}\nfile\nnew\n`,

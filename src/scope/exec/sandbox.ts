@@ -261,8 +261,9 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     const files = [unnamedFile(launcher(command)), unnamedFile("", true)];
     const work = (async () => {
       // A shell inside cannot give the terminal back to a process group that it cannot see: a bash outside takes it.
+      // Without a terminal it would be of our own process group, and what it sends to its group would come to us.
       const lend = process.stdin.isTTY ? [bash, ...PLAIN, "-c", 'set -m; "$@"; exit "$?"', "shepherd"] : [];
-      const [file, ...words] = [...lend, ...enter(false, false, command.alone), bash, ...PLAIN, SCRIPT];
+      const [file, ...words] = [...lend, ...enter(lend.length === 0, false, command.alone), bash, ...PLAIN, SCRIPT];
       const child = spawn(file!, words, { stdio: ["inherit", "inherit", "inherit", ...files], env: baseEnv, cwd: "/" });
       return await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
         child.once("error", reject);
