@@ -273,6 +273,9 @@ int main(int argc, char **argv) {
   tell("raw", socket(AF_INET, SOCK_RAW, 1));
   tell("tiocsti", ioctl(0, TIOCSTI, "x"));
   tell("tioclinux", ioctl(0, TIOCLINUX, "\2"));
+  int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+  tell("line-discipline", ioctl(terminal, TIOCSETD, &(int){21 /* N_GSM0710 */}));
+  tell("line-discipline-no-module", ioctl(terminal, TIOCSETD, &(int){0}));
   tell("console", ioctl(0, TIOCCONS, 0));
   tell("fanotify", syscall(SYS_fanotify_init, 4 /* FAN_CLASS_CONTENT */, 0));
   tell("by-tracer", by_tracer());
