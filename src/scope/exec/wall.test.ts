@@ -1,7 +1,9 @@
 /** Landlock, the second wall: what it stops that mounts let pass, and that what works without it works behind it. */
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
+import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { abilities, root, script, users } from "../../../test/support/sandboxed.ts";
+import { abilities, base, root, script, users } from "../../../test/support/sandboxed.ts";
+import { findProgram } from "./tools.ts";
 
 const { landlock = 0 } = abilities;
 if (landlock === 0) console.log("Tests of Landlock are skipped: there is none here, or no helper.");
@@ -105,6 +107,20 @@ console.log(JSON.stringify(said));
     expect(tried.slice(3)).toEqual(tried.slice(0, 3));
     expect(tried[2]).toMatch(/sleep/);
   });
+});
+
+test.skipIf(!abilities.helper || !findProgram("cc"))("where the kernel has no Landlock all works without it", () => {
+  const without = path.join(base, "without");
+  execFileSync("cc", ["-o", without, path.resolve("test/support/escape/without.c")]);
+  const { file, env } = script(
+    "none",
+    `const sandbox = await open();
+const { output } = await sandbox.exec({ argv: ["bash", "-c", "mkdir a b; echo on > a/f; mv a/f b/; cat b/f"], alone: true });
+console.log(JSON.stringify([sandbox.abilities.landlock, output.toString()]));
+await sandbox.dispose();`,
+  );
+  const done = spawnSync(without, ["444", process.execPath, file], { env, encoding: "utf8" });
+  expect([done.stderr, done.stdout]).toEqual(["", '[0,"on\\n"]\n']);
 });
 
 const has = (name: string): boolean => spawnSync("which", [name]).status === 0;
