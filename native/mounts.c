@@ -5,7 +5,7 @@
  *                             of the taken
  *   lock                      all that is there becomes read-only, and no device in it can be opened
  *   point AT REST dir|file    makes a mount point below AT, and follows no link on the way
- *   put NUMBER AT rw|ro|dev   shows what was taken at AT; its devices can be opened with `dev` alone, which is read-only otherwise
+ *   put NUMBER AT rw|ro[+dev] shows what was taken at AT; with `+dev` its devices can be opened
  *   bind FROM AT rw|ro        shows FROM, as it is seen now, at AT
  *   tmpfs AT SIZE MODE FLAGS  an empty directory; FLAGS of `r` (read-only) and `x` (no programs), or `-`
  *   proc AT                   the processes of this namespace
@@ -45,7 +45,7 @@ static int attach(int tree, const char *at, struct failure *why) {
 }
 
 static int show(int tree, const char *at, const char *mode, struct failure *why) {
-  struct mount_attributes held = {.set = (strcmp(mode, "rw") == 0 ? 0 : ATTR_RDONLY) | (strcmp(mode, "dev") == 0 ? 0 : ATTR_NODEV)};
+  struct mount_attributes held = {.set = (strncmp(mode, "rw", 2) == 0 ? 0 : ATTR_RDONLY) | (strstr(mode, "+dev") ? 0 : ATTR_NODEV)};
   if (mount_set(tree, "", EMPTY_PATH | TREE_RECURSIVE, &held) < 0) return fail_errno(why, "%s cannot be held as it must be", at);
   return attach(tree, at, why);
 }

@@ -165,6 +165,11 @@ describe.each(makers)("with namespaces, by %s", (maker) => {
     expect(fs.readdirSync(at("tmp")).sort()).toEqual([".shepherd-cache", "x"]);
   });
 
+  test("a device that is given can be used", async () => {
+    const { text } = await sh(await open({ writable: ["/dev/full"] }), "echo x > /dev/full");
+    expect(text).toContain("No space left on device");
+  });
+
   test("the store and other hidden paths are seen empty, also through another bind", async () => {
     fs.mkdirSync(at("lib/keys"), { recursive: true });
     fs.writeFileSync(at("lib/keys/key"), "secret");

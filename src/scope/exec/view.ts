@@ -223,7 +223,7 @@ export function instructions(pieces: readonly Piece[]): string[] {
       // Mount points may have to be made in it: it becomes read-only when all is there.
       words.push("tmpfs", at, "64k", "755", isAround(pieces, piece) ? "x" : "rx");
     } else if (kind === "readOnly" || kind === "scratch") words.push("bind", source ?? at, at, mode);
-    else words.push("put", String(sources.push(source!) - 1), at, isDevice(piece) ? "dev" : mode);
+    else words.push("put", String(sources.push(source!) - 1), at, isDevice(piece) ? `${mode}+dev` : mode);
     for (const { source } of pieces.filter((p) => p.kind === "scratch"))
       if (source!.startsWith(`${at}/${SCRATCH_DIR}/`)) point(at, source!, "dir");
   }
@@ -256,9 +256,9 @@ const owner = (pieces: readonly Piece[], at: string): Piece | undefined =>
 
 const readOnly = (mount: Mount) => mount.frozen || mount.flags.includes("ro");
 
-/** Whether what is shown there are devices: where there are none to be, a node that lies about leads to a disk all the same. */
-const isDevice = (piece: Piece): boolean =>
-  piece.kind === "node" || piece.kind === "pts" || (piece.kind === "hide" && !piece.directory);
+/** Whether what is shown there are devices, also such as the user gives: where there are none to be, a node that lies about leads to a disk all the same. */
+const isDevice = ({ kind, at, directory }: Piece): boolean =>
+  kind === "node" || kind === "pts" || (kind === "hide" && !directory) || (kind === "writable" && within(at, "/dev"));
 
 /** What is still to be held: mounts that are to be read-only, or without devices, given the mounts as they are. */
 export const lockdown = (pieces: readonly Piece[], mounts: readonly Mount[]): MountCall[] =>
