@@ -52,12 +52,12 @@ describe("random programs of work, forks, reverts and writers beside them leave 
       params(full, 10),
     );
 
-  test("with directories of their own", () => holds(portable, 700));
+  test("with directories of their own", () => holds(portable, 900));
 
-  test.skipIf(!mounts)("on layers", () => holds(layered, 700));
+  test.skipIf(!mounts)("on layers", () => holds(layered, 400));
 
   test.skipIf(!isRoot)("of an ordinary user", () =>
-    inTemporary((dir) => as(1000, dir, () => holds(portable, 400, dir))),
+    inTemporary((dir) => as(1000, dir, () => holds(portable, 500, dir))),
   );
 
   // Who makes such a file system is root; `npm test` looks at them elsewhere.
