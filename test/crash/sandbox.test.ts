@@ -54,7 +54,7 @@ test.skipIf(!samePath).each(makers)(
         const done = await run.ended;
         const seen = printedRows(done.out);
         if (done.signal !== "SIGKILL") expect([0, 1], told).toContain(done.code);
-        if (done.code === 1) expect(done.out + done.err, told).toMatch(/\w+\.["\n]/);
+        if (done.code === 1) expect(done.out + done.err, told).toMatch(/[\w`]\.["\n]/);
         expect(done.err, told).not.toMatch(/^\s+at |\bE[A-Z]{3,}\b/m);
         await allEnded(user);
         expectKept(seen, await stepsOf(user, name));
