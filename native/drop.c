@@ -70,8 +70,12 @@ static const unsigned REFUSED[] = {
 /* Families of sockets that stay within the network of the sandbox. */
 static const unsigned FAMILIES[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 static const unsigned SOCKETS[] = {SYS_socket, SYS_socketpair};
+/* By a lease on a file that it can only read it would hold up whoever outside writes to that. */
+#define SET_LEASE 1024
 #define TIOCSTI_CALL 0x5412
 #define TIOCLINUX_CALL 0x541C
+/* Another line discipline, which may be a module that the kernel then loads. */
+#define TIOCSETD_CALL 0x5423
 #define NEW_NAMESPACES 0x7E020080u /* CLONE_NEW*: user, mount, pid, ipc, uts, net, cgroup */
 
 #define COUNT(list) (sizeof list / sizeof *list)
@@ -99,7 +103,9 @@ int drop_syscalls(struct failure *why) {
   ADD(IF(435, 1), REFUSE(ENOSYS));
   ADD(IF(SYS_clone, 4), LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 1), REFUSE(EPERM), ALLOW);
   ADD(IF(SYS_unshare, 4), LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 1), REFUSE(EPERM), ALLOW);
-  ADD(IF(SYS_ioctl, 5), LOAD(args[1]), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI_CALL, 1, 0), IF(TIOCLINUX_CALL, 1), REFUSE(EPERM), ALLOW);
+  ADD(IF(SYS_ioctl, 6), LOAD(args[1]), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI_CALL, 2, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSETD_CALL, 1, 0), IF(TIOCLINUX_CALL, 1), REFUSE(EPERM), ALLOW);
+  ADD(IF(SYS_fcntl, 4), LOAD(args[1]), IF(SET_LEASE, 1), REFUSE(EPERM), ALLOW);
   for (size_t call = 0; call < COUNT(SOCKETS); call++) {
     ADD(IF(SOCKETS[call], 2 + 2 * COUNT(FAMILIES)), LOAD(args[0]));
     for (size_t each = 0; each < COUNT(FAMILIES); each++) ADD(IF(FAMILIES[each], 1), ALLOW);

@@ -1,6 +1,7 @@
 /*
- * enter [session] FILE… -- PROGRAM ARGUMENTS…: runs a program in the namespaces that these files are, in their order.
- * enter [session] FILE… --: runs what descriptor 3 says: words, each ended by a zero byte: the directory to start in, the number of variables,
+ * enter [session] [GRANT…] FILE… -- PROGRAM ARGUMENTS…: runs a program in the namespaces that these files are, in their order; with grants
+ *   (see native/wall.c) behind Landlock.
+ * enter [session] [GRANT…] FILE… --: runs what descriptor 3 says: words, each ended by a zero byte: the directory to start in, the number of variables,
  *   the variables, the program, its arguments. The program is looked for on the PATH among the variables, and has descriptors 0 to 2 alone.
  *   To descriptor 4 it writes `s` once it starts, or `c` where there is no such directory.
  */
@@ -26,8 +27,9 @@ int give_up(const char *text) {
 
 /* Ends as the program does, stops where it stops, and goes on with it. */
 static int follow(pid_t child) {
-  signal(SIGINT, SIG_IGN);
-  signal(SIGQUIT, SIG_IGN);
+  /* On a terminal it is of the command's process group, and what goes to that is the command's to take. */
+  for (int each = 1; each < NSIG; each++)
+    if (each != SIGCHLD && each != SIGCONT && each != SIGTSTP && each != SIGTTIN && each != SIGTTOU) signal(each, SIG_IGN);
   for (;;) {
     int status;
     if (waitpid(child, &status, WUNTRACED) < 0) {
@@ -95,12 +97,13 @@ static int launch(void) {
   return code;
 }
 
-int become(int session, char **program) {
+int become(int session, char *const *grants, size_t granted, char **program) {
   struct failure why = {{0}};
   if (session) setsid();
   /* What Node's parent left open may lead out of the sandbox, and what runs there may look at this process once it is a program. */
   close_from(5);
-  if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0) return give_up(why.text);
+  if (drop_privileges(&why) < 0 || (granted > 0 && wall(grants, granted, &why) < 0) || drop_syscalls(&why) < 0)
+    return give_up(why.text);
   if (!*program) return launch();
   execv(program[0], program);
   fail_errno(&why, "%s cannot be started", program[0]);
@@ -114,6 +117,9 @@ int enter(int argc, char **argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   int namespaces[16], count = 0;
   if (at < argc && strcmp(argv[at], "session") == 0) session = 1, at++;
+  char **grants = argv + at;
+  size_t granted = 0;
+  for (; at < argc && (*argv[at] == '+' || *argv[at] == '~'); at++) granted++;
   /* All are opened first: the files are not seen from inside. */
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     if (count == 16) return give_up("Too many namespaces are named.");
@@ -133,5 +139,5 @@ int enter(int argc, char **argv) {
   pid_t child = fork();
   if (child < 0) return give_up("No process can be started.");
   if (child > 0) return follow(child);
-  return become(session, argv + at);
+  return become(session, grants, granted, argv + at);
 }

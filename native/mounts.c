@@ -3,9 +3,9 @@
  *
  *   take FROM                 opens a directory or file of the host before anything is covered, and follows no link; it is the next
  *                             of the taken
- *   lock                      all that is there becomes read-only
+ *   lock                      all that is there becomes read-only, and no device in it can be opened
  *   point AT REST dir|file    makes a mount point below AT, and follows no link on the way
- *   put NUMBER AT rw|ro       shows what was taken at AT
+ *   put NUMBER AT rw|ro[+dev] shows what was taken at AT; with `+dev` its devices can be opened
  *   bind FROM AT rw|ro        shows FROM, as it is seen now, at AT
  *   tmpfs AT SIZE MODE FLAGS  an empty directory; FLAGS of `r` (read-only) and `x` (no programs), or `-`
  *   proc AT                   the processes of this namespace
@@ -45,9 +45,8 @@ static int attach(int tree, const char *at, struct failure *why) {
 }
 
 static int show(int tree, const char *at, const char *mode, struct failure *why) {
-  struct mount_attributes readonly = {.set = ATTR_RDONLY};
-  if (strcmp(mode, "ro") == 0 && mount_set(tree, "", EMPTY_PATH | TREE_RECURSIVE, &readonly) < 0)
-    return fail_errno(why, "%s cannot be made read-only", at);
+  struct mount_attributes held = {.set = (strncmp(mode, "rw", 2) == 0 ? 0 : ATTR_RDONLY) | (strstr(mode, "+dev") ? 0 : ATTR_NODEV)};
+  if (mount_set(tree, "", EMPTY_PATH | TREE_RECURSIVE, &held) < 0) return fail_errno(why, "%s cannot be held as it must be", at);
   return attach(tree, at, why);
 }
 
@@ -63,8 +62,8 @@ static int take(const char *from, struct failure *why) {
 }
 
 static int lock(struct failure *why) {
-  struct mount_attributes readonly = {.set = ATTR_RDONLY};
-  if (mount_set(AT_FDCWD, "/", TREE_RECURSIVE, &readonly) < 0) return fail_errno(why, "The host cannot be made read-only");
+  struct mount_attributes held = {.set = ATTR_RDONLY | ATTR_NODEV};
+  if (mount_set(AT_FDCWD, "/", TREE_RECURSIVE, &held) < 0) return fail_errno(why, "The host cannot be made read-only");
   return 0;
 }
 

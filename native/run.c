@@ -41,7 +41,9 @@ static void __attribute__((noreturn)) inside(int holder, const int *held, char *
     _exit(give_up(why.text));
   }
   environ = NULL;
-  _exit(become(1, program));
+  char **grants = program;
+  while (*program && (**program == '+' || **program == '~')) program++;
+  _exit(become(1, grants, (size_t)(program - grants), program));
 }
 
 pid_t run_start(pid_t holder, char *const *numbers, char **program, struct failure *why) {

@@ -47,6 +47,12 @@ int drop_use(struct failure *why);
 /* Closes all descriptors from `first` on. */
 void close_from(int first);
 
+/* wall.c: from now on this process and its children write to what was granted alone. A grant is `+` and a path, for all that lies there,
+   or `~` and a path, for writing to what is there already. Does nothing where the kernel has no Landlock that fits. */
+int wall(char *const *grants, size_t count, struct failure *why);
+/* The version of the kernel's Landlock; 0 where there is none that fits. */
+int wall_version(void);
+
 /* hold.c */
 struct holder {
   pid_t pid;
@@ -75,14 +81,14 @@ pid_t remove_start(const char *path, struct failure *why);
 #define RUN_HELD 5
 /* Once, for the process that is served: -1 where its descriptors cannot be taken over. */
 int run_prepare(pid_t parent);
-/* Starts a program in a sandbox, with these descriptors of the process that is served, or `-` for none. */
+/* Starts a program in a sandbox, behind grants where some stand before it, with these descriptors of the process that is served, or `-` for none. */
 pid_t run_start(pid_t holder, char *const *numbers, char **program, struct failure *why);
 
 /* enter.c: says a sentence to who started it. */
 int give_up(const char *text);
-/* In a sandbox, gives up what must not be had there, and becomes a program (a list that ends with NULL) or, without one, what is to be launched.
-   Gives the exit code where that fails. */
-int become(int session, char **program);
+/* In a sandbox, gives up what must not be had there, goes behind the wall where there are grants, and becomes a program (a list that ends with NULL)
+   or, without one, what is to be launched. Gives the exit code where that fails. */
+int become(int session, char *const *grants, size_t granted, char **program);
 
 int serve(int argc, char **argv);
 int enter(int argc, char **argv);

@@ -13,7 +13,8 @@
  *                               0 all directories. Of many words some come before, as ID more ENTRY…
  *   ID fifos PATH…              ID ok, once there is a pipe at each, for its user alone
  *   ID remove PATH              ID ok, once it has tried to take out all that is in PATH
- * Unasked it tells: 0 ended PID, of a sandbox whose process 1 is gone.
+ * Unasked it tells: 0 ready VERSION [run], that it works, the version of the kernel's Landlock (0: none that fits), and whether it can run programs
+ * itself; 0 ended PID, of a sandbox whose process 1 is gone.
  */
 #include "scope.h"
 
@@ -237,8 +238,9 @@ int serve(int argc, char **argv) {
   sigprocmask(SIG_BLOCK, &child, NULL);
   int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0) return 1;
-  /* Whether it can run programs itself. */
-  wire_send(1, "0", "ready", argc == 4 && run_prepare(getppid()) == 0 ? "run" : NULL, NULL);
+  char version[16];
+  snprintf(version, sizeof version, "%d", wall_version());
+  wire_send(1, "0", "ready", version, argc == 4 && run_prepare(getppid()) == 0 ? "run" : NULL, NULL);
   struct pollfd ready[] = {{.fd = 0, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = channel, .events = POLLIN}};
   for (;;) {
     if (poll(ready, 3, -1) < 0 && errno != EINTR) return 1;

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import fs from "node:fs";
 import { expect, test } from "vitest";
 import { NoTool } from "../scope/exec/tools.ts";
 import { explain } from "./errors.ts";
@@ -9,4 +10,14 @@ test("a program that lacks makes the host unfit, and is named", () => {
     code: 4,
     message: "The program no-such-program is needed and cannot be run (ENOENT): is it on the PATH?",
   });
+});
+
+test("files that went with the helper are told as its end", () => {
+  let error: unknown;
+  try {
+    fs.statSync("/proc/4194305/root/store/cache/work/x/workspace");
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(explain(error)).toMatchObject({ code: 1, message: expect.stringContaining("go on with `shepherd resume`.") });
 });

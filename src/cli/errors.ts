@@ -53,6 +53,12 @@ export function explain(error: unknown): { code: ExitCode; message: string; hint
   if (!(error instanceof Error)) return { code: 1, message: String(error) };
   // It says already what to do.
   if (error.constructor.name === "DiskError") return { code: 4, message: error.message };
+  // Files of a run that lie in the helper's mounts go with it.
+  if (/'\/proc\/\d+\/root\//.test(error.message))
+    return {
+      code: 1,
+      message: "The files of the scope went with the process that had mounted them: go on with `shepherd resume`.",
+    };
   const system = SYSTEM[(error as NodeJS.ErrnoException).code ?? ""];
   if (system) return { code: 4, message: `${system} (${error.message})` };
   const { syscall, path, code: reason } = error as NodeJS.ErrnoException;

@@ -138,6 +138,7 @@ export function pluginWorker(options: PluginOptions): Worker {
         argv: started.argv,
         env: { ...(own ? { ...proxyEnv(PORT), ...withoutKeys() } : hostEnv(process.env)), ...started.env },
         cwd: options.at ? `${files.path}/${options.at}` : files.path,
+        alone: true,
       };
       const { code } = interactive
         ? await onTerminal(sandbox, command, stop)

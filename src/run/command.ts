@@ -69,7 +69,7 @@ export async function performCommand(
           ? join(files.path, at)
           : files.path;
         if (options.interactive) {
-          const done = await sandbox.interactive({ argv, cwd, ...(options.env && { env: options.env }) });
+          const done = await sandbox.interactive({ argv, cwd, alone: true, ...(options.env && { env: options.env }) });
           code = done.code;
           ended = done.signal;
           // The terminal gives a Ctrl-C to the command, and not to this process.
@@ -82,6 +82,7 @@ export async function performCommand(
         const done = await sandbox.exec({
           argv,
           cwd,
+          alone: true,
           ...(options.env && { env: options.env }),
           signal,
           separate: true,

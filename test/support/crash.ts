@@ -58,12 +58,32 @@ export function processesOf(user: User): string[] {
   return found;
 }
 
-/** Nothing that a killed command started outlives it for long. Without namespaces its commands do, until the next verb that drives the scope. */
+/** Mounts with something of a user's directory, of this machine and of whatever mount namespace is left. */
+export function mountsOf(user: User): string[] {
+  const looked = new Set<string>();
+  return fs.readdirSync("/proc").flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return [];
+    try {
+      const namespace = fs.readlinkSync(`/proc/${pid}/ns/mnt`);
+      if (looked.has(namespace)) return [];
+      looked.add(namespace);
+      return fs
+        .readFileSync(`/proc/${pid}/mountinfo`, "latin1")
+        .split("\n")
+        .filter((line) => line.includes(user.directory));
+    } catch {
+      // It ended meanwhile, or is another user's.
+      return [];
+    }
+  });
+}
+
+/** Nothing that a killed command started outlives it for long, neither process nor mount. Without namespaces its commands do, until the next verb that drives the scope. */
 export async function allEnded(user: User): Promise<void> {
   if (!(await detect()).samePath) return;
   await until(
-    () => processesOf(user).length === 0,
-    () => `these outlived their owner: ${processesOf(user).join("; ")}`,
+    () => processesOf(user).length === 0 && mountsOf(user).length === 0,
+    () => `these outlived their owner: ${[...processesOf(user), ...mountsOf(user)].join("; ")}`,
   );
 }
 

@@ -52,9 +52,9 @@ export const base = process.env.ROOM;
 export const at = (name) => path.join(base, name);
 for (const name of ["proj", "store/ws", "tmp"]) fs.mkdirSync(at(name), { recursive: true });
 fs.writeFileSync(at("store/ws/file"), "copy");
-export const open = () => openSandbox({
+export const open = (more = {}) => openSandbox({
   binds: [{ from: at("store/ws"), to: at("proj"), mode: "rw" }], hide: [at("store"), "/var/lib"], tmp: at("tmp"),
-  env: { PATH: process.env.PATH, HOME: process.env.HOME ?? "/" }, network: "host",
+  env: { PATH: process.env.PATH, HOME: process.env.HOME ?? "/" }, network: "host", ...more,
 });
 `;
 

@@ -71,8 +71,21 @@ export const verb: Verb = {
         `commands see the files of a run at the path of yours (${abilities.how === "root" ? "as root" : "in a user namespace"})`,
       );
     else tell("sandbox", "limited", `commands see the files of a run at a path of their own. ${abilities.why ?? ""}`);
-    if (abilities.helper) tell("helper", "ok", "sandboxes are made by Shepherd's own helper");
-    else if (abilities.samePath)
+    if (abilities.helper) {
+      tell("helper", "ok", "sandboxes are made by Shepherd's own helper");
+      if (abilities.landlock)
+        tell(
+          "landlock",
+          "ok",
+          `what a run may write to is held twice: by mounts, and by Landlock ${abilities.landlock}`,
+        );
+      else
+        tell(
+          "landlock",
+          "limited",
+          "what a run may write to is held by mounts alone: Landlock takes Linux 5.19 or newer, with `landlock` among the security modules that it starts with (`lsm=`)",
+        );
+    } else if (abilities.samePath)
       tell(
         "helper",
         "limited",

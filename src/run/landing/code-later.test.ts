@@ -95,6 +95,16 @@ describe("what asks first", () => {
     expect(await asks(".husky", null, folder)).toBe(false);
   });
 
+  test("a program that lends its owner's rights does, whatever of it changes", async () => {
+    const file = async (mode: number): Promise<Side> => ({ ...(await text("x")), mode });
+    expect(await asks("tool", null, await file(0o4755))).toBe(true);
+    expect(await asks("tool", await file(0o755), await file(0o2755))).toBe(true);
+    expect(await asks("tool", await file(0o4755), await file(0o4755))).toBe(true);
+    expect(await asks("tool", null, await file(0o2644))).toBe(false);
+    expect(await asks("tool", await file(0o4755), await file(0o755))).toBe(false);
+    expect(await asks("tool", null, { type: "d", mode: 0o2775, id: null })).toBe(false);
+  });
+
   test("a manifest does where its scripts change, or cannot be read", async () => {
     const plain = await text('{"name":"x","version":"1","scripts":{"test":"t"}}');
     expect(await asks("package.json", plain, await text('{"version":"2","scripts":{"test":"t"},"name":"x"}'))).toBe(

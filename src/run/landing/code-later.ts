@@ -218,6 +218,7 @@ export async function runsCodeLater(
   // A file system that tells no case apart reads `.ENVRC` too.
   const path = change.path.toString("latin1").toLowerCase();
   for (const { why, pattern } of RULES) if (pattern.test(path)) return why;
+  if (next?.type === "f" && lendsRights(next.mode)) return "runs with your rights, whoever starts it";
   const manifest = MANIFESTS[path.slice(path.lastIndexOf("/") + 1)];
   if (!manifest) return null;
   const [a, b] = [
@@ -226,6 +227,9 @@ export async function runsCodeLater(
   ];
   return a === b && a !== UNREADABLE ? null : manifest.why;
 }
+
+/** Set-user-id, or set-group-id of a program; of what is none that bit means a kind of lock. */
+const lendsRights = (mode: number): boolean => (mode & 0o4000) !== 0 || (mode & 0o2010) === 0o2010;
 
 const UNREADABLE = "?";
 

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { findHelper } from "./helper.ts";
+import { findHelper, helperOf } from "./helper.ts";
 import { isRoot, type Method, startHolder } from "./holder.ts";
 import { findTools, needProgram } from "./tools.ts";
 import { planView } from "./view.ts";
@@ -16,6 +16,8 @@ export interface Abilities {
   helper: boolean;
   /** Without `helper`: why not, as a sentence. */
   noHelper?: string;
+  /** With `helper`: the version of the kernel's Landlock; 0 where there is none that fits. */
+  landlock?: number;
   /** Without `samePath`: one sentence with the reason and what would help. */
   why?: string;
 }
@@ -69,7 +71,10 @@ async function look(helper: string | null): Promise<Found> {
     try {
       await trial(method);
       const { how } = method;
-      if ("helper" in method) return { abilities: { samePath: true, how, helper: true }, method };
+      if ("helper" in method) {
+        const { landlock } = await helperOf(method.helper, how);
+        return { abilities: { samePath: true, how, helper: true, landlock }, method };
+      }
       return { abilities: { samePath: true, how, helper: false, noHelper }, method };
     } catch (error) {
       said.push((error as Error).message.split("\n")[0]!);

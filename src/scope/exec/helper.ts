@@ -27,6 +27,8 @@ export function findHelper(): string | null {
 
 export interface Helper {
   readonly pid: number;
+  /** The version of the kernel's Landlock; 0 where there is none that fits. */
+  readonly landlock: number;
   /** Shows a directory over another one, in the helper's own mounts and in those of sandboxes that it makes from then on. */
   overlay(layers: { at: string; upper: string; work: string; lower: readonly string[] }): Promise<void>;
   unmount(at: string): Promise<void>;
@@ -153,7 +155,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
     listener.catch(() => {});
     return listener;
   };
-  const [, ability] = await answer("0");
+  const [, landlock, ability] = await answer("0");
   const runIn = async (holder: number, ...[descriptors, words]: Parameters<Run>): Promise<Running> => {
     const id = String(last + 1);
     const began = new Promise<number>((resolve) => beginning.set(id, resolve));
@@ -179,6 +181,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
   const bytes = (path: string): string => Buffer.from(path).toString("latin1");
   return {
     pid: child.pid!,
+    landlock: Number(landlock),
     overlay: async ({ at, upper, work, lower }) =>
       void (await ask("overlay", ...[at, upper, work, ...lower].map(bytes))),
     unmount: async (at) => void (await ask("unmount", bytes(at))),

@@ -4,7 +4,7 @@ import { helperOf } from "./helper.ts";
 import { endedEarly, type Holder } from "./holder.ts";
 import { parseMounts } from "./mounts.ts";
 import type { SandboxSpec } from "./spec.ts";
-import { difference, instructions, type Piece } from "./view.ts";
+import { difference, grants, instructions, type Piece } from "./view.ts";
 
 /** Files of the namespaces that a program enters, in this order. */
 const KINDS = ["user", "mnt", "ipc", "uts", "cgroup", "net", "pid_for_children"] as const;
@@ -40,15 +40,17 @@ export async function holdWithHelper(
     pid: held.pid,
     namespace: fs.readlinkSync(`/proc/self/fd/${namespaces.get("pid_for_children")}`),
     alive: held.alive,
-    run: held.run,
+    run:
+      held.run && ((descriptors, words, wall) => held.run!(descriptors, [...(wall ? grants(pieces) : []), ...words])),
     listener: held.listener,
     launches: true,
     end: held.end,
     release,
-    enter: ({ session } = { session: true }) => [
+    enter: ({ session, wall } = { session: true }) => [
       program,
       "enter",
       ...(session ? ["session"] : []),
+      ...(wall ? grants(pieces) : []),
       ...files(namespaces.keys()),
       "--",
     ],

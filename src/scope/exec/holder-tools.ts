@@ -208,6 +208,8 @@ exec ${tools.setpriv} --pdeathsig KILL ${firstDrop.join(" ")} ${tools.bash} --no
     const [chunk] = (await Promise.race([once(output, "data"), ended.then(() => [])])) as [Buffer?];
     if (chunk?.toString() === `${expected}\n`) return;
     await new Promise((resolve) => setImmediate(resolve));
+    // What unshare says where the first process was killed, and it fails to die of the same.
+    if (said.includes("sigprocmask")) throw new Error("The sandbox ended while it was made; try again.");
     throw new Error(said.trim() || "The namespaces could not be made: what makes them has ended.");
   };
   const namespaces = new Map<string, number>();

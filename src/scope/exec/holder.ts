@@ -14,6 +14,13 @@ export type Method = { how: "root" | "userns" } & (
   | { single: boolean; tools: Tools }
 );
 
+export interface Entering {
+  /** Whether the program leads a session of its own. */
+  session: boolean;
+  /** Whether Landlock holds what it may write to, where there is Landlock: see `Command.alone`. */
+  wall?: boolean;
+}
+
 export interface Holder {
   /** Its number on the host, and the link of the pid namespace in which it is number 1. */
   readonly pid: number | undefined;
@@ -22,9 +29,9 @@ export interface Holder {
   /** What listens on the port of its network; null where that is the host's. */
   readonly listener: Server | null;
   /** Starts a program inside without what `enter` takes; null where that cannot be. */
-  readonly run: Run | null;
+  readonly run: ((...how: [...Parameters<Run>, wall?: boolean]) => ReturnType<Run>) | null;
   /** Arguments that start a program inside; the program must be an absolute path. */
-  enter(options?: { session: boolean }): string[];
+  enter(options?: Entering): string[];
   /** Arguments that start a program of the host in the network of the sandbox, and in nothing else of it; null where that is the host's. */
   enterNetwork(): string[] | null;
   /** Whether what `enter` gives starts by itself what descriptor 3 says (see native/enter.c). */

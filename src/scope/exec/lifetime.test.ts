@@ -194,6 +194,35 @@ process.stdin.once("data", async (line) => { console.log("heard " + line); await
     expect(done.stdout).toBe('copytyped\nended {"code":5,"signal":null}\n');
   });
 
+  const GROUP = `let heard = 0;
+process.on("SIGUSR1", () => heard++);
+const sandbox = await open();
+const done = await sandbox.interactive({ argv: ["bash", "-c", "trap 'echo its own' USR1; kill -USR1 0; exit 5"] });
+await new Promise((resolve) => setTimeout(resolve, 20));
+await sandbox.dispose();
+console.log(JSON.stringify({ done, heard }));`;
+
+  test.for(makers.flatMap((maker) => ["a terminal", "none"].map((terminal) => [terminal, maker] as const)))(
+    "a signal to its process group is its own, with %s, made by %s",
+    ([terminal, maker], context) => {
+      const typed = terminal === "a terminal";
+      if (typed && !findProgram("script")) return context.skip();
+      const { file, env } = script("group", GROUP);
+      const words = typed
+        ? ["script", "-qec", `${process.execPath} ${file}`, "/dev/null"]
+        : ["setsid", "-w", process.execPath, file];
+      const done = spawnSync(words[0]!, words.slice(1), {
+        env: { ...env, ...by(maker), SHELL: "/bin/sh" },
+        encoding: "utf8",
+        input: "",
+      });
+      expect(done.stdout).toContain('"heard":0}');
+      // By programs of the host what waits for the command takes the signal, too, and ends.
+      if (maker === "the helper" || !typed)
+        expect(done.stdout.replaceAll("\r", "")).toBe('its own\n{"done":{"code":5,"signal":null},"heard":0}\n');
+    },
+  );
+
   test.skipIf(!findProgram("script"))("has job control there, and the terminal comes back", async () => {
     const { file, env } = script("terminal", SCRIPT);
     const child = spawn("script", ["-qec", `${process.execPath} ${file}`, "/dev/null"], {
@@ -262,6 +291,7 @@ console.log(JSON.stringify(told));
         samePath: true,
         how: "userns",
         helper: maker === "the helper",
+        ...(maker === "the helper" && { landlock: expect.any(Number) }),
         ...(maker !== "the helper" && { noHelper: expect.any(String) }),
       },
       project: `ROOM/proj\ncopy${uid}\n${uid}\nfile\nnew\n`,

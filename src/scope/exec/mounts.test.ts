@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { expect, test } from "vitest";
-import { makeReadOnly, parseMounts, toFstab, visible } from "./mounts.ts";
+import { hold, parseMounts, toFstab, visible } from "./mounts.ts";
 
 const table = (...lines: string[]) => parseMounts(Buffer.from(`${lines.join("\n")}\n`, "latin1"));
 
@@ -48,9 +48,12 @@ test.skipIf(process.platform !== "linux")("the mounts of this host have one visi
   expect(visible(mounts).filter((m) => m.at === "/")).toHaveLength(1);
 });
 
-test("a mount is made read-only with the flags that it has", () => {
+test("a mount is held with the flags that it has", () => {
   const [mount] = table("36 1 8:1 / /a rw,nosuid,nodev,noexec,relatime,idmapped - ext4 a rw");
-  expect(makeReadOnly(mount!).options).toBe("remount,bind,ro,nosuid,nodev,noexec,relatime");
+  expect(hold(mount!, { ro: true, nodev: false }).options).toBe("remount,bind,ro,nosuid,nodev,noexec,relatime");
+  const [plain] = table("36 1 8:1 / /a rw,relatime - ext4 a rw");
+  expect(hold(plain!, { ro: false, nodev: true }).options).toBe("remount,bind,nodev,relatime");
+  expect(hold({ ...plain!, flags: ["ro"] }, { ro: false, nodev: true }).options).toBe("remount,bind,ro,nodev");
   expect(toFstab([{ from: "none", at: "/a b\t#\\\n\xff", type: "none", options: "ro" }]).toString("latin1")).toBe(
     "none /a\\040b\\011\\043\\134\\012\xff none ro 0 0\n",
   );

@@ -79,12 +79,17 @@ export interface MountCall {
 /** Flags that a bind remount must name again: a user namespace may not drop those it inherited. */
 const KEEP = ["nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime", "nosymfollow"];
 
-/** The call that makes one mount read-only and leaves its other flags. */
-export const makeReadOnly = (mount: Mount): MountCall => ({
+/** The call that makes one mount read-only, or keeps its devices from being opened, and leaves its other flags. */
+export const hold = (mount: Mount, { ro, nodev }: { ro: boolean; nodev: boolean }): MountCall => ({
   from: "none",
   at: mount.at,
   type: "none",
-  options: ["remount", "bind", "ro", ...mount.flags.filter((flag) => KEEP.includes(flag))].join(","),
+  options: [
+    ...["remount", "bind"],
+    ...(ro || mount.flags.includes("ro") ? ["ro"] : []),
+    ...(nodev ? ["nodev"] : []),
+    ...mount.flags.filter((flag) => KEEP.includes(flag)),
+  ].join(","),
 });
 
 /** The calls as lines for `mount --all --fstab`. */

@@ -165,6 +165,11 @@ describe.each(makers)("with namespaces, by %s", (maker) => {
     expect(fs.readdirSync(at("tmp")).sort()).toEqual([".shepherd-cache", "x"]);
   });
 
+  test("a device that is given can be used", async () => {
+    const { text } = await sh(await open({ writable: ["/dev/full"] }), "echo x > /dev/full");
+    expect(text).toContain("No space left on device");
+  });
+
   test("the store and other hidden paths are seen empty, also through another bind", async () => {
     fs.mkdirSync(at("lib/keys"), { recursive: true });
     fs.writeFileSync(at("lib/keys/key"), "secret");
@@ -312,18 +317,18 @@ describe.each(makers)("with namespaces, by %s", (maker) => {
       parent: piece.at.startsWith("/dev/") ? idAt("/dev") : 1,
       at: piece.at,
       type: "x",
-      flags: [piece.mode],
+      flags: [piece.mode, "nodev"],
       frozen: false,
     }));
-    const root = { id: 1, parent: 0, at: "/", type: "ext4", flags: ["rw"], frozen: false };
+    const root = { id: 1, parent: 0, at: "/", type: "ext4", flags: ["rw", "nodev"], frozen: false };
     expect(difference(pieces, [root, ...done], new Set([nameOf(root)]))).toContain('"/" could not be made read-only');
     const other = { ...root, id: 2, parent: 1, at: "/media", flags: ["rw"] };
-    expect(difference(pieces, [{ ...root, flags: ["ro"] }, ...done, other], new Set([nameOf(root)]))).toContain(
-      '"/media"',
-    );
+    expect(
+      difference(pieces, [{ ...root, flags: ["ro", "nodev"] }, ...done, other], new Set([nameOf(root)])),
+    ).toContain('"/media"');
     // A mount of the host's is gone meanwhile, and one of ours has its number.
     const reused = new Set([nameOf(root), nameOf({ ...other, id })]);
-    expect(difference(pieces, [{ ...root, flags: ["ro"] }, ...done], reused)).toBe(null);
+    expect(difference(pieces, [{ ...root, flags: ["ro", "nodev"] }, ...done], reused)).toBe(null);
   });
 
   test("a sandbox has its own processes and its own shared memory", async () => {

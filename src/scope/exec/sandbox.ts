@@ -24,6 +24,11 @@ export interface Command {
   cwd?: string | Uint8Array;
   /** Added to the sandbox's environment; null removes. */
   env?: Readonly<Record<string, string | null>>;
+  /**
+   * Whether it and what it starts are what the run consists of. It is then behind Landlock, too, where the kernel has it. Commands beside each
+   * other are not: none could look at what another one has started (a debugger, `lsof`), since the kernel relates what it holds by descent alone.
+   */
+  alone?: boolean;
 }
 
 /** A process inside, by its number inside (without namespaces: the host's). */
@@ -36,6 +41,7 @@ export interface ProcessInfo {
 export interface Script {
   /** Of bash; null where the script is none, but what the helper is to start. */
   args: readonly string[] | null;
+  alone?: boolean | undefined;
   script: string | Uint8Array;
   maxReport: number;
 }
@@ -157,26 +163,26 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   };
   const way = (at: string, direction: "out" | "in") => (holder ? at : translate(spec.binds, at, direction));
   /** `own`: for scripts of ours, which must work also where the limits leave no room. */
-  const enter = (session = true, own = false): string[] => {
+  const enter = (session = true, own = false, wall = false): string[] => {
     check();
-    return [...(own ? [] : (limiter?.words ?? [])), ...(holder ? holder.enter({ session }) : [])];
+    return [...(own ? [] : (limiter?.words ?? [])), ...(holder ? holder.enter({ session, wall }) : [])];
   };
   const baseEnv = tracker?.env ?? {};
 
   const start = async (
-    { args, script, maxReport }: Script,
+    { args, script, maxReport, alone }: Script,
     options: CallOptions,
     own: boolean,
   ): Promise<ProgramResult> => {
     check();
-    const argv = () => (args ? [...enter(true, own), bash, ...PLAIN, ...args] : enter(true, own));
+    const argv = () => [...enter(true, own, alone), ...(args ? [bash, ...PLAIN, ...args] : [])];
     // What limits it is a shell before it.
     const within = own || (limiter?.words.length ?? 0) === 0 ? holder?.run : null;
     const run = within
       ? async (descriptors: Parameters<Run>[0]) => {
           check();
           try {
-            return await within(descriptors, args ? [bash, ...PLAIN, ...args] : []);
+            return await within(descriptors, args ? [bash, ...PLAIN, ...args] : [], alone);
           } catch (error) {
             check();
             throw new Error(`The command could not be started: ${(error as Error).message}.`);
@@ -239,11 +245,12 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
 `;
   };
   const started = (command: Command): Script => {
-    if (!holder?.launches) return { args: [SCRIPT], script: launcher(command), maxReport: 16 };
+    const { alone } = command;
+    if (!holder?.launches) return { args: [SCRIPT], script: launcher(command), maxReport: 16, alone };
     const { at, pairs, argv } = parts(command);
     const words = [at, String(pairs.length), ...pairs, ...argv].map((word) => Buffer.from(word as string));
     if (words.some((word) => word.includes(0))) throw new TypeError("A word of a command has a zero byte in it.");
-    return { args: null, script: Buffer.concat(words.flatMap((word) => [word, Buffer.of(0)])), maxReport: 16 };
+    return { args: null, script: Buffer.concat(words.flatMap((word) => [word, Buffer.of(0)])), maxReport: 16, alone };
   };
   const failed = (report: Buffer, cwd: Command["cwd"], said: string): Error | null => {
     if (report[0] === 0x73) return null;
@@ -255,7 +262,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   };
 
   const exec: Sandbox["exec"] = async (command) => {
-    const { argv, cwd, env: more, ...options } = command;
+    const { argv, cwd, env: more, alone, ...options } = command;
     const done = await run(started(command), options);
     const { report, ...result } = done;
     const error = result.aborted || result.timedOut || disposed ? null : failed(report, cwd, result.output.toString());
@@ -267,8 +274,9 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     const files = [unnamedFile(launcher(command)), unnamedFile("", true)];
     const work = (async () => {
       // A shell inside cannot give the terminal back to a process group that it cannot see: a bash outside takes it.
+      // Without a terminal it would be of our own process group, and what it sends to its group would come to us.
       const lend = process.stdin.isTTY ? [bash, ...PLAIN, "-c", 'set -m; "$@"; exit "$?"', "shepherd"] : [];
-      const [file, ...words] = [...lend, ...enter(false), bash, ...PLAIN, SCRIPT];
+      const [file, ...words] = [...lend, ...enter(lend.length === 0, false, command.alone), bash, ...PLAIN, SCRIPT];
       const child = spawn(file!, words, { stdio: ["inherit", "inherit", "inherit", ...files], env: baseEnv, cwd: "/" });
       return await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
         child.once("error", reject);

@@ -73,6 +73,17 @@ export const SECRETS: readonly string[] = [
   ".Xauthority",
   ".ICEauthority",
   ".git-credentials",
+  ".1password",
+  ".vault-token",
+  ".terraform.d/credentials.tfrc.json",
+  ".cargo/credentials",
+  ".cargo/credentials.toml",
+  ".gem/credentials",
+  ".config/containers/auth.json",
+  ".config/rclone",
+  ".databrickscfg",
+  ".s3cfg",
+  ".boto",
   ".config/git/credentials",
   ".pypirc",
   ".pgpass",
@@ -85,10 +96,13 @@ export const SECRETS: readonly string[] = [
   ".codex/auth.json",
 ];
 
-/** Where services listen that start programs for whoever asks, outside of any sandbox, or hold the user's keys: for `hide`. */
+/** Where services listen that start programs or change the machine for whoever asks, outside of any sandbox, or hold the user's keys: for `hide`. */
 export const SERVICES: readonly string[] = [
   "/run/user",
   "/run/dbus",
   "/run/systemd/private",
   "/run/systemd/io.systemd.Manager",
+  "/run/udev/control",
+  "/run/initctl",
+  "/run/systemd/initctl",
 ];

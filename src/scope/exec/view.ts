@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
-import { type Mount, type MountCall, makeReadOnly, nameOf, visible, within } from "./mounts.ts";
+import { hold, type Mount, type MountCall, nameOf, visible, within } from "./mounts.ts";
 import { type Bind, type SandboxSpec, SCRATCH, SCRATCH_DIR } from "./spec.ts";
 
 /** One mount of a sandbox. Paths are byte strings (latin1). */
@@ -225,7 +225,7 @@ export function instructions(pieces: readonly Piece[]): string[] {
       // Mount points may have to be made in it: it becomes read-only when all is there.
       words.push("tmpfs", at, "64k", "755", isAround(pieces, piece) ? "x" : "rx");
     } else if (kind === "readOnly" || kind === "scratch") words.push("bind", source ?? at, at, mode);
-    else words.push("put", String(sources.push(source!) - 1), at, mode);
+    else words.push("put", String(sources.push(source!) - 1), at, isDevice(piece) ? `${mode}+dev` : mode);
     for (const { source } of pieces.filter((p) => p.kind === "scratch"))
       if (source!.startsWith(`${at}/${SCRATCH_DIR}/`)) point(at, source!, "dir");
   }
@@ -240,6 +240,15 @@ export function instructions(pieces: readonly Piece[]): string[] {
   ];
 }
 
+/** What a program behind Landlock may write to: see native/wall.c. Bytes that cannot stand in an argument stand as % and two digits. */
+export function grants(pieces: readonly Piece[]): string[] {
+  const all = pieces.filter(({ kind, mode }) => mode === "rw" && kind !== "proc" && kind !== "pts");
+  const there = pieces.filter(({ kind }) => kind === "proc" || kind === "dev" || kind === "pts");
+  const escaped = (at: string): string =>
+    at.replace(/[%\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return [...all.map(({ at }) => `+${escaped(at)}`), ...there.map(({ at }) => `~${escaped(at)}`)];
+}
+
 const isAround = (pieces: readonly Piece[], piece: Piece): boolean =>
   pieces.some((p) => p !== piece && within(p.at, piece.at));
 
@@ -249,11 +258,18 @@ const owner = (pieces: readonly Piece[], at: string): Piece | undefined =>
 
 const readOnly = (mount: Mount) => mount.frozen || mount.flags.includes("ro");
 
-/** What is still to be made read-only, given the mounts as they are. */
+/** Whether what is shown there are devices, also such as the user gives: where there are none to be, a node that lies about leads to a disk all the same. */
+const isDevice = ({ kind, at, directory }: Piece): boolean =>
+  kind === "node" || kind === "pts" || (kind === "hide" && !directory) || (kind === "writable" && within(at, "/dev"));
+
+/** What is still to be held: mounts that are to be read-only, or without devices, given the mounts as they are. */
 export const lockdown = (pieces: readonly Piece[], mounts: readonly Mount[]): MountCall[] =>
-  visible(mounts)
-    .filter((m) => !readOnly(m) && (owner(pieces, m.at)?.mode ?? "ro") === "ro")
-    .map(makeReadOnly);
+  visible(mounts).flatMap((mount) => {
+    const piece = owner(pieces, mount.at);
+    const ro = !readOnly(mount) && (piece?.mode ?? "ro") === "ro";
+    const nodev = !mount.flags.includes("nodev") && !(piece && isDevice(piece));
+    return ro || nodev ? [hold(mount, { ro, nodev })] : [];
+  });
 
 /** The first way in which the mounts differ from the plan, in words; null if they do not. `before`: names of mounts that are the host's. */
 export function difference(
@@ -269,7 +285,9 @@ export function difference(
     if (piece.mode === "rw" && mount.flags.includes("ro")) return `${show(piece.at)} is read-only on the host already`;
   }
   const left = lockdown(pieces, mounts)[0];
-  return left ? `the mount at ${show(left.at)} could not be made read-only` : null;
+  return left
+    ? `the mount at ${show(left.at)} could not be made ${/\bro\b/.test(left.options) ? "read-only" : "one without devices"}`
+    : null;
 }
 
 /**
