@@ -24,7 +24,7 @@ export async function withDriven<T>(
   work: (scope: LiveScope) => Promise<T>,
 ): Promise<T> {
   const scope = await attach(store, name, {
-    files: ({ ref, parent, grants }) => openFilesOf(store, ref, { parent, grants, ...options }),
+    files: ({ ref, ...about }) => openFilesOf(store, ref, { ...about, ...options }),
   });
   try {
     // It stays, for who resumes the run or reverts it.

@@ -11,6 +11,7 @@ import type { Files } from "./files.ts";
 import { loadSnapshot } from "./index.ts";
 import { type Lock, makeLock, type Ticket } from "./lock.ts";
 import { findScope, type Grants, grantsOf, NameError, type ScopeRef } from "./registry.ts";
+import { makeServices, outputOf, type Services, servicesOf } from "./services.ts";
 import { putBytes } from "./thread.ts";
 
 /** Thrown where another live process drives the scope. */
@@ -60,7 +61,7 @@ export const idempotencyKey = (log: string, n: number, intent: string): string =
 export interface AttachOptions {
   handlers?: Handler[];
   /** Gives the files of the scope; called once the lease is held. `parent`: the log that it was forked from. */
-  files?: (scope: { ref: ScopeRef; parent: string | undefined; grants: Grants }) => Promise<Files>;
+  files?: (scope: { ref: ScopeRef; parent: string | undefined; grants: Grants; services: Services }) => Promise<Files>;
 }
 
 /** Becomes the one driver of a scope. Throws `Busy` while another lives. The caller closes it. */
@@ -75,7 +76,10 @@ export async function attach(store: EmbeddedStore, name: string, options: Attach
     const writer = await openWriter(store, ref.log, epoch, known ? { ...known.snapshot, ...known.cursor } : undefined);
     const grants = await grantsOf(store, ref.log);
     const parent = writer.fold.header.origin?.log;
-    const files = options.files ? await options.files({ ref, parent, grants }) : null;
+    const services = makeServices(await servicesOf(store, ref.log), outputOf(store, ref.log), (note) =>
+      writer.note(null, note),
+    );
+    const files = options.files ? await options.files({ ref, parent, grants, services }) : null;
     return live(store, ref, writer, grants, files, options.handlers ?? []);
   } catch (error) {
     await store.leases.release(key, epoch);
@@ -120,7 +124,8 @@ function live(
       const tree = target(captured.workspace);
       const changes = { ...(await countChanges(store, tree === last ? tree : last, tree)) };
       last = tree;
-      return { ...captured, witness: { changes, ...(captured.leftOut && { leftOut: captured.leftOut }) } };
+      const { leftOut, processes } = captured;
+      return { ...captured, witness: { changes, ...(leftOut && { leftOut }), ...(processes && { processes }) } };
     };
     try {
       const view = {
@@ -239,6 +244,7 @@ export interface Captured {
   carry: Carry;
   background?: boolean;
   leftOut?: { [why: string]: number };
+  processes?: string;
 }
 
 /** With what stands beside the outcome. */

@@ -161,7 +161,9 @@ describe("objects of --json", () => {
     await tell(0, "plugin", ["remove", "sample"]);
     await tell(0, "init");
     await tell(0, "run", ["--scope", "w", "--model", work, "write a line"]);
-    await tell(1, "run", ["--scope", "c", "--", "false"]);
+    await tell(1, "run", ["--scope", "c", "--service", "say=echo said", "--", "sh", "-c", "sleep 0.5; false"]);
+    await tell(0, "service", ["c"]);
+    await tell(0, "service", ["c", "say"]);
     await tell(1, "run", ["--scope", "e", "--model", user.script([], "empty"), "do nothing"]);
     await tell(0, "run", ["--land", "auto", "--scope", "l", "--", "sh", "-c", "echo l > l.txt"]);
     await tell(0, "resume", ["w", "--model", work, "say it again"]);

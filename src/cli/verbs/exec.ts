@@ -3,6 +3,7 @@ import { performCommand } from "../../run/command.ts";
 import { withDriven } from "../../run/driven.ts";
 import { workspacePath } from "../../scope/registry.ts";
 import { Exit } from "../errors.ts";
+import { noticesOf } from "../notices.ts";
 import { settleModels } from "../operate.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { below, chooseRun } from "../select.ts";
@@ -36,6 +37,7 @@ export const verb: Verb = {
       },
       async (scope) => {
         progress.done();
+        scope.writer.watch(noticesOf(out, run.name));
         const done = await performCommand(scope, rest, signal, {
           at: below(await workspacePath(store, run.log), context.cwd),
           ownStdin: process.stdin.isTTY !== true,

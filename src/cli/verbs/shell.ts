@@ -3,6 +3,7 @@ import { createInterface } from "node:readline";
 import { withDriven } from "../../run/driven.ts";
 import { openShell } from "../../run/shell.ts";
 import { followLive, landOf } from "../landing.ts";
+import { noticesOf } from "../notices.ts";
 import { settleModels } from "../operate.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
@@ -33,6 +34,7 @@ export const verb: Verb = {
     const lacking = lacks(context, flags);
     const options = { signal: context.signal, settle: settleModels, onForgotten: lacking.tell };
     return withDriven(store, run.name, options, async (scope) => {
+      scope.writer.watch(noticesOf(out, run.name));
       const live = await followLive({ store, out, land }, scope);
       const shell = await openShell(scope);
       const interactive = process.stdin.isTTY === true;
