@@ -314,6 +314,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       tmp,
       scope: owner,
       limits: options.grants.limits,
+      files: join(store.cache("work"), options.log),
       env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },
       network: options.grants.network === "host" ? "host" : (agent?.network ?? "host"),
     });

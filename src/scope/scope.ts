@@ -9,8 +9,9 @@ import { countChanges } from "./changes.ts";
 import { decide, type Effect, type Handler, higherTier, needsConsent, type Performed } from "./effect.ts";
 import type { Files } from "./files.ts";
 import { loadSnapshot } from "./index.ts";
+import type { Limits } from "./limits.ts";
 import { type Lock, makeLock, type Ticket } from "./lock.ts";
-import { findScope, type Grants, grantsOf, NameError, type ScopeRef } from "./registry.ts";
+import { attenuate, findScope, type Grants, grantsOf, NameError, type ScopeRef } from "./registry.ts";
 import { makeServices, outputOf, type Services, servicesOf } from "./services.ts";
 import { putBytes } from "./thread.ts";
 
@@ -60,6 +61,8 @@ export const idempotencyKey = (log: string, n: number, intent: string): string =
 
 export interface AttachOptions {
   handlers?: Handler[];
+  /** What its processes may use meanwhile: never more than its grants say. */
+  limits?: Limits | undefined;
   /** Gives the files of the scope; called once the lease is held. `parent`: the log that it was forked from. */
   files?: (scope: { ref: ScopeRef; parent: string | undefined; grants: Grants; services: Services }) => Promise<Files>;
 }
@@ -74,7 +77,7 @@ export async function attach(store: EmbeddedStore, name: string, options: Attach
   if (epoch === null) throw new Busy(name, (await store.leases.holder(key))?.pid ?? null);
   try {
     const writer = await openWriter(store, ref.log, epoch, known ? { ...known.snapshot, ...known.cursor } : undefined);
-    const grants = await grantsOf(store, ref.log);
+    const grants = attenuate(await grantsOf(store, ref.log), options.limits ? { limits: options.limits } : {});
     const parent = writer.fold.header.origin?.log;
     const services = makeServices(await servicesOf(store, ref.log), outputOf(store, ref.log), (note) =>
       writer.note(null, note),

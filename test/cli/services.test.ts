@@ -131,7 +131,7 @@ describe.each([
     Object.assign(user.env, env);
     const model = user.script([{ call: [SEES] }, { call: [SEES] }, { say: "Well." }, { call: [SEES] }, { say: "On." }]);
     // What a command may take is no matter of a service.
-    const options = ["--scope", "t", "--service", TICKER, "--time", "10s", "--model", model];
+    const options = ["--scope", "t", "--write", user.directory, "--service", TICKER, "--time", "20s", "--model", model];
     expect((await user.does(["run", ...options, "go"])).err).toBe("");
     expect(await resultOf("t", 4)).toMatch(/^ +1$/m);
     const shown = (await user.does(["show", "t", "4"])).out;
@@ -149,9 +149,14 @@ describe.each([
       "its services are started when something runs there: say",
     );
     expect((await user.does(["service", "t.1"])).out).toBe("say              stopped  echo hello $$\n");
-    const heard = await user.does(["exec", "t.1", "--", "sh", "-c", "sleep 1; ls"]);
-    expect(heard.out).toBe("a.txt\n");
-    expect(heard.err).toBe(
+    const over = `${user.directory}/over`;
+    const running = user.start(["exec", "t.1", "--", "sh", "-c", `until [ -e ${over} ]; do sleep 0.02; done`]);
+    await until(
+      () => running.err.includes("has ended"),
+      () => running.out + running.err,
+    );
+    user.write({ "../over": "" });
+    expect((await running.ended).err).toBe(
       "shepherd: The service say of t.1 has ended (exit code 0): `shepherd service t.1 say` shows what it wrote.\n",
     );
     expect((await user.does(["service", "t.1", "say"])).out).toMatch(/^shepherd: started at .*\nhello \d+\n$/);
@@ -214,12 +219,18 @@ test.skipIf(!samePath)("whose death is told while the run goes on, and its agent
   user = await newUser({ "a.txt": "one\n" });
   const model = user.script([
     { call: [bash("echo go > go; until grep -q bye /tmp/.shepherd-cache/services/web.log; do sleep 0.02; done")] },
-    { call: [bash("sleep 0.5")] },
+    { call: [bash(`until [ -e ${user.directory}/over ]; do sleep 0.02; done`)] },
     { say: "Well." },
   ]);
   const web = "web=until [ -e go ]; do sleep 0.02; done; echo bye password=correct-horse >&2; exit 3";
-  const done = await user.does(["run", "--scope", "d", "--service", web, "--model", model, "go"]);
-  expect(done.err).toBe(
+  const options = ["--scope", "d", "--write", user.directory, "--service", web, "--model", model];
+  const run = user.start(["run", ...options, "go"]);
+  await until(
+    () => run.err.includes("has ended"),
+    () => run.out + run.err,
+  );
+  user.write({ "../over": "" });
+  expect((await run.ended).err).toBe(
     "shepherd: The service web of d has ended (exit code 3): `shepherd service d web` shows what it wrote.\n",
   );
   const wrote = (await user.does(["service", "d", "web"])).out;

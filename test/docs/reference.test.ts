@@ -161,7 +161,12 @@ describe("objects of --json", () => {
     await tell(0, "plugin", ["remove", "sample"]);
     await tell(0, "init");
     await tell(0, "run", ["--scope", "w", "--model", work, "write a line"]);
-    await tell(1, "run", ["--scope", "c", "--service", "say=echo said", "--", "sh", "-c", "sleep 0.5; false"]);
+    const more = [
+      "--service",
+      "say=echo said",
+      ...["--memory", "2GB", "--processes", "999", "--time", "1h", "--disk", "9GB"],
+    ];
+    await tell(1, "run", ["--scope", "c", ...more, "--", "sh", "-c", "sleep 0.5; false"]);
     await tell(0, "service", ["c"]);
     await tell(0, "service", ["c", "say"]);
     await tell(1, "run", ["--scope", "e", "--model", user.script([], "empty"), "do nothing"]);

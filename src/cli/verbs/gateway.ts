@@ -4,7 +4,8 @@ import { typedText } from "../../run/command.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
 import type { SandboxSpec } from "../../scope/exec/spec.ts";
-import { checkName, findScope, NO_GRANTS } from "../../scope/registry.ts";
+import type { Limits } from "../../scope/limits.ts";
+import { checkName, findScope, grantsOf, NO_GRANTS } from "../../scope/registry.ts";
 import type { Link } from "../../trace/ports.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
 import { keepReserve } from "../../trace/reserve.ts";
@@ -12,6 +13,7 @@ import { Exit } from "../errors.ts";
 import { BUDGET, howOf } from "../gateway.ts";
 import { LANDS_ONCE, type Land, landOf } from "../landing.ts";
 import { type Launch, taskOf } from "../launch.ts";
+import { checkLimits, LIMIT_OPTIONS, limitsOf, tellUnheld } from "../limits.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { record } from "../recording.ts";
 import { below, findWorkspace } from "../select.ts";
@@ -35,6 +37,7 @@ export const verb: Verb = {
     },
     prices: { type: "string", value: "FILE", help: "prices of models, in dollars for a million tokens" },
     ...PARTIAL,
+    ...LIMIT_OPTIONS,
     ...SERVICE_OPTION,
     network: {
       type: "string",
@@ -75,10 +78,14 @@ export const verb: Verb = {
     };
     if (!rest && flags.service !== undefined)
       throw new Exit(2, "--service is for a command: without one nothing runs on files of the run.");
-    const services = await servicesFor(store, flags, at);
-    const name = await nameOf(context, text(flags, "scope"), task, services);
+    const limits = limitsOf(flags);
+    if (!rest && limits)
+      throw new Exit(2, `--${Object.keys(limits)[0]} is for a command: without one nothing runs in a run of its own.`);
+    const about = { limits, services: await servicesFor(store, flags, at) };
+    const name = await nameOf(context, text(flags, "scope"), task, about);
+    await tellUnheld(context, limits);
     const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
-    return record(launch, { name, task, command: rest && { argv: rest, at }, how, network, drive: false });
+    return record(launch, { name, task, command: rest && { argv: rest, at }, how, network, limits, drive: false });
   },
 };
 
@@ -106,15 +113,17 @@ async function nameOf(
   { store: open, cwd }: Context,
   given: string | undefined,
   task: Task,
-  services: Link | undefined,
+  { limits, services }: { limits: Limits | undefined; services: Link | undefined },
 ): Promise<string> {
   const store = await open();
   const known = given === undefined ? null : await findScope(store, checkName(given));
   if (!known) {
     const workspace = await findWorkspace(store, cwd);
     const named = { ...(given !== undefined && { name: given }), meta: { ...(services && { services }) } };
-    return (await createRun(store, { task, workspace, grants: NO_GRANTS, ...named })).name;
+    return (await createRun(store, { task, workspace, grants: { ...NO_GRANTS, ...(limits && { limits }) }, ...named }))
+      .name;
   }
+  checkLimits(known.name, (await grantsOf(store, known.log)).limits, limits);
   if (services !== undefined)
     throw new Exit(
       2,

@@ -4,7 +4,6 @@ import { resolve } from "node:path";
 import { freshMain } from "../../run/placing.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
-import { holdingHere, unheld } from "../../scope/exec/limit.ts";
 import { forkScope } from "../../scope/fork.ts";
 import {
   checkName,
@@ -24,7 +23,7 @@ import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
 import { LAND_HELP, LANDS, type Land, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun, taskOf } from "../launch.ts";
-import { checkLimits, LIMIT_OPTIONS, limitsOf } from "../limits.ts";
+import { checkLimits, LIMIT_OPTIONS, limitsOf, tellUnheld } from "../limits.ts";
 import { modelFor, requireSame } from "../model.ts";
 import { checkNoMore, networkOf } from "../network.ts";
 import { operate } from "../operate.ts";
@@ -120,7 +119,7 @@ export const verb: Verb = {
 /** What the flags grant of files and network. Throws where that cannot be held. */
 async function grantsOf(context: Context, flags: Flags, workspace: string, task: Task): Promise<Grants> {
   const limits = limitsOf(flags, task);
-  if (limits) for (const each of unheld(limits, await holdingHere(limits))) context.out.warn(`shepherd: ${each}`);
+  await tellUnheld(context, limits);
   return {
     ...(await pathsOf(context, flags, workspace)),
     ...(await networkOf(flags, task)),

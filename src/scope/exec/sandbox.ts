@@ -4,10 +4,11 @@ import type { Server } from "node:net";
 import path from "node:path";
 import { type Abilities, detectMethod } from "./abilities.ts";
 import { type CallOptions, type CallResult, type Program, type ProgramResult, startCall } from "./call.ts";
+import { type DiskWatch, watchDisk } from "./disk.ts";
 import { HOLDER_NAME } from "./helper.ts";
 import { type Holder, isRoot, startHolder } from "./holder.ts";
 import { processesIn } from "./inside.ts";
-import { type Limiter, makeLimiter, timeLimit } from "./limit.ts";
+import { diskLimit, type Limiter, makeLimiter, timeLimit } from "./limit.ts";
 import { quote, quoteAll } from "./quote.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { commandLine, readProcess } from "./table.ts";
@@ -149,6 +150,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   }
   if (spec.limits) limiter = makeLimiter(spec.limits);
 
+  let disk: DiskWatch | null = null;
   let disposed: Promise<void> | null = null;
   /** Calls on their way or running, then those whose output somebody still holds. */
   const under = new Set<Promise<unknown>>();
@@ -200,8 +202,10 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     const most = (service ? undefined : spec.limits?.time) ?? Number.POSITIVE_INFINITY;
     const shortened = most < (options.timeoutMs ?? Number.POSITIVE_INFINITY);
     const stopped = limiter?.watch();
+    const killed = disk?.killed();
     const result = await start(script, shortened ? { ...options, timeoutMs: most } : options, false, service);
     const limits = stopped?.() ?? [];
+    if (disk && disk.killed() !== killed) limits.push(diskLimit(spec.limits!.disk!));
     if (shortened && result.timedOut) limits.push(timeLimit(most));
     return limits.length > 0 ? { ...result, limits } : result;
   };
@@ -326,6 +330,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   };
 
   const dispose = async (): Promise<void> => {
+    disk?.end();
     try {
       holder?.listener?.close();
       await holder?.end();
@@ -337,6 +342,9 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
       await limiter?.remove();
     }
   };
+
+  if (spec.limits?.disk !== undefined && spec.files !== undefined)
+    disk = await watchDisk({ folder: spec.files, most: spec.limits.disk, pids: inside, kill: killAll });
 
   return {
     abilities,
