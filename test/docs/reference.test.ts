@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { detect } from "../../src/scope/exec/abilities.ts";
+import { findHelper } from "../../src/scope/exec/helper.ts";
 import { attach } from "../../src/scope/scope.ts";
 import { putBytes } from "../../src/scope/thread.ts";
 import { openStore } from "../../src/trace/store.ts";
@@ -155,6 +156,7 @@ describe("objects of --json", () => {
     ]);
     user.write({ "pipe.txt": "x" });
     await tell(0, "doctor");
+    if (findHelper()) await tell(0, "doctor", ["--apparmor"]);
     await tell(0, "plugin");
     await tell(0, "plugin", ["add", join(import.meta.dirname, "../plugins/sample.mjs")]);
     await tell(0, "plugin", ["list"]);

@@ -4,7 +4,10 @@ import { profileFor } from "./apparmor.ts";
 import { type Host, whyDenied } from "./denied.ts";
 import { findProgram } from "./tools.ts";
 
-const settings = (found: { [name: string]: string }): Host["setting"] => (name) => found[name] ?? "";
+const settings =
+  (found: { [name: string]: string }): Host["setting"] =>
+  (name) =>
+    found[name] ?? "";
 const PLAIN: Host = {
   root: false,
   setting: settings({ "user/max_user_namespaces": "9000" }),
@@ -17,7 +20,11 @@ const PLAIN: Host = {
 const restricted = settings({ "kernel/apparmor_restrict_unprivileged_userns": "1" });
 
 test.each<[string, Partial<Host>, string]>([
-  ["the limit", { setting: settings({ "user/max_user_namespaces": "0" }) }, "`sudo sysctl -w user.max_user_namespaces=10000`"],
+  [
+    "the limit",
+    { setting: settings({ "user/max_user_namespaces": "0" }) },
+    "`sudo sysctl -w user.max_user_namespaces=10000`",
+  ],
   [
     "Debian's setting",
     { setting: settings({ "kernel/unprivileged_userns_clone": "0" }) },
