@@ -40,7 +40,7 @@ export function whyNoHelper(): string {
     return "Shepherd's helper is switched off by SHEPHERD_NO_HELPER=1; run `unset SHEPHERD_NO_HELPER` to use it.";
   const sources = ["..", "../../.."].some((up) => existsSync(join(import.meta.dirname, up, "native/main.c")));
   if (!sources)
-    return `This package has no helper for ${process.platform} ${process.arch}; \`npm install --global .\` in Shepherd's sources, where a C compiler is, builds one.`;
+    return `This package has no helper for ${process.platform} ${process.arch}; \`npm run global\` in Shepherd's sources, where a C compiler is, builds one.`;
   if (findProgram(process.env.CC ?? "cc"))
     return "Shepherd's helper is not built for this machine; `npm run build` in Shepherd's sources builds it.";
   const install = COMPILERS.find(([program]) => findProgram(program))?.[1];
