@@ -66,7 +66,8 @@ export async function record(launch: Launch, recording: Recording): Promise<Exit
         out.line(`${name} has ${counted(calls, "model call")}${usd > 0 ? `, $${usd.toFixed(4)}` : ""}.`);
         if (!command) out.line(`Next: \`shepherd log ${name}\`; \`shepherd gateway --scope ${name}\` goes on.`);
       },
-    });
+      // A run that broke off before it began to end: what it did is told before why.
+    }).finally(() => steps?.done().catch(() => {}));
     if (command) return launch.lacks.code(await tellEnd(launch, { name, ending, land, error: null, unfit: false }));
     return ending === "done" ? 0 : 1;
   } finally {
