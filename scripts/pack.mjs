@@ -1,4 +1,4 @@
-// What `npm pack` and `npm install --global .` do first: a build of what is there now.
+// What `npm pack`, `npm run global` and `npm install --global .` do first: a build of what is there now.
 import { setup } from "./setup.mjs";
 
 setup();

@@ -45,10 +45,9 @@ export const filesFor =
     progress: Progress,
     agent?: FilesOptions["agent"],
   ) =>
-  ({ ref, parent, grants }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
+  ({ ref, ...about }: Parameters<NonNullable<AttachOptions["files"]>>[0]) =>
     openFilesOf(store, ref, {
-      parent,
-      grants,
+      ...about,
       agent,
       signal,
       onProgress: (text) => progress.at(text),

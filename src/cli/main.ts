@@ -25,6 +25,7 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
   gate: { brief: "be asked before each call of a run", load: () => import("./verbs/gate.ts") },
   pause: { brief: "hold a run back", load: () => import("./verbs/pause.ts") },
   port: { brief: "reach a server that listens in a run", load: () => import("./verbs/port.ts") },
+  service: { brief: "the services of a run, and what they wrote", load: () => import("./verbs/service.ts") },
   shell: { brief: "a shell in a scope, each command a step", load: () => import("./verbs/shell.ts") },
   exec: { brief: "one command in a scope, as a step", load: () => import("./verbs/exec.ts") },
   gateway: { brief: "record the model calls of any program", load: () => import("./verbs/gateway.ts") },

@@ -1,5 +1,6 @@
 /** What the terminal of a run says when others hold it back, and when it waits for a person. */
 import { waitingIn } from "../run/lifecycle.ts";
+import { howEnded, serviceIn } from "../scope/services.ts";
 import type { Frame } from "../trace/frame.ts";
 import { ring } from "./bell.ts";
 import { type Output, plain } from "./output.ts";
@@ -13,6 +14,11 @@ export function noticesOf(out: Pick<Output, "warn">, name: string, call = ring):
       if (facts.state === "resumed") out.warn(`shepherd: ${name} goes on (${by}).`);
       else out.warn(`shepherd: ${name} is paused (${by}): \`shepherd resume ${name}\` goes on.`);
     }
+    const service = phase === "note" ? serviceIn(facts.note) : null;
+    if (service !== null && facts.state === "ended")
+      out.warn(
+        `shepherd: The service ${service} of ${name} has ended (${howEnded(facts)}): \`shepherd service ${name} ${service}\` shows what it wrote.`,
+      );
     const steps = waitingIn({ phase, facts } as Frame);
     if (!steps) return;
     if (steps.length > 0 && !waits) {

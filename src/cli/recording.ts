@@ -7,6 +7,7 @@ import { freshMain } from "../run/placing.ts";
 import { doubtsOf, InDoubt, settlePending } from "../run/recover.ts";
 import { beginRun, placeRun, type Task } from "../run/start.ts";
 import type { SandboxSpec } from "../scope/exec/spec.ts";
+import type { Limits } from "../scope/limits.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { type Command, commandBehind, programsBehind } from "./behind.ts";
@@ -26,6 +27,8 @@ export interface Recording {
   command: Command | null;
   how: How;
   network: SandboxSpec["network"];
+  /** See `AttachOptions`. */
+  limits?: Limits | undefined;
   /** Whether the command is driven, see `commandBehind`. */
   drive: boolean;
 }
@@ -42,6 +45,7 @@ export async function record(launch: Launch, recording: Recording): Promise<Exit
     let steps: { done(): Promise<void> } | null = null;
     const ending = await drive(store, name, {
       signal,
+      limits: recording.limits,
       ...(command && { files: filesFor(launch, progress, { hide: [], network }) }),
       worker: command
         ? commandBehind(gateway, command, { out, quiet, drive: recording.drive })
@@ -62,7 +66,8 @@ export async function record(launch: Launch, recording: Recording): Promise<Exit
         out.line(`${name} has ${counted(calls, "model call")}${usd > 0 ? `, $${usd.toFixed(4)}` : ""}.`);
         if (!command) out.line(`Next: \`shepherd log ${name}\`; \`shepherd gateway --scope ${name}\` goes on.`);
       },
-    });
+      // A run that broke off before it began to end: what it did is told before why.
+    }).finally(() => steps?.done().catch(() => {}));
     if (command) return launch.lacks.code(await tellEnd(launch, { name, ending, land, error: null, unfit: false }));
     return ending === "done" ? 0 : 1;
   } finally {

@@ -1,4 +1,5 @@
 /** Numbers and names as they stand in a sentence. */
+import { LIMITS, type Limits } from "../scope/limits.ts";
 
 /** Bytes, in steps of 1000. */
 export function sizeText(bytes: number): string {
@@ -18,3 +19,12 @@ export const named = (names: readonly string[], most = 8): string =>
 
 /** A number of things. */
 export const counted = (n: number, what: string, several = `${what}s`): string => `${n} ${n === 1 ? what : several}`;
+
+/** Limits as they are typed. */
+export const limitWords = (limits: Limits = {}): string =>
+  LIMITS.flatMap((each) => {
+    const amount = limits[each];
+    if (amount === undefined) return [];
+    const shown = each === "processes" ? amount : each === "time" ? `${amount / 1000}s` : sizeText(amount);
+    return [`--${each} ${String(shown).replace(" ", "")}`];
+  }).join(" ");

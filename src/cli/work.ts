@@ -85,6 +85,8 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
     hears: true,
     work: async (scope, signal, restarted, control) => {
       const fresh = first && !going.resumed && !restarted;
+      // Whoever reaches its services need not wait for the model. What fails there fails its next call.
+      if (!fresh && scope.files?.services.length) await scope.files.sandbox().catch(() => {});
       const inbox = async (ending: boolean): Promise<Said[]> => {
         if (!ending || control.inbox.waiting().length > 0) await control.unpaused(signal).catch(() => {});
         if (signal.aborted) return [];

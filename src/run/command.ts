@@ -1,7 +1,6 @@
 /** A plain command as a worker: one container step, its files captured at its end. */
 
-import { statSync } from "node:fs";
-import { join } from "node:path";
+import { placeIn } from "../scope/files.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { putBytes } from "../scope/thread.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
@@ -64,10 +63,7 @@ export async function performCommand(
       captureAtEnd: true,
       run: async () => {
         const sandbox = await files.sandbox();
-        const { at = "" } = options;
-        const cwd = statSync(join(files.host, at), { throwIfNoEntry: false })?.isDirectory()
-          ? join(files.path, at)
-          : files.path;
+        const cwd = placeIn(files, options.at);
         if (options.interactive) {
           const done = await sandbox.interactive({ argv, cwd, alone: true, ...(options.env && { env: options.env }) });
           code = done.code;

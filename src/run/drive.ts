@@ -34,13 +34,14 @@ export interface DriveOptions extends AttachOptions {
 }
 
 /** Writes down which of its limits this host holds. */
-async function noteLimits({ grants: { limits }, files, writer }: LiveScope): Promise<void> {
+export async function noteLimits({ grants: { limits }, files, writer }: LiveScope): Promise<void> {
   if (!limits || !files) return;
   const { memory, processes } = await holdingHere(limits);
   await writer.note(null, {
     note: "limits",
     ...(limits.memory !== undefined && { memory }),
     ...(limits.processes !== undefined && { processes }),
+    ...(limits.disk !== undefined && { disk: "watched" }),
     enforced:
       (limits.memory === undefined || memory === "held") && (limits.processes === undefined || processes === "held"),
   });

@@ -2,8 +2,10 @@
 
 import { recordBackground } from "../scope/background.ts";
 import { openFilesOf } from "../scope/files.ts";
+import type { Limits } from "../scope/limits.ts";
 import { attach, type LiveScope } from "../scope/scope.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { noteLimits } from "./drive.ts";
 import { noteEnded, noteStarted } from "./lifecycle.ts";
 import type { Settle } from "./operate.ts";
 import { doubtsOf, InDoubt, settlePending } from "./recover.ts";
@@ -14,6 +16,8 @@ export interface DrivenOptions {
   onForgotten?: (text: string) => void;
   /** What becomes of answers that were passed on in part; all else that was under way ends as aborted. */
   settle?: Settle;
+  /** See `AttachOptions`. */
+  limits?: Limits | undefined;
 }
 
 /** Holds the lease of a scope, with its files at its newest step, while `work` runs. What a crash left is given up first. Throws `Busy`, and `InDoubt` if something may have acted. */
@@ -24,13 +28,15 @@ export async function withDriven<T>(
   work: (scope: LiveScope) => Promise<T>,
 ): Promise<T> {
   const scope = await attach(store, name, {
-    files: ({ ref, parent, grants }) => openFilesOf(store, ref, { parent, grants, ...options }),
+    limits: options.limits,
+    files: ({ ref, ...about }) => openFilesOf(store, ref, { ...about, ...options }),
   });
   try {
     // It stays, for who resumes the run or reverts it.
     const doubts = doubtsOf(scope);
     if (doubts.length > 0) throw new InDoubt(name, doubts);
     await noteStarted(scope.writer, "user");
+    await noteLimits(scope);
     await options.settle?.(scope);
     await settlePending(scope);
     const { state, carry } = scope.head();

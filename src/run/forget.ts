@@ -1,4 +1,4 @@
-/** Forgetting, also in what was made from the store: the files of runs at rest, and the rows of logs. */
+/** Forgetting, also in what was made from the store: the files of runs at rest, the rows of logs, and what services wrote. */
 import { listScopes } from "../scope/registry.ts";
 import { type ForgetOptions, type ForgetReport, forget } from "../trace/forget.ts";
 import type { Hash } from "../trace/ports.ts";
@@ -13,7 +13,7 @@ export interface Forgot extends ForgetReport {
 /** As `forget` of the trace. */
 export async function forgetAll(store: EmbeddedStore, ids: readonly Hash[], options: ForgetOptions): Promise<Forgot> {
   const report = await forget(store, ids, options);
-  store.disk.remove(store.cache("rows"));
+  for (const kind of ["rows", "services"]) store.disk.remove(store.cache(kind));
   await expire(store, { allWork: true });
   const driven: string[] = [];
   for (const { name, log } of await listScopes(store)) if (await store.leases.holder(`log/${log}`)) driven.push(name);

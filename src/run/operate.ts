@@ -31,10 +31,11 @@ export const OPERATIONS: { [name: string]: Operate } = {
     const options = { acknowledge: acknowledge === true };
     // One that is refused must not end what is in doubt: the user is still to be asked about that.
     if (doubtsOf(scope).length > 0) await checkRevert(scope, n as number, options);
+    const running = (await scope.files?.leftRunning()) ?? [];
     await standStill(scope);
     const done = await revertScope(scope, n as number, options);
     const outside = done.outside.map(tellOutside);
-    return { n: done.n, op: done.op, outside };
+    return { n: done.n, op: done.op, outside, running, live: scope.files !== null };
   },
   merge: async (scope, { from, take }) => {
     const inDoubt = await standStill(scope);

@@ -1,6 +1,7 @@
 /** What retention takes: operations and discarded scopes after their time, and work directories that are only caches. */
 import { driverOf } from "../scope/driver.ts";
 import { listScopes } from "../scope/registry.ts";
+import { outputOf } from "../scope/services.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
 /** Operations can be undone, and discarded scopes brought back, for so long: 30 days, in ms. */
@@ -59,6 +60,8 @@ export async function expire(
     }
     expired.work.push(id);
   }
+  for (const log of dryRun ? [] : store.disk.list(store.cache("services")))
+    if (!scopes.has(log)) store.disk.remove(outputOf(store, log));
   if (!dryRun) await driver.tidy(options.allWork ? 0 : IDLE);
   return expired;
 }

@@ -2,10 +2,10 @@
  * The files and processes of a scope that is being driven: a directory of its own that commands see at the path of the user's, a /tmp of
  * its own, and the sandbox they run in. All of it is a cache: the store is the truth.
  */
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { link, target } from "../trace/bytes.ts";
+import { encodeJson, link, target } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -25,6 +25,7 @@ import { whileStopped } from "./exec/stop.ts";
 import { endLeftOver } from "./exec/track.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
+import { NO_SERVICES, type Services } from "./services.ts";
 
 /** Thrown where files are asked for that are not there yet. */
 export class NoState extends Error {}
@@ -38,8 +39,12 @@ export interface Files {
   readonly host: string;
   /** Where the agent's configuration directory lies on the host, and where it is for the scope's commands; null if the run has none. */
   readonly config: { host: string; path: string } | null;
-  /** The namespace its commands run in, made at first use. */
+  /** Names of its services. */
+  readonly services: readonly string[];
+  /** The namespace its commands run in, made at first use. Its services are started in it, once the files are at a state. */
   sandbox(): Promise<Sandbox>;
+  /** The command lines of what calls that have ended have left running, but for services. */
+  leftRunning(): Promise<string[]>;
   /** The files as they are now, as content. */
   capture(): Promise<Taken>;
   /** Whether processes that went on after their calls have written since the last capture. What that left out is told with the next. */
@@ -79,6 +84,8 @@ export interface Taken {
   carry: Carry;
   /** How many entries of the workspace have come since the last capture that no state can hold, by what they are (`socket`, `unreadable`). */
   leftOut?: { [why: string]: number };
+  /** The object that says what calls had left running; absent where they had nothing. */
+  processes?: Link;
 }
 
 export interface FilesOptions {
@@ -92,6 +99,7 @@ export interface FilesOptions {
   grants: Grants;
   /** The agent that works here: where it sees its configuration directory, if it has one; what of the user's it must not see; what network it has. */
   agent?: { config?: string; hide: readonly string[]; network: SandboxSpec["network"] } | undefined;
+  services?: Services | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((text: string) => void) | undefined;
   /** Called with a sentence for each file that a state lacks since its bytes were forgotten. */
@@ -114,7 +122,13 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
     (error: unknown) => error instanceof Forgotten,
   );
 
+/** What was captured, before it is told what was left out. */
+type Untold = Omit<Taken, "leftOut">;
+
 type Root = "workspace" | "git" | "config" | "tmp";
+
+/** Where commands see what services write, below `/tmp`. */
+const SERVICE_LOGS = `${SCRATCH_DIR}/services`;
 
 /** What agents keep in their configuration directories that no state needs. */
 const CONFIG_SCRATCH: readonly string[] = [
@@ -158,6 +172,14 @@ const gitEnv = (workspace: string, git: string, own: string): { [name: string]: 
   GIT_WORK_TREE: workspace,
 });
 
+/** Where a command starts that is to start in a directory of the workspace, as long as there is one: its path for commands. */
+export const placeIn = ({ host, path }: Pick<Files, "host" | "path">, at = ""): string =>
+  statSync(join(host, at), { throwIfNoEntry: false })?.isDirectory() ? join(path, at) : path;
+
+/** Of so many processes is written down what they are, and so much of each. */
+const MOST_PROCESSES = 20;
+const MOST_WORDS = 300;
+
 /** The files of a scope whose lease the caller holds. */
 export async function openFilesOf(
   store: EmbeddedStore,
@@ -200,6 +222,9 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const untold: string[] = [];
   // Whether a process was there at the last capture that may have written since, also if it has ended by now.
   let mayWrite = false;
+  // Until when the files are being set.
+  let setting: Promise<unknown> = Promise.resolve();
+  const { services = NO_SERVICES } = options;
   const progress =
     (what: string) =>
     ({ files }: { files: number }): void =>
@@ -224,7 +249,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     return found;
   };
 
-  const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
+  const take = async (): Promise<Untold> => {
     await unsealed;
     // Not to be stopped: what a step has done is captured also when its run is.
     const inside = sandbox && (await sandbox);
@@ -263,19 +288,31 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     lastGit = `${carry.vcs} ${carry.outerVcs}`;
     // One that began or ended meanwhile may have written behind the capture.
     mayWrite = inside !== null && (options.agent !== undefined || alive || (await inside.inside()).length > 0);
-    return { workspace: link("tree", tree), carry };
+    const processes = mayWrite && (await namedProcesses(await inside!.leftRunning()));
+    return { workspace: link("tree", tree), carry, ...(processes && { processes }) };
+  };
+
+  const namedProcesses = async (commands: readonly string[]): Promise<Link | null> => {
+    if (commands.length === 0) return null;
+    const processes = commands
+      .slice(0, MOST_PROCESSES)
+      .map((each) => each.toWellFormed().slice(0, MOST_WORDS).toWellFormed());
+    return link("json", await store.objects.put(encodeJson({ type: "processes", v: 1, processes })));
   };
 
   /** Tells once what was left out. */
-  const told = (taken: { workspace: Link; carry: Carry }): Taken => {
+  const told = (taken: Untold): Taken => {
     const leftOut: { [why: string]: number } = {};
     for (const why of untold.splice(0)) leftOut[why] = (leftOut[why] ?? 0) + 1;
     return Object.keys(leftOut).length > 0 ? { ...taken, leftOut } : taken;
   };
 
-  const behind = async (end: boolean): Promise<{ workspace: Link; carry: Carry } | null> => {
-    if (!sandbox || !mayWrite) return null;
-    if (end) await (await sandbox).killAll();
+  const behind = async (end: boolean): Promise<Untold | null> => {
+    // Of what was there before nobody knows yet.
+    if (!sandbox || !mayWrite || (unsealed && !end)) return null;
+    await unsealed;
+    const { killAll } = await sandbox;
+    if (end) await services.halt(killAll);
     const before = { tree: last!, git: lastGit };
     const captured = await take();
     return captured.workspace === link("tree", before.tree) && lastGit === before.git ? null : captured;
@@ -291,11 +328,14 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         throw new Error(
           `${each} was given to write to, and there is a symbolic link in it now: put back what was there.`,
         );
+    const shown = services.names.length > 0;
+    if (shown) mkdirSync(services.folder, { recursive: true, mode: 0o700 });
     const sandbox = await openSandbox({
       binds: [
         { from: host, to: path, mode: "rw" },
         ...(git && hasGit ? [{ from: gitHost, to: git.directory, mode: "rw" as const }] : []),
         ...(agent?.config !== undefined && hasConfig ? [{ from: config, to: agent.config, mode: "rw" as const }] : []),
+        ...(shown ? [{ from: services.folder, to: `/tmp/${SERVICE_LOGS}`, mode: "ro" as const }] : []),
       ],
       readOnly: options.grants.readOnly
         .map((each) => resolve(path, each))
@@ -306,11 +346,45 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       tmp,
       scope: owner,
       limits: options.grants.limits,
+      files: join(store.cache("work"), options.log),
       env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },
       network: options.grants.network === "host" ? "host" : (agent?.network ?? "host"),
     });
     samePath = sandbox.abilities.samePath;
     return sandbox;
+  };
+
+  const restore: Files["restore"] = async (workspace, carry, seeds) => {
+    await unsealed;
+    if (sandbox) await services.halt((await sandbox).killAll);
+    mayWrite = false;
+    hasGit = carry.outerVcs !== undefined;
+    hasConfig = carry.config !== undefined;
+    const state: WorldState<Root> = {
+      workspace: workspaceState(workspace, carry),
+      git: carry.outerVcs && { tree: target(carry.outerVcs), vcs: null },
+      config: carry.config && { tree: target(carry.config), vcs: null },
+      tmp: carry.tmp && { tree: target(carry.tmp), vcs: carry.tmpVcs ? target(carry.tmpVcs) : null },
+    };
+    const { signal } = options;
+    const how = { seeds, signal, onProgress: progress("preparing the scope's files") };
+    if (world) await world.restore(state, how);
+    else {
+      // What a killed owner's commands go on writing would be found with a step of ours.
+      if (!driver.isAtRest(options.log)) await endLeftOver(owner);
+      const roots = rootsOf(options, git);
+      const spec = { id: options.log, roots, state, like: options.parent, family: options.family };
+      const standing = driver.open({ ...spec, ...how });
+      opening = standing;
+      world = await standing;
+    }
+    const missing = world.missing.filter(({ root }) => root === "workspace");
+    for (const { path, id } of missing) {
+      if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
+      options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
+    }
+    lacking = missing.length > 0 ? { was: target(workspace), paths: missing.map(({ path }) => path) } : null;
+    last = target(workspace);
   };
 
   return {
@@ -328,53 +402,27 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       const { config: host } = opened().paths;
       return { host, path: samePath ? (options.agent?.config ?? host) : host };
     },
+    services: services.names,
     sandbox: async () => {
       opened();
+      await setting;
       sandbox ??= open();
-      return sandbox;
+      const inside = await sandbox;
+      const place = { host: opened().paths.workspace, path: samePath ? options.workspace : opened().paths.workspace };
+      if (services.start(inside, (at) => placeIn(place, at))) mayWrite = true;
+      return inside;
     },
+    leftRunning: async () => (sandbox ? (await sandbox).leftRunning() : []),
     capture: async () => told(await take()),
     written: async () => (await behind(false)) !== null,
     background: async ({ end = false } = {}) => {
       const captured = await behind(end);
       return captured && told(captured);
     },
-    restore: async (workspace, carry, seeds) => {
-      await unsealed;
-      if (sandbox) await (await sandbox).killAll();
-      mayWrite = false;
-      hasGit = carry.outerVcs !== undefined;
-      hasConfig = carry.config !== undefined;
-      const state: WorldState<Root> = {
-        workspace: workspaceState(workspace, carry),
-        git: carry.outerVcs && { tree: target(carry.outerVcs), vcs: null },
-        config: carry.config && { tree: target(carry.config), vcs: null },
-        tmp: carry.tmp && { tree: target(carry.tmp), vcs: carry.tmpVcs ? target(carry.tmpVcs) : null },
-      };
-      const { signal } = options;
-      const how = { seeds, signal, onProgress: progress("preparing the scope's files") };
-      if (world) await world.restore(state, how);
-      else {
-        // What a killed owner's commands go on writing would be found with a step of ours.
-        if (!driver.isAtRest(options.log)) await endLeftOver(owner);
-        const spec = {
-          id: options.log,
-          roots: rootsOf(options, git),
-          state,
-          like: options.parent,
-          family: options.family,
-        };
-        const standing = driver.open({ ...spec, ...how });
-        opening = standing;
-        world = await standing;
-      }
-      const missing = world.missing.filter(({ root }) => root === "workspace");
-      for (const { path, id } of missing) {
-        if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
-        options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
-      }
-      lacking = missing.length > 0 ? { was: target(workspace), paths: missing.map(({ path }) => path) } : null;
-      last = target(workspace);
+    restore: (workspace, carry, seeds) => {
+      const done = restore(workspace, carry, seeds);
+      setting = done.catch(() => {});
+      return done;
     },
     isNear: () => driver.isNear("workspace", options.family),
     stand: async (carry, sealed) => {
@@ -415,7 +463,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     },
     close: async () => {
       preparing.abort();
-      await (await sandbox?.catch(() => null))?.dispose();
+      const inside = await sandbox?.catch(() => null);
+      if (inside) await services.halt(inside.dispose);
       await prepared;
       // One that is still opening is waited for.
       // Without namespaces a process can outlive the sandbox, and its files must stay where they are.

@@ -1,6 +1,6 @@
 /** Forks: new scopes that share a prefix. A fork is a ref to a commit and a note; it touches neither the parent's steps nor its files. */
 
-import type { Origin } from "../trace/ports.ts";
+import type { Link, Origin } from "../trace/ports.ts";
 import { type Fold, type Head, isContainer, type Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { openWriter } from "../trace/writer.ts";
@@ -24,6 +24,8 @@ export interface ForkOptions {
   atIntent?: boolean;
   name?: string;
   grants?: Partial<Grants>;
+  /** Its services, as `putServices` wrote them; without it those of the parent. */
+  services?: Link | undefined;
   /** Writes what each begins with. Who is killed meanwhile leaves no fork that lacks it. */
   begin?: (scope: Beginning) => Promise<void>;
   /** Writes the note into the parent's log; the owner's way if there is one. */
@@ -95,7 +97,8 @@ export async function forkScope(
   await store.logs.sync(point.log);
   const grants = attenuate(await grantsOf(store, view.log), options.grants ?? {});
   // Its log is kept as long as this one: it answers for what it merges from it.
-  const meta = { parent: view.log };
+  const services = options.services ?? view.fold.header.meta.services;
+  const meta = { parent: view.log, ...(services !== undefined && { services }) };
   const workspace = { path: await workspacePath(store, view.log), id: view.ref!.workspace };
   const { begin: write } = options;
   const spec = { workspace, parent, origin, grants, meta, ...(write && { begin: beginning(store, write) }) };

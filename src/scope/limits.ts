@@ -1,9 +1,12 @@
 /** What the processes of a scope may use, as its grants say it. */
 
-/** Bytes that all of them have together, how many there are at once, threads too, and the ms that one command takes; what is not said has no limit. */
-export type Limits = { memory?: number; processes?: number; time?: number };
+/**
+ * Bytes of memory that all of them have together, how many there are at once, threads too, the ms that one command takes, and the bytes by which
+ * the files of the scope grow while one process drives it; what is not said has no limit.
+ */
+export type Limits = { memory?: number; processes?: number; time?: number; disk?: number };
 
-export const LIMITS = ["memory", "processes", "time"] as const;
+export const LIMITS = ["memory", "processes", "time", "disk"] as const;
 
 /** The lower one of each. */
 export function lowerLimits(a: Limits = {}, b: Limits = {}): Limits {

@@ -9,8 +9,10 @@ import { countChanges } from "./changes.ts";
 import { decide, type Effect, type Handler, higherTier, needsConsent, type Performed } from "./effect.ts";
 import type { Files } from "./files.ts";
 import { loadSnapshot } from "./index.ts";
+import type { Limits } from "./limits.ts";
 import { type Lock, makeLock, type Ticket } from "./lock.ts";
-import { findScope, type Grants, grantsOf, NameError, type ScopeRef } from "./registry.ts";
+import { attenuate, findScope, type Grants, grantsOf, NameError, type ScopeRef } from "./registry.ts";
+import { makeServices, outputOf, type Services, servicesOf } from "./services.ts";
 import { putBytes } from "./thread.ts";
 
 /** Thrown where another live process drives the scope. */
@@ -59,8 +61,10 @@ export const idempotencyKey = (log: string, n: number, intent: string): string =
 
 export interface AttachOptions {
   handlers?: Handler[];
+  /** What its processes may use meanwhile: never more than its grants say. */
+  limits?: Limits | undefined;
   /** Gives the files of the scope; called once the lease is held. `parent`: the log that it was forked from. */
-  files?: (scope: { ref: ScopeRef; parent: string | undefined; grants: Grants }) => Promise<Files>;
+  files?: (scope: { ref: ScopeRef; parent: string | undefined; grants: Grants; services: Services }) => Promise<Files>;
 }
 
 /** Becomes the one driver of a scope. Throws `Busy` while another lives. The caller closes it. */
@@ -73,9 +77,12 @@ export async function attach(store: EmbeddedStore, name: string, options: Attach
   if (epoch === null) throw new Busy(name, (await store.leases.holder(key))?.pid ?? null);
   try {
     const writer = await openWriter(store, ref.log, epoch, known ? { ...known.snapshot, ...known.cursor } : undefined);
-    const grants = await grantsOf(store, ref.log);
+    const grants = attenuate(await grantsOf(store, ref.log), options.limits ? { limits: options.limits } : {});
     const parent = writer.fold.header.origin?.log;
-    const files = options.files ? await options.files({ ref, parent, grants }) : null;
+    const services = makeServices(await servicesOf(store, ref.log), outputOf(store, ref.log), (note) =>
+      writer.note(null, note),
+    );
+    const files = options.files ? await options.files({ ref, parent, grants, services }) : null;
     return live(store, ref, writer, grants, files, options.handlers ?? []);
   } catch (error) {
     await store.leases.release(key, epoch);
@@ -120,7 +127,8 @@ function live(
       const tree = target(captured.workspace);
       const changes = { ...(await countChanges(store, tree === last ? tree : last, tree)) };
       last = tree;
-      return { ...captured, witness: { changes, ...(captured.leftOut && { leftOut: captured.leftOut }) } };
+      const { leftOut, processes } = captured;
+      return { ...captured, witness: { changes, ...(leftOut && { leftOut }), ...(processes && { processes }) } };
     };
     try {
       const view = {
@@ -239,6 +247,7 @@ export interface Captured {
   carry: Carry;
   background?: boolean;
   leftOut?: { [why: string]: number };
+  processes?: string;
 }
 
 /** With what stands beside the outcome. */

@@ -1,4 +1,6 @@
 /** `shepherd gateway` as users type it. */
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { detect } from "../../src/scope/exec/abilities.ts";
 import type { Row } from "../support/crash.ts";
@@ -190,4 +192,22 @@ test.each([
   user = await newUser();
   if (options[1] === "other") await user.does(["run", "--scope", "other", "--", "true"]);
   expect((await user.does(["gateway", ...options], 2)).err).toContain(sentence);
+});
+
+test("where its files cannot be prepared, what was written down is told before why", async () => {
+  user = await newUser();
+  const running = user.start(["gateway", "--scope", "g", "--", "sh", "-c", "echo begun; sleep 100"]);
+  await until(
+    () => running.out.includes("\nbegun"),
+    () => running.out + running.err,
+  );
+  running.process.kill("SIGKILL");
+  await running.ended;
+  const [log] = readdirSync(join(user.store, "cache/work")).filter((name) => /^[0-9a-f]{32}$/.test(name));
+  const work = join(user.store, "cache/work", log!);
+  rmSync(work, { recursive: true, force: true });
+  writeFileSync(work, "in the way");
+  const done = await user.shepherd(["gateway", "--scope", "g", "--json", "--", "true"]);
+  expect(done.objects().map(({ kind, error }) => kind ?? typeof error)).toEqual(["command", "string"]);
+  expect(done.code).toBe(1);
 });

@@ -129,6 +129,65 @@ test.skipIf(!here.processes)("groups of a killed owner go with the next that mak
   });
 });
 
+/** Files of 1 MiB, so many. */
+const write = (name: string, count: number): string =>
+  `for i in $(seq ${count}); do head -c 1048576 /dev/zero > ${name}$i || break; done`;
+const TOLD =
+  "[killed because the files of this run have grown by more than 20 MB (--disk): remove some before you write more]";
+
+test.each([
+  ["with what this machine has", {}],
+  ["without namespaces", { SHEPHERD_NO_NAMESPACES: "1" }],
+] as Array<[string, { [name: string]: string }]>)(
+  "what goes on writing beyond --disk is killed, %s",
+  async (_name, env) => {
+    user = await newUser({ "a.txt": "one\n" });
+    const turns = [
+      { call: [bash(`${write("big", 20)}; while :; do ${write("more", 30)}; done`)] },
+      { call: [bash("rm -f big* more*; echo removed")] },
+      { call: [bash(`${write("little", 5)}; echo written`)] },
+      // What has no name takes its room all the same.
+      { call: [bash("exec 5> gone; rm gone; while :; do head -c 1048576 /dev/zero >&5; done")] },
+      { call: [bash("echo on")] },
+      { say: "Well." },
+    ];
+    const model = user.script(turns);
+    await user.does(["run", "--scope", "d", "--disk", "20MB", "--model", model, "go"], 0, { env });
+    expect(await resultOf("d", 2)).toContain(TOLD);
+    expect(await resultOf("d", 4)).toMatch(/^ +removed$/m);
+    expect(await resultOf("d", 6)).toMatch(/^ +written$/m);
+    expect(await resultOf("d", 6)).not.toContain("--disk");
+    expect(await resultOf("d", 8)).toContain(TOLD);
+    expect(await resultOf("d", 10)).toMatch(/^ +on$/m);
+  },
+  60_000,
+);
+
+test("exec, shell and gateway take limits too, never above those of the run, which status tells", async () => {
+  user = await newUser();
+  const limits = ["--time", "2s", "--disk", "30MB"];
+  await user.does(["run", "--scope", "r", ...limits, "--", "true"]);
+  expect((await user.does(["status"])).out).toMatch(/ {2}--time 2s --disk 30.0MB$/m);
+  expect((await user.does(["status", "--json"])).objects()).toMatchObject([{ limits: { time: 2000, disk: 30e6 } }]);
+  const none = await user.does(["exec", "r", "--time", "3s", "--", "true"], 3);
+  expect(none.err).toContain("r has a lower --time, so what goes on from it has no more.");
+  expect((await user.does(["shell", "r", "--disk", "40MB"], 3)).err).toContain("a lower --disk");
+  const done = await user.does(["exec", "r", "--time", "500ms", "--", "sleep", "50"], 1);
+  expect(done.err).toContain("shepherd: ended after 0.5 s");
+  // The limit was that of the one command.
+  await user.does(["exec", "r", "--", "sleep", "1"]);
+  const shell = await user.does(["shell", "r", "--time", "500ms"], 1, { input: "sleep 50\n" });
+  expect(shell.out).toContain("ended after 0.5 s");
+  await user.does(["gateway", "--scope", "g", "--time", "500ms", "--", "sleep", "50"], 1);
+  expect((await user.does(["gateway", "--scope", "g", "--time", "1s", "--", "true"], 3)).err).toContain(
+    "a lower --time",
+  );
+  await user.does(["gateway", "--scope", "g", "--time", "400ms", "--", "true"]);
+  expect((await user.does(["gateway", "--time", "1s"], 2)).err).toContain("--time is for a command");
+  const told = (await user.does(["status", "--json"])).objects<{ scope: string; limits: object }>();
+  expect(told.find(({ scope }) => scope === "g")!.limits).toEqual({ time: 500 });
+}, 60_000);
+
 const ID = 65534;
 const nobody = ["setpriv", `--reuid=${ID}`, `--regid=${ID}`, "--clear-groups"];
 const asNobody =
@@ -150,7 +209,9 @@ test.skipIf(!asNobody)("who may make no groups is told what is not held, and the
     const { log } = (await findScope(store, "n"))!;
     const notes: object[] = [];
     for await (const { facts } of store.logs.read(log)) if (facts.note === "limits") notes.push(facts);
-    expect(notes).toEqual([{ note: "limits", memory: "each", processes: "no", enforced: false }]);
+    const note = { note: "limits", memory: "each", processes: "no", enforced: false };
+    // Of `run`, and of `exec`.
+    expect(notes).toEqual([note, note]);
   } finally {
     await store.close();
   }
@@ -159,6 +220,7 @@ test.skipIf(!asNobody)("who may make no groups is told what is not held, and the
 test.each([
   [["--memory", "1MB"], "--memory takes a size from 10MB on"],
   [["--memory", "much"], '--memory "much" is no size'],
+  [["--disk", "1MB"], "--disk takes a size from 10MB on"],
   [["--processes", "3"], "--processes takes a whole number from 10 on"],
   [["--time", "5"], "--time takes a duration as 90s, 5m or 2h"],
 ])("%j is bad usage", async (words, sentence) => {

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { detect } from "../../src/scope/exec/abilities.ts";
+import { findHelper } from "../../src/scope/exec/helper.ts";
 import { attach } from "../../src/scope/scope.ts";
 import { putBytes } from "../../src/scope/thread.ts";
 import { openStore } from "../../src/trace/store.ts";
@@ -155,13 +156,21 @@ describe("objects of --json", () => {
     ]);
     user.write({ "pipe.txt": "x" });
     await tell(0, "doctor");
+    if (findHelper()) await tell(0, "doctor", ["--apparmor"]);
     await tell(0, "plugin");
     await tell(0, "plugin", ["add", join(import.meta.dirname, "../plugins/sample.mjs")]);
     await tell(0, "plugin", ["list"]);
     await tell(0, "plugin", ["remove", "sample"]);
     await tell(0, "init");
     await tell(0, "run", ["--scope", "w", "--model", work, "write a line"]);
-    await tell(1, "run", ["--scope", "c", "--", "false"]);
+    const more = [
+      "--service",
+      "say=echo said",
+      ...["--memory", "2GB", "--processes", "999", "--time", "1h", "--disk", "9GB"],
+    ];
+    await tell(1, "run", ["--scope", "c", ...more, "--", "sh", "-c", "sleep 0.5; false"]);
+    await tell(0, "service", ["c"]);
+    await tell(0, "service", ["c", "say"]);
     await tell(1, "run", ["--scope", "e", "--model", user.script([], "empty"), "do nothing"]);
     await tell(0, "run", ["--land", "auto", "--scope", "l", "--", "sh", "-c", "echo l > l.txt"]);
     await tell(0, "resume", ["w", "--model", work, "say it again"]);

@@ -1,12 +1,16 @@
 /** `shepherd doctor`: what this machine allows, and what would help. */
-import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { hasLayers } from "../../scope/driver.ts";
 import { detect } from "../../scope/exec/abilities.ts";
+import { INSTALL, PROFILE, profileFor, REMOVE } from "../../scope/exec/apparmor.ts";
+import { findHelper, whyNoHelper } from "../../scope/exec/helper.ts";
 import { holdingHere } from "../../scope/exec/limit.ts";
 import { checkQuota, explainQuota } from "../../trace/quota.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { storeDirectory } from "../context.ts";
+import { Exit } from "../errors.ts";
+import type { Output } from "../output.ts";
 import type { Verb } from "../verb.ts";
 import { sizeText } from "../words.ts";
 
@@ -15,13 +19,20 @@ export type Tell = (what: string, state: "ok" | "limited" | "unfit", text: strin
 
 export const verb: Verb = {
   brief: "what this machine allows, and what would help",
-  usage: "[AGENT]",
+  usage: "[AGENT] [--apparmor]",
   most: 1,
+  options: {
+    apparmor: {
+      type: "boolean",
+      help: "print a profile of AppArmor's for Shepherd's helper, where users may make no namespaces without one",
+    },
+  },
   details:
     "With the command of a coding agent (`shepherd doctor claude`) it tells beforehand what would fail or be less exact in a run of it.",
   agents: true,
-  run: async (context, _flags, args) => {
+  run: async (context, flags, args) => {
     const { out } = context;
+    if (flags.apparmor) return tellProfile(out, args);
     const checkAgent = args[0] === undefined ? null : (await import("../agentcheck.ts")).agentCheck(args[0]);
     let unfit = false;
     const tell: Tell = (what, state, text) => {
@@ -118,6 +129,20 @@ export const verb: Verb = {
     return unfit ? 4 : undefined;
   },
 };
+
+/** The profile on standard output, what to do with it beside. */
+function tellProfile(out: Output, args: readonly string[]): undefined {
+  if (args.length > 0) throw new Exit(2, "--apparmor is not about an agent: `shepherd doctor --apparmor`.");
+  const helper = findHelper();
+  if (!helper) throw new Exit(4, `There is no helper that a profile could be for. ${whyNoHelper()}`);
+  const profile = profileFor(realpathSync(helper));
+  const install = `shepherd doctor --apparmor | ${INSTALL}`;
+  out.object({ profile, file: PROFILE, install, remove: REMOVE });
+  for (const line of profile.trimEnd().split("\n")) out.line(line);
+  out.warn(`shepherd: Install it by \`${install}\`.`);
+  out.warn(`shepherd: Remove it by \`${REMOVE}\`.`);
+  return undefined;
+}
 
 /** Why nothing can be written into a directory, or into the one in which it would be made; null if it can. */
 function unwritable(directory: string): string | null {

@@ -2,17 +2,21 @@
 
 import { readFileSync } from "node:fs";
 import { forkScope } from "../../scope/fork.ts";
-import { findScope, grantsOf } from "../../scope/registry.ts";
+import { leftAt } from "../../scope/left.ts";
+import { findScope, grantsOf, workspacePath } from "../../scope/registry.ts";
 import { endOfTurn, rewriteResult } from "../../scope/rewrite.ts";
+import { servicesOf } from "../../scope/services.ts";
+import { readLog } from "../../scope/view.ts";
 import type { State } from "../../trace/ports.ts";
 import type { Step } from "../../trace/seal.ts";
 import { Exit } from "../errors.ts";
 import { checkLimits, LIMIT_OPTIONS, limitsOf } from "../limits.ts";
 import { operate } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
-import { chooseRun, chooseStep, numberedStep } from "../select.ts";
+import { below, chooseRun, chooseStep, numberedStep } from "../select.ts";
+import { SERVICE_OPTION, servicesFor, shownCommands, someCommands } from "../services.ts";
 import { count, text, type Verb } from "../verb.ts";
-import { counted } from "../words.ts";
+import { counted, named } from "../words.ts";
 
 export const verb: Verb = {
   brief: "new scopes that start at a step",
@@ -28,6 +32,7 @@ export const verb: Verb = {
     },
     scope: { type: "string", value: "NAME", help: "name of the new scope" },
     ...LIMIT_OPTIONS,
+    ...SERVICE_OPTION,
     ...PARTIAL,
     "dry-run": { type: "boolean", help: "only say what would be done" },
   },
@@ -69,7 +74,10 @@ export const verb: Verb = {
       out.say(`Would make ${counted(k, "scope")} from step ${n} of ${run}.`);
       return undefined;
     }
-    if (limits) checkLimits(run, (await grantsOf(store, (await findScope(store, run))!.log)).limits, limits);
+    const parent = (await findScope(store, run))!;
+    if (limits) checkLimits(run, (await grantsOf(store, parent.log)).limits, limits);
+    const at = below(await workspacePath(store, parent.log), context.cwd);
+    const services = await servicesFor(store, flags, at, parent);
     const words = told === "-" ? readFileSync(0, "utf8") : told;
     let rewrite: number | null = null;
     const made = await forkScope(store, run, n, {
@@ -82,15 +90,21 @@ export const verb: Verb = {
       atIntent: flags.intent === true,
       ...(name && { name }),
       ...(limits && { grants: { limits } }),
+      services,
       note: async (facts) => {
         await operate(context, run, "note", { n: null, facts: { ...facts } });
       },
     });
+    // All of them are the same.
+    const started = (await servicesOf(store, made[0]!.log)).map((each) => each.name);
+    const left = shownCommands(await leftAt(store, await readLog(store, made[0]!.log, made[0])));
     for (const ref of made) {
-      out.object({ scope: ref.name, parent: run, n, ...(rewrite !== null && { rewrite }) });
+      out.object({ scope: ref.name, parent: run, n, ...(rewrite !== null && { rewrite }), services: started, left });
       const about = rewrite === null ? "" : `; its step ${rewrite} tells otherwise what came of step ${call!.n}`;
       out.say(`${ref.name}  from step ${n} of ${run}${about}`);
     }
+    if (left.length > 0) out.say(`  ran in the background then, and does not there: ${someCommands(left)}`);
+    if (started.length > 0) out.say(`  its services are started when something runs there: ${named(started)}`);
     return state ? tellForgotten(context, flags, state) : undefined;
   },
 };

@@ -4,16 +4,20 @@ import { typedText } from "../../run/command.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
 import type { SandboxSpec } from "../../scope/exec/spec.ts";
-import { checkName, findScope, NO_GRANTS } from "../../scope/registry.ts";
+import type { Limits } from "../../scope/limits.ts";
+import { checkName, findScope, grantsOf, NO_GRANTS } from "../../scope/registry.ts";
+import type { Link } from "../../trace/ports.ts";
 import { explainQuota, requireRoom } from "../../trace/quota.ts";
 import { keepReserve } from "../../trace/reserve.ts";
 import { Exit } from "../errors.ts";
 import { BUDGET, howOf } from "../gateway.ts";
 import { LANDS_ONCE, type Land, landOf } from "../landing.ts";
 import { type Launch, taskOf } from "../launch.ts";
+import { checkLimits, LIMIT_OPTIONS, limitsOf, tellUnheld } from "../limits.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { record } from "../recording.ts";
 import { below, findWorkspace } from "../select.ts";
+import { SERVICE_OPTION, servicesFor } from "../services.ts";
 import { type Context, choice, type Flags, text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -33,6 +37,8 @@ export const verb: Verb = {
     },
     prices: { type: "string", value: "FILE", help: "prices of models, in dollars for a million tokens" },
     ...PARTIAL,
+    ...LIMIT_OPTIONS,
+    ...SERVICE_OPTION,
     network: {
       type: "string",
       value: "NET",
@@ -70,9 +76,16 @@ export const verb: Verb = {
       text: rest ? typedText(rest) : "gateway",
       ...(rest && { argv: rest, ...(at && { at }) }),
     };
-    const name = await nameOf(context, text(flags, "scope"), task);
+    if (!rest && flags.service !== undefined)
+      throw new Exit(2, "--service is for a command: without one nothing runs on files of the run.");
+    const limits = limitsOf(flags);
+    if (!rest && limits)
+      throw new Exit(2, `--${Object.keys(limits)[0]} is for a command: without one nothing runs in a run of its own.`);
+    const about = { limits, services: await servicesFor(store, flags, at) };
+    const name = await nameOf(context, text(flags, "scope"), task, about);
+    await tellUnheld(context, limits);
     const launch: Launch = { store, out, signal, several: false, land, lacks: lacks(context, flags) };
-    return record(launch, { name, task, command: rest && { argv: rest, at }, how, network, drive: false });
+    return record(launch, { name, task, command: rest && { argv: rest, at }, how, network, limits, drive: false });
   },
 };
 
@@ -96,14 +109,26 @@ async function landOfCommand(context: Context, flags: Flags, workspace: string):
 }
 
 /** The run of that name if there is one, else a new one. */
-async function nameOf({ store: open, cwd }: Context, given: string | undefined, task: Task): Promise<string> {
+async function nameOf(
+  { store: open, cwd }: Context,
+  given: string | undefined,
+  task: Task,
+  { limits, services }: { limits: Limits | undefined; services: Link | undefined },
+): Promise<string> {
   const store = await open();
   const known = given === undefined ? null : await findScope(store, checkName(given));
   if (!known) {
     const workspace = await findWorkspace(store, cwd);
-    return (await createRun(store, { task, workspace, grants: NO_GRANTS, ...(given !== undefined && { name: given }) }))
+    const named = { ...(given !== undefined && { name: given }), meta: { ...(services && { services }) } };
+    return (await createRun(store, { task, workspace, grants: { ...NO_GRANTS, ...(limits && { limits }) }, ...named }))
       .name;
   }
+  checkLimits(known.name, (await grantsOf(store, known.log)).limits, limits);
+  if (services !== undefined)
+    throw new Exit(
+      2,
+      `${known.name} has the services that it began with: \`shepherd fork --service\` changes them in a fork.`,
+    );
   if ((await taskOf(store, known.name)).worker !== "gateway")
     throw new Exit(2, `${known.name} is a run of another kind: choose another name with --scope.`);
   return known.name;

@@ -4,8 +4,10 @@ import { hasLanded, landRun } from "../../run/land.ts";
 import { landsLive } from "../../run/lifecycle.ts";
 import type { Left } from "../../run/operate.ts";
 import type { Landed } from "../../run/placing.ts";
+import { leftAt } from "../../scope/left.ts";
 import { findScope, type ScopeRef, workspacePath } from "../../scope/registry.ts";
-import { readLog } from "../../scope/view.ts";
+import { servicesOf } from "../../scope/services.ts";
+import { findStep, readLog } from "../../scope/view.ts";
 import { quotePath } from "../../world/paths.ts";
 import { askYesNo, confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
@@ -14,8 +16,9 @@ import { LANDS_ONCE, type Land, landedObject } from "../landing.ts";
 import { operate, tellLeft } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseStep } from "../select.ts";
+import { shownCommands, someCommands } from "../services.ts";
 import { type Context, choice, type Verb } from "../verb.ts";
-import { counted } from "../words.ts";
+import { counted, named } from "../words.ts";
 
 export const verb: Verb = {
   brief: "conversation and files back at a step",
@@ -56,13 +59,27 @@ export const verb: Verb = {
     const done = (await operate(context, run.name, "revert", {
       n,
       acknowledge: flags.acknowledge === true,
-    })) as unknown as { n: number; op: number; outside: Left[] };
+    })) as unknown as { n: number; op: number; outside: Left[]; running: string[]; live: boolean };
+    const store = await context.store();
+    const ended = shownCommands(done.running);
+    const left = shownCommands(
+      await leftAt(store, revision.view, (await findStep(store, revision.view, n)) ?? undefined),
+    );
+    const services = (await servicesOf(store, run.log)).map(({ name }) => name);
     const landed = await landBack(context, run, n, how);
     const { outside } = done;
-    out.object({ scope: run.name, n: done.n, op: done.op, outside, to: n, landed: landed && landedObject(landed) });
+    out.object({
+      ...{ scope: run.name, n: done.n, op: done.op, outside, to: n, landed: landed && landedObject(landed) },
+      ...{ ended, left, services },
+    });
     out.say(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
     for (const effect of outside)
       out.say(`  ${tellLeft(effect.tier === "compensable" ? { ...effect, compensated: true } : effect)}`);
+    if (ended.length > 0) out.say(`  ran in the background, and was ended: ${someCommands(ended)}`);
+    if (left.length > 0)
+      out.say(`  ran in the background at step ${n}, and is not started again: ${someCommands(left)}`);
+    if (services.length > 0)
+      out.say(`  its services ${done.live ? "are started again" : "are started when it goes on"}: ${named(services)}`);
     if (landed) {
       const { length } = landed.changes;
       const what = length === 0 ? "Nothing" : counted(length, "path");

@@ -4,7 +4,6 @@ import { resolve } from "node:path";
 import { freshMain } from "../../run/placing.ts";
 import { createRun, type Task } from "../../run/start.ts";
 import { detect } from "../../scope/exec/abilities.ts";
-import { holdingHere, unheld } from "../../scope/exec/limit.ts";
 import { forkScope } from "../../scope/fork.ts";
 import {
   checkName,
@@ -24,13 +23,14 @@ import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
 import { LAND_HELP, LANDS, type Land, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun, taskOf } from "../launch.ts";
-import { checkLimits, LIMIT_OPTIONS, limitsOf } from "../limits.ts";
+import { checkLimits, LIMIT_OPTIONS, limitsOf, tellUnheld } from "../limits.ts";
 import { modelFor, requireSame } from "../model.ts";
 import { checkNoMore, networkOf } from "../network.ts";
 import { operate } from "../operate.ts";
 import type { Output } from "../output.ts";
 import { lacks } from "../partial.ts";
 import { below, chooseStep, findWorkspace } from "../select.ts";
+import { SERVICE_OPTION, servicesFor } from "../services.ts";
 import { askedTask } from "../task.ts";
 import { type Context, choice, count, type Flags, list, text, type Verb } from "../verb.ts";
 
@@ -72,6 +72,7 @@ export const verb: Verb = {
       help: "a name that it may connect to besides: NAME, NAME:PORT or *.NAME",
     },
     ...LIMIT_OPTIONS,
+    ...SERVICE_OPTION,
     ...NEAREST,
     partial: {
       type: "boolean",
@@ -118,7 +119,7 @@ export const verb: Verb = {
 /** What the flags grant of files and network. Throws where that cannot be held. */
 async function grantsOf(context: Context, flags: Flags, workspace: string, task: Task): Promise<Grants> {
   const limits = limitsOf(flags, task);
-  if (limits) for (const each of unheld(limits, await holdingHere(limits))) context.out.warn(`shepherd: ${each}`);
+  await tellUnheld(context, limits);
   return {
     ...(await pathsOf(context, flags, workspace)),
     ...(await networkOf(flags, task)),
@@ -150,6 +151,7 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
   if (task.worker === "plugin") grants.network ??= "proxy";
   const at = below(workspace.path, cwd);
   if (at) task.at = at;
+  const services = await servicesFor(launch.store, flags, at);
   const given = await freeNames(launch.store, text(flags, "scope"), k);
   const progress = out.progress();
   const main = freshMain(launch.store, workspace.path, { signal, onProgress: (at) => progress.at(at) }).finally(() =>
@@ -161,7 +163,17 @@ async function fresh(context: Context, launch: Launch, flags: Flags, task: Task,
   );
   const names: string[] = [];
   for (const name of given)
-    names.push((await createRun(launch.store, { task, workspace, grants, ...(name && { name }) })).name);
+    names.push(
+      (
+        await createRun(launch.store, {
+          task,
+          workspace,
+          grants,
+          ...(name && { name }),
+          meta: { ...(services && { services }) },
+        })
+      ).name,
+    );
   return all(names.map((each) => startRun(launch, each, task, main)));
 }
 
@@ -218,12 +230,15 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
     ...(hosts && { hosts }),
     ...(limits && { limits }),
   };
+  const at = below(await workspacePath(store, run.log), context.cwd);
+  const services = await servicesFor(store, flags, at, run);
   const names = await freeNames(store, text(flags, "scope"), k);
   const made: ScopeRef[] = [];
   for (const name of names)
     made.push(
       ...(await forkScope(store, run.name, n, {
         grants,
+        services,
         ...(name && { name }),
         note: async (facts) => {
           await operate(context, run.name, "note", { n: null, facts: { ...facts } });

@@ -3,6 +3,8 @@ import { createInterface } from "node:readline";
 import { withDriven } from "../../run/driven.ts";
 import { openShell } from "../../run/shell.ts";
 import { followLive, landOf } from "../landing.ts";
+import { LIMIT_OPTIONS, limitsFor } from "../limits.ts";
+import { noticesOf } from "../notices.ts";
 import { settleModels } from "../operate.ts";
 import { lacks, PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
@@ -19,6 +21,7 @@ export const verb: Verb = {
       value: "HOW",
       help: "never, or live: what a command changes lands in your directory at once",
     },
+    ...LIMIT_OPTIONS,
     ...PARTIAL,
   },
   details:
@@ -28,11 +31,13 @@ export const verb: Verb = {
     const { out } = context;
     const store = await context.store();
     const run = await chooseRun(context, args[0], { destructive: true });
+    const limits = await limitsFor(context, flags, run);
     const word = choice(flags, "land", ["never", "live"]) ?? "never";
     const land = await landOf(context, word, { workspace: run.workspace, count: 1, run: run.name });
     const lacking = lacks(context, flags);
-    const options = { signal: context.signal, settle: settleModels, onForgotten: lacking.tell };
+    const options = { signal: context.signal, settle: settleModels, limits, onForgotten: lacking.tell };
     return withDriven(store, run.name, options, async (scope) => {
+      scope.writer.watch(noticesOf(out, run.name));
       const live = await followLive({ store, out, land }, scope);
       const shell = await openShell(scope);
       const interactive = process.stdin.isTTY === true;

@@ -2,11 +2,12 @@
 
 import { stateOf } from "../../run/lifecycle.ts";
 import { orphans } from "../../scope/operations.ts";
-import { listScopes } from "../../scope/registry.ts";
+import { grantsOf, listScopes } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { isReadOnly } from "../../trace/disk.ts";
 import { allDiscarded, findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";
+import { limitWords } from "../words.ts";
 
 const STYLES = {
   running: "cyan",
@@ -45,6 +46,7 @@ export const verb: Verb = {
       const view = await readLog(store, ref.log, ref);
       const { state, owner } = await stateOf(store, view);
       const head = view.fold.head();
+      const { limits = {} } = await grantsOf(store, ref.log);
       const at = new Date(ref.created).toISOString();
       out.object({
         scope: ref.name,
@@ -55,11 +57,13 @@ export const verb: Verb = {
         at,
         pid: owner?.pid ?? null,
         discarded: ref.discarded !== null,
+        limits,
       });
+      const words = limitWords(limits);
       const style = STYLES[state as keyof typeof STYLES];
       const shown = style ? out.style(style, state.padEnd(11)) : state.padEnd(11);
       out.line(
-        `${ref.name.padEnd(24)} ${shown} step ${String(head.n).padStart(4)}  ${(head.id ?? "").slice(0, 7)}  ${at.slice(0, 16).replace("T", " ")}`,
+        `${ref.name.padEnd(24)} ${shown} step ${String(head.n).padStart(4)}  ${(head.id ?? "").slice(0, 7)}  ${at.slice(0, 16).replace("T", " ")}${words && `  ${words}`}`,
       );
     }
     return undefined;

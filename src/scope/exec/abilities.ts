@@ -2,7 +2,8 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { findHelper, helperOf } from "./helper.ts";
+import { whyDenied } from "./denied.ts";
+import { findHelper, helperOf, whyNoHelper } from "./helper.ts";
 import { isRoot, type Method, startHolder } from "./holder.ts";
 import { findTools, needProgram } from "./tools.ts";
 import { planView } from "./view.ts";
@@ -63,10 +64,7 @@ async function look(helper: string | null): Promise<Found> {
   else if (helper === null)
     return none(`Programs are missing (${tools.join(", ")}); \`sudo apt install util-linux bash mount\` brings them.`);
   const said: string[] = [];
-  let noHelper =
-    process.env.SHEPHERD_NO_HELPER === "1"
-      ? "Shepherd's helper is switched off by SHEPHERD_NO_HELPER=1."
-      : "Shepherd's helper is not built for this machine: `npm run build` where a C compiler is brings it.";
+  let noHelper = whyNoHelper();
   for (const method of methods)
     try {
       await trial(method);
@@ -80,7 +78,7 @@ async function look(helper: string | null): Promise<Found> {
       said.push((error as Error).message.split("\n")[0]!);
       if ("helper" in method) noHelper = `Shepherd's helper does not work here: ${said.at(-1)}.`;
     }
-  return none(explain(said.at(-1)!));
+  return none(whyDenied(said.at(-1)!));
 }
 
 /** Makes a sandbox with one directory bound over another, and looks into it. */
@@ -119,26 +117,3 @@ const enterOnce = ([program, ...words]: string[], file: string): Promise<void> =
       code === 0 ? resolve() : reject(new Error(said.trim() || "a namespace cannot be entered")),
     );
   });
-
-const setting = (name: string): string => {
-  try {
-    return fs.readFileSync(`/proc/sys/${name}`, "latin1").trim();
-  } catch {
-    return "";
-  }
-};
-
-function explain(said: string): string {
-  const off = (name: string, value: number) =>
-    `The system does not let users make namespaces; \`sudo sysctl -w ${name.replaceAll("/", ".")}=${value}\` allows it.`;
-  if (setting("user/max_user_namespaces") === "0") return off("user/max_user_namespaces", 10000);
-  if (process.getuid?.() !== 0) {
-    if (setting("kernel/unprivileged_userns_clone") === "0") return off("kernel/unprivileged_userns_clone", 1);
-    if (setting("kernel/apparmor_restrict_unprivileged_userns") === "1")
-      return off("kernel/apparmor_restrict_unprivileged_userns", 0);
-  }
-  const reason = said.replace(/[.\s]+$/, "");
-  if (fs.existsSync("/.dockerenv") || fs.existsSync("/run/.containerenv"))
-    return `This container may not make namespaces (${reason}); start it with \`docker run --privileged\`.`;
-  return `Namespaces cannot be made here (${reason}); try \`unshare --user --map-current-user --mount --pid --fork true\` to see why.`;
-}

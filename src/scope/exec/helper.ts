@@ -1,10 +1,11 @@
 /** The scope helper, a program of ours in C: makes namespaces and starts programs in them. One process of it serves all sandboxes of this thread. */
 import { spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { constants as system } from "node:os";
 import { join } from "node:path";
 import { hasEnded, readProcess } from "./table.ts";
+import { findProgram } from "./tools.ts";
 import { message, reader } from "./wire.ts";
 
 /** The second word of the command line of a sandbox's first process, by which a script inside can tell that it is inside. */
@@ -23,6 +24,28 @@ export function findHelper(): string | null {
       // not here
     }
   return null;
+}
+
+/** By what a C compiler comes, of the programs by which a system installs others. */
+const COMPILERS: ReadonlyArray<readonly [program: string, words: string]> = [
+  ["apt-get", "sudo apt install gcc libc6-dev"],
+  ["dnf", "sudo dnf install gcc glibc-static"],
+  ["apk", "sudo apk add gcc musl-dev linux-headers"],
+  ["pacman", "sudo pacman -S gcc"],
+  ["zypper", "sudo zypper install gcc glibc-devel-static"],
+];
+
+/** Where there is no helper: why not, and the one command that would help. */
+export function whyNoHelper(): string {
+  if (process.env.SHEPHERD_NO_HELPER === "1")
+    return "Shepherd's helper is switched off by SHEPHERD_NO_HELPER=1; run `unset SHEPHERD_NO_HELPER` to use it.";
+  const sources = ["..", "../../.."].some((up) => existsSync(join(import.meta.dirname, up, "native/main.c")));
+  if (!sources)
+    return `This package has no helper for ${process.platform} ${process.arch}; \`npm run global\` in Shepherd's sources, where a C compiler is, builds one.`;
+  if (findProgram(process.env.CC ?? "cc"))
+    return "Shepherd's helper is not built for this machine; `npm run build` in Shepherd's sources builds it.";
+  const install = COMPILERS.find(([program]) => findProgram(program))?.[1];
+  return `Shepherd's helper is not built, since there is no C compiler; \`${install ? `${install} && ` : ""}npm run build\` in Shepherd's sources${install ? "" : ", once there is one,"} builds it.`;
 }
 
 export interface Helper {

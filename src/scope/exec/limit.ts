@@ -17,6 +17,9 @@ export interface Limiter {
 
 const sizeText = (bytes: number): string => `${Math.round((bytes / 1e6) * 10) / 10} MB`;
 
+/** What is told of a command that was killed for what the run has written. */
+export const diskLimit = (bytes: number): string =>
+  `killed because the files of this run have grown by more than ${sizeText(bytes)} (--disk): remove some before you write more`;
 /** What is told of a command that its run's `--time` has ended. */
 export const timeLimit = (ms: number): string =>
   `ended after ${ms / 1000} s, which is what a command of this run may take (--time)`;

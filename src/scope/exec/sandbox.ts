@@ -4,13 +4,14 @@ import type { Server } from "node:net";
 import path from "node:path";
 import { type Abilities, detectMethod } from "./abilities.ts";
 import { type CallOptions, type CallResult, type Program, type ProgramResult, startCall } from "./call.ts";
+import { type DiskWatch, watchDisk } from "./disk.ts";
 import { HOLDER_NAME, type Run } from "./helper.ts";
 import { type Holder, isRoot, startHolder } from "./holder.ts";
 import { processesIn } from "./inside.ts";
-import { type Limiter, makeLimiter, timeLimit } from "./limit.ts";
+import { diskLimit, type Limiter, makeLimiter, timeLimit } from "./limit.ts";
 import { quote, quoteAll } from "./quote.ts";
 import type { SandboxSpec } from "./spec.ts";
-import { readProcess } from "./table.ts";
+import { commandLine, readProcess } from "./table.ts";
 import { unnamedFile } from "./temp.ts";
 import { needProgram } from "./tools.ts";
 import { startTracker, type Tracker } from "./track.ts";
@@ -57,8 +58,11 @@ export interface Sandbox {
   enterNetwork(): string[] | null;
   /** The whole environment of commands. */
   readonly env: Readonly<Record<string, string>>;
-  /** Runs a command and resolves when it has ended; background processes that it started live on. Throws if it cannot start. */
-  exec(command: Command & CallOptions): Promise<CallResult>;
+  /**
+   * Runs a command and resolves when it has ended; background processes that it started live on. Throws if it cannot start. `service`: it goes on
+   * while others come and go, so no time limit counts for it, and it is stopped with those that are `left`.
+   */
+  exec(command: Command & CallOptions & { service?: boolean }): Promise<CallResult>;
   /** Runs a command on the terminal of this process. */
   interactive(command: Command): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** What still runs inside, besides the sandbox's own process. */
@@ -68,6 +72,8 @@ export interface Sandbox {
    * or earlier calls have started.
    */
   inside(options?: { left: boolean }): Promise<number[]>;
+  /** The command lines of what calls that have ended have left running. */
+  leftRunning(): Promise<string[]>;
   /** Kills all that `processes` names; resolves when it is gone. */
   killAll(): Promise<void>;
   /** Kills everything inside and takes the mounts down. Running calls end with SIGKILL. */
@@ -150,9 +156,12 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   }
   if (spec.limits) limiter = makeLimiter(spec.limits);
 
+  let disk: DiskWatch | null = null;
   let disposed: Promise<void> | null = null;
   /** Calls on their way or running, then those whose output somebody still holds. */
   const under = new Set<Promise<unknown>>();
+  /** What is waited for, by its number on the host, and whether that is a service. */
+  const waited = new Map<number, boolean>();
   const leaving = new Set<() => void>();
   const check = () => {
     if (disposed) throw new Error("The sandbox is disposed; open another.");
@@ -173,6 +182,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     { args, script, maxReport, alone }: Script,
     options: CallOptions,
     own: boolean,
+    service = false,
   ): Promise<ProgramResult> => {
     check();
     const argv = () => [...enter(true, own, alone), ...(args ? [bash, ...PLAIN, ...args] : [])];
@@ -192,10 +202,12 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     const program: Program = { argv, run, env: baseEnv, script, maxReport, proxy: holder !== null };
     const work = (async () => {
       const call = await startCall(program, options);
-      if (call.pid !== undefined) tracker?.began(call.pid);
+      const pid = call.pid ?? -1;
+      if (call.pid !== undefined) tracker?.began(pid);
+      waited.set(pid, service);
       leaving.add(call.leave);
       void call.closed.then(() => leaving.delete(call.leave));
-      return call.result;
+      return call.result.finally(() => waited.delete(pid));
     })();
     under.add(work);
     try {
@@ -205,12 +217,14 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     }
   };
   const runOwn = (script: Script): Promise<ProgramResult> => start(script, PATIENCE, true);
-  const run = async (script: Script, options: CallOptions = {}): Promise<ProgramResult> => {
-    const most = spec.limits?.time ?? Number.POSITIVE_INFINITY;
+  const run = async (script: Script, options: CallOptions = {}, service = false): Promise<ProgramResult> => {
+    const most = (service ? undefined : spec.limits?.time) ?? Number.POSITIVE_INFINITY;
     const shortened = most < (options.timeoutMs ?? Number.POSITIVE_INFINITY);
     const stopped = limiter?.watch();
-    const result = await start(script, shortened ? { ...options, timeoutMs: most } : options, false);
+    const killed = disk?.killed();
+    const result = await start(script, shortened ? { ...options, timeoutMs: most } : options, false, service);
     const limits = stopped?.() ?? [];
+    if (disk && disk.killed() !== killed) limits.push(diskLimit(spec.limits!.disk!));
     if (shortened && result.timedOut) limits.push(timeLimit(most));
     return limits.length > 0 ? { ...result, limits } : result;
   };
@@ -262,8 +276,8 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   };
 
   const exec: Sandbox["exec"] = async (command) => {
-    const { argv, cwd, env: more, alone, ...options } = command;
-    const done = await run(started(command), options);
+    const { argv, cwd, env: more, alone, service, ...options } = command;
+    const done = await run(started(command), options, service);
     const { report, ...result } = done;
     const error = result.aborted || result.timedOut || disposed ? null : failed(report, cwd, result.output.toString());
     if (error) throw error;
@@ -278,10 +292,12 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
       const lend = process.stdin.isTTY ? [bash, ...PLAIN, "-c", 'set -m; "$@"; exit "$?"', "shepherd"] : [];
       const [file, ...words] = [...lend, ...enter(lend.length === 0, false, command.alone), bash, ...PLAIN, SCRIPT];
       const child = spawn(file!, words, { stdio: ["inherit", "inherit", "inherit", ...files], env: baseEnv, cwd: "/" });
+      const pid = child.pid ?? -1;
+      waited.set(pid, false);
       return await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
         child.once("error", reject);
         child.once("exit", (code, signal) => resolve({ code, signal }));
-      });
+      }).finally(() => waited.delete(pid));
     })();
     under.add(work);
     try {
@@ -311,8 +327,19 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
 
   const inside: Sandbox["inside"] = async ({ left } = { left: false }) => {
     const pids = holder ? processesIn(holder.namespace, holder.pid) : (await tracker!.list()).map(({ pid }) => pid);
-    const parents = new Set([...pids, holder?.pid ?? 1]);
-    return left ? pids.filter((pid) => parents.has(readProcess(pid)?.parent ?? -1)) : pids;
+    const services = [...waited].flatMap(([pid, service]) => (service ? [pid] : []));
+    const parents = new Set([...pids, holder?.pid ?? 1, ...services]);
+    return left ? pids.filter((pid) => parents.has(readProcess(pid)?.parent ?? -1) || services.includes(pid)) : pids;
+  };
+
+  const leftRunning: Sandbox["leftRunning"] = async () => {
+    const all = holder ? (await inside()).map((pid) => ({ pid, command: commandLine(pid) })) : await tracker!.list();
+    const isWaitedFor = (pid: number): boolean => {
+      for (let at = pid; at > 1 && at !== process.pid; at = readProcess(at)?.parent ?? 0)
+        if (waited.has(at)) return true;
+      return false;
+    };
+    return all.flatMap(({ pid, command }) => (command && !isWaitedFor(pid) ? [command] : []));
   };
 
   const killAll = async (): Promise<void> => {
@@ -324,6 +351,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   };
 
   const dispose = async (): Promise<void> => {
+    disk?.end();
     try {
       holder?.listener?.close();
       await holder?.end();
@@ -335,6 +363,9 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
       await limiter?.remove();
     }
   };
+
+  if (spec.limits?.disk !== undefined && spec.files !== undefined)
+    disk = await watchDisk({ folder: spec.files, most: spec.limits.disk, pids: inside, kill: killAll });
 
   return {
     abilities,
@@ -349,6 +380,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     interactive,
     processes,
     inside,
+    leftRunning,
     killAll,
     dispose: () => {
       disposed ??= dispose();

@@ -33,6 +33,8 @@ export interface SandboxSpec {
   network: "host" | { port: number };
   /** What its processes may use; all that there is without it. */
   limits?: Limits | undefined;
+  /** Directory of the host in which all lies that a limit of the disk is about. */
+  files?: string;
   /** Names what commands work for, so that without namespaces `endLeftOver` finds them. */
   scope?: string;
 }

@@ -60,13 +60,22 @@ export function processesWith(mark: string, begins = false): Array<{ pid: number
     try {
       if (!`\0${fs.readFileSync(`/proc/${pid}/environ`, "latin1")}`.includes(`\0${mark}${begins ? "" : "\0"}`))
         continue;
-      const command = fs.readFileSync(`/proc/${pid}/cmdline`).toString().split("\0").join(" ").trim();
+      const command = commandLine(pid);
       if (readProcess(pid)?.state !== "Z") found.push({ pid: Number(pid), command });
     } catch {
       // gone, or not ours to look at
     }
   }
   return found;
+}
+
+/** What a process was started as, its words with spaces between; nothing where it may not be looked at. */
+export function commandLine(pid: number | string): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`).toString().split("\0").join(" ").trim();
+  } catch {
+    return "";
+  }
 }
 
 /** Sends a signal to a process, or to the group `-pid`. False if it is gone already. */

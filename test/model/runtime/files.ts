@@ -29,6 +29,8 @@ export function shadowFiles(store: EmbeddedStore): ShadowFiles {
     path: "/",
     host: "/",
     config: null,
+    services: [],
+    leftRunning: async () => [],
     sandbox: () => Promise.reject(new Error("No command runs here.")),
     written: async () => false,
     background: async () => null,
