@@ -1,11 +1,13 @@
 /*
  * enter [session] FILE… -- PROGRAM ARGUMENTS…: runs a program in the namespaces that these files are, in their order.
+ * enter kill FILE… --: kills all that runs in them, but for the first process; ends with 0 once nothing of it is left.
  * enter [session] FILE… --: runs what descriptor 3 says: words, each ended by a zero byte: the directory to start in, the number of variables,
  *   the variables, the program, its arguments. The program is looked for on the PATH among the variables, and has descriptors 0 to 2 alone.
  *   To descriptor 4 it writes `s` once it starts, or `c` where there is no such directory.
  */
 #include "scope.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -95,13 +97,45 @@ static int launch(void) {
   return code;
 }
 
+/* Whether a process still runs: one that has ended waits for its parent, wherever that is. */
+static int runs(const char *number) {
+  char path[64], text[512], *state;
+  snprintf(path, sizeof path, "/proc/%s/stat", number);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (fd >= 0) close(fd);
+  if (got <= 0) return 0;
+  text[got] = 0;
+  state = strrchr(text, ')');
+  return state && state[1] == ' ' && !strchr("ZXx", state[2]);
+}
+
+static int kill_all(void) {
+  char self[16];
+  snprintf(self, sizeof self, "%d", getpid());
+  for (int tries = 0; tries < 500; tries++) {
+    if (kill(-1, SIGKILL) < 0) return errno == ESRCH ? 0 : 1;
+    int left = 0;
+    DIR *all = opendir("/proc");
+    if (!all) return 1;
+    for (struct dirent *each; (each = readdir(all));)
+      if (each->d_name[0] >= '1' && each->d_name[0] <= '9' && strcmp(each->d_name, "1") != 0 && strcmp(each->d_name, self) != 0)
+        left |= runs(each->d_name);
+    closedir(all);
+    if (!left) return 0;
+    usleep(10000);
+  }
+  return 1;
+}
+
 int enter(int argc, char **argv) {
   struct failure why = {{0}};
-  int session = 0, at = 2;
+  int session = 0, ends = 0, at = 2;
   /* Stopped with its command it would stay behind for ever. What stands below fails if its parent is gone already. */
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   int namespaces[16], count = 0;
   if (at < argc && strcmp(argv[at], "session") == 0) session = 1, at++;
+  else if (at < argc && strcmp(argv[at], "kill") == 0) ends = 1, at++;
   /* All are opened first: the files are not seen from inside. */
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     if (count == 16) return give_up("Too many namespaces are named.");
@@ -125,6 +159,7 @@ int enter(int argc, char **argv) {
   /* What Node's parent left open may lead out of the sandbox, and what runs there may look at this process once it is a program. */
   close_from(5);
   if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0) return give_up(why.text);
+  if (ends) return kill_all();
   if (at == argc) return launch();
   execv(argv[at], argv + at);
   fail_errno(&why, "%s cannot be started", argv[at]);

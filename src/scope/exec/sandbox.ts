@@ -14,6 +14,7 @@ import { readProcess } from "./table.ts";
 import { unnamedFile } from "./temp.ts";
 import { needProgram } from "./tools.ts";
 import { startTracker, type Tracker } from "./track.ts";
+import { bashIn, clearPlaces, NoRoot, whyNot } from "./root.ts";
 import { planView, translate } from "./view.ts";
 
 /** A command of a scope. Paths are those seen inside. */
@@ -107,6 +108,14 @@ for i in {1..500}; do
 done
 exit 1`;
 
+/** How a program of ours ends. */
+const ended = ([program, ...words]: string[]): Promise<{ code: number | null; signal: NodeJS.Signals | null }> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(program!, words, { stdio: "ignore", env: {}, cwd: "/" });
+    child.once("error", reject);
+    child.once("exit", (code, signal) => resolve({ code, signal }));
+  });
+
 /** For scripts of our own, which end at once unless the host is out of order. */
 const PATIENCE = { timeoutMs: 60_000 };
 
@@ -123,6 +132,9 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const { abilities, method } = await detectMethod();
   const home = spec.binds[0]?.to;
   if (home === undefined) throw new TypeError("A sandbox needs at least one bind, where its commands start.");
+  const ownRoot = spec.root;
+  if (ownRoot !== undefined && !(method && "helper" in method))
+    throw new NoRoot(`An image can be a run's root only where Shepherd's helper makes its sandbox. ${whyNot(abilities)}`);
   const bash = needProgram("bash", "bash");
   const envTool = needProgram("env", "coreutils");
   if (!fs.existsSync(spec.tmp)) {
@@ -136,6 +148,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   for (const name of [...OWN, "TMPDIR", "TMP", "TEMP"]) delete env[name];
   const tracker: Tracker | null = method ? null : startTracker(undefined, spec.scope);
   if (method) {
+    if (ownRoot !== undefined) clearPlaces(ownRoot);
     const view = planView(spec, isRoot());
     Object.assign(env, view.env);
     holder = await startHolder(view.pieces, method, spec.network);
@@ -162,6 +175,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     return [...(own ? [] : (limiter?.words ?? [])), ...(holder ? holder.enter({ session }) : [])];
   };
   const baseEnv = tracker?.env ?? {};
+  const bashInside = (): string => (ownRoot === undefined ? bash : bashIn(ownRoot));
 
   const start = async (
     { args, script, maxReport }: Script,
@@ -169,7 +183,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     own: boolean,
   ): Promise<ProgramResult> => {
     check();
-    const argv = () => (args ? [...enter(true, own), bash, ...PLAIN, ...args] : enter(true, own));
+    const argv = () => (args ? [...enter(true, own), bashInside(), ...PLAIN, ...args] : enter(true, own));
     const program: Program = { argv, env: baseEnv, script, maxReport, proxy: holder !== null };
     const work = (async () => {
       const call = await startCall(program, options);
@@ -251,11 +265,12 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   };
 
   const interactive: Sandbox["interactive"] = async (command) => {
-    const files = [unnamedFile(launcher(command)), unnamedFile("", true)];
+    const { args, script } = started(command);
+    const files = [unnamedFile(script), unnamedFile("", true)];
     const work = (async () => {
       // A shell inside cannot give the terminal back to a process group that it cannot see: a bash outside takes it.
       const lend = process.stdin.isTTY ? [bash, ...PLAIN, "-c", 'set -m; "$@"; exit "$?"', "shepherd"] : [];
-      const [file, ...words] = [...lend, ...enter(false), bash, ...PLAIN, SCRIPT];
+      const [file, ...words] = [...lend, ...enter(false), ...(args ? [bash, ...PLAIN, ...args] : [])];
       const child = spawn(file!, words, { stdio: ["inherit", "inherit", "inherit", ...files], env: baseEnv, cwd: "/" });
       return await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
         child.once("error", reject);
@@ -297,7 +312,10 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   const killAll = async (): Promise<void> => {
     check();
     if (tracker) return tracker.kill();
-    const { code, signal } = await runOwn({ args: [SCRIPT], script: KILL, maxReport: 0 });
+    const killing = holder?.killing();
+    const { code, signal } = killing
+      ? await ended(killing)
+      : await runOwn({ args: [SCRIPT], script: KILL, maxReport: 0 });
     if (code !== 0 && signal !== "SIGKILL")
       throw new Error("Some processes of the scope cannot be killed; dispose the sandbox instead.");
   };
