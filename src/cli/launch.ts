@@ -7,6 +7,7 @@ import { freshMain } from "../run/placing.ts";
 import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { beginRun, firstSession, placeRun, type Task } from "../run/start.ts";
 import { type FilesOptions, openFilesOf } from "../scope/files.ts";
+import { carryOfImage } from "../scope/image.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import { getBytes } from "../scope/thread.ts";
@@ -188,8 +189,10 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
 const codingFor = async ({ store, out }: Launch, task: Task): Promise<Coding | null> =>
   task.worker === "plugin" ? (await import("./coding.ts")).openCoding(store, out, task) : null;
 
-const carryFor = async (store: EmbeddedStore, scope: LiveScope, coding: Coding | null): Promise<Carry> =>
-  coding ? coding.carry(await workspacePath(store, scope.ref.log)) : {};
+const carryFor = async (store: EmbeddedStore, scope: LiveScope, coding: Coding | null): Promise<Carry> => ({
+  ...(coding && (await coding.carry(await workspacePath(store, scope.ref.log)))),
+  ...(scope.grants.root && carryOfImage(scope.grants.root)),
+});
 
 async function placeOn(scope: LiveScope, n: number, task: Task, main: Main, carry: Carry): Promise<void> {
   await placeRun(scope, n, main, task, carry);

@@ -65,9 +65,8 @@ export async function performCommand(
       run: async () => {
         const sandbox = await files.sandbox();
         const { at = "" } = options;
-        const cwd = statSync(join(files.host, at), { throwIfNoEntry: false })?.isDirectory()
-          ? join(files.path, at)
-          : files.path;
+        const isThere = statSync(join(files.host, at), { throwIfNoEntry: false })?.isDirectory();
+        const cwd = files.start !== files.path ? files.start : isThere ? join(files.path, at) : files.path;
         if (options.interactive) {
           const done = await sandbox.interactive({ argv, cwd, ...(options.env && { env: options.env }) });
           code = done.code;

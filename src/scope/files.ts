@@ -2,7 +2,7 @@
  * The files and processes of a scope that is being driven: a directory of its own that commands see at the path of the user's, a /tmp of
  * its own, and the sandbox they run in. All of it is a cache: the store is the truth.
  */
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, lstatSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { link, target } from "../trace/bytes.ts";
@@ -11,10 +11,12 @@ import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { RootSpec, World, WorldState } from "../world/driver.ts";
 import { keepLacking } from "../world/lacking.ts";
-import type { Source } from "../world/materialise.ts";
+import type { FileState, Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { type OuterGit, outerGit } from "../world/outer-git.ts";
 import { quotePath } from "../world/paths.ts";
+import { resolveIn } from "../world/rooted.ts";
+import type { Ids } from "../world/statcache.ts";
 import { driverOf, hasLayers } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { sharedMappings } from "./exec/inside.ts";
@@ -22,6 +24,8 @@ import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
 import { whileStopped } from "./exec/stop.ts";
 import { endLeftOver } from "./exec/track.ts";
+import { MOUNTED } from "./exec/view.ts";
+import { imageEnv } from "./image.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
 
@@ -35,6 +39,8 @@ export interface Files {
   readonly path: string;
   /** Where it lies on the host. */
   readonly host: string;
+  /** Where commands start that say nothing else: there, or where an image says. */
+  readonly start: string;
   /** Where the agent's configuration directory lies on the host, and where it is for the scope's commands; null if the run has none. */
   readonly config: { host: string; path: string } | null;
   /** The namespace its commands run in, made at first use. */
@@ -81,11 +87,25 @@ export interface FilesOptions {
   onForgotten?: ((text: string) => void) | undefined;
 }
 
+/** What a frame carries of a scope's own root, and back. */
+export const rootCarry = ({ tree, mtimes, vcs, vcsMtimes }: Ids): Carry => ({
+  root: link("tree", tree),
+  rootMtimes: link("mtimes", mtimes),
+  ...(vcs && { rootVcs: link("tree", vcs) }),
+  ...(vcsMtimes && { rootVcsMtimes: link("mtimes", vcsMtimes) }),
+});
+const rootState = ({ root, rootMtimes, rootVcs, rootVcsMtimes }: Carry): FileState => ({
+  tree: target(root!),
+  mtimes: rootMtimes ? target(rootMtimes) : null,
+  vcs: rootVcs ? target(rootVcs) : null,
+  vcsMtimes: rootVcsMtimes ? target(rootVcsMtimes) : null,
+});
+
 /** Variables that no command of a scope gets: keys of providers, and ways to the user's agents and to other scopes. */
 const WITHHELD =
   /^(ANTHROPIC_|OPENAI_|GEMINI_|GOOGLE_API_KEY|MISTRAL_|GROQ_|OPENROUTER_|XAI_|DEEPSEEK_|CLAUDE_|CODEX_|AZURE_OPENAI|SSH_AUTH_SOCK$|SSH_AGENT_PID$|SHEPHERD_)/;
 
-const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]: string } =>
+export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]: string } =>
   Object.fromEntries(
     Object.entries(env).filter((each): each is [string, string] => each[1] !== undefined && !WITHHELD.test(each[0])),
   );
@@ -97,7 +117,7 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
     (error: unknown) => error instanceof Forgotten,
   );
 
-type Root = "workspace" | "git" | "config" | "tmp";
+type Root = "workspace" | "git" | "config" | "tmp" | "root";
 
 /** What agents keep in their configuration directories that no state needs. */
 const CONFIG_SCRATCH: readonly string[] = [
@@ -105,27 +125,38 @@ const CONFIG_SCRATCH: readonly string[] = [
   ...["statsig", "telemetry", "tmp", ".tmp"],
 ];
 
+/** Where commands see the workspace. */
+const seenAt = ({ workspace, grants }: Pick<FilesOptions, "workspace" | "grants">): string =>
+  grants.root?.at ?? workspace;
+
 /**
- * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, the agent's configuration, and a /tmp, but for the
- * caches of the sandbox in it, and the places at which the sandbox mounts something: who removes one takes the mount away.
+ * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, the agent's configuration, the root that it
+ * has instead of the host's, and a /tmp, but for the caches of the sandbox in it, and the places at which the sandbox mounts something: who removes one takes
+ * the mount away.
  */
-const rootsOf = ({ workspace, grants, agent }: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } => ({
-  workspace: {},
-  git: {},
-  config: { exclude: CONFIG_SCRATCH },
-  tmp: {
-    mode: 0o1777,
-    exclude: [
-      SCRATCH_DIR,
-      ...[
-        workspace,
-        ...(git ? [git.directory] : []),
-        ...(agent?.config ? [agent.config] : []),
-        ...grants.writable,
-      ].flatMap((path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? []),
-    ],
-  },
-});
+function rootsOf(options: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } {
+  const { grants, agent } = options;
+  const mounted = [
+    seenAt(options),
+    ...(git ? [git.directory] : []),
+    ...(agent?.config ? [agent.config] : []),
+    ...grants.writable,
+  ];
+  const inTmp = mounted.flatMap((path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? []);
+  const roots: { [name in Exclude<Root, "root">]: RootSpec } & { root?: RootSpec } = {
+    workspace: {},
+    git: {},
+    config: { exclude: CONFIG_SCRATCH },
+    tmp: { mode: 0o1777, exclude: [SCRATCH_DIR, ...inTmp] },
+  };
+  if (grants.root)
+    roots.root = {
+      mode: 0o755,
+      family: `image-${target(grants.root.tree).slice(0, 16)}`,
+      exclude: [...MOUNTED, ...mounted].map((path) => path.slice(1)),
+    };
+  return roots as { [name in Root]: RootSpec };
+}
 
 /** Where nothing is mounted, a file named `.git` leads git to the user's own repository; by this it keeps to the scope's. */
 const gitEnv = (workspace: string, git: string, own: string): { [name: string]: string } => ({
@@ -157,6 +188,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   // Whether the state has what is to be seen there.
   let hasGit = false;
   let hasConfig = false;
+  let hasRoot = false;
   let opening: Promise<World<Root>> | null = null;
   let world: World<Root> | null = null;
   let sandbox: Promise<Sandbox> | null = null;
@@ -184,13 +216,16 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   /** Paths as processes see them, by the roots in which they lie there. */
   const mappedIn = (paths: ReadonlySet<string>): { [name in Root]?: Set<string> } => {
     const places = samePath
-      ? { workspace: options.workspace, git: git?.directory, config: options.agent?.config, tmp: "/tmp" }
+      ? {
+          ...{ workspace: seenAt(options), git: git?.directory, config: options.agent?.config, tmp: "/tmp" },
+          ...(hasRoot && { root: "" }),
+        }
       : opened().paths;
     const found: { [name in Root]?: Set<string> } = {};
     for (const [root, place] of Object.entries(places) as [Root, string | undefined][]) {
-      const start = place && `${Buffer.from(place).toString("latin1")}/`;
+      const start = place !== undefined && `${Buffer.from(place).toString("latin1")}/`;
       const below = start ? [...paths].filter((path) => path.startsWith(start)) : [];
-      if (below.length > 0) found[root] = new Set(below.map((path) => path.slice(start!.length)));
+      if (start && below.length > 0) found[root] = new Set(below.map((path) => path.slice(start.length)));
     }
     return found;
   };
@@ -216,7 +251,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     const first = await look();
     // What goes on writing is stopped for a moment, so that no record of it is there by half, and all its files are of one moment.
     const { captured, alive } = first.moves && (await left()).length > 0 ? await whileStopped(left, look) : first;
-    const { workspace, git, config, tmp } = captured;
+    const { workspace, git, config, tmp, root } = captured;
     const tree = lacking
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
       : workspace.tree;
@@ -228,6 +263,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (hasGit) carry.outerVcs = link("tree", git.tree);
     if (hasConfig) carry.config = link("tree", config.tree);
     if (tmp.vcs) carry.tmpVcs = link("tree", tmp.vcs);
+    if (hasRoot) Object.assign(carry, rootCarry(root));
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
     lastGit = `${carry.vcs} ${carry.outerVcs}`;
@@ -251,10 +287,19 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     return captured.workspace === link("tree", before.tree) && lastGit === before.git ? null : captured;
   };
 
+  const start = (): string => {
+    const named = options.grants.root?.start;
+    const there = named && hasRoot && resolveIn(opened().paths.root, Buffer.from(named).toString("latin1"));
+    const isThere =
+      there && lstatSync(join(opened().paths.root, Buffer.from(there, "latin1").toString())).isDirectory();
+    return isThere ? named! : samePath ? seenAt(options) : opened().paths.workspace;
+  };
+
   const open = async (): Promise<Sandbox> => {
-    const path = options.workspace;
-    const { workspace: host, git: gitHost, config, tmp } = opened().paths;
-    const { agent } = options;
+    const path = seenAt(options);
+    const { workspace: host, git: gitHost, config, tmp, root } = opened().paths;
+    const { agent, grants } = options;
+    if (grants.root && !hasRoot) throw new NoState("The scope's image is in none of its states.");
     // What may write above of it can put a link there.
     for (const each of options.grants.writable)
       if (existsSync(each) && realpathSync(each) !== each)
@@ -274,9 +319,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       // In this order, since in what an agent's plugin hides whole nothing else need be hidden.
       hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each)), ...SERVICES],
       tmp,
+      ...(grants.root && { root, home: start() }),
       scope: owner,
       limits: options.grants.limits,
-      env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },
+      env: {
+        ...(grants.root ? await imageEnv(store, grants.root, root) : scopeEnv()),
+        ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)),
+      },
       network: options.grants.network === "host" ? "host" : (agent?.network ?? "host"),
     });
     samePath = sandbox.abilities.samePath;
@@ -288,10 +337,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       return samePath;
     },
     get path() {
-      return samePath ? options.workspace : opened().paths.workspace;
+      return samePath ? seenAt(options) : opened().paths.workspace;
     },
     get host() {
       return opened().paths.workspace;
+    },
+    get start() {
+      return start();
     },
     get config() {
       if (!hasConfig) return null;
@@ -314,6 +366,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       mayWrite = false;
       hasGit = carry.outerVcs !== undefined;
       hasConfig = carry.config !== undefined;
+      hasRoot = carry.root !== undefined && options.grants.root !== undefined;
       const state: WorldState<Root> = {
         workspace: {
           tree: target(workspace),
@@ -323,6 +376,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         },
         git: carry.outerVcs && { tree: target(carry.outerVcs), vcs: null },
         config: carry.config && { tree: target(carry.config), vcs: null },
+        ...(hasRoot && { root: rootState(carry) }),
         tmp: carry.tmp && { tree: target(carry.tmp), vcs: carry.tmpVcs ? target(carry.tmpVcs) : null },
       };
       const { signal } = options;

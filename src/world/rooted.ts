@@ -35,3 +35,24 @@ export function resolveIn(root: string, path: string): string | null {
   }
   return `/${here.join("/")}`;
 }
+
+/** A file of a root is read up to so many bytes. */
+const MOST = 4 << 20;
+
+/** The home directory of a user by what the root itself says; null where it does not. */
+export function homeIn(root: string, uid: number): string | null {
+  const at = resolveIn(root, "/etc/passwd");
+  if (!at) return null;
+  const fd = fs.openSync(arg(bytesOf(root).replace(/\/+$/, "") + at), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  try {
+    const { size } = fs.fstatSync(fd);
+    if (!fs.fstatSync(fd).isFile() || size > MOST) return null;
+    for (const line of fs.readFileSync(fd, "utf8").split("\n")) {
+      const [, , id, , , home] = line.split(":");
+      if (id === String(uid) && home?.startsWith("/")) return home;
+    }
+    return null;
+  } finally {
+    fs.closeSync(fd);
+  }
+}

@@ -15,7 +15,9 @@ export function bashIn(root: string): string {
     const at = resolveIn(root, `${folder}/bash`);
     if (at && isProgram(join(root, at))) return `${folder}/bash`;
   }
-  throw new NoRoot("There is no bash in the image, which a shell of a run needs: install it there, or run a command with `--`.");
+  throw new NoRoot(
+    "There is no bash in the image, which a shell of a run needs: install it there, or run a command with `--`.",
+  );
 }
 
 const isProgram = (file: string): boolean => {

@@ -9,12 +9,12 @@ import { type Holder, isRoot, startHolder } from "./holder.ts";
 import { processesIn } from "./inside.ts";
 import { type Limiter, makeLimiter, timeLimit } from "./limit.ts";
 import { quote, quoteAll } from "./quote.ts";
+import { bashIn, clearPlaces, NoRoot, whyNot } from "./root.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { readProcess } from "./table.ts";
 import { unnamedFile } from "./temp.ts";
 import { needProgram } from "./tools.ts";
 import { startTracker, type Tracker } from "./track.ts";
-import { bashIn, clearPlaces, NoRoot, whyNot } from "./root.ts";
 import { planView, translate } from "./view.ts";
 
 /** A command of a scope. Paths are those seen inside. */
@@ -130,11 +130,13 @@ const PATIENCE = { timeoutMs: 60_000 };
  */
 export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const { abilities, method } = await detectMethod();
-  const home = spec.binds[0]?.to;
+  const home = spec.home ?? spec.binds[0]?.to;
   if (home === undefined) throw new TypeError("A sandbox needs at least one bind, where its commands start.");
   const ownRoot = spec.root;
   if (ownRoot !== undefined && !(method && "helper" in method))
-    throw new NoRoot(`An image can be a run's root only where Shepherd's helper makes its sandbox. ${whyNot(abilities)}`);
+    throw new NoRoot(
+      `An image can be a run's root only where Shepherd's helper makes its sandbox. ${whyNot(abilities)}`,
+    );
   const bash = needProgram("bash", "bash");
   const envTool = needProgram("env", "coreutils");
   if (!fs.existsSync(spec.tmp)) {

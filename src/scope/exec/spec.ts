@@ -14,7 +14,7 @@ export interface Bind {
  * Paths are absolute. Where two entries name nested paths, the deeper one wins for what lies below it.
  */
 export interface SandboxSpec {
-  /** The first one is where commands start. */
+  /** The first one is where commands start, unless `home` is another. */
   binds: readonly Bind[];
   /** Paths inside that cannot be written, though they lie in something that can. Each must exist and be no symbolic link. */
   readOnly?: readonly string[];
@@ -27,6 +27,8 @@ export interface SandboxSpec {
    * is named here, and what `FROM_HOST` of view.ts names; caches in HOME are the image's own.
    */
   root?: string | undefined;
+  /** Where commands start; where the first bind is seen without it. */
+  home?: string | undefined;
   /** Directory of the host that is seen as /tmp and /var/tmp; made if it does not exist. */
   tmp: string;
   /** The whole environment of commands; HOME in it says which caches become scratch (see `SCRATCH`). */

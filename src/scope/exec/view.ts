@@ -5,7 +5,19 @@ import { type Bind, type SandboxSpec, SCRATCH, SCRATCH_DIR } from "./spec.ts";
 
 /** One mount of a sandbox. Paths are byte strings (latin1). */
 export interface Piece {
-  kind: "root" | "bind" | "tmp" | "writable" | "hide" | "readOnly" | "scratch" | "proc" | "dev" | "node" | "pts" | "shm";
+  kind:
+    | "root"
+    | "bind"
+    | "tmp"
+    | "writable"
+    | "hide"
+    | "readOnly"
+    | "scratch"
+    | "proc"
+    | "dev"
+    | "node"
+    | "pts"
+    | "shm";
   at: string;
   mode: "rw" | "ro";
   /** Host path of a bind, or of a device; held open before anything is covered. */
