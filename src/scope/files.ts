@@ -25,7 +25,7 @@ import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts
 import { whileStopped } from "./exec/stop.ts";
 import { endLeftOver } from "./exec/track.ts";
 import { MOUNTED } from "./exec/view.ts";
-import { imageEnv } from "./image.ts";
+import { carriesOwners, imageEnv } from "./image.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
 
@@ -152,6 +152,7 @@ function rootsOf(options: FilesOptions, git: OuterGit | null): { [name in Root]:
   if (grants.root)
     roots.root = {
       mode: 0o755,
+      owners: carriesOwners(),
       family: `image-${target(grants.root.tree).slice(0, 16)}`,
       exclude: [...MOUNTED, ...mounted].map((path) => path.slice(1)),
     };

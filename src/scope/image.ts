@@ -89,6 +89,9 @@ export const rootOf = async (
 export const aboutOf = async (store: EmbeddedStore, { about }: RootGrant): Promise<About> =>
   JSON.parse((await getBytes(store, about)).toString()) as About;
 
+/** Whether files of an image keep their owners: others than root have but their own. */
+export const carriesOwners = (): boolean => process.geteuid?.() === 0;
+
 /** What the first frame of a scope carries of its image. */
 export const carryOfImage = ({ tree, mtimes, vcs, vcsMtimes }: RootGrant): Carry => ({
   root: tree,

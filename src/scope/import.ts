@@ -14,7 +14,7 @@ import { readArchive } from "../world/unpack/archive.ts";
 import { startUnpacking } from "../world/unpack/layer.ts";
 import { type Config, kindOf, unpackImage } from "../world/unpack/oci.ts";
 import type { Skipped } from "../world/walk.ts";
-import { ImageError, rootOf } from "./image.ts";
+import { carriesOwners, ImageError, rootOf } from "./image.ts";
 import type { RootGrant } from "./registry.ts";
 
 export interface ImportOptions {
@@ -94,6 +94,7 @@ async function captureOf(store: EmbeddedStore, path: string, own: boolean, optio
     generation: storeGeneration(store),
     exclude: [Buffer.from(store.directory)],
     own,
+    owners: carriesOwners(),
     signal: options.signal,
     onProgress: ({ files }) => options.onProgress?.(`reading ${basename(path)}: ${files} files`),
   });

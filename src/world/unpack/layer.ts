@@ -206,7 +206,7 @@ export function startUnpacking(root: string): Unpacking {
     if (there) take(dir, key, name, false);
     note(key);
     if (entry.type === "link") {
-      placeLink(dir, name, Buffer.from(entry.target, "latin1"), ns, false);
+      placeLink(dir, name, Buffer.from(entry.target, "latin1"), { ns }, false);
       own(dir, name, entry);
       return null;
     }
