@@ -29,7 +29,8 @@ const WHITEOUT = ".wh.";
 /** The attributes of an entry that come last. */
 type Late = Pick<TarEntry, "mode" | "uid" | "gid" | "ns">;
 
-export function startUnpacking(root: string): Unpacking {
+/** @param most so many entries it may have */
+export function startUnpacking(root: string, most = MOST_ENTRIES): Unpacking {
   const base = bytesOf(root);
   const isRoot = process.geteuid?.() === 0;
   const done: Unpacked = { entries: 0, leftOut: 0 };
@@ -229,7 +230,7 @@ export function startUnpacking(root: string): Unpacking {
       above = new Set();
       try {
         await readTar(pieces, (entry) => {
-          if (++done.entries > MOST_ENTRIES) throw new TarError(`There are more than ${MOST_ENTRIES} entries in it.`);
+          if (++done.entries > most) throw new TarError(`There are more than ${most} entries in it.`);
           const path = cleaned(entry.path);
           if (path !== "") return located(entry, () => place(entry, path, options));
           if (entry.type === "dir") late.set("", entry);

@@ -162,8 +162,8 @@ function entryOf(head: Head, pax: Pax): TarEntry {
   if ((type === "hard" || type === "link") && target === "") bad("a link names nothing");
   return {
     ...{ path, type, target, mode: head.mode },
-    uid: pax.uid ?? natural(head.uid),
-    gid: pax.gid ?? natural(head.gid),
+    uid: ownerId(pax.uid ?? head.uid),
+    gid: ownerId(pax.gid ?? head.gid),
     size: type === "file" ? (pax.size ?? head.size) : 0,
     ns: pax.ns ?? BigInt(head.seconds) * 1_000_000_000n,
   };
@@ -222,6 +222,8 @@ function number(block: Buffer, at: number, length: number): number {
   return /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : bad("a number in it is none");
 }
 
+/** The greatest number says that nothing is to be changed, to a system that is asked for it. */
+const ownerId = (value: number): number => (natural(value) < 0xffffffff ? value : bad("a number in it is too large"));
 const natural = (value: number): number => (value >= 0 ? value : bad("a number in it is below 0"));
 const padded = (size: number): number => Math.ceil(size / BLOCK) * BLOCK;
 const isZero = (block: Buffer): boolean => block.every((byte) => byte === 0);
