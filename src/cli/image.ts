@@ -47,6 +47,7 @@ async function rootNamed(context: Context, named: string): Promise<RootGrant> {
   const image = named.includes("/") ? null : await findImage(store, named);
   if (image) return image.root;
   const path = resolve(cwd, named);
+  if (path === "/") throw new Exit(2, "--root / is the machine itself, which a run sees without --root: leave it out.");
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory())
     throw new Exit(
       2,

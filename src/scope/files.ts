@@ -4,7 +4,7 @@
  */
 import { existsSync, lstatSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { link, target } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
@@ -314,8 +314,9 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         ...(agent?.config !== undefined && hasConfig ? [{ from: config, to: agent.config, mode: "rw" as const }] : []),
       ],
       readOnly: options.grants.readOnly
-        .map((each) => resolve(path, each))
-        .filter((each) => existsSync(join(host, each.slice(path.length)))),
+        .map((each) => relative(options.workspace, resolve(options.workspace, each)))
+        .filter((each) => existsSync(join(host, each)))
+        .map((each) => join(path, each)),
       writable: options.grants.writable,
       // In this order, since in what an agent's plugin hides whole nothing else need be hidden.
       hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each)), ...SERVICES],

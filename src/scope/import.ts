@@ -14,6 +14,7 @@ import { readArchive } from "../world/unpack/archive.ts";
 import { startUnpacking } from "../world/unpack/layer.ts";
 import { type Config, kindOf, unpackImage } from "../world/unpack/oci.ts";
 import type { Skipped } from "../world/walk.ts";
+import { MOUNTED } from "./exec/view.ts";
 import { carriesOwners, ImageError, rootOf } from "./image.ts";
 import type { RootGrant } from "./registry.ts";
 
@@ -92,7 +93,8 @@ async function captureOf(store: EmbeddedStore, path: string, own: boolean, optio
   const captured = await capture(path, store.objects, {
     cache,
     generation: storeGeneration(store),
-    exclude: [Buffer.from(store.directory)],
+    // Of what is covered in each run nothing need be kept.
+    exclude: [store.directory, ...MOUNTED.map((each) => join(path, each))].map((each) => Buffer.from(each)),
     own,
     owners: carriesOwners(),
     signal: options.signal,

@@ -199,6 +199,7 @@ describe("an image that cannot be had", () => {
     expect((await user.does(["image"])).out).toContain("There is no image:");
     expect(fs.readdirSync(join(user.store, "cache/unpack"))).toEqual([]);
     expect(await refused(["run", "--root", "x", "--", "true"], 2)).toMatch(/^There is no image "x", and no directory/);
+    expect(await refused(["run", "--root", "/", "--", "true"], 2)).toMatch(/^--root \/ is the machine itself/);
     expect(await refused(["run", "--at", "/x", "--", "true"], 2)).toMatch(/it goes with --root/);
     const here = ["run", "--root", "."];
     expect(await refused([...here, "--at", "/proc/x", "--", "true"], 2)).toMatch(/^--at takes /);
