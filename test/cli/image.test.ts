@@ -28,7 +28,7 @@ let user: User;
 afterEach(() => user?.end());
 
 async function userAs(as: string[]): Promise<User> {
-  user = await newUser({ "a.txt": "one\n" }, as);
+  user = await newUser({ "a.txt": "one\n", "b.txt": "kept\n" }, as);
   if (as.length > 0) execFileSync("chown", ["-R", "1000:1000", user.directory]);
   return user;
 }
@@ -85,7 +85,7 @@ describe.skipIf(!helper).each(users)("with an image, as %s", (_, as) => {
     ]);
     expect((await user.does(["shell", "late"], 0, { input: "cd /opt\ncat link\n" })).out).toBe("tool\n");
     await user.does(["merge", "late"]);
-    expect(user.files()).toEqual({ "a.txt": "two\n" });
+    expect(user.files()).toEqual({ "a.txt": "two\n", "b.txt": "kept\n" });
     await user.does(["fsck"]);
   }, 120_000);
 
@@ -126,47 +126,30 @@ describe.skipIf(!helper).each(users)("with an image, as %s", (_, as) => {
     expect(await refused(["run", "--root", "dir", "--", "true"], 2)).toMatch(
       /^There is no image "dir", and no directory: /,
     );
-    const at = await user.does([
-      "run",
-      "--root",
-      join(room, "root"),
-      "--at",
-      "/from",
-      "--",
-      "sh",
-      "-c",
-      "pwd; cat a.txt; echo three > a.txt",
-    ]);
+    const words = ["run", "--root", join(room, "root"), "--at", "/from", "--read-only", "b.txt", "--", "sh", "-c"];
+    const at = await user.does([...words, "pwd; cat a.txt; echo three > a.txt; echo no 2>&1 > b.txt || cat b.txt"]);
     expect(at.out).toContain("/from\none\n");
+    expect(at.out).toContain("kept\n");
     await user.does(["merge", "sh-c"]);
     expect(user.read("a.txt")).toBe("three\n");
   }, 120_000);
 
   test("a run that is killed in it goes on, and what was half done is set back", async () => {
     await userAs(as);
-    const turns = [
-      { call: [bash("echo 1 > /etc/one")] },
-      {
-        call: [bash("if [ -e /srv/again ]; then echo went on; else echo 2 > /etc/one; touch /tmp/there; sleep 60; fi")],
-      },
-      { say: "done" },
-    ];
-    const running = user.start([
-      "run",
-      "--scope",
-      "k",
-      "--root",
-      join(room, "root"),
-      "--model",
-      user.script(turns),
-      "go",
-    ]);
-    const busy = async () => (await user.shepherd(["log", "k"])).out.includes("3") && running.out.includes("2 ");
-    await until(busy, () => running.err + running.out);
+    const there = join(user.home, "there");
+    const half = `if [ -e ${there} ]; then cat /etc/one; else echo 2 > /etc/one; touch ${there}; sleep 60; fi`;
+    const turns = [{ call: [bash("echo 1 > /etc/one")] }, { call: [bash(half)] }, { say: "done" }];
+    const at = ["--root", join(room, "root"), "--write", user.home, "--model", user.script(turns)];
+    const running = user.start(["run", "--scope", "k", ...at, "go"]);
+    await until(
+      () => fs.existsSync(there),
+      () => running.err + running.out,
+    );
     running.process.kill("SIGKILL");
     await running.ended;
-    await user.does(["fork", "k", "2", "--scope", "k2"]);
-    expect(await inRun("k2", "cat /etc/one")).toBe("1\n");
+    await user.does(["resume", "k"]);
+    expect((await resultOf("k", 4)).replace(/^.*result\n/s, "").trim()).toBe("1");
+    expect(await inRun("k", "cat /etc/one")).toBe("1\n");
     await user.does(["fsck"]);
   }, 120_000);
 });
