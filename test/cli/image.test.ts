@@ -54,6 +54,7 @@ describe.skipIf(!helper).each(users)("with an image, as %s", (_, as) => {
       { say: "done" },
     ];
     await user.does(["run", "--scope", "r", "--root", "small", "--model", user.script(turns), "go"]);
+    expect(await resultOf("r", 2)).toContain(`image      ${join(room, "root.tar.gz")}\n`);
     const first = (await resultOf("r", 2)).replace(/^.*result\n/s, "");
     const home = root && as.length === 0 ? "/root" : "/home/user";
     for (const line of [user.project, "from the image", "one", home]) expect(first).toContain(`${line}\n`);
@@ -84,6 +85,17 @@ describe.skipIf(!helper).each(users)("with an image, as %s", (_, as) => {
       "one\n",
     ]);
     expect((await user.does(["shell", "late"], 0, { input: "cd /opt\ncat link\n" })).out).toBe("tool\n");
+    if (root && as.length === 0) {
+      await inRun(
+        "late",
+        "chown 5:6 /srv; touch /srv/s; chown 7:8 /srv/s; chmod 4755 /srv/s; ln -s s /srv/l; chown -h 9:10 /srv/l",
+      );
+      const newest = (await user.does(["log", "late", "--json"])).objects<{ n: number }>()[0]!.n;
+      await user.does(["fork", "late", String(newest), "--scope", "owned"]);
+      expect(await inRun("owned", "stat -c '%n %u:%g %a' /srv /srv/s /srv/l")).toBe(
+        "/srv 5:6 755\n/srv/s 7:8 4755\n/srv/l 9:10 777\n",
+      );
+    }
     await user.does(["merge", "late"]);
     expect(user.files()).toEqual({ "a.txt": "two\n", "b.txt": "kept\n" });
     await user.does(["fsck"]);
