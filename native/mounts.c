@@ -117,6 +117,8 @@ static int descend(int from, const char *name, int file, const char *at, const c
 
 static int point(const char *at, const char *rest, const char *kind, struct failure *why) {
   int here = place(at, why);
+  /* As it is told. */
+  if (strcmp(at, "/") == 0) at = "";
   char *path = strdup(rest);
   if (here < 0 || !path) {
     free(path);

@@ -10,7 +10,7 @@ import { type Capture, capture } from "../world/capture.ts";
 import { bytesOf } from "../world/dirs.ts";
 import { discard } from "../world/remove.ts";
 import { keepCache, knownIn, loadCache } from "../world/statfile.ts";
-import { readArchive } from "../world/unpack/archive.ts";
+import { type Allowance, readArchive } from "../world/unpack/archive.ts";
 import { startUnpacking } from "../world/unpack/layer.ts";
 import { type Config, kindOf, unpackImage } from "../world/unpack/oci.ts";
 import type { Skipped } from "../world/walk.ts";
@@ -41,7 +41,7 @@ export async function importImage(store: EmbeddedStore, source: string, options:
   if (!stat) throw new ImageError(`${source} is not there: name a directory, or an archive.`);
   if (!stat.isDirectory() && !stat.isFile()) throw new ImageError(`${source} is neither a directory nor an archive.`);
   return inRoom(store, async (room) => {
-    const allowance = { bytes: options.most, disk: room };
+    const allowance: Allowance = { bytes: options.most, disk: room, signal: options.signal };
     let [directory, leftOut] = [source, 0];
     if (stat.isFile()) {
       directory = join(room, "archive");
@@ -72,7 +72,7 @@ export async function importImage(store: EmbeddedStore, source: string, options:
 
 const isLost = ({ why }: Skipped): boolean => why !== "excluded" && why !== "mounted";
 
-async function unpackFile(source: string, into: string, allowance: { bytes: number; disk: string }): Promise<number> {
+async function unpackFile(source: string, into: string, allowance: Allowance): Promise<number> {
   fs.mkdirSync(into, { mode: 0o755 });
   const fd = fs.openSync(source, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   try {

@@ -295,6 +295,8 @@ export function difference(
       return `nothing was mounted at ${show(piece.at)} (is there a symbolic link in it?)`;
     if (piece.mode === "rw" && mount.flags.includes("ro")) return `${show(piece.at)} is read-only on the host already`;
   }
+  const stray = visible(mounts).find(({ at }) => at !== "/" && owner(pieces, at)?.kind === "root");
+  if (stray) return `the host is still seen, at ${show(stray.at)}`;
   const left = lockdown(pieces, mounts)[0];
   return left ? `the mount at ${show(left.at)} could not be made read-only` : null;
 }

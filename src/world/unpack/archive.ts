@@ -9,6 +9,7 @@ export interface Allowance {
   bytes: number;
   /** Directory on the disk that must not be filled. */
   disk: string;
+  signal?: AbortSignal | undefined;
 }
 
 export interface Archive {
@@ -51,6 +52,7 @@ export function readArchive(fd: number, name: string, allowance: Allowance): Arc
   async function* counted(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     let unlooked = FREE;
     for await (const piece of source) {
+      allowance.signal?.throwIfAborted();
       allowance.bytes -= piece.length;
       if (allowance.bytes < 0)
         throw new TarError(
