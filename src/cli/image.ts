@@ -25,14 +25,16 @@ export async function rootAsked(context: Context, flags: Flags, task: Task): Pro
       2,
       "Claude Code and Codex cannot work in an image yet: --root is for commands, and for the built-in agent.",
     );
+  const place = at === undefined ? undefined : placeFor(at);
+  const image = await imageNamed(context, named);
   const abilities = await detect();
   if (!abilities.helper)
     throw new Exit(
       4,
       `--root takes namespaces that Shepherd's helper makes, and there are none here. ${whyNot(abilities)}`,
     );
-  const root = await rootNamed(context, named);
-  if (at !== undefined) return { ...root, at: placeFor(at) };
+  const root = typeof image === "string" ? await rootIn(context, image) : image;
+  if (place !== undefined) return { ...root, at: place };
   const { workdir } = await aboutOf(await context.store(), root);
   if (!workdir || posix.normalize(workdir) === "/") return root;
   context.out.warn(
@@ -41,25 +43,24 @@ export async function rootAsked(context: Context, flags: Flags, task: Task): Pro
   return { ...root, start: workdir };
 }
 
-async function rootNamed(context: Context, named: string): Promise<RootGrant> {
-  const { out, signal, cwd } = context;
-  const store = await context.store();
-  const image = named.includes("/") ? null : await findImage(store, named);
+/** An image of that name, or the path of a directory. */
+async function imageNamed({ store, cwd }: Context, named: string): Promise<RootGrant | string> {
+  const image = named.includes("/") ? null : await findImage(await store(), named);
   if (image) return image.root;
   const path = resolve(cwd, named);
   if (path === "/") throw new Exit(2, "--root / is the machine itself, which a run sees without --root: leave it out.");
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory())
-    throw new Exit(
-      2,
-      `There is no image ${JSON.stringify(named)}, and no directory: \`shepherd image import NAME SOURCE\` makes one, \`shepherd image list\` lists them.`,
-    );
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path;
+  throw new Exit(
+    2,
+    `There is no image ${JSON.stringify(named)}, and no directory: \`shepherd image import NAME SOURCE\` makes one, \`shepherd image list\` lists them.`,
+  );
+}
+
+async function rootIn({ store, out, signal }: Context, path: string): Promise<RootGrant> {
   const progress = out.progress();
-  const most = Number.POSITIVE_INFINITY;
-  return (
-    await importImage(store, path, { most, signal, onProgress: (text) => progress.at(text) }).finally(() =>
-      progress.done(),
-    )
-  ).root;
+  const onProgress = (text: string): void => progress.at(text);
+  const options = { most: Number.POSITIVE_INFINITY, signal, onProgress };
+  return (await importImage(await store(), path, options).finally(() => progress.done())).root;
 }
 
 function placeFor(given: string): string {

@@ -195,8 +195,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   let sandbox: Promise<Sandbox> | null = null;
   let samePath = true;
   let last: Hash | null = null;
-  // The Git directories of the last capture: a process may have committed and changed no file.
-  let lastGit = "";
+  // The Git directories of the last capture, and its own root: a process may have committed, or installed something, and changed no file.
+  let lastCarried = "";
   // What the state that the files were set to lacks.
   let lacking: { was: Hash; paths: Buffer[] } | null = null;
   // What was left out of the last capture, and what of that nobody was told of yet.
@@ -267,7 +267,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (hasRoot) Object.assign(carry, rootCarry(root));
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
-    lastGit = `${carry.vcs} ${carry.outerVcs}`;
+    lastCarried = `${carry.vcs} ${carry.outerVcs} ${carry.root}`;
     // One that began or ended meanwhile may have written behind the capture.
     mayWrite = inside !== null && (options.agent !== undefined || alive || (await inside.inside()).length > 0);
     return { workspace: link("tree", tree), carry };
@@ -283,9 +283,9 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const behind = async (end: boolean): Promise<{ workspace: Link; carry: Carry } | null> => {
     if (!sandbox || !mayWrite) return null;
     if (end) await (await sandbox).killAll();
-    const before = { tree: last!, git: lastGit };
+    const before = { tree: last!, carried: lastCarried };
     const captured = await take();
-    return captured.workspace === link("tree", before.tree) && lastGit === before.git ? null : captured;
+    return captured.workspace === link("tree", before.tree) && lastCarried === before.carried ? null : captured;
   };
 
   const start = (): string => {

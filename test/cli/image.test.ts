@@ -146,6 +146,29 @@ describe.skipIf(!helper).each(users)("with an image, as %s", (_, as) => {
     expect(user.read("a.txt")).toBe("three\n");
   }, 120_000);
 
+  test("what a process has changed in it last is a step when the run ends, though no file of the workspace has changed", async () => {
+    await userAs(as);
+    const gate = (name: string) => join(user.home, name);
+    const left = `until [ -e ${gate("write")} ]; do sleep 0.01; done; echo late > /etc/late; touch ${gate("written")}; exec sleep 100`;
+    const turns = [{ call: [bash(`(${left}) > /dev/null 2>&1 &`)] }, { say: "the end", delay: 60_000 }];
+    const at = ["--root", join(room, "root"), "--write", user.home, "--model", user.script(turns)];
+    const running = user.start(["run", "--scope", "b", ...at, "go"]);
+    const newest = async () => {
+      const log = await user.shepherd(["log", "b", "--json"]);
+      return log.code === 0 ? log.objects<{ n: number; kind: string }>()[0] : undefined;
+    };
+    await until(
+      async () => (await newest())?.n === 3,
+      () => running.err + running.out,
+    );
+    fs.writeFileSync(gate("write"), "");
+    await until(() => fs.existsSync(gate("written")));
+    running.process.kill("SIGINT");
+    await running.ended;
+    expect(await newest()).toMatchObject({ n: 4, kind: "work" });
+    expect(await inRun("b", "cat /etc/late")).toBe("late\n");
+  }, 120_000);
+
   test("a run that is killed in it goes on, and what was half done is set back", async () => {
     await userAs(as);
     const there = join(user.home, "there");
@@ -194,6 +217,7 @@ describe("an image that cannot be had", () => {
     expect((await user.does(["image"])).out).toContain("There is no image:");
     expect(fs.readdirSync(join(user.store, "cache/unpack"))).toEqual([]);
     expect(await refused(["run", "--root", "x", "--", "true"], 2)).toMatch(/^There is no image "x", and no directory/);
+    expect(await refused(["run", "claude", "--root", ".", "fix it"], 2)).toMatch(/^Claude Code and Codex cannot work/);
     expect(await refused(["run", "--root", "/", "--", "true"], 2)).toMatch(/^--root \/ is the machine itself/);
     expect(await refused(["run", "--at", "/x", "--", "true"], 2)).toMatch(/it goes with --root/);
     const here = ["run", "--root", "."];

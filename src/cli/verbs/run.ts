@@ -109,8 +109,8 @@ export const verb: Verb = {
     if (flags.nearest && !flags.from)
       throw new Exit(2, "--nearest goes with --from STEP: it looks for a step near that.");
     // Before anything is made for a run that cannot begin.
-    if (task.worker === "plugin" && !flags.from) await (await import("../coding.ts")).requireProgram(out, task);
     const image = await (await import("../image.ts")).rootAsked(context, flags, task);
+    if (task.worker === "plugin" && !flags.from) await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);
     const asked = await landOf(context, choice(flags, "land", LANDS), { workspace: id, count: k });
     // Who works with an agent in their directory sees what it does there.
