@@ -1,12 +1,14 @@
 /*
  * enter [session] [GRANT…] FILE… -- PROGRAM ARGUMENTS…: runs a program in the namespaces that these files are, in their order; with grants
  *   (see native/wall.c) behind Landlock.
+ * enter kill FILE… --: kills all that runs in them, but for the first process; ends with 0 once nothing of it is left.
  * enter [session] [GRANT…] FILE… --: runs what descriptor 3 says: words, each ended by a zero byte: the directory to start in, the number of variables,
  *   the variables, the program, its arguments. The program is looked for on the PATH among the variables, and has descriptors 0 to 2 alone.
  *   To descriptor 4 it writes `s` once it starts, or `c` where there is no such directory.
  */
 #include "scope.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -110,13 +112,45 @@ int become(int session, char *const *grants, size_t granted, char **program) {
   return give_up(why.text);
 }
 
+/* Whether a process still runs: one that has ended waits for its parent, wherever that is. */
+static int runs(const char *number) {
+  char path[64], text[512], *state;
+  snprintf(path, sizeof path, "/proc/%s/stat", number);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (fd >= 0) close(fd);
+  if (got <= 0) return 0;
+  text[got] = 0;
+  state = strrchr(text, ')');
+  return state && state[1] == ' ' && !strchr("ZXx", state[2]);
+}
+
+static int kill_all(void) {
+  char self[16];
+  snprintf(self, sizeof self, "%d", getpid());
+  for (int tries = 0; tries < 500; tries++) {
+    if (kill(-1, SIGKILL) < 0) return errno == ESRCH ? 0 : 1;
+    int left = 0;
+    DIR *all = opendir("/proc");
+    if (!all) return 1;
+    for (struct dirent *each; (each = readdir(all));)
+      if (each->d_name[0] >= '1' && each->d_name[0] <= '9' && strcmp(each->d_name, "1") != 0 && strcmp(each->d_name, self) != 0)
+        left |= runs(each->d_name);
+    closedir(all);
+    if (!left) return 0;
+    usleep(10000);
+  }
+  return 1;
+}
+
 int enter(int argc, char **argv) {
   struct failure why = {{0}};
-  int session = 0, at = 2;
+  int session = 0, ends = 0, at = 2;
   /* Stopped with its command it would stay behind for ever. What stands below fails if its parent is gone already. */
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   int namespaces[16], count = 0;
   if (at < argc && strcmp(argv[at], "session") == 0) session = 1, at++;
+  else if (at < argc && strcmp(argv[at], "kill") == 0) ends = 1, at++;
   char **grants = argv + at;
   size_t granted = 0;
   for (; at < argc && (*argv[at] == '+' || *argv[at] == '~'); at++) granted++;
@@ -139,5 +173,9 @@ int enter(int argc, char **argv) {
   pid_t child = fork();
   if (child < 0) return give_up("No process can be started.");
   if (child > 0) return follow(child);
+  if (ends) {
+    close_from(3);
+    return drop_privileges(&why) < 0 || drop_syscalls(&why) < 0 ? give_up(why.text) : kill_all();
+  }
   return become(session, grants, granted, argv + at);
 }

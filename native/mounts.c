@@ -4,6 +4,7 @@
  *   take FROM                 opens a directory or file of the host before anything is covered, and follows no link; it is the next
  *                             of the taken
  *   lock                      all that is there becomes read-only, and no device in it can be opened
+ *   root NUMBER               what was taken becomes the root; the host is gone once all instructions are done
  *   point AT REST dir|file    makes a mount point below AT, and follows no link on the way
  *   put NUMBER AT rw|ro[+dev] shows what was taken at AT; with `+dev` its devices can be opened
  *   bind FROM AT rw|ro        shows FROM, as it is seen now, at AT
@@ -67,6 +68,31 @@ static int lock(struct failure *why) {
   return 0;
 }
 
+/* What was the root. */
+static int host = -1;
+
+/* Nothing in the new root is a device, nor gives rights to who starts it. */
+static int change_root(int tree, struct failure *why) {
+  struct mount_attributes harmless = {.set = ATTR_NOSUID | ATTR_NODEV};
+  if (mount_set(tree, "", EMPTY_PATH | TREE_RECURSIVE, &harmless) < 0) return fail_errno(why, "The image cannot be shown");
+  if ((host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0 || mount_move(tree, host) < 0)
+    return fail_errno(why, "The image cannot be shown");
+  /* The host's root then lies over the new one; paths that begin with / do not lead to it. */
+  if (fchdir(tree) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || chdir("/") < 0)
+    return fail_errno(why, "The root cannot be changed here");
+  return 0;
+}
+
+/* A new /proc is given only to who sees one, so the host goes last. */
+static int leave_host(struct failure *why) {
+  if (host < 0) return 0;
+  int done = fchdir(host) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ? -1 : 0;
+  if (done < 0) fail_errno(why, "The host cannot be left");
+  close(host);
+  host = -1;
+  return done;
+}
+
 /* One directory down, made where it is not there yet. */
 static int descend(int from, const char *name, int file, const char *at, const char *rest, struct failure *why) {
   for (int tries = 0; tries < 2; tries++) {
@@ -90,6 +116,8 @@ static int descend(int from, const char *name, int file, const char *at, const c
 
 static int point(const char *at, const char *rest, const char *kind, struct failure *why) {
   int here = place(at, why);
+  /* As it is told. */
+  if (strcmp(at, "/") == 0) at = "";
   char *path = strdup(rest);
   if (here < 0 || !path) {
     free(path);
@@ -179,7 +207,14 @@ static const struct {
   const char *name;
   size_t words;
 } KNOWN[] = {{"take", 1}, {"lock", 0}, {"point", 3}, {"put", 3}, {"bind", 3}, {"tmpfs", 4}, {"proc", 1}, {"seal", 1},
-             {"pts", 1},  {"link", 3}};
+             {"pts", 1},  {"link", 3}, {"root", 1}};
+
+static int taken_by(const char *number, struct failure *why) {
+  char *end;
+  unsigned long which = strtoul(number, &end, 10);
+  if (*number == 0 || *end != 0 || which >= taken_count) return fail(why, "Nothing was taken by the number %s", number);
+  return taken[which];
+}
 
 static int perform(size_t which, char *const *word, struct failure *why) {
   switch (which) {
@@ -187,16 +222,18 @@ static int perform(size_t which, char *const *word, struct failure *why) {
     case 1: return lock(why);
     case 2: return point(word[0], word[1], word[2], why);
     case 3: {
-      char *end;
-      unsigned long number = strtoul(word[0], &end, 10);
-      if (*word[0] == 0 || *end != 0 || number >= taken_count) return fail(why, "Nothing was taken by the number %s", word[0]);
-      return show(taken[number], word[1], word[2], why);
+      int tree = taken_by(word[0], why);
+      return tree < 0 ? -1 : show(tree, word[1], word[2], why);
     }
     case 4: return bind(word[0], word[1], word[2], why);
     case 5: return tmpfs(word[0], word[1], word[2], word[3], why);
     case 6: return proc(word[0], why);
     case 7: return seal(word[0], why);
     case 8: return pts(word[0], why);
+    case 10: {
+      int tree = taken_by(word[0], why);
+      return tree < 0 ? -1 : change_root(tree, why);
+    }
     default: return make_link(word[0], word[1], word[2], why);
   }
 }
@@ -214,6 +251,7 @@ int mounts_make(const struct words *words, size_t at, struct failure *why) {
     if (perform(which, words->word + at, why) < 0) return -1;
     at += KNOWN[which].words;
   }
+  if (leave_host(why) < 0) return -1;
   for (size_t i = 0; i < taken_count; i++) close(taken[i]);
   taken_count = 0;
   return apart ? 0 : bare_mounts(why);

@@ -20,6 +20,7 @@ const CODES: { [name: string]: ExitCode } = {
   ModelError: 2,
   SizeError: 2,
   PluginError: 2,
+  ImageError: 2,
   RevisionError: 2,
   Busy: 3,
   NoOwner: 3,
@@ -27,6 +28,7 @@ const CODES: { [name: string]: ExitCode } = {
   Unacknowledged: 3,
   Fenced: 3,
   GitError: 3,
+  TarError: 3,
   Forgotten: 3,
   ForgottenAt: 3,
   Refused: 3,
@@ -35,6 +37,7 @@ const CODES: { [name: string]: ExitCode } = {
   StoreFull: 4,
   Unfit: 4,
   NoTool: 4,
+  NoRoot: 4,
 };
 
 const SYSTEM: { [code: string]: string } = {

@@ -8,6 +8,7 @@ import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { standing } from "../run/standing.ts";
 import { beginRun, emptyTmp, firstSession, placeRun, type Task } from "../run/start.ts";
 import { type FilesOptions, openFilesOf } from "../scope/files.ts";
+import { carryOfImage } from "../scope/image.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import { getBytes } from "../scope/thread.ts";
@@ -228,8 +229,10 @@ function startOn(
 const codingFor = async ({ store, out }: Launch, task: Task): Promise<Coding | null> =>
   task.worker === "plugin" ? (await import("./coding.ts")).openCoding(store, out, task) : null;
 
-const carryFor = async (store: EmbeddedStore, scope: LiveScope, coding: Coding | null): Promise<Carry> =>
-  coding ? coding.carry(await workspacePath(store, scope.ref.log)) : {};
+const carryFor = async (store: EmbeddedStore, scope: LiveScope, coding: Coding | null): Promise<Carry> => ({
+  ...(coding && (await coding.carry(await workspacePath(store, scope.ref.log)))),
+  ...(scope.grants.root && carryOfImage(scope.grants.root)),
+});
 
 async function placeOn(scope: LiveScope, n: number, task: Task, main: Main, carry: Carry): Promise<void> {
   await placeRun(scope, n, main, task, carry);

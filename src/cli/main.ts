@@ -30,6 +30,7 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
   exec: { brief: "one command in a scope, as a step", load: () => import("./verbs/exec.ts") },
   gateway: { brief: "record the model calls of any program", load: () => import("./verbs/gateway.ts") },
   replay: { brief: "compute all commits of a run anew, and compare", load: () => import("./verbs/replay.ts") },
+  image: { brief: "root file systems for runs, without Docker", load: () => import("./verbs/image.ts") },
   plugin: { brief: "the coding agents that can be run", load: () => import("./verbs/plugin.ts") },
   doctor: { brief: "what this machine allows, and what would help", load: () => import("./verbs/doctor.ts") },
   fsck: { brief: "check the store", load: () => import("./verbs/fsck.ts") },

@@ -18,7 +18,7 @@ export const driverOf = (store: EmbeddedStore): Driver =>
 
 const layersIn = (store: EmbeddedStore): Layers => ({
   bases: store.cache("bases"),
-  roots: ["workspace"],
+  roots: ["workspace", "root"],
   mounts: mountsOf,
 });
 

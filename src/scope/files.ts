@@ -2,9 +2,9 @@
  * The files and processes of a scope that is being driven: a directory of its own that commands see at the path of the user's, a /tmp of
  * its own, and the sandbox they run in. All of it is a cache: the store is the truth.
  */
-import { existsSync, mkdirSync, realpathSync, statSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { encodeJson, link, target } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
@@ -15,7 +15,8 @@ import type { FileState, Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { type OuterGit, outerGit } from "../world/outer-git.ts";
 import { quotePath } from "../world/paths.ts";
-import type { StatCache } from "../world/statcache.ts";
+import { resolveIn } from "../world/rooted.ts";
+import type { Ids, StatCache } from "../world/statcache.ts";
 import { driverOf, hasLayers } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { sharedMappings } from "./exec/inside.ts";
@@ -23,6 +24,8 @@ import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
 import { whileStopped } from "./exec/stop.ts";
 import { endLeftOver } from "./exec/track.ts";
+import { MOUNTED } from "./exec/view.ts";
+import { carriesOwners, imageEnv } from "./image.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
 import { NO_SERVICES, type Services } from "./services.ts";
@@ -37,6 +40,8 @@ export interface Files {
   readonly path: string;
   /** Where it lies on the host. */
   readonly host: string;
+  /** Where commands start that say nothing else: there, or where an image says. */
+  readonly start: string;
   /** Where the agent's configuration directory lies on the host, and where it is for the scope's commands; null if the run has none. */
   readonly config: { host: string; path: string } | null;
   /** Names of its services. */
@@ -106,11 +111,25 @@ export interface FilesOptions {
   onForgotten?: ((text: string) => void) | undefined;
 }
 
+/** What a frame carries of a scope's own root, and back. */
+export const rootCarry = ({ tree, mtimes, vcs, vcsMtimes }: Ids): Carry => ({
+  root: link("tree", tree),
+  rootMtimes: link("mtimes", mtimes),
+  ...(vcs && { rootVcs: link("tree", vcs) }),
+  ...(vcsMtimes && { rootVcsMtimes: link("mtimes", vcsMtimes) }),
+});
+const rootState = ({ root, rootMtimes, rootVcs, rootVcsMtimes }: Carry): FileState => ({
+  tree: target(root!),
+  mtimes: rootMtimes ? target(rootMtimes) : null,
+  vcs: rootVcs ? target(rootVcs) : null,
+  vcsMtimes: rootVcsMtimes ? target(rootVcsMtimes) : null,
+});
+
 /** Variables that no command of a scope gets: keys of providers, and ways to the user's agents and to other scopes. */
 const WITHHELD =
   /^(ANTHROPIC_|OPENAI_|GEMINI_|GOOGLE_API_KEY|MISTRAL_|GROQ_|OPENROUTER_|XAI_|DEEPSEEK_|CLAUDE_|CODEX_|AZURE_OPENAI|SSH_AUTH_SOCK$|SSH_AGENT_PID$|SHEPHERD_)/;
 
-const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]: string } =>
+export const scopeEnv = (env: NodeJS.ProcessEnv = process.env): { [name: string]: string } =>
   Object.fromEntries(
     Object.entries(env).filter((each): each is [string, string] => each[1] !== undefined && !WITHHELD.test(each[0])),
   );
@@ -125,7 +144,7 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
 /** What was captured, before it is told what was left out. */
 type Untold = Omit<Taken, "leftOut">;
 
-type Root = "workspace" | "git" | "config" | "tmp";
+type Root = "workspace" | "git" | "config" | "tmp" | "root";
 
 /** Where commands see what services write, below `/tmp`. */
 const SERVICE_LOGS = `${SCRATCH_DIR}/services`;
@@ -136,27 +155,39 @@ const CONFIG_SCRATCH: readonly string[] = [
   ...["statsig", "telemetry", "tmp", ".tmp"],
 ];
 
+/** Where commands see the workspace. */
+const seenAt = ({ workspace, grants }: Pick<FilesOptions, "workspace" | "grants">): string =>
+  grants.root?.at ?? workspace;
+
 /**
- * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, the agent's configuration, and a /tmp, but for the
- * caches of the sandbox in it, and the places at which the sandbox mounts something: who removes one takes the mount away.
+ * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, the agent's configuration, the root that it
+ * has instead of the host's, and a /tmp, but for the caches of the sandbox in it, and the places at which the sandbox mounts something: who removes one takes
+ * the mount away.
  */
-const rootsOf = ({ workspace, grants, agent }: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } => ({
-  workspace: {},
-  git: {},
-  config: { exclude: CONFIG_SCRATCH },
-  tmp: {
-    mode: 0o1777,
-    exclude: [
-      SCRATCH_DIR,
-      ...[
-        workspace,
-        ...(git ? [git.directory] : []),
-        ...(agent?.config ? [agent.config] : []),
-        ...grants.writable,
-      ].flatMap((path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? []),
-    ],
-  },
-});
+function rootsOf(options: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } {
+  const { grants, agent } = options;
+  const mounted = [
+    seenAt(options),
+    ...(git ? [git.directory] : []),
+    ...(agent?.config ? [agent.config] : []),
+    ...grants.writable,
+  ];
+  const inTmp = mounted.flatMap((path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? []);
+  const roots: { [name in Exclude<Root, "root">]: RootSpec } & { root?: RootSpec } = {
+    workspace: {},
+    git: {},
+    config: { exclude: CONFIG_SCRATCH },
+    tmp: { mode: 0o1777, exclude: [SCRATCH_DIR, ...inTmp] },
+  };
+  if (grants.root)
+    roots.root = {
+      mode: 0o755,
+      owners: carriesOwners(),
+      family: `image-${target(grants.root.tree).slice(0, 16)}`,
+      exclude: [...MOUNTED, ...mounted].map((path) => path.slice(1)),
+    };
+  return roots as { [name in Root]: RootSpec };
+}
 
 const workspaceState = (workspace: Link, carry: Carry): FileState => ({
   tree: target(workspace),
@@ -173,8 +204,10 @@ const gitEnv = (workspace: string, git: string, own: string): { [name: string]: 
 });
 
 /** Where a command starts that is to start in a directory of the workspace, as long as there is one: its path for commands. */
-export const placeIn = ({ host, path }: Pick<Files, "host" | "path">, at = ""): string =>
-  statSync(join(host, at), { throwIfNoEntry: false })?.isDirectory() ? join(path, at) : path;
+export const placeIn = ({ host, path, start }: Pick<Files, "host" | "path" | "start">, at = ""): string => {
+  if (start !== path) return start;
+  return statSync(join(host, at), { throwIfNoEntry: false })?.isDirectory() ? join(path, at) : path;
+};
 
 /** Of so many processes is written down what they are, and so much of each. */
 const MOST_PROCESSES = 20;
@@ -203,6 +236,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   // Whether the state has what is to be seen there.
   let hasGit = false;
   let hasConfig = false;
+  let hasRoot = false;
   let opening: Promise<World<Root> | null> | null = null;
   let world: World<Root> | null = null;
   let onLive: OnLive<Root> | null = null;
@@ -213,8 +247,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   let unsealed: Promise<void> | null = null;
   const preparing = new AbortController();
   let prepared: Promise<void> | null = null;
-  // The Git directories of the last capture: a process may have committed and changed no file.
-  let lastGit = "";
+  // The Git directories of the last capture, and its own root: a process may have committed, or installed something, and changed no file.
+  let lastCarried = "";
   // What the state that the files were set to lacks.
   let lacking: { was: Hash; paths: Buffer[] } | null = null;
   // What was left out of the last capture, and what of that nobody was told of yet.
@@ -238,13 +272,16 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   /** Paths as processes see them, by the roots in which they lie there. */
   const mappedIn = (paths: ReadonlySet<string>): { [name in Root]?: Set<string> } => {
     const places = samePath
-      ? { workspace: options.workspace, git: git?.directory, config: options.agent?.config, tmp: "/tmp" }
+      ? {
+          ...{ workspace: seenAt(options), git: git?.directory, config: options.agent?.config, tmp: "/tmp" },
+          ...(hasRoot && { root: "" }),
+        }
       : opened().paths;
     const found: { [name in Root]?: Set<string> } = {};
     for (const [root, place] of Object.entries(places) as [Root, string | undefined][]) {
-      const start = place && `${Buffer.from(place).toString("latin1")}/`;
+      const start = place !== undefined && `${Buffer.from(place).toString("latin1")}/`;
       const below = start ? [...paths].filter((path) => path.startsWith(start)) : [];
-      if (below.length > 0) found[root] = new Set(below.map((path) => path.slice(start!.length)));
+      if (start && below.length > 0) found[root] = new Set(below.map((path) => path.slice(start.length)));
     }
     return found;
   };
@@ -271,7 +308,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     const first = await look();
     // What goes on writing is stopped for a moment, so that no record of it is there by half, and all its files are of one moment.
     const { captured, alive } = first.moves && (await left()).length > 0 ? await whileStopped(left, look) : first;
-    const { workspace, git, config, tmp } = captured;
+    const { workspace, git, config, tmp, root } = captured;
     const tree = lacking
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
       : workspace.tree;
@@ -283,9 +320,10 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (hasGit) carry.outerVcs = link("tree", git.tree);
     if (hasConfig) carry.config = link("tree", config.tree);
     if (tmp.vcs) carry.tmpVcs = link("tree", tmp.vcs);
+    if (hasRoot) Object.assign(carry, rootCarry(root));
     if (workspace.vcs) carry.vcs = link("tree", workspace.vcs);
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
-    lastGit = `${carry.vcs} ${carry.outerVcs}`;
+    lastCarried = `${carry.vcs} ${carry.outerVcs} ${carry.root}`;
     // One that began or ended meanwhile may have written behind the capture.
     mayWrite = inside !== null && (options.agent !== undefined || alive || (await inside.inside()).length > 0);
     const processes = mayWrite && (await namedProcesses(await inside!.leftRunning()));
@@ -313,15 +351,24 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     await unsealed;
     const { killAll } = await sandbox;
     if (end) await services.halt(killAll);
-    const before = { tree: last!, git: lastGit };
+    const before = { tree: last!, carried: lastCarried };
     const captured = await take();
-    return captured.workspace === link("tree", before.tree) && lastGit === before.git ? null : captured;
+    return captured.workspace === link("tree", before.tree) && lastCarried === before.carried ? null : captured;
+  };
+
+  const start = (): string => {
+    const named = options.grants.root?.start;
+    const there = named && hasRoot && resolveIn(opened().paths.root, Buffer.from(named).toString("latin1"));
+    const isThere =
+      there && lstatSync(join(opened().paths.root, Buffer.from(there, "latin1").toString())).isDirectory();
+    return isThere ? named! : samePath ? seenAt(options) : opened().paths.workspace;
   };
 
   const open = async (): Promise<Sandbox> => {
-    const path = options.workspace;
-    const { workspace: host, git: gitHost, config, tmp } = opened().paths;
-    const { agent } = options;
+    const path = seenAt(options);
+    const { workspace: host, git: gitHost, config, tmp, root } = opened().paths;
+    const { agent, grants } = options;
+    if (grants.root && !hasRoot) throw new NoState("The scope's image is in none of its states.");
     // What may write above of it can put a link there.
     for (const each of options.grants.writable)
       if (existsSync(each) && realpathSync(each) !== each)
@@ -338,16 +385,21 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         ...(shown ? [{ from: services.folder, to: `/tmp/${SERVICE_LOGS}`, mode: "ro" as const }] : []),
       ],
       readOnly: options.grants.readOnly
-        .map((each) => resolve(path, each))
-        .filter((each) => existsSync(join(host, each.slice(path.length)))),
+        .map((each) => relative(options.workspace, resolve(options.workspace, each)))
+        .filter((each) => existsSync(join(host, each)))
+        .map((each) => join(path, each)),
       writable: options.grants.writable,
       // In this order, since in what an agent's plugin hides whole nothing else need be hidden.
       hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each)), ...SERVICES],
       tmp,
+      ...(grants.root && { root, home: start() }),
       scope: owner,
       limits: options.grants.limits,
       files: join(store.cache("work"), options.log),
-      env: { ...scopeEnv(), ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)) },
+      env: {
+        ...(grants.root ? await imageEnv(store, grants.root, root) : scopeEnv()),
+        ...(git && hasGit && !(await detect()).samePath && gitEnv(host, gitHost, git.own)),
+      },
       network: options.grants.network === "host" ? "host" : (agent?.network ?? "host"),
     });
     samePath = sandbox.abilities.samePath;
@@ -360,10 +412,12 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     mayWrite = false;
     hasGit = carry.outerVcs !== undefined;
     hasConfig = carry.config !== undefined;
+    hasRoot = carry.root !== undefined && options.grants.root !== undefined;
     const state: WorldState<Root> = {
       workspace: workspaceState(workspace, carry),
       git: carry.outerVcs && { tree: target(carry.outerVcs), vcs: null },
       config: carry.config && { tree: target(carry.config), vcs: null },
+      ...(hasRoot && { root: rootState(carry) }),
       tmp: carry.tmp && { tree: target(carry.tmp), vcs: carry.tmpVcs ? target(carry.tmpVcs) : null },
     };
     const { signal } = options;
@@ -392,10 +446,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       return samePath;
     },
     get path() {
-      return samePath ? options.workspace : opened().paths.workspace;
+      return samePath ? seenAt(options) : opened().paths.workspace;
     },
     get host() {
       return opened().paths.workspace;
+    },
+    get start() {
+      return start();
     },
     get config() {
       if (!hasConfig) return null;
@@ -408,7 +465,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       await setting;
       sandbox ??= open();
       const inside = await sandbox;
-      const place = { host: opened().paths.workspace, path: samePath ? options.workspace : opened().paths.workspace };
+      const { workspace: host } = opened().paths;
+      const place = { host, path: samePath ? seenAt(options) : host, start: start() };
       if (services.start(inside, (at) => placeIn(place, at))) mayWrite = true;
       return inside;
     },
@@ -426,7 +484,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     },
     isNear: () => driver.isNear("workspace", options.family),
     stand: async (carry, sealed) => {
-      if (git) return false;
+      if (git || options.grants.root) return false;
       if (!driver.isAtRest(options.log)) await endLeftOver(owner);
       const state: WorldState<Root> = {
         config: carry.config && { tree: target(carry.config), vcs: null },

@@ -1,7 +1,7 @@
 /** Names of scopes and workspaces: refs to logs. */
 import { realpathSync } from "node:fs";
 import { link, sha256 } from "../trace/bytes.ts";
-import type { Hash, Json, LogHeader, Origin } from "../trace/ports.ts";
+import type { Hash, Json, Link, LogHeader, Origin } from "../trace/ports.ts";
 import { type EmbeddedStore, newLogId } from "../trace/store.ts";
 import { type Limits, lowerLimits } from "./limits.ts";
 import { covers, lowerNetwork, type Network } from "./network.ts";
@@ -33,7 +33,22 @@ export interface Grants {
   hosts?: string[];
   /** What its processes may use. */
   limits?: Limits;
+  /** What its commands see instead of the host. */
+  root?: RootGrant;
 }
+
+/** An image as the root of a scope's commands: what it held when the scope began, and the blob that says what it is (`image.ts`). */
+export type RootGrant = {
+  tree: Link;
+  mtimes: Link;
+  vcs?: Link;
+  vcsMtimes?: Link;
+  about: Link;
+  /** Where the workspace is seen in it; at its own path without. */
+  at?: string;
+  /** Where commands start; in the workspace without, and where there is no such directory in it (any more). */
+  start?: string;
+};
 
 export const NO_GRANTS: Grants = { readOnly: [], writable: [] };
 
@@ -46,6 +61,7 @@ export const attenuate = (parent: Grants, asked: Partial<Grants>): Grants => ({
     hosts: (asked.hosts ?? parent.hosts ?? []).filter((rule) => mayReach(parent, rule)).sort(),
   }),
   ...((parent.limits || asked.limits) && { limits: lowerLimits(parent.limits, asked.limits) }),
+  ...(parent.root && { root: parent.root }),
 });
 
 /** Whether grants have all that a host rule means. */

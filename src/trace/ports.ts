@@ -142,6 +142,11 @@ export interface Carry {
   tmpVcs?: Link;
   /** Tree of the agent's configuration directory. */
   config?: Link;
+  /** Tree of the root file system that the scope has instead of the host's, its modification times, and the same of its directories named `.git`. */
+  root?: Link;
+  rootMtimes?: Link;
+  rootVcs?: Link;
+  rootVcsMtimes?: Link;
   /** Anything a plugin wants back (a native transcript), as an object. */
   native?: Link;
 }

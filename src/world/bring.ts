@@ -80,7 +80,7 @@ async function put(bring: Bring, place: Place, name: string, was: Entry | undefi
 
 async function write(objects: Objects, dir: Dir, name: string, { type, mode, id }: Entry): Promise<void> {
   if (type === "l") {
-    placeLink(dir, name, (await objects.get(id)) ?? missing(id, "content"), null, true);
+    placeLink(dir, name, (await objects.get(id)) ?? missing(id, "content"), { ns: null }, true);
     return;
   }
   const file = placeFile(dir, name, mode, true);

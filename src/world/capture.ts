@@ -58,6 +58,8 @@ export interface CaptureOptions extends PaceOptions {
   mapped?: Mapped | undefined;
   /** Whether nobody but us and our processes uses the directory: then files that their owner may not read are captured too. */
   own?: boolean | undefined;
+  /** Whether it is carried who owns what, beside the times. The same for each use of a cache. */
+  owners?: boolean | undefined;
 }
 
 export interface Mapped {
@@ -90,6 +92,7 @@ export async function capture(path: string | Buffer, objects: Objects, options: 
       device: stat.dev,
       trusting: options.generation !== undefined && options.generation === cache.generation,
       own: options.own ?? false,
+      owners: options.owners ?? false,
       leftOuts: leftOuts(root, options.exclude),
       seen: new Set(),
       spared: new Set(),
@@ -153,16 +156,22 @@ async function walkDir(walk: Walk, here: Here): Promise<DirRecord> {
   } catch (error) {
     await Promise.allSettled(here.puts);
     // What was read so far need not be read again.
-    cache.dirs.set(key, { ...unnamed(here, before), ...table(names, before, kept, slots), serial: cache.nextSerial++ });
+    cache.dirs.set(key, {
+      ...unnamed(walk, here, before),
+      ...table(names, before, kept, slots),
+      serial: cache.nextSerial++,
+    });
     throw error;
   }
   walk.seen.add(key);
-  const own = unnamed(here, before);
+  const own = unnamed(walk, here, before);
   const changed =
     !before?.ids ||
     !same ||
     before.mode !== own.mode ||
     before.ns !== own.ns ||
+    before.uid !== own.uid ||
+    before.gid !== own.gid ||
     todo.some(({ index }) => !sameInState(before.rows, index, slots[index]!));
   if (!changed && walk.trusting && before.diskNs === own.diskNs && todo.every(({ index }) => slots[index]?.below))
     return before;

@@ -69,7 +69,7 @@ const parentOf = (path: Buffer): string => path.toString("latin1").replace(/\/?[
 /** Opens `path`, and makes it if there is none. What is known of it lies in `path`.stat. */
 export function openDirectory(
   path: string,
-  { mode = 0o700, exclude = [] }: RootSpec,
+  { mode = 0o700, exclude = [], owners }: RootSpec,
   objects: Objects,
   generation: string | undefined,
   { stat: file = `${path}.stat`, ground, changed, isSet = false, lag = LAG }: Known = {},
@@ -81,7 +81,13 @@ export function openDirectory(
   }
   const cache = loadCache(file, ground);
   let saved = knownIn(cache);
-  const known = { own: true, cache, generation, exclude: exclude.map((name) => Buffer.from(`${path}/${name}`)) };
+  const known = {
+    own: true,
+    owners,
+    cache,
+    generation,
+    exclude: exclude.map((name) => Buffer.from(`${path}/${name}`)),
+  };
   let unsaved = { files: 0, bytes: 0 };
   const save = (): void => {
     keepCache(file, cache, saved);

@@ -76,6 +76,10 @@ export interface WorldSpec<Root extends string> extends RestoreOptions<Root> {
 export interface RootSpec {
   /** The mode of a new one; 0700 without. */
   mode?: number;
+  /** Whether it is restored who owns what. */
+  owners?: boolean;
+  /** Roots of one family hold much of the same, whatever the family of their worlds is. As an id. */
+  family?: string | undefined;
   /** Names at its top that are in no state, and stay as they are. */
   exclude?: readonly string[];
 }

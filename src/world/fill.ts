@@ -7,7 +7,7 @@ import { readContent, takeFile } from "./content.ts";
 import { arg, changeMode, codeOf, type Dir, denied, gone } from "./dirs.ts";
 import { Missing, missing } from "./missing.ts";
 import { inside } from "./paths.ts";
-import { placeClone, placeFile, placeLink, setTime } from "./place.ts";
+import { placeClone, placeFile, placeLink, setOwner, setTime } from "./place.ts";
 import { located, type Target, wrong } from "./plan.ts";
 import type { Place, Remover } from "./remove.ts";
 import {
@@ -36,6 +36,8 @@ export interface Make extends Remover {
   /** As those of a capture. */
   unread: Set<string>;
   changed: Changed | undefined;
+  /** Whether owners are restored. */
+  owners: boolean;
   /** Each `.git` that was left alone, by its path in the tree. */
   spared: string[];
   written: (cloned: boolean, bytes: bigint) => void;
@@ -71,22 +73,25 @@ export async function keep(
   before: DirRecord | undefined,
   old: number,
 ): Promise<Row | null> {
-  const { name, type, id, mode, ns } = target;
+  const { name, type, id, mode, ns, owner } = target;
   const path = arg(dir.at + name);
   const first = fs.lstatSync(path, { throwIfNoEntry: false });
   if (!first || (type === "l" ? !first.isSymbolicLink() : !first.isFile())) return null;
   if (before && old >= 0 && isHit(before.rows, old, first)) {
     const row = rowAt(before.rows, old);
     if (row.type !== type || row.id !== id) return null;
-    if ((type === "l" || (row.mode & 0o7777) === mode) && (ns === null || row.ns === ns)) return row;
+    const isOwn = owner === null || (row.uid === owner.uid && row.gid === owner.gid);
+    if ((type === "l" || (row.mode & 0o7777) === mode) && (ns === null || row.ns === ns) && isOwn) return row;
   } else if ((await idOf(make, dir, target, first.size)) !== id) return null;
   const stat = fs.lstatSync(path, { bigint: true });
   const wrongMode = type !== "l" && (Number(stat.mode) & 0o7777) !== mode;
   const wrongTime = ns !== null && !isTime(stat.mtimeNs, ns);
-  if (!wrongMode && !wrongTime) return rowOf(stat, target);
+  const wrongOwner = owner !== null && (Number(stat.uid) !== owner.uid || Number(stat.gid) !== owner.gid);
+  if (!wrongMode && !wrongTime && !wrongOwner) return rowOf(stat, target);
   // Another name of the same file may lie outside, and would change with it.
   if (stat.nlink > 1n) return null;
-  if (wrongMode) changeMode(dir, name, mode);
+  if (wrongOwner) setOwner(dir, name, owner);
+  if (wrongMode || (wrongOwner && type !== "l")) changeMode(dir, name, mode);
   if (wrongTime) setTime(dir, name, ns);
   return rowOf(fs.lstatSync(path, { bigint: true }), target);
 }
@@ -139,10 +144,10 @@ export async function write(make: Make, here: Here, jobs: readonly Job[]): Promi
 
 async function writeOne(make: Make, here: Here, job: Job, bytes: Uint8Array | null): Promise<Row> {
   const { target, replace } = job;
-  const { name, type, id, mode, ns } = target;
+  const { name, type, id, mode, ns, owner } = target;
   if (type === "l") {
     if (bytes!.length === 0 || bytes!.includes(0)) throw wrong(inside(here.key, name), "no link leads there");
-    const stat = placeLink(here.dir, name, bytes!, ns, replace);
+    const stat = placeLink(here.dir, name, bytes!, { ns, owner }, replace);
     make.written(false, stat.size);
     return rowOf(stat, target);
   }
@@ -155,7 +160,7 @@ async function writeOne(make: Make, here: Here, job: Job, bytes: Uint8Array | nu
         if (make.due()) await make.rest();
       }
     }
-    const stat = file.finish({ mode, ns });
+    const stat = file.finish({ mode, ns, owner });
     make.written(false, stat.size);
     return rowOf(stat, target);
   } finally {
@@ -217,7 +222,7 @@ function openSourceFile(from: Dir, name: string): number | null {
 /** The file of the source at the same path, sharing its blocks; null if it is not known to be the same, or cannot be shared. */
 async function clone(make: Make, here: Here, job: Job): Promise<Row | null> {
   const { target, replace } = job;
-  const { name, id, mode, ns } = target;
+  const { name, id, mode, ns, owner } = target;
   const at = make.shares ? placeInSource(make, here, target) : -1;
   if (at < 0) return null;
   const known = make.source.dirs.get(here.key)!;
@@ -228,7 +233,7 @@ async function clone(make: Make, here: Here, job: Job): Promise<Row | null> {
   try {
     const unchanged = (): boolean => isHit(known.rows, at, fs.fstatSync(fd));
     if (!unchanged()) return null;
-    const stat = placeClone(here.dir, name, fd, unchanged, { mode, ns }, replace);
+    const stat = placeClone(here.dir, name, fd, unchanged, { mode, ns, owner }, replace);
     if (stat === "unable") make.shares = false;
     if (stat === "unable" || !stat) return null;
     // Cloning wrote such pages out, so what the clone has now is what it keeps.
@@ -244,7 +249,7 @@ async function clone(make: Make, here: Here, job: Job): Promise<Row | null> {
 }
 
 /** The row of an entry of which it is known that it has what the target says. */
-export function rowOf(stat: fs.BigIntStats, { type, id, ns }: Target): Row {
+export function rowOf(stat: fs.BigIntStats, { type, id, ns, owner }: Target): Row {
   return {
     type,
     ino: Number(stat.ino),
@@ -256,5 +261,7 @@ export function rowOf(stat: fs.BigIntStats, { type, id, ns }: Target): Row {
     mode: Number(stat.mode),
     settled: false,
     id,
+    uid: owner?.uid ?? 0,
+    gid: owner?.gid ?? 0,
   };
 }

@@ -68,6 +68,7 @@ export interface LayerSpec extends RestoreOptions<string> {
   family: string;
   generation: string | undefined;
   mode?: number | undefined;
+  owners?: boolean | undefined;
   state: FileState;
   /** Where a base may share blocks. */
   seed?: Source | undefined;
@@ -211,8 +212,8 @@ async function fill(
   spec: LayerSpec,
   { all, key, under, rank }: Making,
 ): Promise<void> {
-  const { mode, generation, signal, onProgress, seed, state } = spec;
-  const root = { ...(mode !== undefined && { mode }) };
+  const { mode, owners, generation, signal, onProgress, seed, state } = spec;
+  const root = { ...(mode !== undefined && { mode }), ...(owners && { owners }) };
   const path = join(all, "new");
   const upper = files(path);
   try {
@@ -272,13 +273,13 @@ export async function withOverlay<T>(
   }
 }
 
-/** Gives a directory, made if need be, the mode and the time of another one: a root is seen to have those of what lies above all. */
+/** Gives a directory, made if need be, the owner, the mode and the time of another one: a root is seen to have those of what lies above all. */
 export function dressLike(path: string, other: string): void {
   fs.mkdirSync(path, { recursive: true, mode: 0o700 });
-  const { mode, mtimeNs: ns } = fs.statSync(other, { bigint: true });
+  const { mode, mtimeNs: ns, uid, gid } = fs.statSync(other, { bigint: true });
   const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   try {
-    dress(fd, { mode: Number(mode) & 0o7777, ns });
+    dress(fd, { mode: Number(mode) & 0o7777, ns, owner: { uid: Number(uid), gid: Number(gid) } });
   } finally {
     fs.closeSync(fd);
   }

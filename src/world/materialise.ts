@@ -61,6 +61,8 @@ export interface MaterialiseOptions extends PaceOptions {
   changed?: Changed | undefined;
   /** As for `capture`: then nothing stays since it cannot be read. */
   own?: boolean | undefined;
+  /** As for `capture`; takes root. */
+  owners?: boolean | undefined;
 }
 
 export interface Materialised {
@@ -124,6 +126,7 @@ export async function materialise(
       leftOuts: leftOuts(root, options.exclude),
       sparesGit: state.vcs === undefined,
       own: options.own ?? false,
+      owners: options.owners ?? false,
       kept: (path, why) => report.kept.push({ path: Buffer.from(path, "latin1"), why }),
       removed: () => report.removed++,
       written: (cloned, bytes) => {
@@ -185,7 +188,7 @@ async function makeDir(make: Make, here: Here, want: Want): Promise<DirRecord> {
     const record = await check(make, here, before, want);
     if (record) return record;
   }
-  const plan = await readPlan(make.objects, want, here.key, here.inGit, make.lacks);
+  const plan = await readPlan(make.objects, want, here.key, here.inGit, make.lacks, make.owners);
   if (!here.fresh) makeWritable(here.dir);
   const { targets } = plan;
   const there = new Set(here.fresh ? [] : namesIn(here.dir));
@@ -203,8 +206,8 @@ async function makeDir(make: Make, here: Here, want: Want): Promise<DirRecord> {
     const isFile = type === "f" || type === "F";
     if (!row || (isFile && !hasMode(make, inside(here.key, name), row.mode, mode))) complete = false;
   }
-  const { mode, ns } = plan;
-  const stat = await located(() => dress(here.dir.fd, { mode, ns }), here.key);
+  const { mode, ns, owner } = plan;
+  const stat = await located(() => dress(here.dir.fd, { mode, ns, owner }), here.key);
   if (!hasMode(make, here.key, Number(stat.mode), mode)) complete = false;
   return note(make, here, before, {
     names: targets.flatMap(({ name }, i) => (rows[i] ? [name] : [])).join("\0"),
@@ -213,6 +216,8 @@ async function makeDir(make: Make, here: Here, want: Want): Promise<DirRecord> {
     diskNs: stat.mtimeNs,
     ns: ns ?? stat.mtimeNs,
     ids: complete ? idsOf(want, here.inGit) : null,
+    uid: owner?.uid ?? 0,
+    gid: owner?.gid ?? 0,
   });
 }
 
@@ -348,6 +353,7 @@ async function check(make: Make, here: Here, before: DirRecord, want: Want): Pro
       mode: 0,
       id: ids.tree,
       ns: null,
+      owner: null,
       want: wantBelow(want, ids, name === ".git" && !here.inGit),
     };
     const row = await located(() => makeBelow(make, here, target, true), key, name);

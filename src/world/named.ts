@@ -1,18 +1,24 @@
 /** A walked directory as a record of the stat cache, and as objects. */
 import type * as fs from "node:fs";
 import type { Objects } from "../trace/ports.ts";
-import { type MtimeEntry, writeMtimes } from "./mtimes.ts";
+import { type MtimeEntry, type Owner, writeMtimes } from "./mtimes.ts";
 import { type DirRecord, type Ids, namesOf, ROW, rowAt, serialAt, setRow } from "./statcache.ts";
 import { type Entry, writeTree } from "./tree.ts";
-import type { Here, Slot } from "./walk.ts";
+import type { Here, Slot, Walk } from "./walk.ts";
+
+/** Whose an entry is, where that is carried. */
+export const ownerOf = (stat: fs.BigIntStats, owners: boolean): Owner =>
+  owners ? { uid: Number(stat.uid), gid: Number(stat.gid) } : { uid: 0, gid: 0 };
 
 /** What is known of the directory itself. */
 export function unnamed(
+  { owners }: Pick<Walk, "owners">,
   { stat }: Here,
   before: DirRecord | undefined,
-): Pick<DirRecord, "mode" | "diskNs" | "ns" | "ids"> {
+): Pick<DirRecord, "mode" | "diskNs" | "ns" | "ids" | "uid" | "gid"> {
   const diskNs = stat.mtimeNs;
-  return { mode: modeOf(stat), diskNs, ns: before?.diskNs === diskNs ? before.ns : diskNs, ids: null };
+  const ns = before?.diskNs === diskNs ? before.ns : diskNs;
+  return { mode: modeOf(stat), diskNs, ns, ids: null, ...ownerOf(stat, owners) };
 }
 
 /** The rows of the entries that are kept or have been taken. */
@@ -41,11 +47,11 @@ export async function store(objects: Objects, here: Here, record: DirRecord, slo
   const vcsTimes: MtimeEntry[] = [];
   for (const [at, text] of namesOf(record).entries()) {
     const name = Buffer.from(text, "latin1");
-    const { type, mode, ns, id } = rowAt(record.rows, at);
+    const { type, mode, ns, id, uid, gid } = rowAt(record.rows, at);
     const ids = below.get(text);
     if (!ids) {
       entries.push({ type, mode: type === "l" ? 0 : mode & 0o7777, name, id });
-      times.push({ type: "f", name, ns });
+      times.push({ type: "f", name, ns, owner: { uid, gid } });
       continue;
     }
     const isGit = text === ".git" && !here.inGit;
@@ -55,13 +61,14 @@ export async function store(objects: Objects, here: Here, record: DirRecord, slo
     vcsEntries.push({ type: "d", mode: 0, name, id: ids.vcs });
     vcsTimes.push({ type: "d", name, id: ids.vcsMtimes! });
   }
-  const { mode, ns: own } = record;
+  const { mode, ns: own, uid, gid } = record;
+  const owner = { uid, gid };
   const git = vcsEntries.length > 0;
   return {
     tree: await writeTree(objects, { mode, entries }),
-    mtimes: await writeMtimes(objects, { own, entries: times }),
+    mtimes: await writeMtimes(objects, { own, owner, entries: times }),
     vcs: git ? await writeTree(objects, { mode, entries: vcsEntries }) : null,
-    vcsMtimes: git ? await writeMtimes(objects, { own, entries: vcsTimes }) : null,
+    vcsMtimes: git ? await writeMtimes(objects, { own, owner, entries: vcsTimes }) : null,
   };
 }
 
@@ -69,8 +76,9 @@ export async function store(objects: Objects, here: Here, record: DirRecord, slo
 export const sameInState = (rows: Buffer, index: number, slot: Slot | null): boolean => {
   if (!slot) return false;
   if (slot.below) return serialAt(rows, index) === slot.below.serial;
-  const { type, mode, ns, id } = rowAt(rows, index);
-  return type === slot.type && mode === slot.mode && ns === slot.ns && id === slot.id;
+  const { type, mode, ns, id, uid, gid } = rowAt(rows, index);
+  const same = type === slot.type && mode === slot.mode && ns === slot.ns && id === slot.id;
+  return same && uid === slot.uid && gid === slot.gid;
 };
 
 const modeOf = (stat: fs.BigIntStats): number => Number(stat.mode) & 0o7777;

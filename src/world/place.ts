@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { isTime } from "./clock.ts";
 import { arg, codeOf, type Dir, pathOf } from "./dirs.ts";
+import type { Owner } from "./mtimes.ts";
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = fs.constants;
 
@@ -15,6 +16,8 @@ export interface Attributes {
   mode: number;
   /** Nanoseconds since 1970; null leaves the time of writing. */
   ns: bigint | null;
+  /** Null, or left out: who makes it. */
+  owner?: Owner | null;
 }
 
 /** A file that is being written. `close` must be called; before `finish` it takes the file away again. */
@@ -38,11 +41,11 @@ export function placeFile(dir: Dir, name: string, mode: number, replace: boolean
       written = writeSparse(fd, bytes, size) ?? written;
       size += bytes.length;
     },
-    finish: ({ mode, ns }) => {
+    finish: ({ mode, ns, owner }) => {
       if (written < size) fs.ftruncateSync(fd, size);
       // A new file's time is never the wanted one, so there is no need to look.
       if (ns !== null) fs.futimesSync(fd, Date.now() / 1000, seconds(ns));
-      let stat = dress(fd, { mode, ns: null });
+      let stat = dress(fd, { mode, ns: null, owner: owner ?? null });
       if (replace) {
         fs.renameSync(path, arg(dir.at + name));
         stat = fs.fstatSync(fd, { bigint: true });
@@ -103,12 +106,13 @@ export function placeLink(
   dir: Dir,
   name: string,
   target: Uint8Array,
-  ns: bigint | null,
+  { ns, owner }: Pick<Attributes, "ns" | "owner">,
   replace: boolean,
 ): fs.BigIntStats {
   const placed = replace ? temporaryName() : name;
   fs.symlinkSync(Buffer.from(target), arg(dir.at + placed));
   try {
+    if (owner) setOwner(dir, placed, owner);
     if (ns !== null) setTime(dir, placed, ns);
     if (replace) fs.renameSync(arg(dir.at + placed), arg(dir.at + name));
   } catch (error) {
@@ -122,9 +126,17 @@ export function placeLink(
 export const setTime = (dir: Dir, name: string, ns: bigint): void =>
   fs.lutimesSync(arg(dir.at + name), Date.now() / 1000, seconds(ns));
 
-/** Sets mode and time of an open file or directory where they differ, and tells what it is then. */
-export function dress(fd: number, { mode, ns }: Attributes): fs.BigIntStats {
+/** Sets the owner of an entry, of a link its own; with that the system may take rights from its mode. */
+export const setOwner = (dir: Dir, name: string, { uid, gid }: Owner): void =>
+  fs.lchownSync(arg(dir.at + name), uid, gid);
+
+/** Sets owner, mode and time of an open file or directory where they differ, and tells what it is then. */
+export function dress(fd: number, { mode, ns, owner }: Attributes): fs.BigIntStats {
   let stat = fs.fstatSync(fd, { bigint: true });
+  if (owner && (Number(stat.uid) !== owner.uid || Number(stat.gid) !== owner.gid)) {
+    fs.fchownSync(fd, owner.uid, owner.gid);
+    stat = fs.fstatSync(fd, { bigint: true });
+  }
   const time = ns !== null && !isTime(stat.mtimeNs, ns);
   const bits = (Number(stat.mode) & 0o7777) !== mode;
   if (time) fs.futimesSync(fd, Date.now() / 1000, seconds(ns));

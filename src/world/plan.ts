@@ -2,7 +2,7 @@
 import { Forgotten } from "../trace/objects.ts";
 import type { Hash, Objects } from "../trace/ports.ts";
 import { ForgottenAt, Missing } from "./missing.ts";
-import { readMtimes } from "./mtimes.ts";
+import { type Owner, readMtimes } from "./mtimes.ts";
 import { inside, quotePath } from "./paths.ts";
 import { type EntryType, readTree } from "./tree.ts";
 
@@ -24,6 +24,8 @@ export interface Target {
   id: Hash;
   /** Nanoseconds since 1970; null where unknown, and for a directory, which has its own plan. */
   ns: bigint | null;
+  /** Null where unknown or not restored, and for a directory. */
+  owner: Owner | null;
   /** Of a directory. */
   want?: Want;
 }
@@ -32,6 +34,7 @@ export interface Plan {
   mode: number;
   /** Nanoseconds since 1970; null where unknown. */
   ns: bigint | null;
+  owner: Owner | null;
   targets: Target[];
   /** Names of directories that `vcs` has and `tree` has not. */
   unplaced: string[];
@@ -49,7 +52,10 @@ export async function readPlan(
   key: string,
   inGit: boolean,
   lacks: (error: Missing) => void,
+  owners: boolean,
 ): Promise<Plan> {
+  const ownerIn = (told: { owner?: Owner } | null | undefined): Owner | null =>
+    owners && told ? (told.owner ?? { uid: 0, gid: 0 }) : null;
   const read = <T>(what: () => Promise<T>): Promise<T> => located(what, key);
   const optional = async <T>(what: () => Promise<T>): Promise<T | null> => {
     try {
@@ -73,7 +79,8 @@ export async function readPlan(
   for (const { type, mode, name, id } of tree.entries) {
     const text = name.toString("latin1");
     const at = time.get(text);
-    const target: Target = { name: text, type, mode, id, ns: at?.type === "f" && type !== "d" ? at.ns : null };
+    const target: Target = { name: text, type, mode, id, ns: null, owner: null };
+    if (at?.type === "f" && type !== "d") Object.assign(target, { ns: at.ns, owner: ownerIn(at) });
     if (type === "d") {
       if (text === ".git" && !inGit) throw wrong(key, "its tree has a directory named .git, which belongs to `vcs`");
       const gitDir = gitBelow.get(text);
@@ -93,11 +100,11 @@ export async function readPlan(
     if (type !== "d") throw wrong(key, "its `vcs` has an entry that is no directory");
     const at = gitTime.get(name);
     const want: Want = { tree: id, mtimes: at?.type === "d" ? at.id : null, vcs: undefined, vcsMtimes: null };
-    if (name === ".git" && !there.has(name)) targets.push({ name, type, mode, id, ns: null, want });
+    if (name === ".git" && !there.has(name)) targets.push({ name, type, mode, id, ns: null, owner: null, want });
     else if (!there.has(`${name}/`)) unplaced.push(name);
   }
   targets.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { mode: tree.mode, ns: times?.own ?? null, targets, unplaced, sparesGit };
+  return { mode: tree.mode, ns: times?.own ?? null, owner: ownerIn(times), targets, unplaced, sparesGit };
 }
 
 /** Runs `what`; if an object lacks or the system refuses, the error tells the path that it is about: `key`, or the entry `name` of it. */

@@ -150,9 +150,9 @@ async function openLayers<Root extends string>(
   const opened: { [name: string]: Layered } = {};
   for (const name of layers.roots as Root[]) {
     if (!roots[name]) continue;
-    const { mode } = roots[name];
+    const { mode, owners, family: own = family } = roots[name];
     const more = { state: state[name], seed: seeds?.[name], like, signal, onProgress };
-    const layer = await openLayered(home, name, layers, objects, { family: family!, generation, mode, ...more });
+    const layer = await openLayered(home, name, layers, objects, { family: own!, generation, mode, owners, ...more });
     if (layer) opened[name] = layer;
   }
   return opened;

@@ -30,6 +30,9 @@ export interface DirRecord {
   diskNs: bigint;
   /** Time as the state has it: finer than what could be restored. */
   ns: bigint;
+  /** Who owns it, where that is carried; 0 elsewhere. */
+  uid: number;
+  gid: number;
   /** Null where they are not known. */
   ids: Ids | null;
 }
@@ -86,9 +89,10 @@ export interface StatCache {
 
 /**
  * A row: ino, size, mtimeMs, ctimeMs (f64, as `lstat` gives them), time on disk, time as the state has it (i64, ns), mode (u32, with the
- * type), type (u8, as in a tree), settled (u8), two bytes of nothing, id. A directory's row has its serial for a size.
+ * type), type (u8, as in a tree), settled (u8), two bytes of nothing, id, uid, gid (u32; 0 where owners are not carried). A directory's row has its
+ * serial for a size, and no owner.
  */
-export const ROW = 88;
+export const ROW = 96;
 const SIZE = 8;
 const MTIME = 16;
 const CTIME = 24;
@@ -98,6 +102,8 @@ const MODE = 48;
 const TYPE = 52;
 const SETTLED = 53;
 const ID = 56;
+const UID = 88;
+const GID = 92;
 
 export interface Row {
   type: "f" | "F" | "l" | "d";
@@ -111,6 +117,8 @@ export interface Row {
   mode: number;
   settled: boolean;
   id: Hash;
+  uid: number;
+  gid: number;
 }
 
 export const emptyCache = (): StatCache => ({ dirs: new Records(), nextSerial: 1, generation: null });
@@ -189,7 +197,7 @@ export const isSettled = (rows: Buffer, index: number): boolean => rows[index * 
 export const serialAt = (rows: Buffer, index: number): number =>
   rows[index * ROW + TYPE] === 0x64 ? rows.readDoubleLE(index * ROW + SIZE) : -1;
 
-export const idAt = (rows: Buffer, index: number): Hash => rows.toString("hex", index * ROW + ID, index * ROW + ROW);
+export const idAt = (rows: Buffer, index: number): Hash => rows.toString("hex", index * ROW + ID, index * ROW + UID);
 
 export function rowAt(rows: Buffer, index: number): Row {
   const at = index * ROW;
@@ -204,6 +212,8 @@ export function rowAt(rows: Buffer, index: number): Row {
     mode: rows.readUInt32LE(at + MODE),
     settled: rows[at + SETTLED] === 1,
     id: idAt(rows, index),
+    uid: rows.readUInt32LE(at + UID),
+    gid: rows.readUInt32LE(at + GID),
   };
 }
 
@@ -219,6 +229,8 @@ export function setRow(rows: Buffer, index: number, row: Row): void {
   rows[at + TYPE] = row.type.charCodeAt(0);
   rows[at + SETTLED] = row.settled ? 1 : 0;
   rows.write(row.id, at + ID, 32, "hex");
+  rows.writeUInt32LE(row.uid, at + UID);
+  rows.writeUInt32LE(row.gid, at + GID);
 }
 
 /** Settles the rows whose stamps are older than `horizon`; for who knows that nobody else wrote meanwhile. */

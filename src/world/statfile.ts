@@ -1,11 +1,12 @@
 /**
  * A stat cache in a file. One that is missing, torn, from elsewhere or of another version is an empty cache.
  *
- * In the file (little-endian): "shepherd stat 2\n", length:u32 and a JSON head; a record for each directory; for each of them the lengths of
+ * In the file (little-endian): "shepherd stat 3\n", length:u32 and a JSON head; a record for each directory; for each of them the lengths of
  * its key and its record, the record's CRC-32 (u32 each) and its key; SHA-256 of all but the records. So what is known of a few directories of
  * many is read alone. A record is
  *
- *     names:u32 rows:u32 (lengths) serial:f64 mode:u32 diskNs:i64 ns:i64 ids:u32 (0: none, 1: without vcs, 2: all) 4 ids, names, rows
+ *     names:u32 rows:u32 (lengths) serial:f64 mode:u32 diskNs:i64 ns:i64 ids:u32 (0: none, 1: without vcs, 2: all) 4 ids uid:u32 gid:u32, names,
+ *     rows
  */
 import { hash } from "node:crypto";
 import * as fs from "node:fs";
@@ -13,8 +14,8 @@ import { crc32 } from "node:zlib";
 import type { Hash } from "../trace/ports.ts";
 import { type DirRecord, emptyCache, type Lookup, Records, ROW, type StatCache, unsettle } from "./statcache.ts";
 
-const MAGIC = Buffer.from("shepherd stat 2\n");
-const FIXED = 4 + 4 + 8 + 4 + 8 + 8 + 4 + 4 * 32;
+const MAGIC = Buffer.from("shepherd stat 3\n");
+const FIXED = 4 + 4 + 8 + 4 + 8 + 8 + 4 + 4 * 32 + 4 + 4;
 /**
  * After a crash of the machine a file may have its new stamps and its old bytes, if it was written so shortly before that the kernel had
  * not written it out (30 s, looked at every 5 s). What was that young when the cache was saved is read again after a boot.
@@ -118,7 +119,7 @@ export function encodeCache({ dirs, nextSerial, generation }: StatCache): Buffer
 
 const checkOf = (start: Buffer, end: Buffer): Buffer => hash("sha256", Buffer.concat([start, end]), "buffer");
 
-function encodeRecord({ names, rows, serial, mode, diskNs, ns, ids }: DirRecord): Buffer {
+function encodeRecord({ names, rows, serial, mode, diskNs, ns, ids, uid, gid }: DirRecord): Buffer {
   const out = Buffer.alloc(FIXED + names.length + rows.length);
   let at = out.writeUInt32LE(names.length, 0);
   at = out.writeUInt32LE(rows.length, at);
@@ -131,6 +132,7 @@ function encodeRecord({ names, rows, serial, mode, diskNs, ns, ids }: DirRecord)
     if (id) out.write(id, at, 32, "hex");
     at += 32;
   }
+  at = out.writeUInt32LE(gid, out.writeUInt32LE(uid, at));
   at += out.write(names, at, "latin1");
   rows.copy(out, at);
   return out;
@@ -207,6 +209,8 @@ function decodeRecord(b: Buffer): DirRecord {
     ids: known
       ? { tree: id(0), mtimes: id(1), vcs: known === 2 ? id(2) : null, vcsMtimes: known === 2 ? id(3) : null }
       : null,
+    uid: b.readUInt32LE(168),
+    gid: b.readUInt32LE(172),
   };
 }
 

@@ -4,6 +4,7 @@ import type { Hash } from "../trace/ports.ts";
 import { settled } from "./clock.ts";
 import { takeFile } from "./content.ts";
 import { arg, closeDir, codeOf, type Dir, denied, gone, namesIn, openDir } from "./dirs.ts";
+import { ownerOf } from "./named.ts";
 import { inside } from "./paths.ts";
 import { msOf, placesIn, type Row, rowAt, serialAt } from "./statcache.ts";
 import { isLocked, LOOK, READ, unlocked } from "./unlock.ts";
@@ -158,6 +159,7 @@ function slotOf(
     mode: Number(stat.mode),
     settled: believed && settled(mtimeMs, ctimeMs, walk.limit),
     id,
+    ...ownerOf(stat, walk.owners && type !== "d"),
   };
 }
 

@@ -195,6 +195,36 @@ describe("a list of modification times", () => {
     expect(linksOfMtimes(parts.at(-1)!)).toHaveLength(parts.length - 1);
   });
 
+  it("tells owners where one is not root, and is the same list where all are", async () => {
+    const owner = fc.record({ uid: fc.nat(3), gid: fc.nat(3) });
+    await fc.assert(
+      fc.asyncProperty(times, owner, fc.array(owner), async (times, own, owners) => {
+        const entries = times.entries.map((entry, i) =>
+          entry.type === "f" ? { ...entry, owner: owners[i] ?? { uid: 0, gid: 0 } } : entry,
+        );
+        const owned = { ...times, owner: own, entries };
+        const all = [own, ...entries.map((each) => (each.type === "f" ? each.owner : own))];
+        const objects = memoryObjects();
+        const id = await writeMtimes(objects, owned);
+        if (all.some(({ uid, gid }) => uid !== 0 || gid !== 0)) expect(await readMtimes(objects, id)).toEqual(owned);
+        else expect(id).toBe(await writeMtimes(objects, times));
+        expect(linksOfMtimes((await objects.get(id))!)).toEqual(linksOfMtimes(encodeMtimes(times).at(-1)!));
+      }),
+      params(1000),
+    );
+    const many = numbered(40_000).map(
+      ({ name }): MtimeEntry => ({ type: "f", name, ns: 7n, owner: { uid: 0, gid: 0 } }),
+    );
+    many[39_999] = { type: "f", name: many[39_999]!.name, ns: 7n, owner: { uid: 1, gid: 2 } };
+    const objects = memoryObjects();
+    const split = { own: 5n, owner: { uid: 0, gid: 0 }, entries: many };
+    const read = await readMtimes(objects, await writeMtimes(objects, split));
+    expect(Buffer.concat(encodeMtimes(read)).equals(Buffer.concat(encodeMtimes(split)))).toBe(true);
+    const needless = encodeMtimes({ own: 1n, owner: { uid: 1, gid: 0 }, entries: [] })[0]!;
+    needless.fill(0, needless.length - 8);
+    await expect(readMtimes(objects, await objects.put(needless))).rejects.toThrow("it tells owners without need");
+  });
+
   it("that is damaged is refused with a sentence, or is another valid one", () => {
     fc.assert(
       fc.property(times, fc.array(damage, { minLength: 1, maxLength: 3 }), (times, wounds) => {

@@ -23,6 +23,8 @@ export interface Walk extends Pace {
   trusting: boolean;
   /** Whether the files are ours alone: then what keeps its owner out is read all the same. */
   own: boolean;
+  /** Whether it is carried who owns what. */
+  owners: boolean;
   leftOuts: LeftOuts;
   seen: Set<string>;
   /** Directories that nobody looked into, since nothing has changed below. */

@@ -6,6 +6,7 @@ import { findHelper } from "../../src/scope/exec/helper.ts";
 import { attach } from "../../src/scope/scope.ts";
 import { putBytes } from "../../src/scope/thread.ts";
 import { openStore } from "../../src/trace/store.ts";
+import { makeLayout, makeRoot, tarOf } from "../support/image.ts";
 import { bash, newUser, type Typed, type User, until } from "../support/user.ts";
 import { ROOT } from "./reader.ts";
 import { type Kind, kindsFor, misfits, sectionsOf } from "./reference.ts";
@@ -161,6 +162,13 @@ describe("objects of --json", () => {
     await tell(0, "plugin", ["add", join(import.meta.dirname, "../plugins/sample.mjs")]);
     await tell(0, "plugin", ["list"]);
     await tell(0, "plugin", ["remove", "sample"]);
+    makeRoot(join(user.directory, "image"), ["cat"]);
+    const config = { WorkingDir: "/from" };
+    const layout = makeLayout(join(user.directory, "layout"), { one: { layers: [tarOf([{ path: "x" }])], config } });
+    await tell(0, "image", ["import", "small", join(user.directory, "image")]);
+    await tell(0, "image", ["import", "layered", layout]);
+    await tell(0, "image", ["list"]);
+    await tell(0, "image", ["remove", "layered"]);
     await tell(0, "init");
     await tell(0, "run", ["--scope", "w", "--model", work, "write a line"]);
     const more = [

@@ -10,6 +10,7 @@ import {
   findScope,
   type Grants,
   grantsOf as grantsOfLog,
+  type RootGrant,
   type ScopeRef,
   workspacePath,
 } from "../../scope/registry.ts";
@@ -60,6 +61,12 @@ export const verb: Verb = {
       help: "a path in the directory that the run cannot write",
     },
     write: { type: "string", multiple: true, value: "PATH", help: "a path outside that it can write" },
+    root: {
+      type: "string",
+      value: "IMAGE",
+      help: "an imported image, or a directory, that it sees instead of the machine",
+    },
+    at: { type: "string", value: "PATH", help: "where in the image it sees this directory; at its own path without" },
     network: {
       type: "string",
       value: "HOW",
@@ -88,6 +95,7 @@ export const verb: Verb = {
     'shepherd run codex --land auto "fix the login bug"',
     "shepherd run -- npm test",
     'shepherd run -k 3 --from 6 "now add rate limiting"',
+    "shepherd run --root debian -- apt-get install -y jq",
     'shepherd run --model script:turns.jsonl "fix the login bug"',
   ],
   agents: true,
@@ -102,6 +110,7 @@ export const verb: Verb = {
     if (flags.nearest && !flags.from)
       throw new Exit(2, "--nearest goes with --from STEP: it looks for a step near that.");
     // Before anything is made for a run that cannot begin.
+    const image = await (await import("../image.ts")).rootAsked(context, flags, task);
     if (task.worker === "plugin" && !flags.from) await (await import("../coding.ts")).requireProgram(out, task);
     const { id } = await findWorkspace(store, context.cwd);
     const asked = await landOf(context, choice(flags, "land", LANDS), { workspace: id, count: k });
@@ -111,7 +120,7 @@ export const verb: Verb = {
     const launch: Launch = { store, out, signal, several: k > 1, land, lacks: lacks(context, flags) };
     const outcomes = text(flags, "from")
       ? await fromStep(context, launch, flags, task, k)
-      : await fresh(context, launch, flags, task, k);
+      : await fresh(context, launch, flags, task, k, image);
     return told(launch, outcomes);
   },
 };
@@ -144,13 +153,20 @@ async function pathsOf({ cwd }: Context, flags: Flags, workspace: string): Promi
   return { readOnly, writable: granted };
 }
 
-async function fresh(context: Context, launch: Launch, flags: Flags, task: Task, k: number): Promise<Outcome[]> {
+async function fresh(
+  context: Context,
+  launch: Launch,
+  flags: Flags,
+  task: Task,
+  k: number,
+  root: RootGrant | null,
+): Promise<Outcome[]> {
   const { out, signal, cwd } = context;
   const workspace = await findWorkspace(launch.store, cwd);
-  const grants = await grantsOf(context, flags, workspace.path, task);
+  const grants = { ...(await grantsOf(context, flags, workspace.path, task)), ...(root && { root }) };
   if (task.worker === "plugin") grants.network ??= "proxy";
   const at = below(workspace.path, cwd);
-  if (at) task.at = at;
+  if (at && !root?.start) task.at = at;
   const services = await servicesFor(launch.store, flags, at);
   const given = await freeNames(launch.store, text(flags, "scope"), k);
   const progress = out.progress();

@@ -1,7 +1,8 @@
 /** `shepherd show`: one step in full. */
 
 import { EGRESS, egressOf, type Reached } from "../../scope/egress.ts";
-import type { ScopeRef } from "../../scope/registry.ts";
+import { aboutOf } from "../../scope/image.ts";
+import { grantsOf, type ScopeRef } from "../../scope/registry.ts";
 import { type Block, getBytes, getItem } from "../../scope/thread.ts";
 import { readLog } from "../../scope/view.ts";
 import { parseLink } from "../../trace/bytes.ts";
@@ -64,6 +65,8 @@ export const verb: Verb = {
           .map(([why, count]) => `${count} ${why}`)
           .join(", "),
       );
+    const { root } = await grantsOf(store, log);
+    if (root) field("image", plain((await aboutOf(store, root)).source));
     for (const each of egress) field("egress", wordsOfEgress(each));
     if (sealed) field("files", parseLink(sealed.state.roots.workspace)?.id ?? "");
     const asked = askedOf(row.kind, input);

@@ -54,6 +54,7 @@ export async function holdWithHelper(
       ...files(namespaces.keys()),
       "--",
     ],
+    killing: () => [program, "enter", "kill", ...files(namespaces.keys()), "--"],
     enterNetwork: () =>
       namespaces.has("net") ? [program, "enter", ...files(how === "userns" ? ["user", "net"] : ["net"]), "--"] : null,
   };

@@ -282,6 +282,7 @@ exec ${tools.setpriv} --pdeathsig KILL ${firstDrop.join(" ")} ${tools.bash} --no
       ...drop,
       ...(session ? [tools.setsid] : []),
     ],
+    killing: () => null,
     enterNetwork: () => (network ? into(mine.filter((name) => name === "user" || name === "net")) : null),
   };
 }

@@ -32,6 +32,8 @@ export interface Holder {
   readonly run: ((...how: [...Parameters<Run>, wall?: boolean]) => ReturnType<Run>) | null;
   /** Arguments that start a program inside; the program must be an absolute path. */
   enter(options?: Entering): string[];
+  /** Arguments that kill all that runs inside, but for process 1; null where only a script inside can. */
+  killing(): string[] | null;
   /** Arguments that start a program of the host in the network of the sandbox, and in nothing else of it; null where that is the host's. */
   enterNetwork(): string[] | null;
   /** Whether what `enter` gives starts by itself what descriptor 3 says (see native/enter.c). */

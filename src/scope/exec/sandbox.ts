@@ -10,6 +10,7 @@ import { type Holder, isRoot, startHolder } from "./holder.ts";
 import { processesIn } from "./inside.ts";
 import { diskLimit, type Limiter, makeLimiter, timeLimit } from "./limit.ts";
 import { quote, quoteAll } from "./quote.ts";
+import { bashIn, clearPlaces, NoRoot, whyNot } from "./root.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { commandLine, readProcess } from "./table.ts";
 import { unnamedFile } from "./temp.ts";
@@ -119,6 +120,14 @@ for i in {1..500}; do
 done
 exit 1`;
 
+/** How a program of ours ends. */
+const ended = ([program, ...words]: string[]): Promise<{ code: number | null; signal: NodeJS.Signals | null }> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(program!, words, { stdio: "ignore", env: {}, cwd: "/" });
+    child.once("error", reject);
+    child.once("exit", (code, signal) => resolve({ code, signal }));
+  });
+
 /** For scripts of our own, which end at once unless the host is out of order. */
 const PATIENCE = { timeoutMs: 60_000 };
 
@@ -133,8 +142,13 @@ const PATIENCE = { timeoutMs: 60_000 };
  */
 export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   const { abilities, method } = await detectMethod();
-  const home = spec.binds[0]?.to;
+  const home = spec.home ?? spec.binds[0]?.to;
   if (home === undefined) throw new TypeError("A sandbox needs at least one bind, where its commands start.");
+  const ownRoot = spec.root;
+  if (ownRoot !== undefined && !(method && "helper" in method))
+    throw new NoRoot(
+      `An image can be a run's root only where Shepherd's helper makes its sandbox. ${whyNot(abilities)}`,
+    );
   const bash = needProgram("bash", "bash");
   const envTool = needProgram("env", "coreutils");
   if (!fs.existsSync(spec.tmp)) {
@@ -148,6 +162,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
   for (const name of [...OWN, "TMPDIR", "TMP", "TEMP"]) delete env[name];
   const tracker: Tracker | null = method ? null : startTracker(undefined, spec.scope);
   if (method) {
+    if (ownRoot !== undefined) clearPlaces(ownRoot);
     const view = planView(spec, isRoot());
     Object.assign(env, view.env);
     holder = await startHolder(view.pieces, method, spec.network);
@@ -177,6 +192,7 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     return [...(own ? [] : (limiter?.words ?? [])), ...(holder ? holder.enter({ session, wall }) : [])];
   };
   const baseEnv = tracker?.env ?? {};
+  const bashInside = (): string => (ownRoot === undefined ? bash : bashIn(ownRoot));
 
   const start = async (
     { args, script, maxReport, alone }: Script,
@@ -185,14 +201,14 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     service = false,
   ): Promise<ProgramResult> => {
     check();
-    const argv = () => [...enter(true, own, alone), ...(args ? [bash, ...PLAIN, ...args] : [])];
+    const argv = () => [...enter(true, own, alone), ...(args ? [bashInside(), ...PLAIN, ...args] : [])];
     // What limits it is a shell before it.
     const within = own || (limiter?.words.length ?? 0) === 0 ? holder?.run : null;
     const run = within
       ? async (descriptors: Parameters<Run>[0]) => {
           check();
           try {
-            return await within(descriptors, args ? [bash, ...PLAIN, ...args] : [], alone);
+            return await within(descriptors, args ? [bashInside(), ...PLAIN, ...args] : [], alone);
           } catch (error) {
             check();
             throw new Error(`The command could not be started: ${(error as Error).message}.`);
@@ -285,12 +301,17 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   };
 
   const interactive: Sandbox["interactive"] = async (command) => {
-    const files = [unnamedFile(launcher(command)), unnamedFile("", true)];
+    const { args, script } = started(command);
+    const files = [unnamedFile(script), unnamedFile("", true)];
     const work = (async () => {
       // A shell inside cannot give the terminal back to a process group that it cannot see: a bash outside takes it.
       // Without a terminal it would be of our own process group, and what it sends to its group would come to us.
       const lend = process.stdin.isTTY ? [bash, ...PLAIN, "-c", 'set -m; "$@"; exit "$?"', "shepherd"] : [];
-      const [file, ...words] = [...lend, ...enter(lend.length === 0, false, command.alone), bash, ...PLAIN, SCRIPT];
+      const [file, ...words] = [
+        ...lend,
+        ...enter(lend.length === 0, false, command.alone),
+        ...(args ? [bash, ...PLAIN, ...args] : []),
+      ];
       const child = spawn(file!, words, { stdio: ["inherit", "inherit", "inherit", ...files], env: baseEnv, cwd: "/" });
       const pid = child.pid ?? -1;
       waited.set(pid, false);
@@ -345,7 +366,10 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
   const killAll = async (): Promise<void> => {
     check();
     if (tracker) return tracker.kill();
-    const { code, signal } = await runOwn({ args: [SCRIPT], script: KILL, maxReport: 0 });
+    const killing = holder?.killing();
+    const { code, signal } = killing
+      ? await ended(killing)
+      : await runOwn({ args: [SCRIPT], script: KILL, maxReport: 0 });
     if (code !== 0 && signal !== "SIGKILL")
       throw new Error("Some processes of the scope cannot be killed; dispose the sandbox instead.");
   };

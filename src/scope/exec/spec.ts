@@ -14,7 +14,7 @@ export interface Bind {
  * Paths are absolute. Where two entries name nested paths, the deeper one wins for what lies below it.
  */
 export interface SandboxSpec {
-  /** The first one is where commands start. */
+  /** The first one is where commands start, unless `home` is another. */
   binds: readonly Bind[];
   /** Paths inside that cannot be written, though they lie in something that can. Each must exist and be no symbolic link. */
   readOnly?: readonly string[];
@@ -22,6 +22,13 @@ export interface SandboxSpec {
   writable?: readonly string[];
   /** Paths of the host that are seen empty (the store, other scopes, keys). Those that do not exist are passed over. */
   hide?: readonly string[];
+  /**
+   * Directory of the host that is all that is seen instead of the host, and can be written: an image. It takes our helper. Of the host there is then what
+   * is named here, and what `FROM_HOST` of view.ts names; caches in HOME are the image's own.
+   */
+  root?: string | undefined;
+  /** Where commands start; where the first bind is seen without it. */
+  home?: string | undefined;
   /** Directory of the host that is seen as /tmp and /var/tmp; made if it does not exist. */
   tmp: string;
   /** The whole environment of commands; HOME in it says which caches become scratch (see `SCRATCH`). */

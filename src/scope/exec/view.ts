@@ -5,7 +5,19 @@ import { type Bind, type SandboxSpec, SCRATCH, SCRATCH_DIR } from "./spec.ts";
 
 /** One mount of a sandbox. Paths are byte strings (latin1). */
 export interface Piece {
-  kind: "bind" | "tmp" | "writable" | "hide" | "readOnly" | "scratch" | "proc" | "dev" | "node" | "pts" | "shm";
+  kind:
+    | "root"
+    | "bind"
+    | "tmp"
+    | "writable"
+    | "hide"
+    | "readOnly"
+    | "scratch"
+    | "proc"
+    | "dev"
+    | "node"
+    | "pts"
+    | "shm";
   at: string;
   mode: "rw" | "ro";
   /** Host path of a bind, or of a device; held open before anything is covered. */
@@ -47,6 +59,7 @@ function absolute(what: string, given: string): string {
 }
 
 const RANK: Piece["kind"][] = [
+  "root",
   "proc",
   "dev",
   "node",
@@ -59,15 +72,19 @@ const RANK: Piece["kind"][] = [
   "hide",
   "scratch",
 ];
-const depth = (at: string) => at.split("/").length;
+const depth = (at: string) => (at === "/" ? 1 : at.split("/").length);
+/** A path in a directory as one from there. */
+const rest = (at: string, folder: string) => at.slice(folder === "/" ? 1 : folder.length + 1);
 
 /** Plans the mounts of a sandbox. Throws where a path cannot be shown as asked. */
 export function planView(spec: SandboxSpec, root: boolean): View {
-  const tmps = [...new Set(["/tmp", "/var/tmp"].filter(exists).map(real))];
+  const ownRoot = spec.root === undefined ? null : real(absolute("The root", spec.root));
+  const tmps = ownRoot ? ["/tmp", "/var/tmp"] : [...new Set(["/tmp", "/var/tmp"].filter(exists).map(real))];
   /** Paths that show something else than the host's, as given and as they are. */
-  const covers = ["/tmp", "/var/tmp"].map((at) => ({ given: at, at: real(at) }));
+  const covers = ["/tmp", "/var/tmp"].map((at) => ({ given: at, at: ownRoot ? at : real(at) }));
   /** Where a path inside will be: links of the host count only where the host is seen. */
   const place = (given: string): string => {
+    if (ownRoot) return given;
     const cover = covers.filter((c) => within(given, c.given)).sort((a, b) => depth(b.given) - depth(a.given))[0];
     return cover ? cover.at + given.slice(cover.given.length) : real(given);
   };
@@ -78,6 +95,7 @@ export function planView(spec: SandboxSpec, root: boolean): View {
   const under = (at: string) =>
     [...pieces.values()].filter((p) => within(at, p.at)).sort((a, b) => depth(b.at) - depth(a.at))[0];
 
+  if (ownRoot) add({ kind: "root", at: "/", mode: "rw", source: ownRoot, directory: true });
   const binds = spec.binds.map(({ from, to, mode }) => ({ from, mode, given: absolute("The target", to) }));
   for (const { from, mode, given } of binds.sort((a, b) => depth(a.given) - depth(b.given))) {
     const [source, at] = [real(absolute("The source", from)), place(given)];
@@ -89,9 +107,12 @@ export function planView(spec: SandboxSpec, root: boolean): View {
   for (const one of spec.writable ?? []) {
     const at = real(absolute("The writable path", one));
     if (!exists(at)) throw new Error(`The writable path ${JSON.stringify(one)} does not exist; make it first.`);
-    add({ kind: "writable", at, mode: "rw", source: at, directory: isDirectory(at) });
+    add({ kind: ownRoot ? "bind" : "writable", at, mode: "rw", source: at, directory: isDirectory(at) });
   }
   for (const at of tmps) add({ kind: "tmp", at, mode: "rw", source: real(absolute("tmp", spec.tmp)), directory: true });
+  if (ownRoot)
+    for (const at of FROM_HOST)
+      if (exists(at)) add({ kind: "bind", at, mode: "ro", source: real(at), directory: isDirectory(at) });
   add({ kind: "proc", at: "/proc", mode: "rw", directory: true });
   if (root)
     for (const name of SETTINGS)
@@ -111,7 +132,7 @@ export function planView(spec: SandboxSpec, root: boolean): View {
     if (!exists(at)) continue;
     const directory = isDirectory(at);
     const elsewhere = shown.filter((p) => at !== p.source && within(at, p.source!));
-    for (const seen of [at, ...elsewhere.map((p) => p.at + at.slice(p.source!.length))]) {
+    for (const seen of [...(ownRoot ? [] : [at]), ...elsewhere.map((p) => p.at + at.slice(p.source!.length))]) {
       const above = under(seen);
       const through = above?.source !== undefined && within(at, above.source);
       if (!above || (through && above.at + at.slice(above.source!.length) === seen && above.at !== seen))
@@ -121,7 +142,7 @@ export function planView(spec: SandboxSpec, root: boolean): View {
   const env: Record<string, string> = {};
   const scratch = [...pieces.values()].find((p) => p.kind === "tmp");
   const home = spec.env.HOME;
-  if (scratch && home?.startsWith("/")) {
+  if (scratch && home?.startsWith("/") && !ownRoot) {
     for (const { path: name, variable } of SCRATCH) {
       const at = real(absolute("HOME", `${home}/${name}`));
       const above = under(at);
@@ -145,6 +166,12 @@ export function planView(spec: SandboxSpec, root: boolean): View {
   }
   return { pieces: sorted, env };
 }
+
+/** What an image has nothing of: the kernel's devices as it tells of them, and how names are found. */
+export const FROM_HOST = ["/sys", "/etc/resolv.conf", "/etc/hosts"] as const;
+
+/** Where something is mounted in every root of a run's own. */
+export const MOUNTED: readonly string[] = ["/proc", "/dev", "/tmp", "/var/tmp", ...FROM_HOST];
 
 /** Below /proc: by these whoever is root, with whatever rights, changes the machine; /proc/scsi takes disks away. */
 const SETTINGS = [
@@ -209,13 +236,14 @@ export function instructions(pieces: readonly Piece[]): string[] {
   const sources: string[] = [];
   const words: string[] = [];
   const point = (at: string, below: string, kind: "dir" | "file"): void =>
-    void words.push("point", at, below.slice(at.length + 1), kind);
+    void words.push("point", at, rest(below, at), kind);
   for (const piece of pieces) {
     const { kind, at, mode } = piece;
     const inside = container(pieces, piece);
     const source = kind === "hide" && !piece.directory ? "/dev/null" : piece.source;
     if (inside && kind !== "readOnly") point(inside.at, at, piece.directory ? "dir" : "file");
-    if (kind === "proc") words.push("proc", at);
+    if (kind === "root") words.push("root", String(sources.push(source!) - 1));
+    else if (kind === "proc") words.push("proc", at);
     else if (kind === "dev") {
       words.push("tmpfs", at, "64k", "755", "x");
       for (const [name, to] of DEVICE_LINKS) words.push("link", at, name, to);
@@ -234,7 +262,8 @@ export function instructions(pieces: readonly Piece[]): string[] {
   const sealed = pieces.filter(isSealed);
   return [
     ...sources.flatMap((source) => ["take", source]),
-    "lock",
+    // There is nothing of the host to be locked where it is gone.
+    ...(pieces.some(({ kind }) => kind === "root") ? [] : ["lock"]),
     ...words,
     ...sealed.flatMap(({ at }) => ["seal", at]),
   ];
@@ -284,6 +313,8 @@ export function difference(
       return `nothing was mounted at ${show(piece.at)} (is there a symbolic link in it?)`;
     if (piece.mode === "rw" && mount.flags.includes("ro")) return `${show(piece.at)} is read-only on the host already`;
   }
+  const stray = visible(mounts).find(({ at }) => at !== "/" && owner(pieces, at)?.kind === "root");
+  if (stray) return `the host is still seen, at ${show(stray.at)}`;
   const left = lockdown(pieces, mounts)[0];
   return left
     ? `the mount at ${show(left.at)} could not be made ${/\bro\b/.test(left.options) ? "read-only" : "one without devices"}`

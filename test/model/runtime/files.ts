@@ -26,6 +26,7 @@ export function shadowFiles(store: EmbeddedStore): ShadowFiles {
   };
   return {
     samePath: true,
+    start: "/",
     path: "/",
     host: "/",
     config: null,
