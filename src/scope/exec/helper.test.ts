@@ -79,6 +79,7 @@ describe.skipIf(!works)("the helper", () => {
       "link",
       "rw",
       "ro",
+      "ro+dev",
       "dir",
       "file",
     ),
