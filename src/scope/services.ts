@@ -5,6 +5,7 @@
 import { appendFileSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { encodeJson, link } from "../trace/bytes.ts";
+import { Forgotten } from "../trace/objects.ts";
 import type { Json, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Sandbox } from "./exec/sandbox.ts";
@@ -34,7 +35,13 @@ export const putServices = async (store: EmbeddedStore, services: readonly Servi
 export async function servicesOf(store: EmbeddedStore, log: string): Promise<Service[]> {
   const named = (await store.logs.header(log))?.meta.services;
   if (typeof named !== "string") return [];
-  return (JSON.parse((await getBytes(store, named as Link)).toString()) as { services: Service[] }).services;
+  try {
+    return (JSON.parse((await getBytes(store, named as Link)).toString()) as { services: Service[] }).services;
+  } catch (error) {
+    // A run must not stand still for what was to be destroyed.
+    if (error instanceof Forgotten) return [];
+    throw error;
+  }
 }
 
 /** How a service stands, as a note tells it. */

@@ -240,6 +240,15 @@ test.skipIf(!samePath)("whose death is told while the run goes on, and its agent
   expect((await user.does(["service", "d"])).out).toMatch(/^web +stopped .*\(exit code 3\)$/m);
 });
 
+test("what is forgotten of it is started no more, and what it wrote is gone", async () => {
+  user = await newUser();
+  await user.does(["run", "--scope", "f", "--service", "web=echo hunter2", "--", "sh", "-c", "sleep 0.1"]);
+  await user.does(["forget", "--containing", "hunter2", "--yes"]);
+  expect((await user.does(["service", "f"])).out).toContain("f has no services");
+  await user.does(["exec", "f", "--", "true"]);
+  expect(spawnSync("grep", ["-ra", "hunter2", user.store]).stdout.toString()).toBe("");
+});
+
 test.each([
   [["--service", "web"], "--service takes NAME=COMMAND"],
   [["--service", "Web=true"], "--service takes NAME=COMMAND"],

@@ -46,7 +46,9 @@ test("doctor tells what this machine allows", async () => {
   }
   const without = (await user.does(["doctor"], 0, { env: { SHEPHERD_NO_HELPER: "1" } })).out;
   if (checks.some(({ check }) => check === "helper"))
-    expect(without).toMatch(/^limited helper .*SHEPHERD_NO_HELPER=1\.\nlimited layers /ms);
+    expect(without).toMatch(
+      /^limited helper .*SHEPHERD_NO_HELPER=1; run `unset SHEPHERD_NO_HELPER` to use it\.\nlimited layers /ms,
+    );
   fs.chmodSync(user.store, 0o755);
   expect((await user.does(["doctor"])).out).toContain(`chmod 700 ${user.store}`);
   const { out, err } = await user.does(["doctor"], 4, { env: { SHEPHERD_DIR: "/dev/null" } });
