@@ -363,12 +363,19 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     return all.flatMap(({ pid, command }) => (command && !isWaitedFor(pid) ? [command] : []));
   };
 
+  /** Nothing is given up that it may still need. */
+  const endedUnder = async (argv: string[]): ReturnType<typeof ended> => {
+    const work = ended(argv);
+    under.add(work);
+    return work.finally(() => under.delete(work));
+  };
+
   const killAll = async (): Promise<void> => {
     check();
     if (tracker) return tracker.kill();
     const killing = holder?.killing();
     const { code, signal } = killing
-      ? await ended(killing)
+      ? await endedUnder(killing)
       : await runOwn({ args: [SCRIPT], script: KILL, maxReport: 0 });
     if (code !== 0 && signal !== "SIGKILL")
       throw new Error("Some processes of the scope cannot be killed; dispose the sandbox instead.");
