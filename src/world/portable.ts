@@ -60,8 +60,10 @@ export function portableDriver(options: PortableOptions): Driver {
     open: async (spec) => {
       const home = homeOf(spec.id);
       const isNew = fs.mkdirSync(home, { recursive: true, mode: 0o700 }) !== undefined;
-      fs.rmSync(restMark(home), { force: true });
-      touch(home);
+      if (!isNew) {
+        fs.rmSync(restMark(home), { force: true });
+        touch(home);
+      }
       const like = spec.like === undefined ? undefined : homeOf(spec.like);
       const layered =
         layers && spec.family ? await openLayers(home, layers, objects, generation, { ...spec, like }) : {};
@@ -70,7 +72,7 @@ export function portableDriver(options: PortableOptions): Driver {
         const names = (Object.keys(spec.state) as (keyof typeof spec.state)[]).filter((name) => !layered[name]?.isSet);
         const state = Object.fromEntries(names.map((name) => [name, spec.state[name]])) as typeof spec.state;
         const seeds = isNew && like !== undefined ? { ...sources(like, names), ...spec.seeds } : spec.seeds;
-        await world.restore(state, { ...spec, seeds });
+        if (names.length > 0) await world.restore(state, { ...spec, seeds });
       } catch (error) {
         await world.close();
         throw error;
