@@ -300,14 +300,14 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       });
       return {
         captured,
-        alive: pids.length > 0,
+        pids,
         moves: Object.keys(files).length > 0 || Object.values(captured).some(({ young }) => young > 0),
       };
     };
     const left = async (): Promise<number[]> => (inside ? inside.inside({ left: true }) : []);
     const first = await look();
     // What goes on writing is stopped for a moment, so that no record of it is there by half, and all its files are of one moment.
-    const { captured, alive } = first.moves && (await left()).length > 0 ? await whileStopped(left, look) : first;
+    const { captured, pids } = first.moves && (await left()).length > 0 ? await whileStopped(left, look) : first;
     const { workspace, git, config, tmp, root } = captured;
     const tree = lacking
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
@@ -325,8 +325,9 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     if (workspace.vcsMtimes) carry.vcsMtimes = link("mtimes", workspace.vcsMtimes);
     lastCarried = `${carry.vcs} ${carry.outerVcs} ${carry.root}`;
     // One that began or ended meanwhile may have written behind the capture.
-    mayWrite = inside !== null && (options.agent !== undefined || alive || (await inside.inside()).length > 0);
-    const processes = mayWrite && (await namedProcesses(await inside!.leftRunning()));
+    mayWrite =
+      inside !== null && (options.agent !== undefined || pids.length > 0 || (await inside.inside()).length > 0);
+    const processes = pids.length > 0 && (await namedProcesses(await inside!.leftRunning(pids)));
     return { workspace: link("tree", tree), carry, ...(processes && { processes }) };
   };
 

@@ -73,8 +73,8 @@ export interface Sandbox {
    * or earlier calls have started.
    */
   inside(options?: { left: boolean }): Promise<number[]>;
-  /** The command lines of what calls that have ended have left running. */
-  leftRunning(): Promise<string[]>;
+  /** The command lines of what calls that have ended have left running. `pids`: what `inside` has just given. */
+  leftRunning(pids?: readonly number[]): Promise<string[]>;
   /** Kills all that `processes` names; resolves when it is gone. */
   killAll(): Promise<void>;
   /** Kills everything inside and takes the mounts down. Running calls end with SIGKILL. */
@@ -353,8 +353,10 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     return left ? pids.filter((pid) => parents.has(readProcess(pid)?.parent ?? -1) || services.includes(pid)) : pids;
   };
 
-  const leftRunning: Sandbox["leftRunning"] = async () => {
-    const all = holder ? (await inside()).map((pid) => ({ pid, command: commandLine(pid) })) : await tracker!.list();
+  const leftRunning: Sandbox["leftRunning"] = async (pids) => {
+    const all = holder
+      ? (pids ?? (await inside())).map((pid) => ({ pid, command: commandLine(pid) }))
+      : await tracker!.list();
     const isWaitedFor = (pid: number): boolean => {
       for (let at = pid; at > 1 && at !== process.pid; at = readProcess(at)?.parent ?? 0)
         if (waited.has(at)) return true;
