@@ -15,7 +15,7 @@ import type { FileState, Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
 import { type OuterGit, outerGit } from "../world/outer-git.ts";
 import { quotePath } from "../world/paths.ts";
-import { resolveIn } from "../world/rooted.ts";
+import { findIn } from "../world/rooted.ts";
 import type { Ids, StatCache } from "../world/statcache.ts";
 import { driverOf, hasLayers } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
@@ -359,9 +359,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
 
   const start = (): string => {
     const named = options.grants.root?.start;
-    const there = named && hasRoot && resolveIn(opened().paths.root, Buffer.from(named).toString("latin1"));
-    const isThere =
-      there && lstatSync(join(opened().paths.root, Buffer.from(there, "latin1").toString())).isDirectory();
+    const there = named && hasRoot ? findIn(opened().paths.root, named) : null;
+    const isThere = there !== null && lstatSync(there).isDirectory();
     return isThere ? named! : samePath ? seenAt(options) : opened().paths.workspace;
   };
 

@@ -1,6 +1,6 @@
 /** Paths in a directory that is taken for the root of a file system, whose links are not to be believed. */
 import * as fs from "node:fs";
-import { arg, bytesOf } from "./dirs.ts";
+import { arg, bytesOf, codeOf, denied, gone } from "./dirs.ts";
 
 /** So many links one path may lead through, as for the kernel. */
 const LINKS = 40;
@@ -21,7 +21,7 @@ export function resolveIn(root: string, path: string): string | null {
       continue;
     }
     const at = arg([base, ...here, name].join("/"));
-    const stat = fs.lstatSync(at, { throwIfNoEntry: false });
+    const stat = lookAt(at);
     if (!stat) return null;
     if (!stat.isSymbolicLink()) {
       if (names.some((each) => each !== "" && each !== ".") && !stat.isDirectory()) return null;
@@ -36,14 +36,36 @@ export function resolveIn(root: string, path: string): string | null {
   return `/${here.join("/")}`;
 }
 
+/** What may not be seen, or has too long a path, is as if it were not there. */
+export function lookAt(at: string | Buffer): fs.Stats | undefined {
+  try {
+    return fs.lstatSync(at, { throwIfNoEntry: false });
+  } catch (error) {
+    if (denied(error) || codeOf(error) === "ENAMETOOLONG") return undefined;
+    throw error;
+  }
+}
+
+/** The same as a path for whoever sees the root from outside. @param path as a program in it has it */
+export function findIn(root: string, path: string): string | Buffer | null {
+  const at = resolveIn(root, bytesOf(path));
+  return at === null ? null : arg(bytesOf(root).replace(/\/+$/, "") + at);
+}
+
 /** A file of a root is read up to so many bytes. */
 const MOST = 4 << 20;
 
 /** The home directory of a user by what the root itself says; null where it does not. */
 export function homeIn(root: string, uid: number): string | null {
-  const at = resolveIn(root, "/etc/passwd");
-  if (!at) return null;
-  const fd = fs.openSync(arg(bytesOf(root).replace(/\/+$/, "") + at), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  const file = findIn(root, "/etc/passwd");
+  if (!file) return null;
+  let fd: number;
+  try {
+    fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW);
+  } catch (error) {
+    if (denied(error) || gone(error)) return null;
+    throw error;
+  }
   try {
     const { size } = fs.fstatSync(fd);
     if (!fs.fstatSync(fd).isFile() || size > MOST) return null;

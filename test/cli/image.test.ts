@@ -73,6 +73,8 @@ describe.skipIf(!helper).each(users)("with an image, as %s", (_, as) => {
       "from the image\none\n",
     );
     expect(await inRun("late", "cat /opt/link; ls /etc/own 2>/dev/null; true")).toBe("tool\n");
+    await inRun("early", "chmod 000 /etc");
+    expect(await inRun("early", "chmod 755 /etc; cat /etc/own")).toBe("own\n");
     await user.does(["revert", "r", String(before)]);
     expect(await inRun("r", "cat /etc/hello a.txt; ls /opt 2>/dev/null; true")).toBe("from the image\none\n");
     await user.does(["undo"]);

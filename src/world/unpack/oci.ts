@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { resolveIn } from "../rooted.ts";
+import { findIn } from "../rooted.ts";
 import { type Allowance, readArchive } from "./archive.ts";
 import { startUnpacking, type Unpacked } from "./layer.ts";
 import { TarError } from "./tar.ts";
@@ -199,10 +199,9 @@ function read(directory: string, file: string): Buffer {
 
 /** A file in the directory, through links that stay in it: `docker save` has made such. */
 function open(directory: string, file: string): number {
-  const at = resolveIn(directory, Buffer.from(file).toString("latin1"));
-  const path = at && join(directory, Buffer.from(at, "latin1").toString());
-  if (!path || !fs.lstatSync(path).isFile()) wrong(`it lacks ${file}`);
-  return fs.openSync(path as string, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+  const path = findIn(directory, file);
+  if (!path || !fs.lstatSync(path).isFile()) return wrong(`it lacks ${file}`);
+  return fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
 }
 
 function json(bytes: Buffer): object {
