@@ -94,16 +94,18 @@ for (const kind of quick ? [] : ["xfs", "btrfs"]) {
   disk.end();
 }
 
-// By a process of another user, where that may read this file and what is measured.
+// By a process of another user, where that may reach this file and what is measured.
 let user = null;
 const asUser = { uid: 1000, gid: 1000 };
-const isReadable = (file) => spawnSync("test", ["-r", file], asUser).status === 0;
-if (process.getuid() === 0 && isReadable(import.meta.filename) && isReadable(cli)) {
-  say("as an ordinary user");
-  const place = join(home, "user");
+const place = join(home, "user");
+const userMay = (what, path) => spawnSync("test", [what, path], asUser).status === 0;
+if (process.getuid() === 0) {
   mkdirSync(place);
   chownSync(place, 1000, 1000);
   chmodSync(home, 0o711);
+}
+if (process.getuid() === 0 && userMay("-r", import.meta.filename) && userMay("-r", cli) && userMay("-w", place)) {
+  say("as an ordinary user");
   const env = { ...process.env, HOME: place, SHEPHERD_BENCH_DIR: place };
   const words = [join(import.meta.dirname, "scopes/user.mjs"), treeOf("small"), place, script, FEW];
   const root = await whole(treeOf("small"), join(home, "whole"), script, FEW);

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cli, median, size, use } from "../lib.mjs";
+import { cli, median, quick, size, use } from "../lib.mjs";
 
 const { openStore } = await use("trace/store.js");
 const { driverOf } = await use("scope/driver.js");
@@ -151,7 +151,7 @@ export async function deep(forks, depths) {
     if (!depths.includes(n)) continue;
     await settled(forks);
     const times = [];
-    for (let i = 0; i < 52; i++) {
+    for (let i = 0; i < (quick ? 4 : 52); i++) {
       const fork = await timedIn(() => forks.open(`at-${i}`, state, like));
       // The first of them makes the layer of that state.
       if (i > 0) times.push(fork.ms);
@@ -175,7 +175,7 @@ export async function captures(forks, files, rounds) {
   }
   await world.capture();
   await settled(forks);
-  await new Promise((resolve) => setTimeout(resolve, 2500));
+  await new Promise((resolve) => setTimeout(resolve, quick ? 0 : 2500));
   const times = { capture: [], find: [] };
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < 10; i++) writeFileSync(join(at, nameOf((round * 7919 + i * 1013) % files)), `${round} ${i}\n`);
