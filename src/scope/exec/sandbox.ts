@@ -207,8 +207,9 @@ export async function openSandbox(spec: SandboxSpec): Promise<Sandbox> {
     const run = within
       ? async (descriptors: Parameters<Run>[0]) => {
           check();
+          const words = args ? [bashInside(), ...PLAIN, ...args] : [];
           try {
-            return await within(descriptors, args ? [bashInside(), ...PLAIN, ...args] : [], alone);
+            return await within(descriptors, words, alone);
           } catch (error) {
             check();
             throw new Error(`The command could not be started: ${(error as Error).message}.`);
