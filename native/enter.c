@@ -1,6 +1,7 @@
 /*
- * enter [session] FILE… -- PROGRAM ARGUMENTS…: runs a program in the namespaces that these files are, in their order.
- * enter [session] FILE… --: runs what descriptor 3 says: words, each ended by a zero byte: the directory to start in, the number of variables,
+ * enter [session] [renames PID] FILE… -- PROGRAM ARGUMENTS…: runs a program in the namespaces that these files are, in their order; the last is
+ *   the one of processes. Of these PID is the first, by its number outside: it looks after renames.
+ * enter [session] [renames PID] FILE… --: runs what descriptor 3 says: words, each ended by a zero byte: the directory to start in, the number of variables,
  *   the variables, the program, its arguments. The program is looked for on the PATH among the variables, and has descriptors 0 to 2 alone.
  *   To descriptor 4 it writes `s` once it starts, or `c` where there is no such directory.
  */
@@ -97,11 +98,13 @@ static int launch(void) {
 
 int enter(int argc, char **argv) {
   struct failure why = {{0}};
-  int session = 0, at = 2;
+  int session = 0, at = 2, way = -1, listener = -1;
+  const char *renames = NULL;
   /* Stopped with its command it would stay behind for ever. What stands below fails if its parent is gone already. */
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   int namespaces[16], count = 0;
   if (at < argc && strcmp(argv[at], "session") == 0) session = 1, at++;
+  if (at + 1 < argc && strcmp(argv[at], "renames") == 0) renames = argv[at + 1], at += 2;
   /* All are opened first: the files are not seen from inside. */
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     if (count == 16) return give_up("Too many namespaces are named.");
@@ -109,6 +112,7 @@ int enter(int argc, char **argv) {
   }
   if (at == argc || count == 0) return give_up("enter takes namespaces, and a program.");
   at++;
+  if (renames && (way = renames_way(renames, namespaces[count - 1], &why)) < 0) return give_up(why.text);
   for (int i = 0; i < count; i++) {
     if (setns(namespaces[i], 0) < 0) {
       fail_errno(&why, "The sandbox cannot be entered");
@@ -123,8 +127,10 @@ int enter(int argc, char **argv) {
   if (child > 0) return follow(child);
   if (session) setsid();
   /* What Node's parent left open may lead out of the sandbox, and what runs there may look at this process once it is a program. */
-  close_from(5);
-  if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0) return give_up(why.text);
+  if (way >= 0 && (way = dup2(way, 5)) < 0) return give_up("The sandbox has ended.");
+  close_from(way < 0 ? 5 : 6);
+  if (drop_privileges(&why) < 0 || drop_syscalls(way < 0 ? NULL : &listener, &why) < 0) return give_up(why.text);
+  if (way >= 0 && renames_hand_over(way, listener, &why) < 0) return give_up(why.text);
   if (at == argc) return launch();
   execv(argv[at], argv + at);
   fail_errno(&why, "%s cannot be started", argv[at]);

@@ -13,7 +13,9 @@
 #define NR_FSCONFIG 431
 #define NR_FSMOUNT 432
 #define NR_CLOSE_RANGE 436
+#define NR_PIDFD_OPEN 434
 #define NR_OPENAT2 437
+#define NR_PIDFD_GETFD 438
 #define NR_MOUNT_SETATTR 442
 
 #define TREE_CLONE 1
@@ -29,7 +31,9 @@
 #define ATTR_NOSUID 2
 #define ATTR_NODEV 4
 #define ATTR_NOEXEC 8
+#define RESOLVE_NO_MAGIC 0x02
 #define RESOLVE_NO_LINKS 0x04
+#define SET_FLAG 0
 
 struct mount_attributes {
   uint64_t set, clear, propagation, userns;
@@ -47,9 +51,12 @@ static inline int mount_set(int at, const char *path, unsigned flags, struct mou
 static inline int mount_move(int from, int to) {
   return (int)syscall(NR_MOVE_MOUNT, from, "", to, "", MOVE_FROM_EMPTY | MOVE_TO_EMPTY);
 }
-static inline int open_without_links(int at, const char *path, uint64_t flags) {
-  struct open_how2 how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_NO_LINKS};
+static inline int open_resolved(int at, const char *path, uint64_t flags, uint64_t resolve) {
+  struct open_how2 how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
   return (int)syscall(NR_OPENAT2, at, path, &how, sizeof how);
+}
+static inline int open_without_links(int at, const char *path, uint64_t flags) {
+  return open_resolved(at, path, flags, RESOLVE_NO_LINKS);
 }
 
 #endif

@@ -3,6 +3,7 @@
  *
  *   ID open PORT INSTRUCTION…   ID ok PID, or ID error SENTENCE; PORT 0: the network of the host. The server that listens on PORT
  *                               of the sandbox's own network comes over Node's channel before, as {"id": ID}
+ *   ID quiet PID COUNT          ID ok, or ID busy while renames are looked after in that sandbox: they begin again once COUNT is 0
  *   ID end PID                  ID ok, once nothing of that sandbox is left
  *   ID overlay AT UPPER WORK LOWER…   ID ok, once AT shows all as one, the first LOWER over the next and UPPER over all, in the
  *                               mounts of the helper and of sandboxes made from then on
@@ -43,24 +44,27 @@ static int number(const char *text, unsigned long most, unsigned long *into) {
 }
 
 /* Only what it has started itself is its to end. */
-static pid_t *started;
+static struct started {
+  pid_t pid;
+  struct quiet *quiet;
+} *started;
 static size_t started_count, started_room;
 
-static int remember(pid_t pid) {
+static int remember(const struct holder *holder) {
   if (started_count == started_room) {
     size_t room = started_room ? 2 * started_room : 16;
-    pid_t *grown = realloc(started, room * sizeof *started);
+    struct started *grown = realloc(started, room * sizeof *started);
     if (!grown) return -1;
     started = grown;
     started_room = room;
   }
-  started[started_count++] = pid;
+  started[started_count++] = (struct started){holder->pid, holder->quiet};
   return 0;
 }
 
 static size_t find(pid_t pid) {
   size_t at = 0;
-  while (at < started_count && started[at] != pid) at++;
+  while (at < started_count && started[at].pid != pid) at++;
   return at;
 }
 
@@ -81,9 +85,10 @@ static void open_one(const struct words *words, int channel, char *name, size_t 
   snprintf(pid, sizeof pid, "%d", holder.pid);
   int handed = holder.listener < 0 ? 0 : net_hand_over(channel, holder.listener, id);
   if (holder.listener >= 0) close(holder.listener);
-  if (handed < 0 || remember(holder.pid) < 0) {
+  if (handed < 0 || remember(&holder) < 0) {
     kill(holder.pid, SIGKILL);
     waitpid(holder.pid, NULL, 0);
+    renames_quiet_end(holder.quiet);
     wire_send(1, id, "error", "The sandbox has no way to its gateway", NULL);
     return;
   }
@@ -110,11 +115,23 @@ static void end_one(const struct words *words) {
   kill((pid_t)pid, SIGKILL);
 }
 
+static void quiet_one(const struct words *words) {
+  unsigned long pid, wanted;
+  if (words->count != 4 || number(words->word[2], 1ul << 30, &pid) < 0 || number(words->word[3], 1 << 20, &wanted) < 0) {
+    wire_send(1, words->word[0], "error", "quiet takes the number of a process, and how many want it", NULL);
+    return;
+  }
+  size_t at = find((pid_t)pid);
+  int quiet = at == started_count || !started[at].quiet || renames_want(started[at].quiet, (int)wanted);
+  wire_send(1, words->word[0], quiet ? "ok" : "busy", NULL);
+}
+
 static void reap(void) {
   pid_t pid;
   while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
     size_t at = find(pid);
     if (at == started_count) continue;
+    renames_quiet_end(started[at].quiet);
     started[at] = started[--started_count];
     char text[16];
     snprintf(text, sizeof text, "%d", pid);
@@ -143,6 +160,7 @@ static int handle(const struct words *words, int channel, char *name, size_t roo
   if (words->count < 2 || number(words->word[0], 1ul << 53, &id) < 0 || strlen(words->word[0]) > 16) return -1;
   if (strcmp(words->word[1], "open") == 0) open_one(words, channel, name, room);
   else if (strcmp(words->word[1], "end") == 0) end_one(words);
+  else if (strcmp(words->word[1], "quiet") == 0) quiet_one(words);
   else if (strcmp(words->word[1], "overlay") == 0 && words->count >= 6)
     told(words, overlay_mount(words, 2, &why), &why);
   else if (strcmp(words->word[1], "unmount") == 0 && words->count == 3) told(words, overlay_unmount(words->word[2], &why), &why);
@@ -185,7 +203,7 @@ int serve(int argc, char **argv) {
   sigprocmask(SIG_BLOCK, &child, NULL);
   int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0) return 1;
-  wire_send(1, "0", "ready", NULL);
+  wire_send(1, "0", "ready", argc > 4 && renames_try() ? "renames" : NULL, NULL);
   struct pollfd ready[] = {{.fd = 0, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = channel, .events = POLLIN}};
   for (;;) {
     if (poll(ready, 3, -1) < 0 && errno != EINTR) return 1;

@@ -195,7 +195,11 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     return found;
   };
 
-  const take = async (): Promise<{ workspace: Link; carry: Carry }> => {
+  const quiet = async <T>(work: () => Promise<T>): Promise<T> => (sandbox ? (await sandbox).quiet(work) : work());
+
+  const take = (): Promise<{ workspace: Link; carry: Carry }> => quiet(takeNow);
+
+  const takeNow = async (): Promise<{ workspace: Link; carry: Carry }> => {
     // Not to be stopped: what a step has done is captured also when its run is.
     const inside = sandbox && (await sandbox);
     const look = async () => {
@@ -327,7 +331,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       };
       const { signal } = options;
       const how = { seeds, signal, onProgress: progress("preparing the scope's files") };
-      if (world) await world.restore(state, how);
+      const there = world;
+      if (there) await quiet(() => there.restore(state, how));
       else {
         // What a killed owner's commands go on writing would be found with a step of ours.
         await endLeftOver(owner);
@@ -337,7 +342,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         });
         world = await opening;
       }
-      const missing = world.missing.filter(({ root }) => root === "workspace");
+      const missing = opened().missing.filter(({ root }) => root === "workspace");
       for (const { path, id } of missing) {
         if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
         options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
@@ -347,7 +352,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     },
     bring: async (workspace) => {
       const tree = target(workspace);
-      await opened().bring("workspace", last!, tree);
+      await quiet(() => opened().bring("workspace", last!, tree));
       last = tree;
       if (lacking) lacking.was = tree;
     },

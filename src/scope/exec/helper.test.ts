@@ -163,7 +163,8 @@ describe.skipIf(!works)("the helper", () => {
       ],
     ]);
     const longer = message(["1", "open", "0", "x".repeat((1 << 20) - 9)]);
-    expect(await hears(longer)).toMatchObject({ code: 1, answers: [["0", "ready"]] });
+    const { code: last, answers: none } = await hears(longer);
+    expect([last, none.map(([id, what]) => [id, what])]).toEqual([1, [["0", "ready"]]]);
   });
 
   test.for(["the helper", "programs of the host"])(

@@ -26,6 +26,10 @@ export function findHelper(): string | null {
 
 export interface Helper {
   readonly pid: number;
+  /** Whether a directory of a layer below can be renamed in its overlays: by the kernel, or in its sandboxes alone by process 1 there. */
+  readonly renames: "kernel" | "sandbox" | "no";
+  /** Where its overlays are. */
+  readonly overlays: ReadonlySet<string>;
   /** Shows a directory over another one, in the helper's own mounts and in those of sandboxes that it makes from then on. */
   overlay(layers: { at: string; upper: string; work: string; lower: readonly string[] }): Promise<void>;
   unmount(at: string): Promise<void>;
@@ -41,6 +45,8 @@ export interface Held {
   /** What listens on the port of its network; null where that is the host's. */
   listener: Server | null;
   alive(): boolean;
+  /** Says how many want no renames to be looked after there (native/renames.c), and tells whether none is, for the moment. */
+  quiet(wanted: number): Promise<boolean>;
   /** Ends everything inside; resolves when nothing of it is left. */
   end(): Promise<void>;
 }
@@ -121,13 +127,21 @@ async function start(program: string, how: "root" | "userns", forget: () => void
     listener.catch(() => {});
     return listener;
   };
-  await answer("0");
+  const [, ...ready] = await answer("0");
+  const overlays = new Set<string>();
   const bytes = (path: string): string => Buffer.from(path).toString("latin1");
   return {
     pid: child.pid!,
-    overlay: async ({ at, upper, work, lower }) =>
-      void (await ask("overlay", ...[at, upper, work, ...lower].map(bytes))),
-    unmount: async (at) => void (await ask("unmount", bytes(at))),
+    renames: how === "root" ? "kernel" : ready.includes("renames") ? "sandbox" : "no",
+    overlays,
+    overlay: async ({ at, upper, work, lower }) => {
+      await ask("overlay", ...[at, upper, work, ...lower].map(bytes));
+      overlays.add(at);
+    },
+    unmount: async (at) => {
+      await ask("unmount", bytes(at));
+      overlays.delete(at);
+    },
     changed: async (path, since) => {
       const time = String(BigInt(Math.max(0, Math.floor(since))) * 1_000_000n);
       return (await ask("changed", time, bytes(path))).slice(1);
@@ -146,6 +160,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
           pid: number,
           listener: server,
           alive: () => living.has(number),
+          quiet: async (wanted) => (await ask("quiet", pid!, String(wanted)))[0] === "ok",
           end: async () => {
             server?.close();
             if (living.has(number)) await ask("end", pid!).catch(() => {});

@@ -271,6 +271,7 @@ exec ${tools.setpriv} --pdeathsig KILL ${firstDrop.join(" ")} ${tools.bash} --no
     namespace: fs.readlinkSync(`/proc/self/fd/${namespaces.get("pid")}`),
     alive: () => !over,
     launches: false,
+    quiet: (work) => work(),
     end,
     release,
     enter: ({ session } = { session: true }) => [

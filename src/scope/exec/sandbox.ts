@@ -62,6 +62,8 @@ export interface Sandbox {
    * or earlier calls have started.
    */
   inside(options?: { left: boolean }): Promise<number[]>;
+  /** Works on the files that it shows while nothing but commands changes them: see `Holder`. */
+  quiet<T>(work: () => Promise<T>): Promise<T>;
   /** Kills all that `processes` names; resolves when it is gone. */
   killAll(): Promise<void>;
   /** Kills everything inside and takes the mounts down. Running calls end with SIGKILL. */
@@ -328,6 +330,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     interactive,
     processes,
     inside,
+    quiet: (work) => (holder ? holder.quiet(work) : work()),
     killAll,
     dispose: () => {
       disposed ??= dispose();
