@@ -57,8 +57,8 @@ struct holder {
   int listener;
   struct quiet *quiet;
 };
-/* Starts process 1 of a new sandbox; at return all is mounted. `port` 0: the network of this process. */
-int hold_start(const struct words *words, size_t at, unsigned port, char *name, size_t room, struct holder *into,
+/* Starts process 1 of a new sandbox; at return all is mounted. `port` 0: the network of this process. `renames`: it looks after them. */
+int hold_start(const struct words *words, size_t at, unsigned port, int renames, char *name, size_t room, struct holder *into,
                struct failure *why);
 int enter_user_namespace(struct failure *why);
 int in_user_namespace(void);

@@ -1,7 +1,8 @@
 /*
  * The helper of one owner: makes sandboxes as it is told, and takes them down with itself.
  *
- *   ID open PORT INSTRUCTION…   ID ok PID, or ID error SENTENCE; PORT 0: the network of the host. The server that listens on PORT
+ *   ID open PORT [renames] INSTRUCTION…   ID ok PID, or ID error SENTENCE; PORT 0: the network of the host; renames: it looks after
+ *                               those of directories in overlays (renames.c). The server that listens on PORT
  *                               of the sandbox's own network comes over Node's channel before, as {"id": ID}
  *   ID quiet PID COUNT          ID ok, or ID busy while renames are looked after in that sandbox: they begin again once COUNT is 0
  *   ID end PID                  ID ok, once nothing of that sandbox is left
@@ -77,7 +78,12 @@ static void open_one(const struct words *words, int channel, char *name, size_t 
     wire_send(1, id, "error", "open takes a port, and instructions", NULL);
     return;
   }
-  if (hold_start(words, 3, (unsigned)port, name, room, &holder, &why) < 0) {
+  int renames = words->count > 3 && strcmp(words->word[3], "renames") == 0;
+  if (renames && !renames_possible()) {
+    wire_send(1, id, "error", "Renames cannot be looked after here", NULL);
+    return;
+  }
+  if (hold_start(words, renames ? 4 : 3, (unsigned)port, renames, name, room, &holder, &why) < 0) {
     wire_send(1, id, "error", why.text, NULL);
     return;
   }

@@ -207,7 +207,7 @@ describe.skipIf(!works)("the helper", () => {
   test("many sandboxes at once are each their own, with a network of their own", async () => {
     const helper = await helperOf(findHelper()!, how as "root" | "userns");
     const held = await Promise.all(
-      Array.from({ length: 20 }, () => helper.open({ port: 7601 }, ["lock", "proc", "/proc"])),
+      Array.from({ length: 20 }, () => helper.open({ port: 7601 }, false, ["lock", "proc", "/proc"])),
     );
     expect(new Set(held.map(({ pid }) => fs.readlinkSync(`/proc/${pid}/ns/net`))).size).toBe(20);
     expect(held.every(({ listener, alive }) => listener!.listening && alive())).toBe(true);

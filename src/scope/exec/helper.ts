@@ -35,8 +35,8 @@ export interface Helper {
   unmount(at: string): Promise<void>;
   /** What has changed below a directory since a time (ms since 1970), and the directories above it, by paths in it (latin1); with 0 all directories. */
   changed(path: string, since: number): Promise<string[]>;
-  /** Makes a sandbox by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
-  open(network: "host" | { port: number }, instructions: readonly string[]): Promise<Held>;
+  /** Makes a sandbox, one whose process 1 looks after renames if `renames`, by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
+  open(network: "host" | { port: number }, renames: boolean, instructions: readonly string[]): Promise<Held>;
 }
 
 /** The first process of a sandbox. */
@@ -146,12 +146,12 @@ async function start(program: string, how: "root" | "userns", forget: () => void
       const time = String(BigInt(Math.max(0, Math.floor(since))) * 1_000_000n);
       return (await ask("changed", time, bytes(path))).slice(1);
     },
-    open: async (network, instructions) => {
+    open: async (network, renames, instructions) => {
       const port = network === "host" ? 0 : network.port;
       const id = String(last + 1);
       const listener = port === 0 ? null : listenerOf(id);
       try {
-        const [, pid] = await ask("open", String(port), ...instructions);
+        const [, pid] = await ask("open", String(port), ...(renames ? ["renames"] : []), ...instructions);
         const number = Number(pid);
         living.add(number);
         const first = readProcess(number);

@@ -18,10 +18,10 @@ export async function holdWithHelper(
   network: SandboxSpec["network"],
 ): Promise<Holder> {
   const helper = await helperOf(program, how);
-  const held = await helper.open(network, instructions(pieces));
   const overlays = [...helper.overlays].map((at) => Buffer.from(at).toString("latin1"));
   const shows = pieces.some(({ mode, source }) => mode === "rw" && overlays.some((at) => source && within(source, at)));
   const renames = shows && helper.renames === "sandbox";
+  const held = await helper.open(network, renames, instructions(pieces));
   const namespaces = new Map<(typeof KINDS)[number], number>();
   const release = (): void => {
     for (const fd of namespaces.values()) fs.closeSync(fd);
