@@ -11,8 +11,8 @@
 #include "scope.h"
 
 #include <errno.h>
-#include <linux/seccomp.h>
 #include <linux/magic.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -269,6 +269,9 @@ static int above(const struct job *job, int at, uint64_t address, char *path, si
 /* So long something may be in the way that may last: what cannot be stopped, or looked at, as a command that is just about to begin. */
 #define PATIENCE_OTHERS 5000
 
+/* What cannot be yet is tried for longer each time, and after a longer rest. */
+static int growth(const struct job *job) { return job->tries < 4 ? job->tries : 4; }
+
 /* Makes a directory renameable if it is not; 0 if it is to be asked again in a moment. */
 static int prepare(struct job *job, int parent, const char *name) {
   for (;;) {
@@ -278,7 +281,7 @@ static int prepare(struct job *job, int parent, const char *name) {
       job->since = still_clock();
       return 0;
     }
-    int stand = still_begin(has_job, 20l << (job->tries < 6 ? job->tries : 6));
+    int stand = still_begin(has_job, 20l << growth(job));
     int refused = stand > 0 && move_refused(parent, name);
     if (refused && job->warm && move_up(parent, name) < 0) stand = -1;
     still_end();
@@ -348,7 +351,7 @@ void renames_serve(void) {
   for (;;) {
     still_collect();
     while (jobs_count > 0 && perform(&jobs[0])) memmove(jobs, jobs + 1, --jobs_count * sizeof *jobs);
-    if (poll(all, count, jobs_count > 0 ? 2 : -1) < 0) continue;
+    if (poll(all, count, jobs_count > 0 ? 2 << growth(jobs) : -1) < 0) continue;
     struct signalfd_siginfo about;
     if (all[0].revents)
       while (read(children, &about, sizeof about) == sizeof about) {

@@ -57,6 +57,12 @@ static char state_of(pid_t tid) {
   return end && end[1] ? end[2] : 0;
 }
 
+/* Whether it has ended, though perhaps nobody has taken note of that yet. */
+static int has_ended(pid_t tid) {
+  char state = state_of(tid);
+  return state == 0 || state == 'Z' || state == 'X';
+}
+
 static size_t find(pid_t tid) {
   size_t at = 0;
   while (at < count && all[at].tid != tid) at++;
@@ -153,9 +159,8 @@ static int seize(pid_t tid, void *with) {
   }
   size_t at = find(tid);
   if (at < count) all[at] = all[--count];
-  char state = state_of(tid);
   /* Somebody else traces it, such as a debugger; or it is just about to be another program. */
-  if (state != 0 && state != 'Z' && state != 'X') seizing->failed++;
+  if (!has_ended(tid)) seizing->failed++;
   return 0;
 }
 
@@ -164,8 +169,8 @@ static size_t moving(void) {
   size_t sum = 0;
   for (size_t at = count; at-- > 0;) {
     if (all[at].stands) continue;
-    /* A program that a thread starts takes the place of all others of its process, and nobody tells of them. */
-    if (state_of(all[at].tid) == 0) all[at] = all[--count];
+    /* A program that a thread starts takes the place of all others of its process, and the number of the first; nobody tells of them. */
+    if (ptrace(PTRACE_INTERRUPT, all[at].tid, NULL, NULL) < 0) all[at] = all[--count];
     else sum++;
   }
   return sum;
@@ -226,7 +231,8 @@ static int stands_in(pid_t tid, void *with) {
   if ((done = leads_inside(with, path)) != 0) return done;
   snprintf(path, sizeof path, "/proc/%d/fd", tid);
   DIR *open = opendir(path);
-  if (!open) return errno == ENOENT || errno == ESRCH ? 0 : -1;
+  /* Of one that has ended that is closed. */
+  if (!open) return has_ended(tid) ? 0 : -1;
   for (const struct dirent *each; done == 0 && (each = readdir(open));) {
     snprintf(path, sizeof path, "/proc/%d/fd/%.16s", tid, each->d_name);
     if (each->d_name[0] != '.') done = leads_inside(with, path);
