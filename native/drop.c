@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 /* What package managers and builds use; nothing that reaches the host's kernel or disks. */
 static const int KEPT[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,           CAP_FSETID,     CAP_KILL,        CAP_SETGID,
@@ -34,10 +35,14 @@ int drop_privileges(struct failure *why) {
   return 0;
 }
 
-int drop_use(struct failure *why) {
+int drop_use(int looks, struct failure *why) {
   struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct one[2] = {{0}};
   one[CAP_TO_INDEX(CAP_SYS_ADMIN)].permitted = CAP_TO_MASK(CAP_SYS_ADMIN);
+  if (looks) {
+    one[CAP_TO_INDEX(CAP_SYS_PTRACE)].permitted |= CAP_TO_MASK(CAP_SYS_PTRACE);
+    one[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective = CAP_TO_MASK(CAP_SYS_PTRACE);
+  }
   if (syscall(SYS_capset, &head, one) < 0) return fail_errno(why, "The rights cannot be given up");
   return 0;
 }
@@ -78,6 +83,15 @@ static const unsigned SOCKETS[] = {SYS_socket, SYS_socketpair};
 #define TIOCSETD_CALL 0x5423
 #define NEW_NAMESPACES 0x7E020080u /* CLONE_NEW*: user, mount, pid, ipc, uts, net, cgroup */
 
+/* Who waits for an answer is woken by nothing but its death: else each signal would have it ask again. Since Linux 5.19. */
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1ul << 5)
+#endif
+static int filter_with_listener(const struct sock_fprog *program) {
+  return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                      SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, program);
+}
+
 #define COUNT(list) (sizeof list / sizeof *list)
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define REFUSE(error) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
@@ -85,8 +99,18 @@ static const unsigned SOCKETS[] = {SYS_socket, SYS_socketpair};
 /* Unless the accumulator is `value`, passes over `length` statements. */
 #define IF(value, length) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, length)
 
-int drop_syscalls(struct failure *why) {
-  struct sock_filter code[COUNT(REFUSED) * 2 + COUNT(FAMILIES) * COUNT(SOCKETS) * 2 + 64];
+static const unsigned RENAMES[] = {
+#ifdef SYS_rename
+    SYS_rename,
+#endif
+#ifdef SYS_renameat
+    SYS_renameat,
+#endif
+    SYS_renameat2,
+};
+
+int drop_syscalls(int *listener, struct failure *why) {
+  struct sock_filter code[COUNT(REFUSED) * 2 + COUNT(FAMILIES) * COUNT(SOCKETS) * 2 + COUNT(RENAMES) * 2 + 64];
   size_t n = 0;
 #define ADD(...)                                                          \
   do {                                                                    \
@@ -111,16 +135,32 @@ int drop_syscalls(struct failure *why) {
     for (size_t each = 0; each < COUNT(FAMILIES); each++) ADD(IF(FAMILIES[each], 1), ALLOW);
     ADD(REFUSE(EAFNOSUPPORT));
   }
+  for (size_t each = 0; listener && each < COUNT(RENAMES); each++)
+    ADD(IF(RENAMES[each], 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF));
   ADD(ALLOW);
   struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
+  if (listener) {
+    *listener = filter_with_listener(&program);
+    return *listener < 0 ? fail_errno(why, "Renames cannot be looked after") : 0;
+  }
   if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0) return fail_errno(why, "Calls cannot be kept out");
   return 0;
 }
-#else
-int drop_syscalls(struct failure *why) {
-  (void)why;
-  return 0;
+
+int can_hear_calls(void) {
+  struct sock_filter all = ALLOW;
+  struct sock_fprog program = {.len = 1, .filter = &all};
+  int status;
+  pid_t child = fork();
+  /* The kernel may be too old, or somebody around us may hear calls already, besides whom it lets nobody. */
+  if (child == 0) _exit(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_with_listener(&program) < 0);
+  return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
+#else
+int drop_syscalls(int *listener, struct failure *why) {
+  return listener ? fail(why, "Renames cannot be looked after on this machine") : 0;
+}
+int can_hear_calls(void) { return 0; }
 #endif
 
 void close_from(int first) {

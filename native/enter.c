@@ -1,8 +1,9 @@
 /*
- * enter [session] [GRANT…] FILE… -- PROGRAM ARGUMENTS…: runs a program in the namespaces that these files are, in their order; with grants
- *   (see native/wall.c) behind Landlock.
+ * enter [session] [renames PID] [GRANT…] FILE… -- PROGRAM ARGUMENTS…: runs a program in the namespaces that these files are, in their order; the last is
+ *   the one of processes. With grants (see native/wall.c) it runs behind Landlock. Of the processes PID is the first, by its number outside: it looks
+ *   after renames.
  * enter kill FILE… --: kills all that runs in them, but for the first process; ends with 0 once nothing of it is left.
- * enter [session] [GRANT…] FILE… --: runs what descriptor 3 says: words, each ended by a zero byte: the directory to start in, the number of variables,
+ * enter [session] [renames PID] [GRANT…] FILE… --: runs what descriptor 3 says: words, each ended by a zero byte: the directory to start in, the number of variables,
  *   the variables, the program, its arguments. The program is looked for on the PATH among the variables, and has descriptors 0 to 2 alone.
  *   To descriptor 4 it writes `s` once it starts, or `c` where there is no such directory.
  */
@@ -99,13 +100,16 @@ static int launch(void) {
   return code;
 }
 
-int become(int session, char *const *grants, size_t granted, char **program) {
+int become(int session, int way, char *const *grants, size_t granted, char **program) {
   struct failure why = {{0}};
+  int listener = -1;
   if (session) setsid();
   /* What Node's parent left open may lead out of the sandbox, and what runs there may look at this process once it is a program. */
-  close_from(5);
-  if (drop_privileges(&why) < 0 || (granted > 0 && wall(grants, granted, &why) < 0) || drop_syscalls(&why) < 0)
+  if (way >= 0 && (way = dup2(way, 5)) < 0) return give_up("The sandbox has ended.");
+  close_from(way < 0 ? 5 : 6);
+  if (drop_privileges(&why) < 0 || (granted > 0 && wall(grants, granted, &why) < 0) || drop_syscalls(way < 0 ? NULL : &listener, &why) < 0)
     return give_up(why.text);
+  if (way >= 0 && renames_hand_over(way, listener, &why) < 0) return give_up(why.text);
   if (!*program) return launch();
   execv(program[0], program);
   fail_errno(&why, "%s cannot be started", program[0]);
@@ -145,12 +149,14 @@ static int kill_all(void) {
 
 int enter(int argc, char **argv) {
   struct failure why = {{0}};
-  int session = 0, ends = 0, at = 2;
+  int session = 0, ends = 0, at = 2, way = -1;
+  const char *renames = NULL;
   /* Stopped with its command it would stay behind for ever. What stands below fails if its parent is gone already. */
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   int namespaces[16], count = 0;
   if (at < argc && strcmp(argv[at], "session") == 0) session = 1, at++;
   else if (at < argc && strcmp(argv[at], "kill") == 0) ends = 1, at++;
+  if (at + 1 < argc && strcmp(argv[at], "renames") == 0) renames = argv[at + 1], at += 2;
   char **grants = argv + at;
   size_t granted = 0;
   for (; at < argc && (*argv[at] == '+' || *argv[at] == '~'); at++) granted++;
@@ -161,6 +167,7 @@ int enter(int argc, char **argv) {
   }
   if (at == argc || count == 0) return give_up("enter takes namespaces, and a program.");
   at++;
+  if (renames && (way = renames_way(renames, namespaces[count - 1], &why)) < 0) return give_up(why.text);
   for (int i = 0; i < count; i++) {
     if (setns(namespaces[i], 0) < 0) {
       fail_errno(&why, "The sandbox cannot be entered");
@@ -175,7 +182,7 @@ int enter(int argc, char **argv) {
   if (child > 0) return follow(child);
   if (ends) {
     close_from(3);
-    return drop_privileges(&why) < 0 || drop_syscalls(&why) < 0 ? give_up(why.text) : kill_all();
+    return drop_privileges(&why) < 0 || drop_syscalls(NULL, &why) < 0 ? give_up(why.text) : kill_all();
   }
-  return become(session, grants, granted, argv + at);
+  return become(session, way, grants, granted, argv + at);
 }

@@ -27,6 +27,10 @@ static int put(const char *file, const char *text, struct failure *why) {
   return 0;
 }
 
+static int ordinary;
+
+int in_user_namespace(void) { return ordinary; }
+
 int enter_user_namespace(struct failure *why) {
   unsigned uid = geteuid(), gid = getegid();
   char map[64];
@@ -36,7 +40,9 @@ int enter_user_namespace(struct failure *why) {
   snprintf(map, sizeof map, "%u %u 1", uid, uid);
   if (put("/proc/self/uid_map", map, why) < 0) return -1;
   snprintf(map, sizeof map, "%u %u 1", gid, gid);
-  return put("/proc/self/gid_map", map, why);
+  if (put("/proc/self/gid_map", map, why) < 0) return -1;
+  ordinary = 1;
+  return 0;
 }
 
 /* Waits for what is left behind to it, and for nothing else: its end is a SIGKILL. */
@@ -54,7 +60,7 @@ static void __attribute__((noreturn)) rest(void) {
 }
 
 static void __attribute__((noreturn))
-first_process(int say, const struct words *words, size_t at, unsigned port, char *name, size_t room) {
+first_process(int say, const struct words *words, size_t at, unsigned port, int renames, char *name, size_t room) {
   struct failure why = {{0}};
   char byte = 'k';
   int listener = -1;
@@ -62,7 +68,8 @@ first_process(int say, const struct words *words, size_t at, unsigned port, char
   umask(022);
   if (chdir("/") < 0 || mounts_make(words, at, &why) < 0) goto failed;
   if (port > 0 && (net_up(&why) < 0 || (listener = net_listen(port, &why)) < 0)) goto failed;
-  if (drop_privileges(&why) < 0 || drop_syscalls(&why) < 0 || drop_use(&why) < 0) goto failed;
+  if (drop_privileges(&why) < 0 || drop_syscalls(NULL, &why) < 0 || drop_use(renames, &why) < 0) goto failed;
+  if (renames && renames_ready(&why) < 0) goto failed;
   /* Giving up rights may have undone it. */
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   memset(name, 0, room);
@@ -91,6 +98,10 @@ first_process(int say, const struct words *words, size_t at, unsigned port, char
     if (null >= 0) dup2(null, fd);
     else close(fd);
   }
+  if (renames) {
+    renames_close_others();
+    renames_serve();
+  }
   close_from(3);
   rest();
 failed:
@@ -117,22 +128,24 @@ static char hear(int from, int *listener) {
   return byte;
 }
 
-int hold_start(const struct words *words, size_t at, unsigned port, char *name, size_t room, struct holder *into,
+int hold_start(const struct words *words, size_t at, unsigned port, int renames, char *name, size_t room, struct holder *into,
                struct failure *why) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return fail_errno(why, "The sandbox cannot be made");
   /* Its mounts become its own once it has taken what it is to show. */
+  into->quiet = renames ? renames_quiet() : NULL;
   unsigned long flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | (port ? CLONE_NEWNET : 0);
   pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
   if (pid < 0) {
     fail_errno(why, "The namespaces cannot be made");
+    renames_quiet_end(into->quiet);
     close(pair[0]);
     close(pair[1]);
     return -1;
   }
   if (pid == 0) {
     close(pair[0]);
-    first_process(pair[1], words, at, port, name, room);
+    first_process(pair[1], words, at, port, renames, name, room);
   }
   close(pair[1]);
   into->pid = pid;
@@ -147,6 +160,7 @@ int hold_start(const struct words *words, size_t at, unsigned port, char *name, 
     else why->text[used] = 0;
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
+    renames_quiet_end(into->quiet);
   }
   close(pair[0]);
   return said == 'k' ? 0 : -1;

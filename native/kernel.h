@@ -35,7 +35,9 @@
 #define ATTR_NODEV 4
 #define ATTR_NOEXEC 8
 #define RESOLVE_NO_MOUNTS 0x01
+#define RESOLVE_NO_MAGIC 0x02
 #define RESOLVE_NO_LINKS 0x04
+#define SET_FLAG 0
 
 struct mount_attributes {
   uint64_t set, clear, propagation, userns;

@@ -46,13 +46,17 @@ static int set_layers(int fs, const int *held, size_t count, struct failure *why
   char upper[16];
   snprintf(upper, sizeof upper, "%d", held[0]);
   snprintf(text, sizeof text, "%d", held[1]);
-  const char *settings[] = {"source", "shepherd", "lowerdir", below, "upperdir", upper, "workdir", text, "redirect_dir", "on",
-                            "index", "off", "metacopy", "off", NULL};
+  int ordinary = in_user_namespace();
+  const char *settings[] = {"source", "shepherd", "lowerdir", below, "upperdir", upper,  "workdir", text,
+                            "index",  "off",      "metacopy", "off", ordinary ? NULL : "redirect_dir", "on", NULL};
+  /* Of an ordinary user the kernel keeps its notes where that user may write, and believes none that names a directory: see renames.c. */
+  if (ordinary && syscall(NR_FSCONFIG, fs, SET_FLAG, "userxattr", NULL, 0) < 0)
+    return fail_errno(why, "An overlay of an ordinary user cannot be made");
   for (const char **each = settings; *each; each += 2)
     if (syscall(NR_FSCONFIG, fs, SET_STRING, each[0], each[1], 0) < 0)
       return fail_errno(why, "An overlay does not take %s", each[0]);
   /* It is a cache: what must last is in the store. */
-  syscall(NR_FSCONFIG, fs, 0 /* a flag */, "volatile", NULL, 0);
+  syscall(NR_FSCONFIG, fs, SET_FLAG, "volatile", NULL, 0);
   return 0;
 }
 

@@ -43,7 +43,7 @@ static void __attribute__((noreturn)) inside(int holder, const int *held, char *
   environ = NULL;
   char **grants = program;
   while (*program && (**program == '+' || **program == '~')) program++;
-  _exit(become(1, grants, (size_t)(program - grants), program));
+  _exit(become(1, -1, grants, (size_t)(program - grants), program));
 }
 
 pid_t run_start(pid_t holder, char *const *numbers, char **program, struct failure *why) {

@@ -40,10 +40,13 @@ int net_hand_over(int channel, int socket, const char *id);
 
 /* drop.c: what a program in a sandbox must not have. */
 int drop_privileges(struct failure *why);
-int drop_syscalls(struct failure *why);
+/* With `listener`, which it sets: who has that is asked before each rename (renames.c). */
+int drop_syscalls(int *listener, struct failure *why);
+/* Whether there can be one. */
+int can_hear_calls(void);
 /* For process 1: it can use no right any more, and keeps one that no program beside it has. So none of them may trace it, and
-   undo its death with the helper, or write through it to the program that it runs. */
-int drop_use(struct failure *why);
+   undo its death with the helper, or write through it to the program that it runs. If it `looks`, it can read what they hold. */
+int drop_use(int looks, struct failure *why);
 /* Closes all descriptors from `first` on. */
 void close_from(int first);
 
@@ -54,14 +57,37 @@ int wall(char *const *grants, size_t count, struct failure *why);
 int wall_version(void);
 
 /* hold.c */
+struct quiet;
 struct holder {
   pid_t pid;
   int listener;
+  struct quiet *quiet;
 };
-/* Starts process 1 of a new sandbox; at return all is mounted. `port` 0: the network of this process. */
-int hold_start(const struct words *words, size_t at, unsigned port, char *name, size_t room, struct holder *into,
+/* Starts process 1 of a new sandbox; at return all is mounted. `port` 0: the network of this process. `renames`: it looks after them. */
+int hold_start(const struct words *words, size_t at, unsigned port, int renames, char *name, size_t room, struct holder *into,
                struct failure *why);
 int enter_user_namespace(struct failure *why);
+int in_user_namespace(void);
+
+/* renames.c: renames of directories that an ordinary user's overlays refuse. */
+/* Finds out whether they can be looked after here. Until then they are not. */
+int renames_try(void);
+int renames_possible(void);
+/* What the helper and the process 1 that it makes next have in common; to be given up by it. */
+struct quiet *renames_quiet(void);
+void renames_quiet_end(struct quiet *quiet);
+/* Says how many want process 1 to leave all as the commands have left it; tells whether it is so. Until then it is to be asked again. */
+int renames_want(struct quiet *quiet, int wanted);
+/* For process 1: makes the way by which it gets what hears the calls of a command, at two descriptors. */
+int renames_ready(struct failure *why);
+/* Closes all descriptors from 3 on but these. */
+void renames_close_others(void);
+/* Reaps, and looks after renames, as long as it lives. */
+void renames_serve(void) __attribute__((noreturn));
+/* For `enter`: the way into process 1, by its number outside; `file` is one of its namespaces. */
+int renames_way(const char *pid, int file, struct failure *why);
+/* Gives process 1 what hears the calls of the command that is about to begin, closes both, and waits until it may. */
+int renames_hand_over(int way, int listener, struct failure *why);
 
 /* overlay.c */
 int own_mounts(struct failure *why);
@@ -86,9 +112,9 @@ pid_t run_start(pid_t holder, char *const *numbers, char **program, struct failu
 
 /* enter.c: says a sentence to who started it. */
 int give_up(const char *text);
-/* In a sandbox, gives up what must not be had there, goes behind the wall where there are grants, and becomes a program (a list that ends with NULL)
-   or, without one, what is to be launched. Gives the exit code where that fails. */
-int become(int session, char *const *grants, size_t granted, char **program);
+/* In a sandbox, gives up what must not be had there, goes behind the wall where there are grants, tells process 1 by `way` (or -1) to look after its
+   renames, and becomes a program (a list that ends with NULL) or, without one, what is to be launched. Gives the exit code where that fails. */
+int become(int session, int way, char *const *grants, size_t granted, char **program);
 
 int serve(int argc, char **argv);
 int enter(int argc, char **argv);

@@ -1,8 +1,10 @@
 /*
  * The helper of one owner: makes sandboxes as it is told, and takes them down with itself.
  *
- *   ID open PORT INSTRUCTION…   ID ok PID, or ID error SENTENCE; PORT 0: the network of the host. The server that listens on PORT
+ *   ID open PORT [renames] INSTRUCTION…   ID ok PID, or ID error SENTENCE; PORT 0: the network of the host; renames: it looks after
+ *                               those of directories in overlays (renames.c). The server that listens on PORT
  *                               of the sandbox's own network comes over Node's channel before, as {"id": ID}
+ *   ID quiet PID COUNT          ID ok, or ID busy while renames are looked after in that sandbox: they begin again once COUNT is 0
  *   ID end PID                  ID ok, once nothing of that sandbox is left
  *   ID run PID FD0 … FD4 [PROGRAM ARGUMENT…]   ID began PID, then ID ok CODE SIGNAL once it has ended. It runs in the sandbox PID, with
  *                               these descriptors of the process that is served (or `-`); without PROGRAM what descriptor 3 says (see enter.c)
@@ -13,8 +15,8 @@
  *                               0 all directories. Of many words some come before, as ID more ENTRY…
  *   ID fifos PATH…              ID ok, once there is a pipe at each, for its user alone
  *   ID remove PATH              ID ok, once it has tried to take out all that is in PATH
- * Unasked it tells: 0 ready VERSION [run], that it works, the version of the kernel's Landlock (0: none that fits), and whether it can run programs
- * itself; 0 ended PID, of a sandbox whose process 1 is gone.
+ * Unasked it tells: 0 ready VERSION [run|renames], that it works, the version of the kernel's Landlock (0: none that fits), and whether it can run programs
+ * itself, as root, or look after renames, as an ordinary user; 0 ended PID, of a sandbox whose process 1 is gone.
  */
 #include "scope.h"
 
@@ -49,24 +51,27 @@ static int number(const char *text, unsigned long most, unsigned long *into) {
 }
 
 /* Only what it has started itself is its to end. */
-static pid_t *started;
+static struct started {
+  pid_t pid;
+  struct quiet *quiet;
+} *started;
 static size_t started_count, started_room;
 
-static int remember(pid_t pid) {
+static int remember(const struct holder *holder) {
   if (started_count == started_room) {
     size_t room = started_room ? 2 * started_room : 16;
-    pid_t *grown = realloc(started, room * sizeof *started);
+    struct started *grown = realloc(started, room * sizeof *started);
     if (!grown) return -1;
     started = grown;
     started_room = room;
   }
-  started[started_count++] = pid;
+  started[started_count++] = (struct started){holder->pid, holder->quiet};
   return 0;
 }
 
 static size_t find(pid_t pid) {
   size_t at = 0;
-  while (at < started_count && started[at] != pid) at++;
+  while (at < started_count && started[at].pid != pid) at++;
   return at;
 }
 
@@ -79,7 +84,12 @@ static void open_one(const struct words *words, int channel, char *name, size_t 
     wire_send(1, id, "error", "open takes a port, and instructions", NULL);
     return;
   }
-  if (hold_start(words, 3, (unsigned)port, name, room, &holder, &why) < 0) {
+  int renames = words->count > 3 && strcmp(words->word[3], "renames") == 0;
+  if (renames && !renames_possible()) {
+    wire_send(1, id, "error", "Renames cannot be looked after here", NULL);
+    return;
+  }
+  if (hold_start(words, renames ? 4 : 3, (unsigned)port, renames, name, room, &holder, &why) < 0) {
     wire_send(1, id, "error", why.text, NULL);
     return;
   }
@@ -87,9 +97,10 @@ static void open_one(const struct words *words, int channel, char *name, size_t 
   snprintf(pid, sizeof pid, "%d", holder.pid);
   int handed = holder.listener < 0 ? 0 : net_hand_over(channel, holder.listener, id);
   if (holder.listener >= 0) close(holder.listener);
-  if (handed < 0 || remember(holder.pid) < 0) {
+  if (handed < 0 || remember(&holder) < 0) {
     kill(holder.pid, SIGKILL);
     waitpid(holder.pid, NULL, 0);
+    renames_quiet_end(holder.quiet);
     wire_send(1, id, "error", "The sandbox has no way to its gateway", NULL);
     return;
   }
@@ -141,6 +152,17 @@ static void run_one(struct words *words) {
   wire_send(1, id, "began", text, NULL);
 }
 
+static void quiet_one(const struct words *words) {
+  unsigned long pid, wanted;
+  if (words->count != 4 || number(words->word[2], 1ul << 30, &pid) < 0 || number(words->word[3], 1 << 20, &wanted) < 0) {
+    wire_send(1, words->word[0], "error", "quiet takes the number of a process, and how many want it", NULL);
+    return;
+  }
+  size_t at = find((pid_t)pid);
+  int quiet = at == started_count || !started[at].quiet || renames_want(started[at].quiet, (int)wanted);
+  wire_send(1, words->word[0], quiet ? "ok" : "busy", NULL);
+}
+
 static void reap(void) {
   pid_t pid;
   int status;
@@ -150,6 +172,7 @@ static void reap(void) {
     snprintf(signal, sizeof signal, "%d", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
     size_t at = find(pid);
     if (at < started_count) {
+      renames_quiet_end(started[at].quiet);
       started[at] = started[--started_count];
       char text[16];
       snprintf(text, sizeof text, "%d", pid);
@@ -192,6 +215,7 @@ static int handle(struct words *words, int channel, char *name, size_t room) {
   else if (strcmp(words->word[1], "end") == 0) end_one(words);
   else if (strcmp(words->word[1], "run") == 0) run_one(words);
   else if (strcmp(words->word[1], "fifos") == 0) fifos(words);
+  else if (strcmp(words->word[1], "quiet") == 0) quiet_one(words);
   else if (strcmp(words->word[1], "overlay") == 0 && words->count >= 6)
     told(words, overlay_mount(words, 2, &why), &why);
   else if (strcmp(words->word[1], "unmount") == 0 && words->count == 3) told(words, overlay_unmount(words->word[2], &why), &why);
@@ -240,7 +264,8 @@ int serve(int argc, char **argv) {
   if (signals < 0) return 1;
   char version[16];
   snprintf(version, sizeof version, "%d", wall_version());
-  wire_send(1, "0", "ready", version, argc == 4 && run_prepare(getppid()) == 0 ? "run" : NULL, NULL);
+  const char *able = argc > 4 ? (renames_try() ? "renames" : NULL) : run_prepare(getppid()) == 0 ? "run" : NULL;
+  wire_send(1, "0", "ready", version, able, NULL);
   struct pollfd ready[] = {{.fd = 0, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.fd = channel, .events = POLLIN}};
   for (;;) {
     if (poll(ready, 3, -1) < 0 && errno != EINTR) return 1;

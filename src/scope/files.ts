@@ -286,8 +286,14 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     return found;
   };
 
+  const quiet = async <T>(work: () => Promise<T>): Promise<T> => (sandbox ? (await sandbox).quiet(work) : work());
+
   const take = async (): Promise<Untold> => {
     await unsealed;
+    return quiet(takeNow);
+  };
+
+  const takeNow = async (): Promise<Untold> => {
     // Not to be stopped: what a step has done is captured also when its run is.
     const inside = sandbox && (await sandbox);
     const look = async () => {
@@ -422,7 +428,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     };
     const { signal } = options;
     const how = { seeds, signal, onProgress: progress("preparing the scope's files") };
-    if (world) await world.restore(state, how);
+    const there = world;
+    if (there) await quiet(() => there.restore(state, how));
     else {
       // What a killed owner's commands go on writing would be found with a step of ours.
       if (!driver.isAtRest(options.log)) await endLeftOver(owner);
@@ -432,7 +439,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       opening = standing;
       world = await standing;
     }
-    const missing = world.missing.filter(({ root }) => root === "workspace");
+    const missing = opened().missing.filter(({ root }) => root === "workspace");
     for (const { path, id } of missing) {
       if (!(await isForgotten(store, id))) throw new Missing(id, "content", path);
       options.onForgotten?.(`${quotePath(path)} was forgotten, so the files of the run are without it.`);
@@ -515,7 +522,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     bring: async (workspace) => {
       await unsealed;
       const tree = target(workspace);
-      await opened().bring("workspace", last!, tree);
+      await quiet(() => opened().bring("workspace", last!, tree));
       last = tree;
       if (lacking) lacking.was = tree;
     },

@@ -209,8 +209,9 @@ async function tryOut({ bases, mounts }: Layers): Promise<Mounts | null> {
   const name = `new-${process.pid}-${randomBytes(4).toString("hex")}`;
   const path = join(bases, name);
   try {
-    for (const each of ["lower/a", "upper", "at", "work"])
+    for (const each of ["lower/a", "lower/c", "upper", "at", "work"])
       fs.mkdirSync(join(path, each), { recursive: true, mode: 0o700 });
+    fs.writeFileSync(join(path, "lower/c/f"), "");
   } catch (error) {
     await discard(bytesOf(bases), name);
     throw error;
@@ -218,8 +219,12 @@ async function tryOut({ bases, mounts }: Layers): Promise<Mounts | null> {
   try {
     return await withOverlay(given, path, { upper: join(path, "upper"), lower: [join(path, "lower")] }, async (at) => {
       // Without this a directory of the layer could not be renamed.
-      fs.renameSync(join(at, "a"), join(at, "b"));
-      return given;
+      if (given.renames) fs.renameSync(join(at, "a"), join(at, "b"));
+      // What the kernel notes above of what is gone below, and of what has taken its place.
+      fs.renameSync(join(at, "c/f"), join(at, "f"));
+      fs.rmdirSync(join(at, "c"));
+      fs.mkdirSync(join(at, "c"));
+      return fs.readdirSync(join(at, "c")).length === 0 && fs.existsSync(join(at, "f")) ? given : null;
     });
   } catch {
     return null;

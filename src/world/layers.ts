@@ -32,6 +32,8 @@ import { changedIn } from "./upper.ts";
 export interface Mounts {
   /** Where its root is seen from here. */
   readonly root: string;
+  /** Whether all can rename a directory of a layer there; else only commands can, in a sandbox. */
+  readonly renames: boolean;
   /** Shows directories as one at `at`, the first of `lower` over the next, and `upper` over all, which alone is written to. */
   overlay(layers: { at: string; upper: string; work: string; lower: readonly string[] }): Promise<void>;
   unmount(at: string): Promise<void>;

@@ -103,6 +103,10 @@ test.concurrent.for(MODES)("an ordinary user can do the main job $mode", async (
   const look = "./run.sh; cat a.txt sub/c.txt b.txt; stat -c %a sub; ls -d empty";
   expect(await shepherd("exec", "fix", "--", "sh", "-c", look)).toBe("ran\ntwo\nc\nb\n700\nempty\n");
 
+  // On layers the kernel would refuse it.
+  const rename = "git mv sub other && cat other/c.txt && git mv other sub && git status --short sub";
+  expect(await shepherd("exec", "fix", "--", "sh", "-c", rename)).toMatch(/^c\n/);
+
   await shepherd("run", "--from", "fix@5", "-k", "2", "--model", more, "go on");
   expect(await shepherd("cat", "fix.2@", "a.txt")).toBe("two\nt\n");
   await shepherd("merge", "fix.1");

@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { mountsOf } from "../../src/scope/driver.ts";
 import { portableDriver } from "../../src/world/portable.ts";
+import { kinds } from "../support/mounts.ts";
 import { driverConformance } from "./driver.ts";
 
 driverConformance("the portable driver", async (directory) => ({
@@ -9,10 +9,8 @@ driverConformance("the portable driver", async (directory) => ({
   end: async () => {},
 }));
 
-const mounts = await mountsOf();
-if (!mounts) console.log("Tests of layers are skipped: there are no overlays here.");
-else
-  driverConformance("worlds that stand on a base", async (place) => {
+for (const { whose, mounts } of kinds)
+  driverConformance(`worlds that stand on a base, in ${whose} mounts,`, async (place) => {
     const [directory, bases] = ["worlds", "bases"].map((name) => join(place, name)) as [string, string];
     for (const each of [directory, bases]) fs.mkdirSync(each);
     const layers = { bases, roots: ["files"], mounts: async () => mounts };

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { MAX_OBJECT } from "../../src/trace/ports.ts";
+import { move } from "./move.ts";
 import { isRoot, NAMES, wipe } from "./trees.ts";
 
 const b = (bytes: string): Buffer => Buffer.from(bytes, "latin1");
@@ -160,12 +161,12 @@ export const CHANGES: { [name: string]: (root: string, outside: string) => void 
   "everything moves one level down": (root) => {
     const names = fs.readdirSync(root, "latin1");
     fs.mkdirSync(`${root}/down`);
-    for (const name of names) fs.renameSync(b(`${root}/${name}`), b(`${root}/down/${name}`));
+    for (const name of names) move(`${root}/${name}`, `${root}/down/${name}`);
   },
   "two trees change places": (root) => {
-    fs.renameSync(`${root}/modes`, `${root}/between`);
-    fs.renameSync(`${root}/nested`, `${root}/modes`);
-    fs.renameSync(`${root}/between`, `${root}/nested`);
+    move(`${root}/modes`, `${root}/between`);
+    move(`${root}/nested`, `${root}/modes`);
+    move(`${root}/between`, `${root}/nested`);
   },
   "the repositories are deleted": (root) => {
     for (const name of [".git", "nested/.git", "nested/deeper/.git"]) wipe(`${root}/${name}`);

@@ -11,6 +11,7 @@ import fc from "fast-check";
 import { horizon, settled } from "../../src/world/clock.ts";
 import { closeDir, openRoot } from "../../src/world/dirs.ts";
 import { removing } from "./remove.ts";
+import { move } from "./move.ts";
 
 export const isRoot = process.geteuid?.() === 0;
 
@@ -178,7 +179,7 @@ function one(root: string, op: Op): void {
   else if (op.op === "link") fs.symlinkSync(b(op.target), full);
   else if (op.op === "mkdir") fs.mkdirSync(full);
   else if (op.op === "remove") wipe(`${root}/${op.path}`);
-  else if (op.op === "rename") fs.renameSync(full, b(`${root}/${op.to}`));
+  else if (op.op === "rename") move(`${root}/${op.path}`, `${root}/${op.to}`);
   else if (op.op === "hardlink") fs.linkSync(full, b(`${root}/${op.to}`));
   else if (op.op === "chmod") fs.chmodSync(full, op.mode);
   else if (op.op === "touch") fs.lutimesSync(full, "1", String(Number(op.ns / 1000n) / 1e6));
@@ -188,7 +189,7 @@ function one(root: string, op: Op): void {
 /** What was a file becomes a directory that holds it; what was a directory becomes a file. */
 function swap(root: string, path: string, full: Buffer): void {
   const between = b(`${root}/between`);
-  fs.renameSync(full, between);
+  move(`${root}/${path}`, `${root}/between`);
   if (fs.lstatSync(between).isDirectory()) {
     wipe(`${root}/between`);
     fs.writeFileSync(full, "was a directory");

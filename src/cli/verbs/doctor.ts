@@ -109,7 +109,7 @@ export const verb: Verb = {
         tell(
           "layers",
           "limited",
-          `each run has a copy of the directory of its own: sharing one takes ${abilities.how === "root" ? "the helper, and a store on a file system that overlays can lie on" : "root"}`,
+          `each run has a copy of the directory of its own: sharing one takes the helper, ${abilities.how === "root" ? "" : "Linux 5.19 or later, "}and a store on a file system that overlays can lie on`,
         );
     }
     const { memory, processes } = await holdingHere();

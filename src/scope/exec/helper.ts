@@ -52,6 +52,10 @@ export interface Helper {
   readonly pid: number;
   /** The version of the kernel's Landlock; 0 where there is none that fits. */
   readonly landlock: number;
+  /** Whether a directory of a layer below can be renamed in its overlays: by the kernel, or in its sandboxes alone by process 1 there. */
+  readonly renames: "kernel" | "sandbox" | "no";
+  /** Where its overlays are. */
+  readonly overlays: ReadonlySet<string>;
   /** Shows a directory over another one, in the helper's own mounts and in those of sandboxes that it makes from then on. */
   overlay(layers: { at: string; upper: string; work: string; lower: readonly string[] }): Promise<void>;
   unmount(at: string): Promise<void>;
@@ -61,8 +65,8 @@ export interface Helper {
   remove(path: string): Promise<void>;
   /** Makes pipes with names, for this user alone. */
   fifos(paths: readonly string[]): Promise<void>;
-  /** Makes a sandbox by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
-  open(network: "host" | { port: number }, instructions: readonly string[]): Promise<Held>;
+  /** Makes a sandbox, one whose process 1 looks after renames if `renames`, by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
+  open(network: "host" | { port: number }, renames: boolean, instructions: readonly string[]): Promise<Held>;
 }
 
 /** How a process ended: by its exit code, or a signal. */
@@ -87,6 +91,8 @@ export interface Held {
   /** What listens on the port of its network; null where that is the host's. */
   listener: Server | null;
   alive(): boolean;
+  /** Says how many want no renames to be looked after there (native/renames.c), and tells whether none is, for the moment. */
+  quiet(wanted: number): Promise<boolean>;
   /** Ends everything inside; resolves when nothing of it is left. */
   end(): Promise<void>;
 }
@@ -178,7 +184,8 @@ async function start(program: string, how: "root" | "userns", forget: () => void
     listener.catch(() => {});
     return listener;
   };
-  const [, landlock, ability] = await answer("0");
+  const [, landlock, ...able] = await answer("0");
+  const overlays = new Set<string>();
   const runIn = async (holder: number, ...[descriptors, words]: Parameters<Run>): Promise<Running> => {
     const id = String(last + 1);
     const began = new Promise<number>((resolve) => beginning.set(id, resolve));
@@ -205,30 +212,38 @@ async function start(program: string, how: "root" | "userns", forget: () => void
   return {
     pid: child.pid!,
     landlock: Number(landlock),
-    overlay: async ({ at, upper, work, lower }) =>
-      void (await ask("overlay", ...[at, upper, work, ...lower].map(bytes))),
-    unmount: async (at) => void (await ask("unmount", bytes(at))),
+    renames: how === "root" ? "kernel" : able.includes("renames") ? "sandbox" : "no",
+    overlays,
+    overlay: async ({ at, upper, work, lower }) => {
+      await ask("overlay", ...[at, upper, work, ...lower].map(bytes));
+      overlays.add(at);
+    },
+    unmount: async (at) => {
+      await ask("unmount", bytes(at));
+      overlays.delete(at);
+    },
     remove: async (path) => void (await ask("remove", bytes(path))),
     changed: async (path, since) => {
       const time = String(BigInt(Math.max(0, Math.floor(since))) * 1_000_000n);
       return (await ask("changed", time, bytes(path))).slice(1);
     },
     fifos: async (paths) => void (await ask("fifos", ...paths.map(bytes))),
-    open: async (network, instructions) => {
+    open: async (network, renames, instructions) => {
       const port = network === "host" ? 0 : network.port;
       const id = String(last + 1);
       const listener = port === 0 ? null : listenerOf(id);
       try {
-        const [, pid] = await ask("open", String(port), ...instructions);
+        const [, pid] = await ask("open", String(port), ...(renames ? ["renames"] : []), ...instructions);
         const number = Number(pid);
         living.add(number);
         const first = readProcess(number);
         const server = await listener;
         return {
           pid: number,
-          run: ability === "run" ? (...how) => runIn(number, ...how) : null,
+          run: able.includes("run") ? (...how) => runIn(number, ...how) : null,
           listener: server,
           alive: () => living.has(number),
+          quiet: async (wanted) => (await ask("quiet", pid!, String(wanted)))[0] === "ok",
           end: async () => {
             server?.close();
             if (living.has(number)) await ask("end", pid!).catch(() => {});

@@ -1,8 +1,9 @@
 /** A holder that the scope helper starts. */
 import fs from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { helperOf } from "./helper.ts";
 import { endedEarly, type Holder } from "./holder.ts";
-import { parseMounts } from "./mounts.ts";
+import { parseMounts, within } from "./mounts.ts";
 import type { SandboxSpec } from "./spec.ts";
 import { difference, grants, instructions, type Piece } from "./view.ts";
 
@@ -16,7 +17,11 @@ export async function holdWithHelper(
   { how, helper: program }: { how: "root" | "userns"; helper: string },
   network: SandboxSpec["network"],
 ): Promise<Holder> {
-  const held = await (await helperOf(program, how)).open(network, instructions(pieces));
+  const helper = await helperOf(program, how);
+  const overlays = [...helper.overlays].map((at) => Buffer.from(at).toString("latin1"));
+  const shows = pieces.some(({ mode, source }) => mode === "rw" && overlays.some((at) => source && within(source, at)));
+  const renames = shows && helper.renames === "sandbox";
+  const held = await helper.open(network, renames, instructions(pieces));
   const namespaces = new Map<(typeof KINDS)[number], number>();
   const release = (): void => {
     for (const fd of namespaces.values()) fs.closeSync(fd);
@@ -34,6 +39,20 @@ export async function holdWithHelper(
     release();
     throw endedEarly(error);
   }
+  let wanted = 0;
+  const quiet = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (!renames) return work();
+    // Of a helper that is gone nothing is left.
+    const tell = () => held.quiet(wanted).catch(() => true);
+    wanted++;
+    try {
+      while (!(await tell())) await sleep(2);
+      return await work();
+    } finally {
+      wanted--;
+      await tell();
+    }
+  };
   const files = (these: Iterable<(typeof KINDS)[number]>): string[] =>
     [...these].map((kind) => `/proc/${process.pid}/fd/${namespaces.get(kind)}`);
   return {
@@ -44,12 +63,14 @@ export async function holdWithHelper(
       held.run && ((descriptors, words, wall) => held.run!(descriptors, [...(wall ? grants(pieces) : []), ...words])),
     listener: held.listener,
     launches: true,
-    end: held.end,
+    quiet,
+    end: () => quiet(held.end),
     release,
     enter: ({ session, wall } = { session: true }) => [
       program,
       "enter",
       ...(session ? ["session"] : []),
+      ...(renames ? ["renames", String(held.pid)] : []),
       ...(wall ? grants(pieces) : []),
       ...files(namespaces.keys()),
       "--",

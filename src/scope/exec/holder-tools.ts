@@ -274,6 +274,7 @@ exec ${tools.setpriv} --pdeathsig KILL ${firstDrop.join(" ")} ${tools.bash} --no
     alive: () => !over,
     launches: false,
     run: null,
+    quiet: (work) => work(),
     end,
     release,
     enter: ({ session } = { session: true }) => [

@@ -38,6 +38,8 @@ export interface Holder {
   enterNetwork(): string[] | null;
   /** Whether what `enter` gives starts by itself what descriptor 3 says (see native/enter.c). */
   readonly launches: boolean;
+  /** Works while nothing but commands changes files in there, which see none of what is done so that they can rename directories of layers. */
+  quiet<T>(work: () => Promise<T>): Promise<T>;
   /** Ends everything inside; resolves when nothing of it is left. */
   end(): Promise<void>;
   /** Gives the namespaces up: only when nothing that was told to `enter` can still be on its way. */

@@ -75,6 +75,8 @@ export interface Sandbox {
   inside(options?: { left: boolean }): Promise<number[]>;
   /** The command lines of what calls that have ended have left running. `pids`: what `inside` has just given. */
   leftRunning(pids?: readonly number[]): Promise<string[]>;
+  /** Works on the files that it shows while nothing but commands changes them: see `Holder`. */
+  quiet<T>(work: () => Promise<T>): Promise<T>;
   /** Kills all that `processes` names; resolves when it is gone. */
   killAll(): Promise<void>;
   /** Kills everything inside and takes the mounts down. Running calls end with SIGKILL. */
@@ -415,6 +417,7 @@ exec ${start} ${what} ${quoteAll([program!, ...words])}; }
     processes,
     inside,
     leftRunning,
+    quiet: (work) => (holder ? holder.quiet(work) : work()),
     killAll,
     dispose: () => {
       disposed ??= dispose();
