@@ -48,7 +48,7 @@ import { spawnSync } from "node:child_process";
 import { findHelper, helperOf } from "./scope/exec/helper.js";
 const program = findHelper();
 const how = process.getuid() === 0 ? "root" : "userns";
-const held = await (await helperOf(program, how)).open("host", ["proc", "/proc"]);
+const held = await (await helperOf(program, how)).open("host", false, ["proc", "/proc"]);
 const kinds = [...(how === "userns" ? ["user"] : []), "mnt", "pid_for_children"];
 const files = kinds.map((kind) => "/proc/" + held.pid + "/ns/" + kind);
 const odd = "ours ü %41\\n";
