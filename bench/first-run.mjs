@@ -191,7 +191,7 @@ table(
   `A git repository of ${mb(all.bytes)} MB: ${count(FILES)} files of ${mb(all.bytes - git.bytes)} MB, and one pack of ${mb(git.bytes)} MB. Runs by the command, with a scripted model that answers at once; seconds from its start. The files are in the kernel's cache, and all is written out before each run.`,
   ["what", "s", "target"],
   rows,
-  "The first tool of a first run works on the user's own files, below what it changes; its result is told once all of them are stored: they are read, hashed, and deflated where that pays. Without overlays (who runs it is not root) the first tool waits until they are copied, too. What forks and later runs stand on is made behind that, as long as the run goes on. A second run walks main, and stands on that, or on the user's files again. All of that goes on while the model answers, which here takes no time.",
+  "The first tool of a first run works on the user's own files, below what it changes; its result is told once all of them are stored: they are read, hashed, and deflated where that pays. Without overlays the first tool waits until they are copied, too. What forks and later runs stand on is made behind that, as long as the run goes on. A second run walks main, and stands on that, or on the user's files again. All of that goes on while the model answers, which here takes no time.",
 );
 table(
   "capture",

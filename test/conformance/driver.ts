@@ -141,7 +141,7 @@ export function driverConformance(name: string, make: (directory: string) => Pro
             await world.close();
           }),
         ),
-        params(500, 25),
+        params(500, 15),
       );
     });
 
@@ -164,7 +164,7 @@ export function driverConformance(name: string, make: (directory: string) => Pro
             await world.close();
           }),
         ),
-        params(200, 20),
+        params(200, 12),
       );
     });
 
@@ -196,7 +196,7 @@ export function driverConformance(name: string, make: (directory: string) => Pro
             for (const world of [b!, fork, late]) await world.close();
           }),
         ),
-        params(200, 15),
+        params(200, 10),
       );
     });
 
@@ -390,7 +390,7 @@ export function driverConformance(name: string, make: (directory: string) => Pro
             await world.close();
           }),
         ),
-        params(300, 25),
+        params(300, 15),
       );
     });
 
@@ -428,7 +428,7 @@ export function driverConformance(name: string, make: (directory: string) => Pro
             await world.close();
           }),
         ),
-        params(1500, 60),
+        params(1500, 35),
       );
     });
 

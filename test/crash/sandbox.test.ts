@@ -41,7 +41,7 @@ test.skipIf(!samePath).each(makers)(
     }));
     const script = user.script([...turns, { say: "the end" }]);
     try {
-      for (let k = 0; k < runs(60, 5); k++) {
+      for (let k = 0; k < runs(60, 3); k++) {
         const told = `seed ${seed}, ${k}`;
         const name = `r${k}`;
         const run = user.start(["run", "--scope", name, "--model", script, "go", "--json"]);
