@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { forksOf, single, whole } from "./ours.mjs";
 
 const [tree, place, script, rounds] = process.argv.slice(2);
-const forks = await forksOf(tree, join(place, "ours"), { copies: true });
+const forks = await forksOf(tree, join(place, "ours"));
 const one = await single(forks, Number(rounds));
 await forks.end();
 const full = await whole(tree, join(place, "whole"), script, Number(rounds));
