@@ -10,8 +10,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { horizon, settled } from "../../src/world/clock.ts";
 import { closeDir, openRoot } from "../../src/world/dirs.ts";
-import { removing } from "./remove.ts";
 import { move } from "./move.ts";
+import { removing } from "./remove.ts";
 
 export const isRoot = process.geteuid?.() === 0;
 
