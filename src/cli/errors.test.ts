@@ -21,3 +21,10 @@ test("files that went with the helper are told as its end", () => {
   }
   expect(explain(error)).toMatchObject({ code: 1, message: expect.stringContaining("go on with `shepherd resume`.") });
 });
+
+test("a full disk is told as such, also where the files of a run lie in the helper's mounts", () => {
+  const error = Object.assign(new Error("ENOSPC: no space left on device, mkdir '/proc/77/root/store/work/x/made'"), {
+    code: "ENOSPC",
+  });
+  expect(explain(error)).toMatchObject({ code: 4, message: expect.stringMatching(/^The disk is full\. /) });
+});

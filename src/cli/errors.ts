@@ -49,6 +49,8 @@ const SYSTEM: { [code: string]: string } = {
   EMFILE: "Too many files are open: raise the limit (`ulimit -n 4096`) and try again.",
 };
 
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "ENOTCONN"]);
+
 /** What to tell about an error that nobody caught: exit code and sentences. */
 export function explain(error: unknown): { code: ExitCode; message: string; hint?: string } {
   if (error instanceof Exit)
@@ -56,8 +58,8 @@ export function explain(error: unknown): { code: ExitCode; message: string; hint
   if (!(error instanceof Error)) return { code: 1, message: String(error) };
   // It says already what to do.
   if (error.constructor.name === "DiskError") return { code: 4, message: error.message };
-  // Files of a run that lie in the helper's mounts go with it.
-  if (/'\/proc\/\d+\/root\//.test(error.message))
+  // Files of a run that lie in the helper's mounts go with it; that they cannot be had for another reason is told as such.
+  if (GONE.has((error as NodeJS.ErrnoException).code ?? "") && /'\/proc\/\d+\/root\//.test(error.message))
     return {
       code: 1,
       message: "The files of the scope went with the process that had mounted them: go on with `shepherd resume`.",
