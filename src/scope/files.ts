@@ -9,14 +9,14 @@ import { encodeJson, link, target } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
 import type { Carry, Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import type { OnLive, RootSpec, World, WorldState } from "../world/driver.ts";
+import type { OnLive, World } from "../world/driver.ts";
 import { keepLacking } from "../world/lacking.ts";
-import type { FileState, Source } from "../world/materialise.ts";
+import type { Source } from "../world/materialise.ts";
 import { Missing } from "../world/missing.ts";
-import { type OuterGit, outerGit } from "../world/outer-git.ts";
+import { outerGit } from "../world/outer-git.ts";
 import { quotePath } from "../world/paths.ts";
 import { findIn } from "../world/rooted.ts";
-import type { Ids, StatCache } from "../world/statcache.ts";
+import type { StatCache } from "../world/statcache.ts";
 import { driverOf, hasLayers } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { sharedMappings } from "./exec/inside.ts";
@@ -24,10 +24,10 @@ import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
 import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
 import { whileStopped } from "./exec/stop.ts";
 import { endLeftOver } from "./exec/track.ts";
-import { MOUNTED } from "./exec/view.ts";
-import { carriesOwners, imageEnv } from "./image.ts";
+import { imageEnv } from "./image.ts";
 import { takeOver } from "./pool.ts";
 import { type Grants, type ScopeRef, workspacePath } from "./registry.ts";
+import { carriedState, type Root, rootCarry, rootsOf, seenAt, workspaceState } from "./roots.ts";
 import { NO_SERVICES, type Services } from "./services.ts";
 
 /** Thrown where files are asked for that are not there yet. */
@@ -111,20 +111,6 @@ export interface FilesOptions {
   onForgotten?: ((text: string) => void) | undefined;
 }
 
-/** What a frame carries of a scope's own root, and back. */
-export const rootCarry = ({ tree, mtimes, vcs, vcsMtimes }: Ids): Carry => ({
-  root: link("tree", tree),
-  rootMtimes: link("mtimes", mtimes),
-  ...(vcs && { rootVcs: link("tree", vcs) }),
-  ...(vcsMtimes && { rootVcsMtimes: link("mtimes", vcsMtimes) }),
-});
-const rootState = ({ root, rootMtimes, rootVcs, rootVcsMtimes }: Carry): FileState => ({
-  tree: target(root!),
-  mtimes: rootMtimes ? target(rootMtimes) : null,
-  vcs: rootVcs ? target(rootVcs) : null,
-  vcsMtimes: rootVcsMtimes ? target(rootVcsMtimes) : null,
-});
-
 /** Variables that no command of a scope gets: keys of providers, and ways to the user's agents and to other scopes. */
 const WITHHELD =
   /^(ANTHROPIC_|OPENAI_|GEMINI_|GOOGLE_API_KEY|MISTRAL_|GROQ_|OPENROUTER_|XAI_|DEEPSEEK_|CLAUDE_|CODEX_|AZURE_OPENAI|SSH_AUTH_SOCK$|SSH_AGENT_PID$|SHEPHERD_)/;
@@ -144,57 +130,8 @@ export const isForgotten = (store: EmbeddedStore, id: Hash): Promise<boolean> =>
 /** What was captured, before it is told what was left out. */
 type Untold = Omit<Taken, "leftOut">;
 
-type Root = "workspace" | "git" | "config" | "tmp" | "root";
-
 /** Where commands see what services write, below `/tmp`. */
 const SERVICE_LOGS = `${SCRATCH_DIR}/services`;
-
-/** What agents keep in their configuration directories that no state needs. */
-const CONFIG_SCRATCH: readonly string[] = [
-  ...["backups", "cache", "debug", "ide", "log", "logs", "paste-cache", "shell-snapshots", "shell_snapshots"],
-  ...["statsig", "telemetry", "tmp", ".tmp"],
-];
-
-/** Where commands see the workspace. */
-const seenAt = ({ workspace, grants }: Pick<FilesOptions, "workspace" | "grants">): string =>
-  grants.root?.at ?? workspace;
-
-/**
- * What a scope has besides the workspace that is its state: the Git directory that lies elsewhere, if it has one, the agent's configuration, the root that it
- * has instead of the host's, and a /tmp, but for the caches of the sandbox in it, and the places at which the sandbox mounts something: who removes one takes
- * the mount away.
- */
-function rootsOf(options: FilesOptions, git: OuterGit | null): { [name in Root]: RootSpec } {
-  const { grants, agent } = options;
-  const mounted = [
-    seenAt(options),
-    ...(git ? [git.directory] : []),
-    ...(agent?.config ? [agent.config] : []),
-    ...grants.writable,
-  ];
-  const inTmp = mounted.flatMap((path) => /^\/(?:var\/)?tmp\/(.+)$/s.exec(path)?.[1] ?? []);
-  const roots: { [name in Exclude<Root, "root">]: RootSpec } & { root?: RootSpec } = {
-    workspace: {},
-    git: {},
-    config: { exclude: CONFIG_SCRATCH },
-    tmp: { mode: 0o1777, exclude: [SCRATCH_DIR, ...inTmp] },
-  };
-  if (grants.root)
-    roots.root = {
-      mode: 0o755,
-      owners: carriesOwners(),
-      family: `image-${target(grants.root.tree).slice(0, 16)}`,
-      exclude: [...MOUNTED, ...mounted].map((path) => path.slice(1)),
-    };
-  return roots as { [name in Root]: RootSpec };
-}
-
-const workspaceState = (workspace: Link, carry: Carry): FileState => ({
-  tree: target(workspace),
-  mtimes: carry.mtimes ? target(carry.mtimes) : null,
-  vcs: carry.vcs ? target(carry.vcs) : null,
-  vcsMtimes: carry.vcsMtimes ? target(carry.vcsMtimes) : null,
-});
 
 /** Where nothing is mounted, a file named `.git` leads git to the user's own repository; by this it keeps to the scope's. */
 const gitEnv = (workspace: string, git: string, own: string): { [name: string]: string } => ({
@@ -419,13 +356,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     hasGit = carry.outerVcs !== undefined;
     hasConfig = carry.config !== undefined;
     hasRoot = carry.root !== undefined && options.grants.root !== undefined;
-    const state: WorldState<Root> = {
-      workspace: workspaceState(workspace, carry),
-      git: carry.outerVcs && { tree: target(carry.outerVcs), vcs: null },
-      config: carry.config && { tree: target(carry.config), vcs: null },
-      ...(hasRoot && { root: rootState(carry) }),
-      tmp: carry.tmp && { tree: target(carry.tmp), vcs: carry.tmpVcs ? target(carry.tmpVcs) : null },
-    };
+    const state = { workspace: workspaceState(workspace, carry), ...carriedState(carry, hasRoot) };
     const { signal } = options;
     const how = { seeds, signal, onProgress: progress("preparing the scope's files") };
     const there = world;
@@ -493,10 +424,7 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
     stand: async (carry, sealed) => {
       if (git || options.grants.root) return false;
       if (!driver.isAtRest(options.log)) await endLeftOver(owner);
-      const state: WorldState<Root> = {
-        config: carry.config && { tree: target(carry.config), vcs: null },
-        tmp: carry.tmp && { tree: target(carry.tmp), vcs: null },
-      };
+      const state = carriedState(carry, false);
       const spec = { id: options.log, roots: rootsOf(options, git), state, signal: options.signal };
       const standing = driver.openOnLive<Root>(spec, { root: "workspace", path: options.workspace });
       opening = standing;

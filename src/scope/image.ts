@@ -72,16 +72,17 @@ export async function nameImage(store: EmbeddedStore, name: string, value: Omit<
   }
 }
 
-/** The root that files are, as captured, with what is said of them. */
-export const rootOf = async (
-  store: EmbeddedStore,
-  { tree, mtimes, vcs, vcsMtimes }: Ids,
-  about: About,
-): Promise<RootGrant> => ({
+/** Links to what was captured. */
+export const linksOf = ({ tree, mtimes, vcs, vcsMtimes }: Ids): Omit<RootGrant, "about"> => ({
   tree: link("tree", tree),
   mtimes: link("mtimes", mtimes),
   ...(vcs && { vcs: link("tree", vcs) }),
   ...(vcsMtimes && { vcsMtimes: link("mtimes", vcsMtimes) }),
+});
+
+/** The root that files are, as captured, with what is said of them. */
+export const rootOf = async (store: EmbeddedStore, ids: Ids, about: About): Promise<RootGrant> => ({
+  ...linksOf(ids),
   // As bytes: what it says comes from outside, and must not be read as links.
   about: await putBytes(store, Buffer.from(JSON.stringify(about))),
 });
@@ -93,7 +94,7 @@ export const aboutOf = async (store: EmbeddedStore, { about }: RootGrant): Promi
 export const carriesOwners = (): boolean => process.geteuid?.() === 0;
 
 /** What the first frame of a scope carries of its image. */
-export const carryOfImage = ({ tree, mtimes, vcs, vcsMtimes }: RootGrant): Carry => ({
+export const carryOfImage = ({ tree, mtimes, vcs, vcsMtimes }: Omit<RootGrant, "about">): Carry => ({
   root: tree,
   rootMtimes: mtimes,
   ...(vcs && { rootVcs: vcs }),

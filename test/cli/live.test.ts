@@ -2,7 +2,8 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { bash, newUser, type Running, type Turn, type User, until } from "../support/user.ts";
+import { type Gated, gated, wait } from "../support/gated.ts";
+import { bash, newUser, type Turn, type User, until } from "../support/user.ts";
 
 const users: User[] = [];
 afterEach(() => {
@@ -11,34 +12,10 @@ afterEach(() => {
 
 const LINES = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
 
-/** A call that tells that it was begun, and ends once the user lets it. */
-const wait = (gate: string, name: string) =>
-  bash(`touch ${gate}/${name}.begun; until [ -e ${gate}/${name} ]; do sleep 0.01; done`);
-
-interface Session {
-  user: User;
-  run: Running;
-  begun(name: string): Promise<void>;
-  go(name: string): void;
-}
-
-async function live(turns: (gate: string) => Turn[], files = { "a.txt": LINES }): Promise<Session> {
+async function live(turns: (gate: string) => Turn[], files = { "a.txt": LINES }): Promise<Gated & { user: User }> {
   const user = await newUser(files);
   users.push(user);
-  const gate = join(user.directory, "gate");
-  fs.mkdirSync(gate);
-  const script = user.script(turns(gate));
-  const run = user.start(["run", "--land", "live", "--scope", "fix", "--write", gate, "--model", script, "go"]);
-  return {
-    user,
-    run,
-    begun: (name) =>
-      until(
-        () => fs.existsSync(join(gate, `${name}.begun`)),
-        () => run.out + run.err,
-      ),
-    go: (name) => fs.writeFileSync(join(gate, name), ""),
-  };
+  return { user, ...gated(user, turns, "--land", "live") };
 }
 
 const kinds = async (user: User): Promise<string[]> =>

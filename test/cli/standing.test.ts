@@ -5,7 +5,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { mountsOf } from "../../src/scope/driver.ts";
 import { readScope } from "../../src/scope/view.ts";
 import { openStore } from "../../src/trace/store.ts";
-import { bash, newUser, type Running, type Turn, type User, until } from "../support/user.ts";
+import { type Gated, gated, wait } from "../support/gated.ts";
+import { bash, newUser, type Turn, type User } from "../support/user.ts";
 
 const users: User[] = [];
 afterEach(() => {
@@ -26,30 +27,10 @@ async function largeProject(): Promise<User> {
   return user;
 }
 
-const wait = (gate: string, name: string) =>
-  bash(`touch ${gate}/${name}.begun; until [ -e ${gate}/${name} ]; do sleep 0.01; done; cat a.txt`);
-
-async function standing(turns: (gate: string) => Turn[]): Promise<{
-  user: User;
-  run: Running;
-  begun(name: string): Promise<void>;
-  go(name: string): void;
-}> {
+const standing = async (turns: (gate: string) => Turn[]): Promise<Gated & { user: User }> => {
   const user = await largeProject();
-  const gate = join(user.directory, "gate");
-  fs.mkdirSync(gate);
-  const run = user.start(["run", "--scope", "fix", "--write", gate, "--model", user.script(turns(gate)), "go"]);
-  return {
-    user,
-    run,
-    begun: (name) =>
-      until(
-        () => fs.existsSync(join(gate, `${name}.begun`)),
-        () => run.out + run.err,
-      ),
-    go: (name) => fs.writeFileSync(join(gate, name), ""),
-  };
-}
+  return { user, ...gated(user, turns) };
+};
 
 const kinds = async (user: User): Promise<string[]> =>
   (await user.does(["log", "fix", "--json"]))
