@@ -1,9 +1,9 @@
 /** Commands in a scope: run -- CMD, exec, shell, and what they may touch. */
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { outside } from "../support/outside.ts";
 import { bash, filesOf, newUser, put, type User } from "../support/user.ts";
 
 let user: User;
@@ -228,8 +228,7 @@ test("commands do not see the store, other runs, keys of providers, nor the user
 test("commands do not see logins of coding agents, and see what lies beside them", async () => {
   if (!(await confined())) return console.log("skipped: commands are not confined on this machine");
   // A sandbox has another /tmp, in which nothing of a home there would be seen anyway.
-  const modules = resolve("node_modules");
-  const home = fs.mkdtempSync(join(/^\/(var\/)?tmp\//.test(modules) ? homedir() : modules, "shepherd-home-"));
+  const home = fs.mkdtempSync(join(outside, "shepherd-home-"));
   try {
     for (const login of [".claude/.credentials.json", ".codex/auth.json"]) {
       fs.mkdirSync(join(home, dirname(login)));

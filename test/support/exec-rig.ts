@@ -1,5 +1,4 @@
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach } from "vitest";
 import { detect } from "../../src/scope/exec/abilities.ts";
@@ -7,6 +6,7 @@ import type { CallOptions } from "../../src/scope/exec/call.ts";
 import { nameOf, parseMounts } from "../../src/scope/exec/mounts.ts";
 import { type Command, openSandbox, type Sandbox } from "../../src/scope/exec/sandbox.ts";
 import type { SandboxSpec } from "../../src/scope/exec/spec.ts";
+import { outside } from "./outside.ts";
 
 export const abilities = await detect();
 if (!abilities.samePath) console.log(`Tests of namespaces are skipped: ${abilities.why}`);
@@ -19,8 +19,6 @@ let opened: Sandbox[] = [];
  * A user's project, its copy in a store, a home and a /tmp, all in a directory of their own. It does not lie in /tmp, since a sandbox
  * sees another one there.
  */
-const modules = path.resolve("node_modules");
-export const outside = /^\/(var\/)?tmp(\/|$)/.test(modules) ? os.homedir() : modules;
 export const setUp = (where: string) => {
   base = fs.realpathSync(fs.mkdtempSync(path.join(where, "shepherd-exec-")));
   for (const name of ["user/proj/sub", "user/home/.npm", "store/ws/sub", "store/other", "tmp"])
