@@ -3,7 +3,8 @@
 import { detect } from "../scope/exec/abilities.ts";
 import { createScope, freeName, type Grants, NameError, nameFor, type ScopeRef } from "../scope/registry.ts";
 import { type LiveScope, treeLink } from "../scope/scope.ts";
-import { MAIN, putItem, putItems } from "../scope/thread.ts";
+import { getBytes, MAIN, putItem, putItems } from "../scope/thread.ts";
+import { findStep, readScope } from "../scope/view.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
 import type { Carry, Json, Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -92,4 +93,14 @@ export async function placeRun(scope: LiveScope, n: number, main: Main, task: Ta
       witness: { at: Date.now(), ...(!samePath && { paths: "moved" }) },
     },
   );
+}
+
+/** The task of a run, from its step 0 or from that of the scope it was forked from. Throws `NameError` where it has none. */
+export async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
+  const view = await readScope(store, name);
+  const found = await findStep(store, view, 0);
+  const what = found?.step.intent.kind === "run" ? found.step.intent.what : view.fold.header.meta.task;
+  if (typeof what !== "string")
+    throw new NameError(`${name} was not started by \`shepherd run\`, so there is nothing to go on with.`);
+  return JSON.parse((await getBytes(store, what as Link)).toString()) as Task;
 }
