@@ -59,7 +59,7 @@ export async function beginRun(scope: LiveScope, task: Task): Promise<number> {
   return scope.writer.intent({ kind: "run", tier: "reversible", thread: MAIN, what });
 }
 
-const putTask = async (store: EmbeddedStore, task: Task): Promise<Link> =>
+export const putTask = async (store: EmbeddedStore, task: Task): Promise<Link> =>
   link("json", await store.objects.put(encodeJson({ type: "task", v: 1, ...task })));
 
 const firstMessage = (scope: LiveScope, task: Task): Promise<Link> =>
@@ -99,7 +99,9 @@ export async function placeRun(scope: LiveScope, n: number, main: Main, task: Ta
 export async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
   const view = await readScope(store, name);
   const found = await findStep(store, view, 0);
-  const what = found?.step.intent.kind === "run" ? found.step.intent.what : view.fold.header.meta.task;
+  const { origin, meta } = view.fold.header;
+  const own = origin ? meta.task : undefined;
+  const what = own ?? (found?.step.intent.kind === "run" ? found.step.intent.what : meta.task);
   if (typeof what !== "string")
     throw new NameError(`${name} was not started by \`shepherd run\`, so there is nothing to go on with.`);
   return JSON.parse((await getBytes(store, what as Link)).toString()) as Task;
