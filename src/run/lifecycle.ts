@@ -31,6 +31,12 @@ export async function noteCancelled({ store, writer }: LiveScope, by: string, re
   await writer.note(null, { note: "cancelled", why }, { witness: { by: by.toWellFormed() } });
 }
 
+/** Why a run failed: the name of an error, and its words. */
+export async function noteFailed({ store, writer }: LiveScope, code: string, message: string): Promise<void> {
+  const why = await putBytes(store, Buffer.from(message.toWellFormed()));
+  await writer.note(null, { note: "failed", code, why });
+}
+
 /** The steps of calls that wait for a person; none: nothing does any more. */
 export const noteWaiting = (writer: Writer, steps: readonly number[]): Promise<void> =>
   writer.note(null, { note: "waiting", steps: [...steps] });

@@ -21,7 +21,10 @@ export interface Doubt {
 
 /** Thrown where the user must say first what becomes of calls that may have acted. */
 export class InDoubt extends Error {
-  constructor(scope: string, doubts: readonly Doubt[]) {
+  constructor(
+    scope: string,
+    readonly doubts: readonly Doubt[],
+  ) {
     const [{ n }] = doubts as [Doubt];
     const steps = `Step ${doubts.map((each) => each.n).join(", ")} of ${scope}`;
     const what = doubts.every(({ compensated }) => compensated)

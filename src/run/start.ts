@@ -22,12 +22,16 @@ export interface Task {
   model?: string;
   /** For a coding agent of the user's: which plugin drives it, words for its command line, and the name under which it keeps its conversation. */
   plugin?: { name: string; args: string[]; session: string; interactive?: boolean };
+  /** For an agent that a program defines: its name, what it was started with, and the module it is exported from, where that is known. */
+  agent?: { name: string; input: Json; module?: string };
 }
 
 export interface NewRun {
   task: Task;
   workspace: Workspace;
   name?: string;
+  /** What its name is made of, where it has none; the task without. */
+  like?: string;
   grants: Grants;
   meta?: { [key: string]: Json };
 }
@@ -37,7 +41,7 @@ export async function createRun(store: EmbeddedStore, run: NewRun): Promise<Scop
   // So that it can be started by whoever finds it, if this process ends before step 0 is written.
   const task = await putTask(store, run.task);
   for (;;) {
-    const name = run.name ?? (await freeName(store, nameFor(run.task.text)));
+    const name = run.name ?? (await freeName(store, nameFor(run.like ?? run.task.text)));
     try {
       return await createScope(store, {
         name,
