@@ -120,6 +120,15 @@ function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptio
   };
 }
 
+/** What code that is not ours throws is a failure of the work. */
+async function itsOwn<T>(run: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof ShepherdError ? error : new Failed(messageOf(error), { run, cause: error });
+  }
+}
+
 /** A wait goes on where a crash has interrupted it. */
 async function rest({ writer }: LiveScope, { n, input, signal }: Attempt): Promise<null> {
   const left = writer.fold.steps.get(n)!.at + (input as number) - Date.now();
@@ -140,7 +149,8 @@ function declaredEffect(scope: LiveScope, name: string, declared: DeclaredEffect
     lock: "none",
     check: async (input) => void (await fit(declared.input, input, "The input")),
     run: async ({ input, key, signal }) => {
-      const done = await declared.run(await fit(declared.input, input, "The input"), { key, signal });
+      const given = await fit(declared.input, input, "The input");
+      const done = await itsOwn(run, async () => declared.run(given, { key, signal }));
       const output = asJson(done, `The output of ${name}`);
       await fit(declared.output, output, "The output");
       return resultOf(scope, output);
@@ -200,8 +210,10 @@ function fetching(scope: LiveScope, { method = "GET" }: FetchInit): How {
     run: async ({ input, key, signal }) => {
       const { url, ...init } = input as unknown as FetchInit & { url: string };
       const headers = { ...(!plain && { "idempotency-key": key }), ...init.headers };
-      const response = await fetch(url, { ...init, headers, signal });
-      const bytes = Buffer.from(await response.arrayBuffer());
+      const { response, bytes } = await itsOwn(scope.ref.name, async () => {
+        const response = await fetch(url, { ...init, headers, signal });
+        return { response, bytes: Buffer.from(await response.arrayBuffer()) };
+      });
       if (bytes.length > LARGEST) throw new Failed(`The answer of ${url} has more than ${LARGEST >> 20} MiB.`);
       return {
         status: "done",

@@ -29,7 +29,7 @@ import { runInstruction } from "./instruct.ts";
 import { placeOf } from "./journal.ts";
 import { modelOf } from "./models.ts";
 
-import { resultOf } from "./performing.ts";
+import { resultOf, stopping } from "./performing.ts";
 import { AGENT_RECOVERY } from "./recovery.ts";
 import { toolsOf } from "./rights.ts";
 import type { LiveEvent, Model, ResumeOptions } from "./run.ts";
@@ -138,7 +138,11 @@ export async function driveScope(name: string, work: Work): Promise<{ json: Json
     ended: async (scope) => {
       if (got.live && !(await got.live.end())) await noteLand(scope.writer, "ask");
     },
-  }).finally(() => got.live?.close());
+  })
+    .catch((error: unknown) => {
+      throw stopping(publicError(error, name));
+    })
+    .finally(() => got.live?.close());
   const { json, failure } = got;
   if (failure) throw failure;
   if (signal.aborted) throw signal.reason;
@@ -225,6 +229,7 @@ async function callAgent(
     store,
     definition,
     task,
+    model: definition.model ?? work.model,
     land: "never",
     thread,
     budget: work.budget,

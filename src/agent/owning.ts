@@ -45,7 +45,11 @@ export async function startRun(
       worker: "agent",
       text,
       ...(typeof options.model === "string" && { model: options.model }),
-      agent: { name: definition.name, input: given },
+      agent: {
+        name: definition.name,
+        input: given,
+        ...(options.module !== undefined && { module: options.module }),
+      },
     };
     const grants = grantsOf(options.grants, workspace.path);
     const { name } = await createRun(store, {

@@ -30,7 +30,7 @@ export interface How {
   container?: boolean;
   /** Throws `Invalid` for an input that does not fit: then there is no step. */
   check?(input: Json): Promise<void>;
-  /** What it throws is its outcome, unless it stops the run. */
+  /** An error of the family is its outcome, unless that stops the run; any other says that the host or the store is unfit. */
   run(attempt: Attempt): Promise<Performed>;
   /** What the body gets of an outcome. */
   value(outcome: OutcomeFacts): Promise<unknown>;
@@ -44,9 +44,20 @@ export interface Performing {
   ended(): Promise<void>;
 }
 
-/** Errors of something that was called which stop its caller, too: it can be gone on with. */
-export const stops = (error: unknown): boolean =>
-  error instanceof InDoubt || error instanceof Cancelled || error instanceof OverBudget;
+/** Errors that say nothing of the work, but that it cannot be driven (any further) now. */
+const STOPPING = new WeakSet<Error>();
+export function stopping(error: Error): Error {
+  STOPPING.add(error);
+  return error;
+}
+
+/** Whether an error of something that was asked for stops who asked, too, with nothing written down: it can be gone on with. */
+const stops = (error: unknown): boolean =>
+  !(error instanceof ShepherdError) ||
+  STOPPING.has(error) ||
+  error instanceof InDoubt ||
+  error instanceof Cancelled ||
+  error instanceof OverBudget;
 
 export function performing(
   scope: LiveScope,

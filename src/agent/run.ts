@@ -38,7 +38,7 @@ export interface DriveOptions {
   readonly budget?: Budget;
   /** When its files come into the directory: `never` by themselves (the default), `auto` at its end, `live` step by step. */
   readonly land?: "never" | "auto" | "live";
-  /** Instead of the definition's. Agents that it calls have their own. */
+  /** Instead of the definition's; agents that it calls have it where theirs names none. */
   readonly model?: Model;
   /** Directory of the store; that of the command line without it. */
   readonly store?: string;
@@ -48,6 +48,8 @@ export interface StartOptions extends DriveOptions {
   /** The directory whose files it works on; the present one without it. */
   readonly in?: string;
   readonly grants?: GrantOptions;
+  /** `FILE#NAME`: where the agent is exported, by which `shepherd resume` finds it. */
+  readonly module?: string;
   /** Name of the run; made of the agent's without it. */
   readonly name?: string;
 }
