@@ -29,7 +29,13 @@ test.skipIf(!cross)("for arm64 it is built where the compiler is, and answers", 
   expect(fs.readFileSync(program).subarray(0, 20).toString("hex")).toMatch(/^7f454c46020101.*b700$/);
   const qemu = findProgram("qemu-aarch64");
   if (!qemu) return console.log("not run: there is no qemu-aarch64 here");
-  const words = [program, "serve", " ".repeat(15), String(process.pid), ...(process.getuid?.() === 0 ? [] : ["userns"])];
+  const words = [
+    program,
+    "serve",
+    " ".repeat(15),
+    String(process.pid),
+    ...(process.getuid?.() === 0 ? [] : ["userns"]),
+  ];
   const child = spawn(qemu, words, { cwd: "/", env: {} });
   const answers: string[][] = [];
   child.stdout.on(
