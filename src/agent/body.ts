@@ -4,7 +4,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Attempt } from "../scope/effect.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { getBytes, putBytes } from "../scope/thread.ts";
-import type { Tier } from "../trace/frame.ts";
 import type { Json } from "../trace/ports.ts";
 import { type Agent, type Definition, definitionOf } from "./agent.ts";
 import type { Context, FetchInit } from "./context.ts";
@@ -13,6 +12,7 @@ import { Failed, Invalid, ShepherdError } from "./errors.ts";
 import { outputOf } from "./fit.ts";
 import { readJournal } from "./journal.ts";
 import { endedEarly, type How, type Performing, performing, readResult, resultOf } from "./performing.ts";
+import { handleOf, makeRun } from "./run.ts";
 import { asJson, type Schema, validated } from "./schema.ts";
 import { shellOf } from "./steps.ts";
 import { bash } from "./tools/bash.ts";
@@ -37,7 +37,7 @@ export async function runBody(scope: LiveScope, options: BodyOptions): Promise<J
   const run = scope.ref.name;
   const journal = await readJournal(scope, thread);
   const does = performing(scope, journal, { agent: name, thread, signal });
-  const body = (async () => definition.body!(options.input, contextOf(scope, does, options)))();
+  const body = (async () => definition.body!(boundTo(scope, does, options.input), contextOf(scope, does, options)))();
   body.catch(() => {});
   try {
     const returned = await Promise.race([body, does.halted]).catch((error: unknown) => {
@@ -66,14 +66,33 @@ export async function runBody(scope: LiveScope, options: BodyOptions): Promise<J
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** Something that is done at once, and written down so that it stays the same. */
-const recorded = (scope: LiveScope, make: (attempt: Attempt) => Promise<Json>, tier: Tier = "reversible"): How => ({
+/** Something that is written down so that it stays the same. `quiet`: it only looks, or waits. */
+const recorded = (scope: LiveScope, make: (attempt: Attempt) => Promise<Json>, quiet = true): How => ({
   kind: "effect",
-  tier,
+  tier: quiet ? "reversible" : "repeatable",
   lock: "none",
+  quiet,
   run: async (attempt) => resultOf(scope, await make(attempt)),
   value: (outcome) => readResult(scope, outcome),
 });
+
+/** What only looks at a run. */
+const READS = ["steps", "head"];
+
+/** What a body does with runs that it was given is a step of its own, as all that it does. */
+function boundTo(scope: LiveScope, { perform }: Performing, input: unknown): unknown {
+  const bound = (value: unknown, member: string): unknown => {
+    const held = handleOf(value);
+    if (!held) return value;
+    return makeRun(held.handle, held.rights, (name, given, act) => {
+      const how = recorded(scope, async ({ key }) => asJson(await act(key), `What ${name} gave`), READS.includes(name));
+      return perform(`${member}.${name}`, given, how) as never;
+    });
+  };
+  if (typeof input !== "object" || input === null || handleOf(input)) return bound(input, "run");
+  if (Object.getPrototypeOf(input) !== Object.prototype) return input;
+  return Object.fromEntries(Object.entries(input).map(([member, value]) => [member, bound(value, member)]));
+}
 
 function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptions): Context {
   const { definition, signal } = options;
@@ -164,6 +183,7 @@ const nested = (scope: LiveScope, agent: Agent, { call }: BodyOptions): How => (
   tier: "reversible",
   lock: "none",
   container: true,
+  quiet: true,
   run: async (attempt) => {
     const { value, child } = await call(agent, attempt.input, attempt);
     return { ...(await resultOf(scope, value)), witness: { child } };

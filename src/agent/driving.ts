@@ -14,7 +14,7 @@ import { type Attempt, around, type Handler } from "../scope/effect.ts";
 import { openFilesOf } from "../scope/files.ts";
 import { forkScope } from "../scope/fork.ts";
 import { mergeBeside } from "../scope/merge.ts";
-import { listScopes, workspacePath } from "../scope/registry.ts";
+import { workspacePath } from "../scope/registry.ts";
 import { idempotencyKey, type LiveScope, record } from "../scope/scope.ts";
 import { putItem } from "../scope/thread.ts";
 import { readScope } from "../scope/view.ts";
@@ -27,6 +27,7 @@ import { Cancelled, Conflict, InDoubt, Invalid, publicError } from "./errors.ts"
 import { fitInput, outputOf } from "./fit.ts";
 import { runInstruction } from "./instruct.ts";
 import { placeOf } from "./journal.ts";
+import { madeBefore } from "./made.ts";
 import { modelOf } from "./models.ts";
 
 import { resultOf, stopping } from "./performing.ts";
@@ -223,8 +224,7 @@ async function callAgent(
   const text = String(typeof instruction === "function" ? instruction(fit) : (instruction ?? definition.name));
   const task: Task = { worker: "agent", text, agent: { name: definition.name, input } };
   const thread = `${work.thread}.${n}`;
-  const child =
-    (await calledBefore(store, ref.name, key)) ?? (await makeChild(scope, definition, task, thread, n, key));
+  const child = (await madeBefore(store, ref.name, key)) ?? (await makeChild(scope, definition, task, thread, n, key));
   const { json } = await driveScope(child, {
     store,
     definition,
@@ -246,16 +246,6 @@ async function callAgent(
     throw new Conflict(`${child} and ${ref.name} have both changed ${paths}.`, { run: ref.name, step: n });
   }
   return { value: json, child };
-}
-
-/** The scope that an earlier attempt of the same call has made. */
-async function calledBefore(store: EmbeddedStore, parent: string, key: string): Promise<string | null> {
-  for (const { name, log } of await listScopes(store)) {
-    if (!name.startsWith(`${parent}.`)) continue;
-    const call = (await store.logs.header(log))?.meta.call as { key?: string } | undefined;
-    if (call?.key === key) return name;
-  }
-  return null;
 }
 
 async function makeChild(

@@ -28,6 +28,8 @@ export interface How {
   tier: Tier;
   lock: "none" | "exclusive";
   container?: boolean;
+  /** Whether no gate need be asked: it changes nothing, or what it does is asked about by itself. */
+  quiet?: boolean;
   /** Throws `Invalid` for an input that does not fit: then there is no step. */
   check?(input: Json): Promise<void>;
   /** An error of the family is its outcome, unless that stops the run; any other says that the host or the store is unfit. */
@@ -94,6 +96,7 @@ export function performing(
   const effectOf = (call: Call, what: Link, how: How): Effect => ({
     intent: { kind: how.kind, tier: how.tier, thread, what, agent, ...(how.container && { container: true }) },
     lock: how.lock,
+    ...(how.quiet && { readOnly: true }),
     name: call.name,
     input: call.input as Json,
     run: async (attempt) => {

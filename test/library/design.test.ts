@@ -204,3 +204,71 @@ test("agents that change the same place conflict, and the body may go on", async
   expect(await run.result).toEqual(["Conflict", "done"]);
   expect(rig.read("a.txt")).toMatch(/^[xy]\n$/);
 });
+
+test("what a body does with runs that it was given is done once, however often the body is run", async () => {
+  const asked: string[] = [];
+  const work = agent("work", { instruction: "Work.", model: async () => `answer ${asked.push("")}` });
+  const guard = agent("guard", {
+    input: inputs({ run: runOf(work, "observe", "revert", "fork", "inject") }),
+    body: async ({ run }, ctx) => {
+      for await (const step of run.observe()) if (step.kind === "model") break;
+      const { n } = await run.revert(0);
+      const best = await Promise.all(["a", "b"].map((instruction) => run.fork({ at: n, instruction }).result));
+      return { n, best: best.length, head: (await run.head)?.n, at: typeof (await ctx.now()) };
+    },
+  });
+  const run = work.start(undefined, rig.at);
+  await run.result;
+  const boss = guard.start({ run }, rig.at);
+  const first = await boss.result;
+  expect(first).toEqual({ n: 2, best: 2, head: 2, at: "number" });
+  expect((await boss.steps()).map((step) => ("name" in step ? step.name : step.kind)).sort()).toEqual([
+    "now",
+    "return",
+    "run",
+    "run.fork",
+    "run.fork",
+    "run.head",
+    "run.revert",
+  ]);
+  expect(asked).toHaveLength(3);
+  expect(await guard.resume("guard", { store: rig.at.store }).result).toEqual(first);
+  expect(asked).toHaveLength(3);
+  expect((await run.steps()).filter(({ kind }) => kind === "revert")).toHaveLength(1);
+});
+
+test("a run that is driven elsewhere is observed, gated, told something and cancelled by its name", async () => {
+  const sends = effect({ tier: "irreversible", input: z.string(), output: z.string(), run: (to) => `sent to ${to}` });
+  const go = gate();
+  const mail = agent("mail", {
+    effects: { sends },
+    body: async (_, ctx) => {
+      await ctx.now();
+      await go.opened;
+      const sent = await ctx.do.sends("you");
+      await ctx.sleep(600_000);
+      return sent;
+    },
+  });
+  const run = mail.start(undefined, rig.at);
+  for await (const step of run.observe()) if (step.kind === "effect") break;
+  const same = mail.run(await run.scope, { store: rig.at.store });
+  const { attached } = same.gate(({ name, input }) => (name === "sends" && input === "you" ? "allow" : { deny: "no" }));
+  await attached;
+  await expect(same.inject("x")).rejects.toThrow("told nothing");
+  const steps: string[] = [];
+  const watching = (async () => {
+    for await (const step of same.observe({ from: 1 })) if ("name" in step) steps.push(`${step.name} ${step.status}`);
+  })();
+  go.open();
+  for await (const step of run.observe({ from: 2 })) if (step.status === "done") break;
+  await same.cancel("enough");
+  await expect(run.result).rejects.toThrow(Cancelled);
+  await expect(same.result).rejects.toThrow("enough");
+  await watching;
+  expect(steps.slice(0, 2)).toEqual(["now done", "sends done"]);
+  // It goes on where it was: nothing is sent twice, and it sleeps on.
+  const again = mail.resume("mail", { store: rig.at.store, budget: { ms: 200 } });
+  await expect(again.result).rejects.toThrow("The time of 200 ms is over.");
+  expect((await again.steps()).filter((step) => "name" in step && step.name === "sends")).toHaveLength(1);
+});
