@@ -10,7 +10,7 @@ import type { Context, FetchInit } from "./context.ts";
 import type { DeclaredEffect } from "./effect.ts";
 import { Failed, Invalid, ShepherdError } from "./errors.ts";
 import { outputOf } from "./fit.ts";
-import { readJournal } from "./journal.ts";
+import { readHistory } from "./journal.ts";
 import { endedEarly, type How, type Performing, performing, readResult, resultOf } from "./performing.ts";
 import { handleOf, makeRun } from "./run.ts";
 import { asJson, type Schema, validated } from "./schema.ts";
@@ -35,8 +35,7 @@ export async function runBody(scope: LiveScope, options: BodyOptions): Promise<J
   const { definition, thread, signal } = options;
   const { name } = definition;
   const run = scope.ref.name;
-  const journal = await readJournal(scope, thread);
-  const does = performing(scope, journal, { agent: name, thread, signal });
+  const does = performing(scope, await readHistory(scope, thread), { agent: name, thread, signal });
   const body = (async () => definition.body!(boundTo(scope, does, options.input), contextOf(scope, does, options)))();
   body.catch(() => {});
   try {
@@ -46,7 +45,7 @@ export async function runBody(scope: LiveScope, options: BodyOptions): Promise<J
     await does.ended();
     await Promise.race([Promise.resolve(), does.halted]);
     const value = asJson(returned, `What ${name} returned`);
-    const left = journal.left().find(({ call }) => call.name !== "return");
+    const left = does.left().find(({ call }) => call.name !== "return");
     if (left) throw endedEarly(run, name, left);
     await Promise.race([
       does.perform(
@@ -58,8 +57,8 @@ export async function runBody(scope: LiveScope, options: BodyOptions): Promise<J
     ]);
     return value;
   } finally {
-    journal.close();
     await does.ended();
+    does.close();
     if (signal.aborted) await Promise.race([body.catch(() => {}), sleep(GRACE, undefined, { ref: false })]);
   }
 }

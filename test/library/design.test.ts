@@ -1,7 +1,10 @@
 /** The program of the design, and variants of it, with functions as models: a meta-agent that manages an agent while it works. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { agent, Cancelled, Conflict, effect, inputs, type ModelFunction, open, runOf } from "../../src/index.ts";
+import { random } from "../support/crash.ts";
 import { type LibraryRig, libraryRig } from "../support/library-rig.ts";
+import { runs, seed } from "../support/runs.ts";
 import { z } from "../support/z.ts";
 
 let rig: LibraryRig;
@@ -271,4 +274,42 @@ test("a run that is driven elsewhere is observed, gated, told something and canc
   const again = mail.resume("mail", { store: rig.at.store, budget: { ms: 200 } });
   await expect(again.result).rejects.toThrow("The time of 200 ms is over.");
   expect((await again.steps()).filter((step) => "name" in step && step.name === "sends")).toHaveLength(1);
+});
+
+test("what follows from the order in which outcomes came is the same when a body is run again", async () => {
+  const dice = random(seed);
+  const delays = Array.from({ length: 40 }, () => Math.floor(dice() * 4));
+  const wait = effect({
+    tier: "repeatable",
+    input: z.string(),
+    output: z.string(),
+    run: async (name) => {
+      await sleep(delays[name.length % delays.length]);
+      return name;
+    },
+  });
+  const race = agent("race", {
+    effects: { wait },
+    body: async (_, ctx) => {
+      const order: string[] = [];
+      const lane = async (name: string): Promise<void> => {
+        for (let k = 0; k < 4; k++) {
+          const [, at] = await Promise.all([ctx.do.wait(`${name}${order.join("")}`), k % 2 ? ctx.random() : ctx.now()]);
+          order.push(name, String(at % 7).slice(-1));
+        }
+      };
+      await Promise.all(["a", "b", "c", "d", "e"].map(lane));
+      return order.join("");
+    },
+  });
+  const run = race.start(undefined, rig.at);
+  const first = await run.result;
+  const store = rig.at.store;
+  for (let k = 0; k < runs(20, 2); k++) expect(await race.resume("race", { store }).result).toBe(first);
+  const steps = await run.steps();
+  for (let k = 0; k < runs(20, 2); k++) {
+    const fork = run.fork({ at: steps[Math.floor(dice() * steps.length)]!.n });
+    const other = await fork.result;
+    expect(await race.resume(await fork.scope, { store }).result).toBe(other);
+  }
 });
