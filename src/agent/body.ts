@@ -11,7 +11,7 @@ import type { DeclaredEffect } from "./effect.ts";
 import { Failed, Invalid, ShepherdError } from "./errors.ts";
 import { outputOf } from "./fit.ts";
 import { readHistory } from "./journal.ts";
-import { endedEarly, type How, type Performing, performing, readResult, resultOf } from "./performing.ts";
+import { endedEarly, type How, type Performing, performing, putResult, readResult } from "./performing.ts";
 import { handleOf, makeRun } from "./run.ts";
 import { asJson, type Schema, validated } from "./schema.ts";
 import { shellOf } from "./steps.ts";
@@ -71,7 +71,7 @@ const recorded = (scope: LiveScope, make: (attempt: Attempt) => Promise<Json>, q
   tier: quiet ? "reversible" : "repeatable",
   lock: "none",
   quiet,
-  run: async (attempt) => resultOf(scope, await make(attempt)),
+  run: async (attempt) => putResult(scope, await make(attempt)),
   value: (outcome) => readResult(scope, outcome),
 });
 
@@ -171,7 +171,7 @@ function declaredEffect(scope: LiveScope, name: string, declared: DeclaredEffect
       const done = await itsOwn(run, async () => declared.run(given, { key, signal }));
       const output = asJson(done, `The output of ${name}`);
       await fit(declared.output, output, "The output");
-      return resultOf(scope, output);
+      return putResult(scope, output);
     },
     value: async (outcome) => fit(declared.output, await readResult(scope, outcome), "The output"),
   };
@@ -185,7 +185,7 @@ const nested = (scope: LiveScope, agent: Agent, { call }: BodyOptions): How => (
   quiet: true,
   run: async (attempt) => {
     const { value, child } = await call(agent, attempt.input, attempt);
-    return { ...(await resultOf(scope, value)), witness: { child } };
+    return { ...(await putResult(scope, value)), witness: { child } };
   },
   value: async (outcome) => outputOf(definitionOf(agent), await readResult(scope, outcome), scope.ref.name),
 });

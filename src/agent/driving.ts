@@ -30,7 +30,7 @@ import { placeOf } from "./journal.ts";
 import { madeBefore } from "./made.ts";
 import { modelOf } from "./models.ts";
 
-import { resultOf, stopping } from "./performing.ts";
+import { putResult, stopping } from "./performing.ts";
 import { AGENT_RECOVERY } from "./recovery.ts";
 import { toolsOf } from "./rights.ts";
 import type { LiveEvent, Model, ResumeOptions } from "./run.ts";
@@ -184,7 +184,7 @@ async function goesOn(scope: LiveScope, { place, inDoubt, definition }: Work): P
       const checked = effect ? await validated(effect.output, output) : { value: output };
       if ("wrong" in checked)
         throw new Invalid(`The output of ${name} does not fit: ${checked.wrong}.`, { run: ref.name, step: doubt.n });
-      await writer.outcome(doubt.n, { ...(await resultOf(scope, output)) }, { witness: { at: Date.now() } });
+      await writer.outcome(doubt.n, { ...(await putResult(scope, output)) }, { witness: { at: Date.now() } });
     }
   }
   if (open.length > 0) throw new Doubtful(ref.name, open);
@@ -222,7 +222,11 @@ async function callAgent(
   const fit = await fitInput(definition, input);
   const { instruction } = definition;
   const text = String(typeof instruction === "function" ? instruction(fit) : (instruction ?? definition.name));
-  const task: Task = { worker: "agent", text, agent: { name: definition.name, input } };
+  const task: Task = {
+    worker: "agent",
+    text,
+    agent: { name: definition.name, input, ...(definition.body && { body: true }) },
+  };
   const thread = `${work.thread}.${n}`;
   const child = (await madeBefore(store, ref.name, key)) ?? (await makeChild(scope, definition, task, thread, n, key));
   const { json } = await driveScope(child, {

@@ -49,6 +49,7 @@ export async function startRun(
       agent: {
         name: definition.name,
         input: given,
+        ...(definition.body && { body: true }),
         ...(options.module !== undefined && { module: options.module }),
       },
     };

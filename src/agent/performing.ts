@@ -262,7 +262,7 @@ export async function failed({ store }: Pick<LiveScope, "store">, error: unknown
   };
 }
 
-export const resultOf = async ({ store }: Pick<LiveScope, "store">, value: Json): Promise<Performed> => ({
+export const putResult = async ({ store }: Pick<LiveScope, "store">, value: Json): Promise<Performed> => ({
   status: "done",
   result: await putBytes(store, encodeJson(value)),
 });

@@ -1,6 +1,6 @@
 /** The library as a user has it: what its types say under `tsc --strict` in a project of theirs, and that what is compiled runs. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { built } from "../support/built.ts";
@@ -90,4 +90,23 @@ test("a program compiles and runs, and what the types do not let pass is an erro
     encoding: "utf8",
   });
   expect(JSON.parse(out)).toEqual(["It is written.", "It is written.", "corner: paid 1", "Invalid"]);
+});
+
+test("the door is small: what is loaded before the first run starts is types, errors and little functions", async () => {
+  const bin = join(dirname(await built()));
+  const sizes = new Map<string, number>();
+  const packages = new Set<string>();
+  const take = (file: string): void => {
+    if (sizes.has(file)) return;
+    const text = readFileSync(join(bin, file), "utf8");
+    sizes.set(file, text.length);
+    for (const [, name] of text.matchAll(/^(?:import|export)[^;]*?"([^"]+)";/gm)) {
+      if (name!.startsWith("./")) take(name!.slice(2));
+      else packages.add(name!);
+    }
+  };
+  take("index.js");
+  expect([...packages]).toEqual(["node:crypto"]);
+  expect([...sizes.values()].reduce((all, each) => all + each)).toBeLessThan(64 << 10);
+  expect(sizes.size).toBeGreaterThan(3);
 });
