@@ -173,7 +173,8 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
 
   /** Asks the model once, and waits until its answer and all of its calls have ended. Gives the outcome; null if it has none. */
   const ask = async (messages: readonly Item[]): Promise<OutcomeFacts | null> => {
-    const request = { model: model.name, system, tools: specs, messages };
+    const { name, params } = model;
+    const request = { model: name, system, tools: specs, messages, ...(params && { params }) };
     const what = await recordRequest(store, request, head());
     const effect = turnEffect(scope, { thread, model, request, what, retry, emit, start: begin });
     const open = await takeUp(what);

@@ -39,7 +39,7 @@ export function askedTask(context: Context, flags: Flags, args: string[]): Task 
   if (!named && !flags.from)
     throw new Exit(
       2,
-      `Who is to do that? \`shepherd run claude "TASK"\`, \`shepherd run codex "TASK"\`, or a script: --model script:FILE.`,
+      `Who is to do that? \`shepherd run claude "TASK"\`, \`shepherd run codex "TASK"\`, or the built-in agent with a model: --model haiku.`,
     );
   // What goes on from a step has the agent of that run, and so its models.
   const model = named && !flags.from && checkedModel(context, named);

@@ -12,6 +12,7 @@ import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import type { FollowLive } from "./landing.ts";
 import type { Launch } from "./launch.ts";
+import { modelOptions } from "./model.ts";
 
 /** What a worker stopped on. */
 export interface Failure {
@@ -77,8 +78,8 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
       }),
     };
   }
-  if (!task.model) throw new Exit(2, "Which model? Add --model script:FILE.");
-  const model = openModel(task.model);
+  if (!task.model) throw new Exit(2, "Which model? Add --model MODEL, as --model haiku.");
+  const model = openModel(task.model, modelOptions(launch.store));
   let first = true;
   return {
     name: "agent",

@@ -48,7 +48,7 @@ export const verb: Verb = {
       type: "string",
       short: "m",
       value: "MODEL",
-      help: "what claude or codex call it; for an agent without either script:FILE",
+      help: "what claude or codex call it; without either the built-in agent works with it: haiku, gpt-5.1, http://HOST/v1#NAME, script:FILE",
     },
     count: { type: "string", short: "k", value: "K", help: "K runs side by side, 100 at most" },
     from: { type: "string", value: "STEP", help: "go on from this step, in a fork of its run" },
@@ -96,7 +96,7 @@ export const verb: Verb = {
     "shepherd run -- npm test",
     'shepherd run -k 3 --from 6 "now add rate limiting"',
     "shepherd run --root debian -- apt-get install -y jq",
-    'shepherd run --model script:turns.jsonl "fix the login bug"',
+    'shepherd run --model haiku "fix the login bug"',
   ],
   agents: true,
   run: async (context, flags, args) => {
