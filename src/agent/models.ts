@@ -9,6 +9,8 @@ import { type Api, providerPort } from "./ports/provider.ts";
 import { scriptPort } from "./script.ts";
 import { BUILTIN_TABLE, type Entry, knownEntry, type Table } from "./table.ts";
 
+export { functionPort, type ModelAnswer, type ModelFunction } from "./ports/function.ts";
+
 export interface ModelOptions {
   /** Where keys and addresses of providers are read from. */
   env?: NodeJS.ProcessEnv;

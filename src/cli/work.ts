@@ -8,6 +8,7 @@ import type { Said } from "../run/inject.ts";
 import type { Task } from "../run/start.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { Session } from "../trace/ports.ts";
+import type { AgentBudget } from "./budget.ts";
 import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import type { FollowLive } from "./landing.ts";
@@ -25,10 +26,13 @@ export interface ResumeOptions {
   instruction?: string;
   open?: "perform" | "drop";
   model?: string;
+  budget?: AgentBudget;
 }
 
 export interface Going extends ResumeOptions {
   resumed: boolean;
+  /** What counts of all that was said of its budget. */
+  held?: AgentBudget;
   /** For a new run: its conversation, when its tools can run, and when its first step is sealed. */
   start?: { session: Session; ready: Promise<void>; placed: Promise<void> };
   live?: FollowLive;
@@ -95,7 +99,8 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
         const live = ending ? [] : (going.live?.inbox() ?? []);
         return [...live.map((text) => ({ text })), ...(await control.inbox.read())];
       };
-      const options = { model, signal, at: task.at, inbox };
+      const maxMs = going.held?.ms;
+      const options = { model, signal, at: task.at, inbox, ...(maxMs !== undefined && { maxMs }) };
       const end = fresh
         ? await runAgent(scope, { ...options, ...(going.start && { start: going.start }) })
         : await resumeAgent(scope, {

@@ -1,7 +1,7 @@
 /** `shepherd run --model M "TASK"`: the built-in agent with a model behind a provider. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { anthropicEvents, chatEvents, type Provider, startProvider, streamed } from "../support/provider.ts";
 import { newUser, type User } from "../support/user.ts";
 
@@ -64,4 +64,68 @@ test.each([
   expect(err).toMatch(/^shepherd: [^\n]+\n$/);
   expect(err).toContain(sentence);
   expect((await user.does(["status", "--json"])).out).toBe(runs);
+});
+
+describe("limits", () => {
+  const env = () => ({ ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: server.url });
+  /** Asks for a call each time. */
+  const asks = (): void => {
+    const call = { type: "tool_use", id: "A", name: "bash", input: { command: "echo hi" } };
+    server.answer = streamed(anthropicEvents([call]));
+  };
+
+  test("what they allow is done, and no more; a resume names others, and goes on", async () => {
+    asks();
+    server.asked.length = 0;
+    const run = (...words: string[]) =>
+      user.does(["run", "--model", "haiku", "--land", "never", ...words], 1, { env: env() });
+    expect((await run("--scope", "calls", "--max-calls", "2", "work")).err).toContain(
+      "The limit of 2 model calls is reached (--max-calls).",
+    );
+    expect(server.asked).toHaveLength(2);
+    // It is the run's, and not that of one command.
+    const again = await user.does(["resume", "calls"], 1, { env: env() });
+    expect(again.err).toContain("The limit of 2 model calls");
+    expect(server.asked).toHaveLength(2);
+    server.answer = streamed(anthropicEvents([{ type: "text", text: "Done." }]));
+    await user.does(["resume", "calls", "--max-calls", "9"], 0, { env: env() });
+    expect(server.asked).toHaveLength(3);
+    asks();
+    expect((await run("--scope", "usd", "--budget", "0.00001", "work")).err).toMatch(
+      /The budget of \$0.00001 is spent: \$0\.\d+ so far/,
+    );
+    expect((await run("--scope", "tokens", "--max-tokens", "500", "work")).err).toContain(
+      "The limit of 500 tokens is reached",
+    );
+    server.answer = () => {};
+    expect((await run("--scope", "time", "--max-time", "300ms", "work")).err).toContain(
+      "The time of 0.3 s that it had is over.",
+    );
+  });
+
+  test.each([
+    [
+      ["run", "--max-calls", "2", "--", "true"],
+      "--max-calls is for a run of `shepherd gateway`, or of the built-in agent",
+    ],
+    [["run", "--model", "script:none", "--max-time", "soon", "x"], "The script"],
+    [
+      ["run", "--model", "haiku", "--max-time", "soon", "x"],
+      '--max-time takes a duration as 90s, 5m or 2h, not "soon".',
+    ],
+    [["run", "--model", "haiku", "--max-tokens", "0", "x"], "--max-tokens"],
+  ])("%j is bad usage", async (words, sentence) => {
+    expect((await user.does(words, 2, { env: env() })).err).toContain(sentence);
+  });
+});
+
+test("all that a call gave can be seen, however little its agent was told", async () => {
+  const script = user.script([{ call: [{ tool: "bash", input: { command: "seq 20000" } }] }, { say: "done" }]);
+  await user.does(["run", "--scope", "long", "--land", "never", "--model", script, "count"]);
+  expect((await user.does(["show", "long", "2"])).out).toContain("characters left out here");
+  expect((await user.does(["show", "long", "2", "--output"])).out).toBe(
+    Array.from({ length: 20_000 }, (_, k) => `${k + 1}\n`).join(""),
+  );
+  expect((await user.does(["show", "long", "3", "--output"])).out).toBe("done");
+  expect((await user.does(["show", "long", "2", "--output", "--json"], 2)).err).toContain("leave --json out");
 });

@@ -1,40 +1,45 @@
-/** A function in the place of a model: for tests, and for policies that are trained. */
+/** A function in the place of a model: for tests, and for policies of one's own. */
 import type { Block } from "../../scope/thread.ts";
-import type { About, ModelPort, ModelRequest, Stop } from "../model.ts";
+import type { Json } from "../../trace/ports.ts";
+import {
+  type About,
+  assistantTurns,
+  ModelError,
+  type ModelEvent,
+  type ModelPort,
+  type ModelRequest,
+} from "../model.ts";
 
-/** What a function answers: words alone, or blocks of text and calls, with what else it knows of its answer. */
-export type Answer = string | ({ content: readonly AnswerBlock[]; stop?: Stop } & About);
+/** What a function answers: a text, or a text and calls of tools, with what else is known of it (`usage`, `cost`, `tokens`). */
+export type ModelAnswer =
+  | string
+  | ({
+      readonly text?: string;
+      readonly calls?: ReadonlyArray<{ readonly tool: string; readonly input: Json }>;
+    } & Pick<About, "usage" | "cost" | "tokens">);
 
-/** Of a call that has no id, one follows from its place. */
-export type AnswerBlock =
-  | { type: "text"; text: string }
-  | { type: "call"; name: string; input?: unknown; id?: string }
-  | Extract<Block, { type: "native" }>;
+/** A model as a function. It is given the whole request each time. */
+export type ModelFunction = (request: ModelRequest, signal: AbortSignal) => ModelAnswer | Promise<ModelAnswer>;
 
-/** Asked once for each request; what it throws is an attempt that failed (a `ModelError` says whether another one can help). */
-export type ModelFunction = (request: ModelRequest, signal: AbortSignal) => Answer | Promise<Answer>;
-
-export function functionPort(answer: ModelFunction, { name = "function" }: { name?: string } = {}): ModelPort {
+/** A function as a port. What it throws is an answer that cannot be had: it is not asked again, but for a `ModelError` that says so. */
+export function functionPort(ask: ModelFunction, name = "function"): ModelPort {
   return {
     name,
-    call: async function* (request, signal) {
-      const said = await answer(request, signal);
-      const {
-        content,
-        stop,
-        usage = {},
-        ...about
-      } = typeof said === "string" ? { content: [{ type: "text" as const, text: said }] } : said;
-      let calls = 0;
-      for (const block of content) {
-        if (block.type !== "call") yield { type: "block", block };
-        else {
-          const { id = `call_${request.messages.length}_${++calls}`, name: called, input = {} } = block;
-          yield { type: "block", block: { type: "call", id, name: called, input } };
-        }
+    call: async function* (request, signal): AsyncGenerator<ModelEvent> {
+      let given: ModelAnswer;
+      try {
+        given = await ask(request, signal);
+      } catch (error) {
+        if (signal.aborted || error instanceof ModelError) throw error;
+        throw new ModelError(`The model failed: ${error instanceof Error ? error.message : String(error)}`, false);
       }
-      const asks = content.some(({ type }) => type === "call");
-      yield { type: "end", stop: stop ?? (asks ? "calls" : "end"), usage, ...about };
+      const { text = "", calls = [], usage = {}, ...about } = typeof given === "string" ? { text: given } : given;
+      const turn = assistantTurns(request.messages) + 1;
+      const blocks: Block[] = text === "" ? [] : [{ type: "text", text }];
+      for (const [k, { tool, input }] of calls.entries())
+        blocks.push({ type: "call", id: `call_${turn}_${k + 1}`, name: tool, input });
+      for (const block of blocks) yield { type: "block", block };
+      yield { type: "end", stop: calls.length > 0 ? "calls" : "end", usage, ...about };
     },
   };
 }

@@ -23,7 +23,7 @@ import { getBytes } from "../../scope/thread.ts";
 import type { Link } from "../../trace/ports.ts";
 import { runAgent } from "../loop.ts";
 import { ModelError, type ModelEvent, type ModelPort, type ModelRequest } from "../model.ts";
-import { openModel } from "../models.ts";
+import { functionPort, openModel } from "../models.ts";
 import { readTable, userTable } from "../table.ts";
 
 let rig: Rig;
@@ -330,4 +330,33 @@ test("a table says what names stand for, and what is wrong with it", () => {
   expect(() => userTable(directory, { SHEPHERD_MODELS: "/none" })).toThrow("/none cannot be read (ENOENT)");
   expect(() => openModel("http://localhost/v1", { env: {} })).toThrow("has its name behind a #");
   rmSync(directory, { recursive: true });
+});
+
+test("a function is a model: it has the whole request, and its calls have ids that follow from their place", async () => {
+  const asked: number[] = [];
+  const port = functionPort(({ messages }) => {
+    asked.push(messages.length);
+    return messages.length === 1
+      ? {
+          text: "Both.",
+          calls: [
+            { tool: "look", input: { path: "a" } },
+            { tool: "look", input: {} },
+          ],
+          usage: { output: 3 },
+          cost: 0.5,
+        }
+      : "Done.";
+  });
+  const scope = await rig.start();
+  expect(await runAgent(scope, { model: port, signal, tools: [look] })).toEqual({ stopped: "done", text: "Done." });
+  expect(asked).toEqual([1, 4]);
+  expect(shape(await items(scope))[1]).toBe('asst("Both.",call_1_1,call_1_2)');
+  const step = scope.writer.fold.steps.get(1)!;
+  expect([step.outcome!.usage, step.outcomeWitness.cost]).toEqual([{ output: 3 }, 0.5]);
+  const fails = functionPort(() => {
+    throw new Error("no weights");
+  });
+  const ended = await runAgent(await rig.start("again", { name: "again" }), { model: fails, signal, retry: soon });
+  expect(ended).toMatchObject({ stopped: "error", error: { message: "The model failed: no weights" } });
 });
