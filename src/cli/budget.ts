@@ -16,7 +16,7 @@ import { type Flags, type Option, text } from "./verb.ts";
 
 export const AGENT_BUDGET: { [name: string]: Option } = {
   ...BUDGET,
-  "max-time": { type: "string", value: "DURATION", help: "stop the built-in agent after this time, as 10m" },
+  "max-time": { type: "string", value: "TIME", help: "stop the built-in agent after this time, as 10m" },
 };
 
 /** In all, but for the time: that is of one command. */

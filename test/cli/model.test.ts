@@ -1,5 +1,5 @@
 /** `shepherd run --model M "TASK"`: the built-in agent with a model behind a provider. */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { anthropicEvents, chatEvents, type Provider, startProvider, streamed } from "../support/provider.ts";
@@ -128,4 +128,47 @@ test("all that a call gave can be seen, however little its agent was told", asyn
   );
   expect((await user.does(["show", "long", "3", "--output"])).out).toBe("done");
   expect((await user.does(["show", "long", "2", "--output", "--json"], 2)).err).toContain("leave --json out");
+});
+
+test("servers of tools work in the run, and what nobody gave a tier is refused", async () => {
+  const at = `${import.meta.dirname}/../support/mcp-server.mjs`;
+  user.write({ "server.mjs": readFileSync(at, "utf8") });
+  const mcp = join(user.directory, "mcp.json");
+  const test = { command: process.execPath, args: ["server.mjs"], tiers: { put: "reversible" } };
+  writeFileSync(mcp, JSON.stringify({ mcpServers: { test } }));
+  const script = user.script([
+    {
+      call: [
+        { tool: "mcp__test__put", input: { path: "made.txt" } },
+        { tool: "mcp__test__echo", input: { text: "x" } },
+      ],
+    },
+    { say: "done" },
+  ]);
+  const { out } = await user.does([
+    "run",
+    "--scope",
+    "mcp",
+    "--land",
+    "auto",
+    "--mcp",
+    mcp,
+    "--model",
+    script,
+    "put it",
+  ]);
+  expect(out).toMatch(/tool {4}· mcp__test__put made\.txt {2}\+1 -0/);
+  expect(out).toMatch(/tool {4}· mcp__test__echo .* ✗ denied/);
+  expect(user.read("made.txt")).toBe("from the server\n");
+  // Who goes on has them, too; where they have gone, it says so.
+  rmSync(mcp);
+  expect((await user.does(["resume", "mcp", "again"], 2)).err).toContain("mcp.json cannot be read (ENOENT).");
+});
+
+test.each([
+  [["run", "--mcp", "none.json", "--model", "script:x", "do it"], /(none\.json cannot be read|The script)/],
+  [["run", "--mcp", "none.json", "--", "true"], /--mcp is for the built-in agent/],
+  [["run", "--mcp", "none.json", "claude", "do it"], /--mcp is for the built-in agent/],
+])("%j is bad usage", async (words, sentence) => {
+  expect((await user.does(words, 2)).err).toMatch(sentence);
 });

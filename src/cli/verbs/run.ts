@@ -51,6 +51,12 @@ export const verb: Verb = {
       value: "MODEL",
       help: "what claude or codex call it; without either the built-in agent works with it: haiku, gpt-5.1, http://HOST/v1#NAME, script:FILE",
     },
+    mcp: {
+      type: "string",
+      multiple: true,
+      value: "FILE",
+      help: "servers of tools for the built-in agent, as other agents have them",
+    },
     count: { type: "string", short: "k", value: "K", help: "K runs side by side, 100 at most" },
     from: { type: "string", value: "STEP", help: "go on from this step, in a fork of its run" },
     land: { type: "string", value: "HOW", help: LAND_HELP },
