@@ -12,6 +12,7 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
   log: { brief: "what a run did, newest first", load: () => import("./verbs/log.ts") },
   show: { brief: "one step in full", load: () => import("./verbs/show.ts") },
   blame: { brief: "which step wrote a line, and what asked for it", load: () => import("./verbs/blame.ts") },
+  bisect: { brief: "the first step at which a command fails", load: () => import("./verbs/bisect.ts") },
   diff: { brief: "what changed in the files", load: () => import("./verbs/diff.ts") },
   cat: { brief: "a file as it was at a step", load: () => import("./verbs/cat.ts") },
   checkout: { brief: "all files of a step into a directory", load: () => import("./verbs/checkout.ts") },

@@ -192,6 +192,7 @@ describe("objects of --json", () => {
     for (const n of ["0", "1", "2", "4", "6"]) await tell(0, "show", ["w", n]);
     await tell(0, "diff", ["w"]);
     await tell(0, "blame", ["a.txt", "w@2"]);
+    await tell(0, "bisect", ["w", "--bad", "2", "--", "sh", "-c", "! grep -q three a.txt"]);
     await tell(0, "cat", ["w", "2", "a.txt"]);
     await tell(0, "cat", ["w", "2", "dir"]);
     await tell(0, "checkout", ["w", "2", join(user.directory, "at-2")]);
