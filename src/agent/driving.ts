@@ -28,7 +28,7 @@ import { fitInput, outputOf } from "./fit.ts";
 import { runInstruction } from "./instruct.ts";
 import { placeOf } from "./journal.ts";
 import { madeBefore } from "./made.ts";
-import { modelOf } from "./models.ts";
+import { modelOf, optionsIn } from "./models.ts";
 
 import { putResult, stopping } from "./performing.ts";
 import { AGENT_RECOVERY } from "./recovery.ts";
@@ -111,7 +111,11 @@ export async function driveScope(name: string, work: Work): Promise<{ json: Json
               call: (agent, given, attempt) => callAgent(scope, work, agent, given, attempt),
             });
           else {
-            const model = modelOf(work.model ?? definition.model ?? work.task.model, definition.name);
+            const model = modelOf(
+              work.model ?? definition.model ?? work.task.model,
+              definition.name,
+              optionsIn(scope.store),
+            );
             got.json = await runInstruction(scope, {
               definition,
               model,
