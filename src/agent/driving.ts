@@ -99,7 +99,9 @@ export async function driveScope(name: string, work: Work): Promise<{ json: Json
         const start = fresh ? got.begins : null;
         await work.controlled(control);
         try {
-          await (definition.body ? got.begins?.placed : got.begins?.ready);
+          // A model is asked while its files are still being read; servers of tools are programs, which run where these are.
+          if (definition.body) await got.begins?.placed;
+          else if (definition.mcp) await got.begins?.ready;
           const input = await fitInput(definition, work.task.agent!.input);
           const rights = await toolsOf(input);
           if (definition.body)
