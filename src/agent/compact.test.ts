@@ -13,7 +13,7 @@ import { long } from "../../test/support/runs.ts";
 import { itemsOf, textOf } from "../scope/thread.ts";
 import { runAgent } from "./loop.ts";
 import type { ModelPort } from "./model.ts";
-import { functionPort } from "./models.ts";
+import { functionPort } from "./ports/function.ts";
 import { resumeAgent } from "./resume.ts";
 
 let rig: Rig;

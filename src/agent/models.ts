@@ -3,13 +3,16 @@ import type { Line } from "../gateway/call.ts";
 import { type Limiter, makeLimiter } from "../gateway/limiter.ts";
 import { type Prices, priceOf } from "../gateway/prices.ts";
 import type { Provider } from "../gateway/protocol.ts";
+import { sharedLimiter } from "../gateway/shared.ts";
 import { makeSender, type Sender, type Upstream, upstreamOf } from "../gateway/upstream.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { Invalid } from "./errors.ts";
 import { ModelError, type ModelPort, type Params } from "./model.ts";
+import { functionPort } from "./ports/function.ts";
 import { type Api, providerPort } from "./ports/provider.ts";
+import type { Model } from "./run.ts";
 import { scriptPort } from "./script.ts";
-import { BUILTIN_TABLE, type Entry, knownEntry, type Table } from "./table.ts";
-
-export { functionPort, type ModelAnswer, type ModelFunction } from "./ports/function.ts";
+import { BUILTIN_TABLE, type Entry, knownEntry, type Table, userTable } from "./table.ts";
 
 export interface ModelOptions {
   /** Where keys and addresses of providers are read from. */
@@ -21,6 +24,12 @@ export interface ModelOptions {
   /** What keeps requests back; by default one that the ports of this process share. */
   limiter?: Limiter;
 }
+
+/** How a run on a store opens models: by the user's table; all runs there wait for a provider together. */
+export const optionsIn = (store: EmbeddedStore): ModelOptions => ({
+  table: userTable(store.directory),
+  limiter: sharedLimiter(store.cache("limits")),
+});
 
 /** So many names may stand for one another. */
 const MOST = 10;
@@ -122,4 +131,12 @@ function lineOf(options: ModelOptions, env: NodeJS.ProcessEnv): Line {
   sender ??= makeSender();
   limiter ??= makeLimiter();
   return { send: sender.send, limiter: options.limiter ?? limiter, env };
+}
+
+/** The port of a model as a program names it. Throws `Invalid` where there is none. */
+export function modelOf(model: Model | undefined, agent: string, options?: ModelOptions): ModelPort {
+  if (model === undefined)
+    throw new Invalid(`${agent} has no model: name one in its definition, or where it is started.`);
+  if (typeof model === "string") return openModel(model, options);
+  return typeof model === "function" ? functionPort(model) : model;
 }

@@ -1,12 +1,10 @@
 /** `--model`, and what a run goes on with: the agent that it was started with, and another model of that agent's if one is named. */
 import { homedir } from "node:os";
 import { resolve } from "node:path";
-import { type ModelOptions, openModel } from "../agent/models.ts";
+import { openModel } from "../agent/models.ts";
 import { userTable } from "../agent/table.ts";
-import { sharedLimiter } from "../gateway/shared.ts";
 import { pluginFor, pluginNamed } from "../plugins/plugins.ts";
 import type { Task } from "../run/start.ts";
-import type { EmbeddedStore } from "../trace/store.ts";
 import { storeDirectory } from "./context.ts";
 import { Exit } from "./errors.ts";
 import type { Context } from "./verb.ts";
@@ -15,19 +13,13 @@ import type { Context } from "./verb.ts";
 export const agentOf = ({ plugin }: Task): string | null =>
   plugin ? (pluginNamed(plugin.name)?.command ?? plugin.name) : null;
 
-/** How models are opened: by the user's table; with a store, all runs on it wait for a provider together. */
-export const modelOptions = (store?: EmbeddedStore): ModelOptions => ({
-  table: userTable(storeDirectory()),
-  ...(store && { limiter: sharedLimiter(store.cache("limits")) }),
-});
-
 /** The name of a model as a run keeps it, wherever it is resumed from. Throws where there is no such model. */
 export function checkedModel({ cwd }: Pick<Context, "cwd">, named: string): string {
   if (pluginFor(named))
     throw new Exit(2, `${named} is an agent and no model: leave --model out, as in \`shepherd run ${named} "TASK"\`.`);
   const file = /^script:(.+)$/s.exec(named)?.[1];
   const model = file ? `script:${resolve(cwd, file.replace(/^~(?=\/)/, homedir()))}` : named;
-  openModel(model, modelOptions());
+  openModel(model, { table: userTable(storeDirectory()) });
   return model;
 }
 
@@ -40,7 +32,7 @@ export function modelFor(
 ): string | undefined {
   if (named === undefined) {
     // What it goes on with must be there, too.
-    if (task.worker === "agent" && task.model) openModel(task.model, modelOptions());
+    if (task.worker === "agent" && task.model) openModel(task.model, { table: userTable(storeDirectory()) });
     return undefined;
   }
   const agent = agentOf(task);
@@ -57,7 +49,12 @@ export const withModel = (task: Task, model: string): Task =>
   task.plugin ? { ...task, plugin: { ...task.plugin, args: ["--model", model] } } : { ...task, model };
 
 /** Throws for a run of programs that the user starts. */
-export function requireDriven(run: string, { worker, argv }: Task): void {
+export function requireDriven(run: string, { worker, argv, agent }: Task): void {
+  if (agent)
+    throw new Exit(
+      2,
+      `${run} is a run of the agent ${agent.name} of a program, which goes on with it: ${agent.name}.resume(${JSON.stringify(run)}).`,
+    );
   if (worker === "gateway" && !argv)
     throw new Exit(2, `${run} records programs of yours: \`shepherd gateway --scope ${run}\` goes on with it.`);
 }

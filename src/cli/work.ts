@@ -2,7 +2,7 @@
 import { type AgentEnd, runAgent } from "../agent/loop.ts";
 import { withServers } from "../agent/mcp/client.ts";
 import { readServers } from "../agent/mcp/config.ts";
-import { openModel } from "../agent/models.ts";
+import { openModel, optionsIn } from "../agent/models.ts";
 import { resumeAgent } from "../agent/resume.ts";
 import { BUILTIN } from "../agent/tools/builtin.ts";
 import { commandWorker } from "../run/command.ts";
@@ -16,7 +16,6 @@ import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import type { FollowLive } from "./landing.ts";
 import type { Launch } from "./launch.ts";
-import { modelOptions } from "./model.ts";
 
 /** What a worker stopped on. */
 export interface Failure {
@@ -86,7 +85,7 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
     };
   }
   if (!task.model) throw new Exit(2, "Which model? Add --model MODEL, as --model haiku.");
-  const model = openModel(task.model, modelOptions(launch.store));
+  const model = openModel(task.model, optionsIn(launch.store));
   const servers = readServers(task.mcp ?? []);
   let first = true;
   return {

@@ -23,8 +23,9 @@ import { getBytes } from "../../scope/thread.ts";
 import type { Link } from "../../trace/ports.ts";
 import { runAgent } from "../loop.ts";
 import { ModelError, type ModelEvent, type ModelPort, type ModelRequest } from "../model.ts";
-import { functionPort, openModel } from "../models.ts";
+import { openModel } from "../models.ts";
 import { readTable, userTable } from "../table.ts";
+import { functionPort } from "./function.ts";
 
 let rig: Rig;
 let server: Provider;
