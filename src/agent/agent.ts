@@ -22,7 +22,7 @@ export interface InstructionSpec<I extends Schema, O extends Schema> extends Com
    */
   readonly output?: O;
   readonly model?: Model;
-  /** Besides the rights of runs among its input, which are tools. Without it: none beside these, else bash, read, write and edit. */
+  /** Besides the rights of runs among its input, which are tools. Without it: none beside these, else those of the built-in agent. */
   readonly tools?: readonly Tool[];
   /** What the model is told before the conversation. */
   readonly system?: string;
