@@ -209,7 +209,7 @@ export const REPAIRS: Repair[] = [
   sh(
     "mode",
     "mkdir -p out\necho secret > out/key\n",
-    'umask 022; sh bin/mode.sh; test "$(ls -l out/key | cut -c1-10)" = "-rw-------"; rm -r out',
+    'rm -rf out; umask 022; sh bin/mode.sh; test "$(ls -l out/key | cut -c1-10)" = "-rw-------"; rm -r out',
     "secret",
     bash("printf 'umask 077\\n' | cat - bin/mode.sh > new && mv new bin/mode.sh"),
   ),
