@@ -234,6 +234,9 @@ describe("objects of --json", () => {
     await tell(3, "revert", ["r", "0", "--land", "auto"]);
     await tell(0, "gc", ["--dry-run"]);
     await tell(0, "du");
+    await tell(0, "cost");
+    await tell(0, "grep", ["three"]);
+    await tell(0, "grep", ["--files", "three"]);
     await tell(0, "forget", ["--containing", "three", "--dry-run"]);
     await tell(0, "forget", ["--containing", "three", "--yes"]);
     await tell(3, "checkout", ["w.1", "2", join(user.directory, "without")]);
