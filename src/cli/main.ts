@@ -22,6 +22,7 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
   merge: { brief: "a run's files into your directory, or into its parent", load: () => import("./verbs/merge.ts") },
   sync: { brief: "your newer files into a run", load: () => import("./verbs/sync.ts") },
   undo: { brief: "take back the last revert, merge, sync, landing or discard", load: () => import("./verbs/undo.ts") },
+  tag: { brief: "names for steps, and @green: where the check passed", load: () => import("./verbs/tag.ts") },
   discard: { brief: "give a run up", load: () => import("./verbs/discard.ts") },
   observe: { brief: "a run as it goes, with what is under way", load: () => import("./verbs/observe.ts") },
   inject: { brief: "tell the agent of a run something", load: () => import("./verbs/inject.ts") },

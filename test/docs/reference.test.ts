@@ -201,6 +201,11 @@ describe("objects of --json", () => {
     await tell(0, "fork", ["w", "2", "-k", "2"]);
     await tell(0, "fork", ["w", "2", "--result", "otherwise", "--scope", "other"]);
     await tell(0, "diff", ["w", "other"]);
+    await tell(0, "tag", ["here", "w@2"]);
+    await tell(0, "tag", ["--check", "grep -q three a.txt"]);
+    await tell(0, "tag");
+    await tell(0, "tag", ["--green", "w.1"]);
+    await tell(0, "tag", ["--delete", "here"]);
     await tell(0, "revert", ["w", "2", "--dry-run"]);
     await tell(0, "revert", ["w", "2"]);
     await tell(0, "exec", ["w.1", "--", "sh", "-c", "echo 1 > new; mkdir .husky; echo 1 > .husky/pre-commit"]);
