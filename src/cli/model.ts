@@ -43,7 +43,12 @@ export const withModel = (task: Task, model: string): Task =>
   task.plugin ? { ...task, plugin: { ...task.plugin, args: ["--model", model] } } : { ...task, model };
 
 /** Throws for a run of programs that the user starts. */
-export function requireDriven(run: string, { worker, argv }: Task): void {
+export function requireDriven(run: string, { worker, argv, agent }: Task): void {
+  if (agent)
+    throw new Exit(
+      2,
+      `${run} is a run of the agent ${agent.name} of a program, which goes on with it: ${agent.name}.resume(${JSON.stringify(run)}).`,
+    );
   if (worker === "gateway" && !argv)
     throw new Exit(2, `${run} records programs of yours: \`shepherd gateway --scope ${run}\` goes on with it.`);
 }
