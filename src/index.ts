@@ -13,8 +13,8 @@ export {
   ShepherdError,
 } from "./agent/errors.ts";
 export type { ModelEvent, ModelPort, ModelRequest } from "./agent/model.ts";
-export type { ModelFunction } from "./agent/models.ts";
 export { type OpenStore, open } from "./agent/open.ts";
+export type { ModelFunction } from "./agent/ports/function.ts";
 export { runOf } from "./agent/rights.ts";
 export type {
   Budget,

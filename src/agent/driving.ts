@@ -27,7 +27,7 @@ import { Cancelled, Conflict, InDoubt, Invalid, publicError } from "./errors.ts"
 import { fitInput, outputOf } from "./fit.ts";
 import { runInstruction } from "./instruct.ts";
 import { placeOf } from "./journal.ts";
-import { modelOf } from "./models.ts";
+import { modelOf, optionsIn } from "./models.ts";
 
 import { resultOf } from "./performing.ts";
 import { AGENT_RECOVERY } from "./recovery.ts";
@@ -110,7 +110,11 @@ export async function driveScope(name: string, work: Work): Promise<{ json: Json
               call: (agent, given, attempt) => callAgent(scope, work, agent, given, attempt),
             });
           else {
-            const model = modelOf(work.model ?? definition.model ?? work.task.model, definition.name);
+            const model = modelOf(
+              work.model ?? definition.model ?? work.task.model,
+              definition.name,
+              optionsIn(scope.store),
+            );
             got.json = await runInstruction(scope, {
               definition,
               model,

@@ -11,7 +11,7 @@ export const AGENT_RECOVERY: Recovery = {
   },
   again: async (scope, step) => {
     // Of what is said only the intent was written: it is told again, or was never said.
-    if (["inject", "message", "rewrite"].includes(step.intent.kind)) await abandon(scope, step);
+    if (["inject", "message", "rewrite", "compact"].includes(step.intent.kind)) await abandon(scope, step);
   },
 };
 

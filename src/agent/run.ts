@@ -4,7 +4,7 @@ import type { DeclaredEffect, Effects } from "./effect.ts";
 import type { AgentEvent } from "./events.ts";
 import type { Handle } from "./handle.ts";
 import type { ModelPort } from "./model.ts";
-import type { ModelFunction } from "./models.ts";
+import type { ModelFunction } from "./ports/function.ts";
 import type { InputOf } from "./schema.ts";
 
 /** A model: its name (`script:FILE`), a port, or a function that answers requests. */

@@ -1,5 +1,6 @@
 /** Driving runs from the command line: what `run` and `resume` have in common. */
 import { AGENT_RECOVERY, abandon } from "../agent/recovery.ts";
+import { userTable } from "../agent/table.ts";
 import { hasBegun, placeOn, startOn } from "../run/begin.ts";
 import { drive } from "../run/drive.ts";
 import { type Ending, landsLive, noteLand } from "../run/lifecycle.ts";
@@ -16,7 +17,9 @@ import { readScope } from "../scope/view.ts";
 import type { Carry } from "../trace/ports.ts";
 import { serial } from "../trace/serial.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { type AgentBudget, keepBudget } from "./budget.ts";
 import type { Coding } from "./coding.ts";
+import { storeDirectory } from "./context.ts";
 import { explain } from "./errors.ts";
 import { followLive, type Land } from "./landing.ts";
 import { agentOf, requireDriven, withModel } from "./model.ts";
@@ -140,6 +143,8 @@ async function driveRun(
     worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
       driven = scope;
+      if (task.worker === "agent" && task.model)
+        going.held = await keepBudget(scope, going.budget, task.model, userTable(storeDirectory()));
       if (coding?.interactive) tellSession(launch, task, await workspacePath(store, scope.ref.log));
       else steps = tellSteps(launch, scope);
       await coding?.prepare(scope);
@@ -162,10 +167,16 @@ async function driveRun(
 }
 
 /** Starts a new run: its step 0 stands on main as it is now. The model is asked while main is still being read; tools wait for it. */
-export async function startRun(launch: Launch, name: string, task: Task, main: Promise<Main>): Promise<Outcome> {
+export async function startRun(
+  launch: Launch,
+  name: string,
+  task: Task,
+  main: Promise<Main>,
+  budget?: AgentBudget,
+): Promise<Outcome> {
   // Nobody waits for it yet, and nobody ever does where the run cannot begin.
   main.catch(() => {});
-  const going: Going = { resumed: false };
+  const going: Going = { resumed: false, ...(budget && { budget }) };
   return driveRun(launch, name, task, going, async (scope, { coding, progress }) => {
     going.live = await followLive(launch, scope);
     const n = await beginRun(scope, task);
@@ -200,7 +211,13 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
   const task = options.model ? withModel(started, options.model) : started;
   const { fold, log } = await readScope(store, name);
   if (!hasBegun(fold))
-    return startRun(launch, name, task, freshMain(store, await workspacePath(store, log), { signal: launch.signal }));
+    return startRun(
+      launch,
+      name,
+      task,
+      freshMain(store, await workspacePath(store, log), { signal: launch.signal }),
+      options.budget,
+    );
   const going: Going = { resumed: true, ...options };
   return driveRun(launch, name, task, going, async (scope, { coding, progress }) => {
     const first = scope.writer.fold.steps.get(0);

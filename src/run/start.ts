@@ -20,6 +20,8 @@ export interface Task {
   /** Where the command, or the agent's shell, starts, relative to the workspace; its root without it. */
   at?: string;
   model?: string;
+  /** Of the built-in agent: files that name its servers of tools. */
+  mcp?: string[];
   /** For a coding agent of the user's: which plugin drives it, words for its command line, and the name under which it keeps its conversation. */
   plugin?: { name: string; args: string[]; session: string; interactive?: boolean };
   /** For an agent that a program defines: its name, what it was started with, and the module it is exported from, where that is known. */
