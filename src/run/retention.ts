@@ -2,6 +2,7 @@
 import { driverOf } from "../scope/driver.ts";
 import { listScopes } from "../scope/registry.ts";
 import { outputOf } from "../scope/services.ts";
+import { dropImported } from "../trace/bundle/imported.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
 /** Operations can be undone, and discarded scopes brought back, for so long: 30 days, in ms. */
@@ -43,6 +44,7 @@ export async function expire(
       continue;
     if (dryRun || (await store.refs.cas(`scope/${scope.name}`, scope.version, null))) expired.scopes.push(scope.name);
   }
+  if (!dryRun) await dropImported(store, now);
   const scopes = new Map((await listScopes(store)).map((scope) => [scope.log, scope]));
   const driver = driverOf(store);
   for (const { id, used } of await driver.list()) {
