@@ -1,12 +1,16 @@
 /** What of a run looks like a secret, for who is about to give it away: nothing can be masked in what is named by its hash. */
 
+import { readLog } from "../scope/view.ts";
 import { bitOf } from "../trace/bundle/kinds.ts";
+import type { NamedLog } from "../trace/bundle/write.ts";
 import { target } from "../trace/bytes.ts";
 import type { Hash, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { decodeTree, readTree } from "../world/tree.ts";
+import { Exit } from "./errors.ts";
 import { hasKey, masked } from "./mask.ts";
+import type { Flags } from "./verb.ts";
 import { counted, named } from "./words.ts";
 
 export interface Secrets {
@@ -80,6 +84,24 @@ async function pathsOf(
   };
   for (const tree of trees) await look(target(tree), Buffer.alloc(0));
   return paths;
+}
+
+/** The states of the scopes, the newest of each first. */
+export async function treesOf(store: EmbeddedStore, scopes: readonly NamedLog[]): Promise<Link[]> {
+  const trees: Link[] = [];
+  for (const { log } of scopes)
+    for (const { sealed } of (await readLog(store, log)).fold.sealed.toReversed())
+      trees.push(sealed!.state.roots.workspace);
+  return trees;
+}
+
+/** Throws `Exit` where something looks like a secret, and the user has not said that it may be given away. */
+export function checkSecrets(run: string, secrets: Secrets, flags: Flags): void {
+  if (!anySecrets(secrets) || flags["with-secrets"]) return;
+  throw new Exit(
+    3,
+    `${run} has what looks like secrets: ${secretWords(secrets)}. Destroy them (\`shepherd forget\`), or add --with-secrets.`,
+  );
 }
 
 export const anySecrets = ({ files, elsewhere }: Secrets): boolean => files.length > 0 || elsewhere > 0;

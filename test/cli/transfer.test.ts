@@ -159,3 +159,23 @@ test("what looks like a secret is not given away unasked", async () => {
   expect(done.objects()[0]).toMatchObject({ secrets: { files: [".env", "key.txt"], elsewhere: 2 } });
   expect((await user.does(["export", "s", "-o", out, "--with-secrets"], 2)).err).toContain("exists");
 });
+
+test("a run as a Git repository: git sees its steps, and what it cannot hold is told", async () => {
+  const place = join(user.directory, "w.git");
+  const odd = "mkdir -p .Git e; touch .Git/x; printf 'a\\r\\n' > crlf; echo '* text=auto eol=lf' > .gitattributes";
+  await user.does(["run", "--scope", "g", "--", "sh", "-c", `${odd}; git init -q sub; echo ghp_${"a".repeat(30)}`]);
+  const done = await user.does(["export", "g", "--git", place, "--with-secrets"]);
+  expect(done.out).toMatch(/^g: 3 commits in .*: g\.\n/);
+  for (const said of ["no empty directories", "named .git is not in it", ".Git, .Git/x"])
+    expect(done.out).toContain(said);
+  const git = (...args: string[]) => user.git(`--git-dir=${place}`, ...args);
+  expect(git("log", "--format=%s %an", "g").trim().split("\n").length).toBe(3);
+  expect(git("log", "-1", "--format=%B", "g")).toMatch(
+    /ghp_aaaa\[masked\].*\nShepherd-Run: g\nShepherd-Step: 1\nShepherd-Commit: [0-9a-f]{64}\n/s,
+  );
+  expect(git("cat-file", "blob", "g:crlf")).toBe("a\r\n");
+  git("fsck", "--strict");
+  expect((await user.does(["export", "g", "--git", place, "--with-secrets"])).out).toContain("0 new commits");
+  expect((await user.does(["export", "g", "--git", user.project, "--with-secrets"], 3)).err).toContain("is not empty");
+  expect((await user.does(["export", "g", "--git", place, "-o", "x"], 2)).err).toContain("leave one of them out");
+});

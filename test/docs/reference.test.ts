@@ -233,6 +233,8 @@ describe("objects of --json", () => {
     const second = { env: { SHEPHERD_DIR: join(user.directory, "second") } };
     await tell(0, "export", ["w", "--dry-run"]);
     await tell(0, "export", ["w", "-o", file]);
+    await tell(0, "export", ["w", "--git", join(user.directory, "w.git"), "--dry-run"]);
+    await tell(0, "export", ["w", "--git", join(user.directory, "w.git")]);
     await tell(0, "import", [file, "--dry-run"], second);
     await tell(0, "import", [file], second);
     await tell(0, "status", [], second);

@@ -1,15 +1,12 @@
-/** `shepherd export`: a run as one file. */
+/** `shepherd export`: a run as one file, or as a Git repository. */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { followers } from "../../scope/followers.ts";
 import type { ScopeRef } from "../../scope/registry.ts";
 import { partsOf } from "../../scope/transfer.ts";
-import { readLog } from "../../scope/view.ts";
-import { type Exported, type NamedLog, writeBundle } from "../../trace/bundle/write.ts";
-import type { Link } from "../../trace/ports.ts";
-import type { EmbeddedStore } from "../../trace/store.ts";
+import { type Exported, writeBundle } from "../../trace/bundle/write.ts";
 import { Exit } from "../errors.ts";
-import { anySecrets, type Secrets, searchSecrets, secretWords } from "../secrets.ts";
+import { anySecrets, checkSecrets, type Secrets, searchSecrets, secretWords, treesOf } from "../secrets.ts";
 import { chooseRun } from "../select.ts";
 import { fileSink, nowhere, outputSink } from "../sink.ts";
 import { type Context, text, type Verb } from "../verb.ts";
@@ -17,10 +14,15 @@ import { counted, named, sizeText } from "../words.ts";
 
 export const verb: Verb = {
   brief: "a run as one file",
-  usage: "[RUN] [-o FILE]",
+  usage: "[RUN] [-o FILE | --git DIR]",
   most: 1,
   options: {
     output: { type: "string", short: "o", value: "FILE", help: "where to (RUN.shepherd); - for standard output" },
+    git: {
+      type: "string",
+      value: "DIR",
+      help: "a bare Git repository instead, with a commit for each step and a branch for each scope",
+    },
     "no-forks": { type: "boolean", help: "without the scopes that were forked from it" },
     "with-secrets": { type: "boolean", help: "although something in it looks like a key or a password" },
     "dry-run": { type: "boolean", help: "only say what the file would hold" },
@@ -29,10 +31,21 @@ export const verb: Verb = {
     "The file holds all steps of the run and of its forks, their conversations, outputs and files, exactly: nothing in it can be masked, since everything is " +
     "named by its hash. What looks like a secret is therefore told, and nothing is written without --with-secrets; `shepherd forget` destroys it before. " +
     "Of your own directory it holds what the run began with, and nothing of its history. `shepherd import` takes the file into another store.",
-  examples: ["shepherd export fix-login", "shepherd export fix-login --no-forks -o /tmp/run.shepherd"],
+  examples: [
+    "shepherd export fix-login",
+    "shepherd export fix-login --no-forks -o /tmp/run.shepherd",
+    "shepherd export fix-login --git /tmp/fix.git",
+  ],
   run: async (context, flags, args) => {
     const { out, cwd } = context;
     const run = await chooseRun(context, args[0]);
+    const repository = text(flags, "git");
+    if (repository !== undefined) {
+      if (text(flags, "output"))
+        throw new Exit(2, "-o is for a file, and --git for a repository: leave one of them out.");
+      const { toRepository } = await import("../repository.ts");
+      return toRepository(context, flags, run, resolve(cwd, repository));
+    }
     const name = text(flags, "output") ?? `${run.name}.shepherd`;
     const file = name === "-" ? null : resolve(cwd, name);
     if (file && existsSync(file)) throw new Exit(2, `${file} exists: name another file with -o, or remove it.`);
@@ -52,11 +65,7 @@ export const verb: Verb = {
       });
       progress.done();
       const secrets = await search.result(await treesOf(store, parts.scopes));
-      if (anySecrets(secrets) && !dryRun && !flags["with-secrets"])
-        throw new Exit(
-          3,
-          `${run.name} has what looks like secrets: ${secretWords(secrets)}. Destroy them (\`shepherd forget\`), or add --with-secrets.`,
-        );
+      if (!dryRun) checkSecrets(run.name, secrets, flags);
       await target.keep();
       const forks = parts.scopes.slice(1).map((scope) => scope.name);
       tell(context, { run, forks, file: file ?? "-", done, secrets, dryRun });
@@ -67,15 +76,6 @@ export const verb: Verb = {
     }
   },
 };
-
-/** The states of the scopes, the newest of each first. */
-async function treesOf(store: EmbeddedStore, scopes: readonly NamedLog[]): Promise<Link[]> {
-  const trees: Link[] = [];
-  for (const { log } of scopes)
-    for (const { sealed } of (await readLog(store, log)).fold.sealed.toReversed())
-      trees.push(sealed!.state.roots.workspace);
-  return trees;
-}
 
 interface Told {
   run: ScopeRef;
