@@ -5,12 +5,13 @@
 import { execFile, spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { promisify } from "node:util";
+import { isName } from "../scope/registry.ts";
 import type { Closure } from "../trace/bundle/closure.ts";
 import type { NamedLog } from "../trace/bundle/write.ts";
 import { decodeJson, target } from "../trace/bytes.ts";
 import { frameHash } from "../trace/chain.ts";
 import type { Commit } from "../trace/commit.ts";
-import type { Hash } from "../trace/ports.ts";
+import type { Hash, LogHeader } from "../trace/ports.ts";
 import { type Fold, type Step, startFold } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { countEmpty, startFastImport } from "../world/fastimport.ts";
@@ -109,7 +110,7 @@ export async function exportToGit(
       const fold = folds.get(header.id) ?? startFold(header);
       folds.set(header.id, fold);
       if (from >= to) continue;
-      const scope = names.get(header.id) ?? (typeof header.meta.name === "string" ? header.meta.name : "run");
+      const scope = names.get(header.id) ?? nameIn(header);
       for await (const frame of store.logs.read(header.id, from)) {
         for (const step of fold.push(frame, frameHash(frame))) {
           options.signal?.throwIfAborted();
@@ -141,6 +142,11 @@ export async function exportToGit(
   await git(directory, ["update-ref", "-d", SCRATCH]);
   done.leftOut = [...files.leftOut].sort();
   return done;
+}
+
+/** What a log without a name was called once, if it says so. */
+function nameIn({ meta }: LogHeader): string {
+  return typeof meta.name === "string" && isName(meta.name) ? meta.name : "run";
 }
 
 interface Told {

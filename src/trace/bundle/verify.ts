@@ -8,9 +8,9 @@ import { encodeFrame, headerHash, isLogId, parseFrame, parseHeader } from "../ch
 import { parseCommit } from "../edge.ts";
 import type { Frame } from "../frame.ts";
 import { originTrouble } from "../origin.ts";
-import type { Hash, Json, Link, LogHeader } from "../ports.ts";
+import type { Hash, Json, Link, LinkKind, LogHeader } from "../ports.ts";
 import { breather, type Followers, idKey } from "../reach.ts";
-import { type Fold, startFold } from "../seal.ts";
+import { type Fold, type Sealed, type Step, startFold } from "../seal.ts";
 import { needsOf, nodesIn } from "./closure.ts";
 import { damaged, type Item, type ReadOptions, readBundle, type Source } from "./format.ts";
 import { ALL_KINDS, bitOf, kindsIn } from "./kinds.ts";
@@ -228,14 +228,31 @@ function readFrames({ header, frames }: Verified["logs"][number], made: (bytes: 
       prev = sha256(bytes);
       ({ epoch } = frame);
       seq++;
+      let sealed: Step[];
       try {
-        fold.push(frame, prev);
+        sealed = fold.push(frame, prev);
       } catch (error) {
         throw damaged((error as Error).message.replace(/\.$/, ""));
       }
+      for (const step of sealed)
+        if (!restorable(step.sealed!)) throw damaged(`step ${step.n} of log ${header.id} has a state that is none`);
       return prev;
     },
   };
+}
+
+const MTIMES = new Set(["mtimes", "vcsMtimes", "rootMtimes", "rootVcsMtimes"]);
+
+/** Whether what a step restores is named as what it must be: a tree, a conversation, times. */
+function restorable({ state, carry }: Sealed): boolean {
+  const isA = (link: string, kind: LinkKind): boolean => parseLink(link)?.kind === kind;
+  const { workspace } = state.roots;
+  // A step before which no files were captured.
+  if (!isA(workspace, "tree") && (workspace as string) !== "tree:") return false;
+  for (const { items } of Object.values(state.threads)) if (items !== null && !isA(items, "items")) return false;
+  return Object.entries(carry).every(
+    ([name, link]) => name === "native" || isA(link, MTIMES.has(name) ? "mtimes" : "tree"),
+  );
 }
 
 function canonicalIs(frame: Frame, bytes: Buffer): boolean {
