@@ -52,6 +52,15 @@ const SYSTEM: { [code: string]: string } = {
   EMFILE: "Too many files are open: raise the limit (`ulimit -n 4096`) and try again.",
 };
 
+/** Whether an error says no more than that something has another form than Shepherd gives it. */
+export const isMisread = (error: unknown): boolean =>
+  error instanceof TypeError ||
+  error instanceof SyntaxError ||
+  error instanceof RangeError ||
+  (error instanceof Error && NO_JSON.test(error.message));
+
+const NO_JSON = /^The (bytes are not UTF-8|text is not JSON|JSON is nested)/;
+
 const GONE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "ENOTCONN"]);
 
 /** What to tell about an error that nobody caught: exit code and sentences. */

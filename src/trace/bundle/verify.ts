@@ -220,6 +220,7 @@ function readFrames({ header, frames }: Verified["logs"][number], made: (bytes: 
       if (seq === frames) throw damaged("it has more frames than it says");
       const frame = parseFrame(bytes, "the file");
       if (!frame || !canonicalIs(frame, bytes)) throw damaged(`frame ${seq} of log ${header.id} is none`);
+      if (!isTime(frame.witness?.at)) throw damaged(`frame ${seq} of log ${header.id} was written at no time`);
       if (frame.seq !== seq || frame.prev !== prev || frame.epoch < epoch)
         throw damaged(`frame ${seq} of log ${header.id} does not follow on the one before it`);
       return frame;
@@ -240,6 +241,10 @@ function readFrames({ header, frames }: Verified["logs"][number], made: (bytes: 
     },
   };
 }
+
+/** The times that there are, in ms since 1970; what is missing is none. */
+const isTime = (at: Json | undefined): boolean =>
+  at === undefined || (typeof at === "number" && at >= 0 && at <= 8_640_000_000_000_000);
 
 const MTIMES = new Set(["mtimes", "vcsMtimes", "rootMtimes", "rootVcsMtimes"]);
 
@@ -296,7 +301,7 @@ function logIn(bytes: Buffer): { header: LogHeader; frames: number } {
   const id = header && typeof header === "object" && !Array.isArray(header) ? header.id : null;
   if (!isCount(frames) || typeof id !== "string" || !isLogId(id)) throw damaged("a log in it is malformed");
   const parsed = parseHeader(encodeJson(header), id);
-  if (!parsed) throw damaged("a log in it is malformed");
+  if (!parsed || !isTime(parsed.meta.created)) throw damaged("a log in it is malformed");
   return { header: parsed, frames };
 }
 
