@@ -1,9 +1,10 @@
 /** Discarding a run: its owner is stopped, its compensable effects are taken back, its name stands for nothing any more. */
 
+import type { Compensate } from "../scope/effect.ts";
 import type { Operation } from "../scope/operations.ts";
 import { ownedSince } from "../scope/owned.ts";
 import { findScope } from "../scope/registry.ts";
-import { type Compensate, compensateAll, mustKnowUndo } from "../scope/revert.ts";
+import { compensateAll, mustKnowUndo } from "../scope/revert.ts";
 import { attach } from "../scope/scope.ts";
 import { discardScope } from "../scope/undo.ts";
 import { viewOf } from "../scope/view.ts";

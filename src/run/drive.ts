@@ -6,7 +6,7 @@ import { type AttachOptions, attach, type LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Control, makeControl } from "./control.ts";
-import { type Ending, noteEnded, noteStarted } from "./lifecycle.ts";
+import { type Ending, noteCancelled, noteEnded, noteStarted } from "./lifecycle.ts";
 import { BESIDE, OPERATIONS, type Params } from "./operate.ts";
 import { doubtsOf } from "./recover.ts";
 import { type Method, serve, socketPath } from "./socket.ts";
@@ -70,8 +70,14 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
       interrupt.abort(new Interrupted("An operation stops the worker for a moment."));
     });
   const control = makeControl(scope);
+  const cancelled = new AbortController();
   const methods: { [name: string]: Method } = {
     ...control.methods,
+    cancel: async ({ by, reason }) => {
+      await noteCancelled(scope, String(by), String(reason));
+      cancelled.abort(new Error(String(reason)));
+      return null;
+    },
     observe: async ({ from }, send, closed) => {
       const start = typeof from === "number" ? from : 0;
       for await (const frame of store.logs.tail(scope.ref.log, start, { signal: closed }))
@@ -83,6 +89,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
     methods[operation] = (params: Params, _send, closed) =>
       BESIDE.has(operation) ? run(scope, params, closed) : stopped(() => run(scope, params), closed);
 
+  const stop = AbortSignal.any([options.signal, cancelled.signal]);
   const server = await serve(socketPath(store, scope.ref.log), methods);
   try {
     await noteStarted(scope.writer, options.worker.name);
@@ -92,7 +99,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
     let ending: Ending;
     let restarted = false;
     for (;;) {
-      const signal = AbortSignal.any([options.signal, interrupt.signal]);
+      const signal = AbortSignal.any([stop, interrupt.signal]);
       const before = new Set(control.inbox.waiting().map(({ id }) => id));
       ending = await options.worker.work(scope, signal, restarted, control);
       const operations = waiting.splice(0);
@@ -112,7 +119,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
         ending = "aborted";
         break;
       }
-      if (options.signal.aborted) break;
+      if (stop.aborted) break;
     }
     await recordBackground(scope, { end: true });
     await options.ended?.(scope, ending);

@@ -38,7 +38,10 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
   expect(paths).toContain("bin/shepherd.js");
   expect(
     paths.filter(
-      (path) => !/^(bin\/.*\.js|bin\/shepherd-scope-\w+|docs\/.*\.md|[A-Z]+(\.md)?|package\.json)$/.test(path),
+      (path) =>
+        !/^(bin\/.*\.js|bin\/types\/.*\.d\.ts|bin\/shepherd-scope-\w+|docs\/.*\.md|[A-Z]+(\.md)?|package\.json)$/.test(
+          path,
+        ),
     ),
   ).toEqual([]);
   expect(paths.filter((path) => /test|bench/.test(path))).toEqual([]);
