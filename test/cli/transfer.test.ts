@@ -68,6 +68,8 @@ test("a run goes to another store, is looked at there as here, and its forks go 
   await user.does(["checkout", "w", "@", join(user.directory, "co-here")]);
   await user.does(["checkout", "w", "@", join(user.directory, "co-there")], 0, there);
   expect(filesOf(join(user.directory, "co-there"))).toEqual(filesOf(join(user.directory, "co-here")));
+  // What it found when it began is its first step's here: where that came from stayed at home.
+  expect((await user.does(["blame", "a.txt", "w.2"], 0, there)).out).toMatch(/^w@0 +1 {2}one$/m);
   expect((await user.does(["log", "w"], 0, there)).err).toContain("was imported");
   expect((await user.does(["status"], 0, there)).out.match(/imported/g)?.length).toBe(3);
   expect((await user.does(["import", file], 0, there)).out).toContain("is here already");
