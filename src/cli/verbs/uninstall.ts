@@ -57,7 +57,7 @@ export const verb: Verb = {
       out.object({ ...told, removed: false });
       return undefined;
     }
-    if (!flags.yes && !(await askYesNo(`Remove it for good?`)))
+    if (!flags.yes && !(await askYesNo(out, `Remove it for good?`)))
       throw new Exit(3, "Nothing was removed; --yes removes it without a question.");
     await context.close();
     // As an ordinary user too, whatever modes agents have left there.
