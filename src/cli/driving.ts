@@ -6,18 +6,10 @@ import { recordedAnswers, type Served } from "../gateway/answers.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
 import { drive } from "../run/drive.ts";
 import { type Ending, endOf } from "../run/lifecycle.ts";
+import { scratchFork } from "../run/scratch.ts";
 import type { Task } from "../run/start.ts";
 import { detect } from "../scope/exec/abilities.ts";
-import { forkScope } from "../scope/fork.ts";
-import {
-  findScope,
-  freeName,
-  grantsOf,
-  NameError,
-  type ScopeRef,
-  setDiscarded,
-  workspacePath,
-} from "../scope/registry.ts";
+import { grantsOf, type ScopeRef, workspacePath } from "../scope/registry.ts";
 import { getItem, MAIN, openCalls, textOf } from "../scope/thread.ts";
 import { cameThrough, type Found, readLog, readScope } from "../scope/view.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -52,7 +44,10 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
   const sender = recordedAnswers(store, path, served);
   const coding = await openCoding(store, out, task, { sender, grants: await grantsOf(store, run.log) });
   try {
-    const { name, log } = await scratchOf(store, run.name);
+    const { name, log } = await scratchFork(store, run.name, 0, {
+      what: "replay",
+      grants: { network: "gateway", hosts: [], writable: [] },
+    });
     const workspace = await workspacePath(store, run.log);
     const ending = await drive(store, name, {
       signal,
@@ -89,25 +84,6 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
   } finally {
     progress.done();
     await coding.close();
-  }
-}
-
-/**
- * A scope at a run's beginning that is thrown away from the first: whoever is killed leaves nothing that could be taken for a run. No operation:
- * nothing of the user's is in it, so there is nothing to take back.
- */
-async function scratchOf(store: EmbeddedStore, run: string): Promise<ScopeRef> {
-  const grants = { network: "gateway" as const, hosts: [], writable: [] };
-  for (;;) {
-    const name = await freeName(store, `${run.replaceAll(".", "-").slice(0, 36)}-replay`);
-    try {
-      const [scope] = await forkScope(store, run, 0, { name, grants });
-      await setDiscarded(store, scope!, Date.now());
-      return scope!;
-    } catch (error) {
-      // Somebody else drives it again in the same moment.
-      if (!(error instanceof NameError) || !(await findScope(store, name))) throw error;
-    }
   }
 }
 

@@ -3,12 +3,12 @@
 import type { Operation } from "../scope/operations.ts";
 import { ownedSince } from "../scope/owned.ts";
 import { type Compensate, compensateAll, mustKnowUndo } from "../scope/revert.ts";
-import { attach } from "../scope/scope.ts";
 import { discardScope } from "../scope/undo.ts";
 import { viewOf } from "../scope/view.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Left, tellOutside } from "./operate.ts";
 import { settlePending } from "./recover.ts";
+import { take } from "./take.ts";
 
 export interface Discarded {
   op: number;
@@ -25,7 +25,7 @@ export async function discardRun(
   compensate?: Compensate,
   undoes?: Operation,
 ): Promise<Discarded> {
-  const scope = await attach(store, name);
+  const scope = await take(store, name);
   try {
     const owned = () => ownedSince(store, viewOf(scope), -1);
     // One that is refused must not end what is in doubt.
