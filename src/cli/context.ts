@@ -37,6 +37,7 @@ function presentDirectory(): string {
 export function makeContext(out: Output, rest: string[] | null, signal: AbortSignal): Context {
   let opened: Promise<EmbeddedStore> | null = null;
   let writers: Writers | null = null;
+  let keepsUp = (): void => {};
   const open = async (): Promise<EmbeddedStore> => {
     const store = await openStore(storeDirectory(), { followers }).catch((error: unknown) => {
       // Whatever the reason: the store is unfit.
@@ -53,16 +54,25 @@ export function makeContext(out: Output, rest: string[] | null, signal: AbortSig
     }
     return store;
   };
+  const store = (): Promise<EmbeddedStore> => {
+    opened ??= open();
+    return opened;
+  };
   return {
     out,
     rest,
     signal,
     cwd: presentDirectory(),
-    store: () => {
-      opened ??= open();
-      return opened;
+    store,
+    apart: async () => {
+      await store();
+      if (!writers) return (work) => work();
+      await writers.safepoint();
+      keepsUp = writers.keepUp();
+      return writers.during;
     },
     close: async () => {
+      keepsUp();
       const store = await opened?.catch(() => null);
       await writers?.unregister();
       await store?.close();
