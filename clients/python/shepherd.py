@@ -149,7 +149,8 @@ class End(NamedTuple):
     """How a run stands that nobody drives any more."""
 
     ending: str
-    """``done``, ``failed``, ``aborted``, ``error``, or ``idle``, ``interrupted``, ``discarded`` as ``shepherd status`` has them."""
+    """``done``, ``failed``, ``aborted`` (stopped), ``error``; ``interrupted`` where it was stopped before it worked, or its process
+    is gone; ``idle`` for a fork in which nothing was done, or only steps."""
     error: Optional[str]
     """One sentence."""
     head: Optional[str]

@@ -1,9 +1,11 @@
 /** `shepherd serve` as a program meets it: what it does is what the verbs do, and what is no request does nothing. */
 import * as fs from "node:fs";
 import { connect } from "node:net";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { detect } from "../../src/scope/exec/abilities.ts";
 import type { Json } from "../../src/trace/ports.ts";
+import { outside } from "../support/outside.ts";
 import { type Server, send, startServer } from "../support/serve.ts";
 import { newUser, type User, until } from "../support/user.ts";
 
@@ -33,6 +35,13 @@ async function begun(server: Server, name = "r"): Promise<void> {
   await server.does("run", { command: ["true"], options: { scope: name } });
   await server.does("wait", { run: name });
 }
+
+/** Waits until a step of r has begun. */
+const underWay = (server: Server, n: number): Promise<void> =>
+  until(async () => {
+    const [line] = await server.ask("show", { args: ["r", String(n)] });
+    return (line?.object as { status?: string } | undefined)?.status === "intent";
+  });
 
 const rowsOf = async (owner: User, run: string) =>
   (await owner.does(["log", run, "--json"])).objects<{ n: number; id: string; kind: string; status: string }>();
@@ -105,6 +114,9 @@ test("a command that takes too long is ended; one that fails is a step; what is 
   expect((await server.does<Done>("head", { run: "r" })).n).toBe(3);
   await server.does("fork", { args: ["r", "1"] });
   expect((await user.does(["log", "r.1", "--json"])).objects()).toHaveLength(2);
+  // A server that holds no run holds no collection up, which takes what was graded.
+  await server.does("stop", { run: "r" });
+  expect((await user.does(["gc", "--json"])).objects()[0]).toMatchObject({ stopped: null, logs: { removed: 1 } });
   expect((await user.does(["fsck"])).out).toContain("The store is sound");
 });
 
@@ -133,7 +145,7 @@ test("others take a held run that nobody works in, and are refused while somebod
   expect((await user.does(["status"])).out).toMatch(/^r +running/);
   await user.does(["exec", "r", "--", "test", "-e", "x"]);
   const long = server.ask("step", { run: "r", command: ["sleep", "1000"] });
-  await until(async () => (await user.shepherd(["exec", "r", "--", "true"])).code === 3);
+  await underWay(server, 4);
   expect((await user.does(["exec", "r", "--", "true"], 3)).err).toContain("is driving r");
   // An operation stops it, as that of any run.
   await user.does(["revert", "r", "1"]);
@@ -156,9 +168,9 @@ test("who goes away stops the command that it waits for, and loses nothing; a ru
   socket.write(
     `POST /v1/step HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );
-  await until(async () => (await user.does(["observe", "r"])).out.includes("running"));
+  await underWay(server, 2);
   socket.destroy();
-  await until(async () => (await rowsOf(user, "r")).some(({ n, status }) => n === 2 && status === "aborted"));
+  await until(async () => (await server.does<Done>("head", { run: "r" })).status === "aborted");
   const made = await user.shepherd(["cat", "r@", "made"]);
   expect(["made\n", ""]).toContain(made.out);
   await server.does("run", { command: ["sh", "-c", "sleep 0.3; echo late > late"], options: { scope: "long" } });
@@ -178,7 +190,7 @@ describe("its end", () => {
     await begun(server);
     await server.does("run", { command: ["sleep", "1000"], options: { scope: "job" } });
     const step = server.ask("step", { run: "r", command: ["sleep", "1000"] });
-    await until(async () => (await user.does(["observe", "r"])).out.includes("running"));
+    await underWay(server, 2);
     server.running.process.kill("SIGINT");
     const { code, err } = await server.running.ended;
     expect([code, err]).toEqual([0, "\nshepherd: stopping; once more to end at once.\n"]);
@@ -195,10 +207,15 @@ describe("its end", () => {
     const word = `shepherd-test-${process.pid}-${Date.now()}`;
     const step = server.ask("step", { run: "r", command: ["sh", "-c", "echo x > x; sleep 1000; true", word] });
     step.catch(() => {});
-    await until(async () => (await user.does(["observe", "r"])).out.includes("running"));
+    const grade = server.ask("grade", { run: "r", command: ["sleep", "1000"] });
+    grade.catch(() => {});
+    await underWay(server, 2);
+    await until(async () => JSON.stringify(await server.ask("status", { options: { all: true } })).includes("-grade"));
     server.running.process.kill("SIGKILL");
     await server.running.ended;
     await expect(step).rejects.toThrow();
+    await expect(grade).rejects.toThrow();
+    expect((await user.does(["status", "--json"])).objects().map(({ scope }) => scope)).toEqual(["r"]);
     // Of a process: its words, and what is mounted for it.
     const left = (file: string, what: string): boolean =>
       fs.readdirSync("/proc").some((pid) => {
@@ -227,17 +244,22 @@ describe("who it does not answer", () => {
   let server: Server;
   let port: number;
   let authorization: string;
-  beforeEach(async () => {
-    server = await startServer(user, ["--port", "0"]);
+  let owner: User;
+  beforeAll(async () => {
+    owner = await newUser(FILES);
+    server = await startServer(owner, ["--port", "0"]);
     port = Number(new URL(server.url!).port);
     authorization = `Bearer ${fs.readFileSync(server.token!, "utf8").trim()}`;
   });
+  // It is as well as before.
   afterEach(async () => {
-    // It is as well as before.
     const lines = (await send({ port }, "/v1/status", { headers: { ...json, authorization } })).lines;
     expect(lines.at(-1)).toEqual({ exit: 0 });
+  });
+  afterAll(async () => {
     server.running.process.kill("SIGINT");
     expect(await server.running.ended).toMatchObject({ code: 0 });
+    owner.end();
   });
 
   test("only its owner can open the socket and read the token", () => {
@@ -344,4 +366,17 @@ test("it listens where it is told, and on no address that others can reach unles
   fs.writeFileSync(server.socket, "mine");
   expect((await user.does(["serve"], 4)).err).toContain("is no socket");
   expect(fs.readFileSync(server.socket, "utf8")).toBe("mine");
+});
+
+test("no run sees its socket, wherever that lies", async () => {
+  if (!(await detect()).samePath) return;
+  const far = fs.mkdtempSync(join(outside, "shepherd-far-"));
+  ends.push(() => fs.rmSync(far, { recursive: true, force: true }));
+  // So long that no socket has room in the store.
+  const env = { TMPDIR: far, XDG_RUNTIME_DIR: undefined, SHEPHERD_DIR: join(user.directory, "x".repeat(100)) };
+  const server = await startServer(user, [], { env });
+  expect(dirname(dirname(server.socket))).toBe(far);
+  await begun(server);
+  const look = ["sh", "-c", `ls -d ${far}; ls -A ${dirname(server.socket)}`];
+  expect(text(await server.does<Done>("step", { run: "r", command: look }))).toBe(`${far}\n`);
 });

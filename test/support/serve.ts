@@ -1,7 +1,7 @@
 /** A `shepherd serve` of a user's, and requests to it. */
 import { request } from "node:http";
 import type { Json } from "../../src/trace/ports.ts";
-import { type Running, type User, until } from "./user.ts";
+import { type Running, type Typed, type User, until } from "./user.ts";
 
 export interface Answer {
   status: number;
@@ -45,8 +45,8 @@ export const send = (where: { socketPath: string } | { port: number }, path: str
     asked.end(body);
   });
 
-export async function startServer(user: User, args: string[] = []): Promise<Server> {
-  const running = user.start(["serve", "--json", ...args]);
+export async function startServer(user: User, args: string[] = [], typed: Typed = {}): Promise<Server> {
+  const running = user.start(["serve", "--json", ...args], typed);
   await until(
     () => running.out.includes("\n"),
     () => running.err,

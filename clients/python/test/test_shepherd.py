@@ -119,7 +119,9 @@ class WithServer(unittest.TestCase):
 
         one, two = run.fork(2, count=2)
         self.assertEqual((one.name, two.name), ("env.1", "env.2"))
+        self.assertEqual(one.end().ending, "idle")
         one.step(["sh", "-c", "echo one >> greeting"])
+        self.assertEqual(one.end()[::3], ("idle", 3))
         two.step(["sh", "-c", "echo two >> greeting"])
         self.assertEqual(run.fork(name="mine").name, "mine")
         self.assertEqual(run.revert(1), 8)
@@ -210,7 +212,8 @@ class WithServer(unittest.TestCase):
     def test_stopped(self):
         run = self.s.start(["sleep", "1000"], dir=self.user.project, name="long")
         run.stop()
-        self.assertEqual(run.end().ending, "aborted")
+        # Stopped before or while its command ran.
+        self.assertIn(run.end().ending, ("interrupted", "aborted"))
         run.step(["true"])
         self.assertEqual(run.resume().name, "long")
         run.stop()
@@ -228,18 +231,12 @@ class Elsewhere(unittest.TestCase):
         try:
             other.types("run", "--scope", "same", "--", "true")
             other.types("exec", "same", "--", "sh", "-c", "echo 1 > x")
-            other.types("fork", "same", "1")
-            other.types("exec", "same.1", "--", "touch", "y")
             other.types("revert", "same", "1")
             with Shepherd(store=self.user.store, command=COMMAND) as s:
                 run = s.start(["true"], dir=self.user.project, name="same").wait()
                 run.step(["sh", "-c", "echo 1 > x"])
-                fork = run.fork(1)
-                fork.step(["touch", "y"])
                 run.revert(1)
-                for each in (run, fork):
-                    typed = [row["id"] for row in other.types("log", each.name)]
-                    self.assertEqual([row["id"] for row in each.log()], typed)
+                self.assertEqual([row["id"] for row in run.log()], [row["id"] for row in other.types("log", "same")])
         finally:
             other.end()
 
@@ -277,6 +274,7 @@ class Elsewhere(unittest.TestCase):
         )
         words = [os.path.dirname(HERE), self.user.store, json.dumps(COMMAND), self.user.project]
         client = subprocess.Popen([sys.executable, "-c", script] + words, stdout=subprocess.PIPE)
+        self.addCleanup(client.kill)
         server = int(client.stdout.readline())
         while not any(row["status"] == "intent" for row in self.user.types("observe", "r")):
             time.sleep(0.05)

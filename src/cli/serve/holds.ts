@@ -12,6 +12,7 @@ const MOST = 128;
 export interface Holds {
   /** Does something in a run, after all that was asked for before. */
   perform<T>(run: ScopeRef, job: Job<T>): Promise<T>;
+  has(run: ScopeRef): boolean;
   /** Stops what is done in a run, and lets it go. */
   stop(run: ScopeRef): Promise<void>;
   /** Sentences about what the files of a held run lack since it was forgotten. */
@@ -93,6 +94,7 @@ export function makeHolds(
         }
       }
     },
+    has: (run) => entries.has(run.log),
     stop: async (run) => {
       const entry = entries.get(run.log);
       entry?.stop.abort(new DOMException("It was stopped.", "AbortError"));

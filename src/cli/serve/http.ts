@@ -69,7 +69,8 @@ export function openDoor(options: DoorOptions): Server {
           ? ["431 Request Header Fields Too Large", "The head of the request is too large."]
           : ["400 Bad Request", "That is no HTTP request."];
     const body = `${JSON.stringify({ error: why })}\n`;
-    if (socket.writable)
+    // Behind an answer that has begun nothing more can be said.
+    if (socket.writable && socket.bytesWritten === 0)
       socket.end(
         `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
       );

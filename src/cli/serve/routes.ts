@@ -249,11 +249,17 @@ const wait: Route = async (serving, request) => {
     const gone = new Promise<never>((_, reject) =>
       request.signal.addEventListener("abort", () => reject(request.signal.reason), { once: true }),
     );
-    return Promise.race([job.ended, gone]);
+    const lines = await Promise.race([job.ended, gone]);
+    const last = lines.at(-1)!;
+    // One that was stopped before it worked says nothing of itself: its log does.
+    if (!("exit" in last) || last.exit !== 1 || lines.some((line) => "object" in line)) return lines;
   }
-  for await (const _frame of framesToTheEnd(store, run.log, request.signal));
+  const held = serving.holds.has(run);
+  if (!held && (await store.leases.holder(`log/${run.log}`)))
+    for await (const _frame of framesToTheEnd(store, run.log, request.signal));
+  request.signal.throwIfAborted();
   const view = await readLog(store, run.log, run);
-  const { state } = await stateOf(store, view);
+  const state = held ? "idle" : (await stateOf(store, view)).state;
   const { id, n } = view.fold.head();
   await request.send({ object: { scope: run.name, ending: state, error: null, head: id, n } });
   return state === "done" || state === "idle" ? 0 : 1;
