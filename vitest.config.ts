@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./scripts/longest-first.mjs";
 
 /** Against what hangs; how long something takes is no matter of a test. */
 const LIMIT = process.env.SHEPHERD_LONG ? 1_800_000 : 60_000;
@@ -10,7 +11,9 @@ export default defineConfig({
     testTimeout: LIMIT,
     hookTimeout: LIMIT,
     pool: "forks",
-    maxWorkers: 2,
+    // For two cores: tests of the command wait for disks, timers and the ends of processes.
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     reporters: ["default", "./scripts/closing-line.mjs"],
   },
 });

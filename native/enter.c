@@ -119,7 +119,7 @@ int become(int session, int way, char *const *grants, size_t granted, char **pro
 /* Whether a process still runs: one that has ended waits for its parent, wherever that is. */
 static int runs(const char *number) {
   char path[64], text[512], *state;
-  snprintf(path, sizeof path, "/proc/%s/stat", number);
+  snprintf(path, sizeof path, "/proc/%.20s/stat", number);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
   if (fd >= 0) close(fd);

@@ -100,6 +100,9 @@ int overlay_unmount(const char *at, struct failure *why);
 /* changed.c: `since` in ns. It answers itself, but where it fails. */
 int changed_since(const char *id, const char *path, long long since, struct failure *why);
 
+/* spread.c: what is made in a directory from then on lies apart on the disk. Fails where a file system knows no such thing. */
+int spread(const char *path, struct failure *why);
+
 /* remove.c: starts a process that takes out what is in a directory, but for what is mounted there or cannot be removed. */
 pid_t remove_start(const char *path, struct failure *why);
 

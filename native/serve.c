@@ -15,6 +15,7 @@
  *                               0 all directories. Of many words some come before, as ID more ENTRY…
  *   ID fifos PATH…              ID ok, once there is a pipe at each, for its user alone
  *   ID remove PATH              ID ok, once it has tried to take out all that is in PATH
+ *   ID spread PATH              ID ok, once directories that are made in PATH lie apart on the disk
  * Unasked it tells: 0 ready VERSION [run|renames], that it works, the version of the kernel's Landlock (0: none that fits), and whether it can run programs
  * itself, as root, or look after renames, as an ordinary user; 0 ended PID, of a sandbox whose process 1 is gone.
  */
@@ -219,6 +220,7 @@ static int handle(struct words *words, int channel, char *name, size_t room) {
   else if (strcmp(words->word[1], "overlay") == 0 && words->count >= 6)
     told(words, overlay_mount(words, 2, &why), &why);
   else if (strcmp(words->word[1], "unmount") == 0 && words->count == 3) told(words, overlay_unmount(words->word[2], &why), &why);
+  else if (strcmp(words->word[1], "spread") == 0 && words->count == 3) told(words, spread(words->word[2], &why), &why);
   else if (strcmp(words->word[1], "remove") == 0 && words->count == 3) {
     pid_t pid = remove_start(words->word[2], &why);
     if (pid < 0) told(words, -1, &why);

@@ -6,7 +6,15 @@ import { type Call, type Item, putBytes, putItem } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
 import { putBlock, shellOf } from "./steps.ts";
 import { clip } from "./tools/clip.ts";
-import { checkInput, type Tool, type ToolContext, type ToolResult } from "./tools/tool.ts";
+import {
+  checkInput,
+  type Fitting,
+  type Input,
+  type InputSchema,
+  type Tool,
+  type ToolContext,
+  type ToolResult,
+} from "./tools/tool.ts";
 
 export interface CallOptions {
   thread: string;
@@ -77,14 +85,17 @@ async function perform(
     };
   }
   // A handler may have put another input in place of the model's.
-  const checked = checkInput(tool, plain(input));
+  const given = plain(input);
+  const checked = tool.check
+    ? await tool.check(given)
+    : fitting(checkInput({ ...tool, input: tool.input as InputSchema }, given));
   if (typeof checked === "string") return { status: "failed", text: checked };
   const { files, store } = scope;
   const sandbox = () => {
     if (!files) throw new Error(`${scope.ref.name} has no files here, so no tool can be run in it.`);
     return files.sandbox();
   };
-  return tool.run(checked, {
+  return tool.run(checked.input as Input, {
     store,
     sandbox,
     shell: shellOf(scope.writer.fold, thread),
@@ -93,3 +104,6 @@ async function perform(
     ...attempt,
   });
 }
+
+const fitting = (checked: Input | string): Fitting | string =>
+  typeof checked === "string" ? checked : { input: checked };

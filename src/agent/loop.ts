@@ -3,13 +3,15 @@
 import type { Said } from "../run/inject.ts";
 import { attemptedAgain } from "../scope/attempt.ts";
 import type { LiveScope, Pending } from "../scope/scope.ts";
-import { type Call, getBytes, getItem, type Item, MAIN, putItem, textOf } from "../scope/thread.ts";
+import { type Call, getBytes, getItem, type Item, itemsOf, MAIN, putItem, textOf } from "../scope/thread.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Link, Session } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
 import { callEffect } from "./call.ts";
+import { isFull, isSummary, putSummary, summaryIn, summaryThread, withoutCalls } from "./compact.ts";
 import { followConversation } from "./conversation.ts";
 import { type AgentEvent, listener } from "./events.ts";
+import { mayHaveInstructions, tellInstructions } from "./instructions.ts";
 import { tell } from "./message.ts";
 import type { ModelPort, ToolSpec } from "./model.ts";
 import { next } from "./next.ts";
@@ -29,14 +31,18 @@ export interface AgentOptions {
   thread?: string;
   /** What the model is told before the conversation. The same text in each run, so that requests stay equal. */
   system?: string;
-  /** Default: bash, read, write, edit. */
+  /** Default: bash, read, write, edit, glob, grep. */
   tools?: readonly Tool[];
   /** Where the agent's shell starts, relative to the workspace; at its root without it. */
   at?: string | undefined;
+  /** Whether it is told what AGENTS.md and CLAUDE.md say; by default, where it has tools of files. */
+  instructions?: boolean;
   /** Ends the run: what runs is stopped and says so, what waits stays open. The run can be gone on with. */
   signal: AbortSignal;
   /** Model calls of this run at most; no limit without. */
   maxTurns?: number;
+  /** How long it may work, in ms; then what runs is stopped, as by an abort. */
+  maxMs?: number;
   retry?: Retry;
   onEvent?: (event: AgentEvent) => void;
   /**
@@ -50,7 +56,7 @@ export interface AgentOptions {
 
 export interface AgentEnd {
   /**
-   * `done`: the last message asks for nothing. `aborted`: by the signal. `limit`: by `maxTurns`. `error`: the model cannot answer, or the
+   * `done`: the last message asks for nothing. `aborted`: by the signal. `limit`: by `maxTurns` or `maxMs`. `error`: the model cannot answer, or the
    * host or the store is unfit. After all but `done` the run can be gone on with.
    */
   stopped: "done" | "aborted" | "error" | "limit";
@@ -95,6 +101,7 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
     at,
     maxTurns = Number.POSITIVE_INFINITY,
     retry = RETRY,
+    instructions = tools.some(({ name }) => name === "bash" || name === "read"),
   } = options;
   const { store } = scope;
   const { fold } = scope.writer;
@@ -109,7 +116,8 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
 
   // Where something breaks in this process, what is under way is stopped as by an abort.
   const broken = new AbortController();
-  const signal = AbortSignal.any([options.signal, broken.signal]);
+  const late = new AbortController();
+  const signal = AbortSignal.any([options.signal, broken.signal, late.signal]);
   let failure: Error | null = null;
   const breakOff = (error: unknown): void => {
     if (signal.aborted && (error === signal.reason || (error as Error)?.name === "AbortError")) return;
@@ -161,10 +169,10 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
     await allEnded();
   };
 
-  /** The model step that waits for just this answer; others that wait for one are given up. */
-  const takeUp = async (what: Link): Promise<Step | undefined> => {
+  /** The model step of a thread that waits for just this answer; others that wait for one are given up. */
+  const takeUp = async (what: Link, of: string): Promise<Step | undefined> => {
     let found: Step | undefined;
-    for (const step of waiting(fold, thread, "model")) {
+    for (const step of waiting(fold, of, "model")) {
       if (!found && step.intent.what === what && step.intentSeq > lastTurnOver(fold)) found = step;
       else await abandonModel(scope, step);
     }
@@ -172,11 +180,15 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
   };
 
   /** Asks the model once, and waits until its answer and all of its calls have ended. Gives the outcome; null if it has none. */
-  const ask = async (messages: readonly Item[]): Promise<OutcomeFacts | null> => {
-    const request = { model: model.name, system, tools: specs, messages };
-    const what = await recordRequest(store, request, head());
-    const effect = turnEffect(scope, { thread, model, request, what, retry, emit, start: begin });
-    const open = await takeUp(what);
+  const ask = async (
+    messages: readonly Item[],
+    { port = model, of = thread, from = head() }: { port?: ModelPort; of?: string; from?: Link | null } = {},
+  ): Promise<OutcomeFacts | null> => {
+    const { name, params } = port;
+    const request = { model: name, system, tools: specs, messages, ...(params && { params }) };
+    const what = await recordRequest(store, request, from);
+    const effect = turnEffect(scope, { thread: of, model: port, request, what, retry, emit, start: begin });
+    const open = await takeUp(what, of);
     const why = "the run was stopped before the model answered";
     const pending = open
       ? scope.again(open.n, attemptedAgain(scope, effect, why), signal)
@@ -196,6 +208,8 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
   };
   const stopped = (items: readonly Item[]): AgentEnd | null => {
     if (failure) return end("error", items, failure);
+    if (late.signal.aborted && !options.signal.aborted)
+      return end("limit", items, new Error(`The time of ${options.maxMs! / 1000} s that it had is over.`));
     return signal.aborted ? end("aborted", items) : null;
   };
 
@@ -207,7 +221,20 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
   };
 
   const work = async (): Promise<AgentEnd> => {
+    const timer = options.maxMs === undefined ? undefined : setTimeout(() => late.abort(), options.maxMs);
+    try {
+      return await workOn();
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  const workOn = async (): Promise<AgentEnd> => {
     for (const step of waiting(fold, thread, "model")) await settleModel(scope, step);
+    // A summary that was on its way is asked for anew where it is still needed.
+    for (const step of fold.pending())
+      if (!step.outcome && step.intent.kind === "model" && isSummary(step.intent.thread ?? MAIN))
+        await abandonModel(scope, step);
     await settleCalls(scope, thread, "stale");
     let cuts = 0;
     for (let turns = 0; ; ) {
@@ -222,7 +249,12 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
       if (halt) return halt;
       let outcome: OutcomeFacts | null = null;
       if (todo.do === "perform") await perform(todo.calls, items);
-      else if (await told(false)) continue;
+      else if (await instructed(items)) continue;
+      else if (isFull(fold, thread, items, model.context)) {
+        const error = await compacted();
+        if (error && !stopped(items)) return end("error", items, error);
+        continue;
+      } else if (await told(false)) continue;
       else if (signal.aborted) continue;
       else if (turns++ < maxTurns) outcome = await ask(items);
       else return end("limit", items);
@@ -232,6 +264,29 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
       else if (outcome?.status === "cut" && ++cuts < retry.attempts) await pause(retry.delay(cuts), signal);
       else if (!stopped(items)) return end("error", items, await reasonOf(outcome));
     }
+  };
+
+  /** Sums the conversation up, and goes on from that. What kept it from that, if anything did. */
+  const compacted = async (): Promise<Error | null> => {
+    const of = await summaryThread(scope, thread);
+    if ((await summaryIn(scope, of)) === null) {
+      const asked = scope.head().state!.threads[of];
+      const from = asked?.items ?? null;
+      const outcome = await ask(await itemsOf(store, asked), { port: withoutCalls(model), of, from });
+      if (outcome?.status !== "done") return outcome ? reasonOf(outcome) : null;
+    }
+    const summary = await summaryIn(scope, of);
+    if (!summary) return new Error("The model said nothing where it was to sum the conversation up.");
+    await putSummary(scope, thread, summary);
+    return null;
+  };
+
+  /** Tells what the repository says, where that is due. Whether there was anything. */
+  const instructed = async (items: readonly Item[]): Promise<boolean> => {
+    if (!instructions || !scope.files) return false;
+    const place = { thread, at };
+    if (!scope.head().state && (await mayHaveInstructions(scope, place))) await options.start?.placed;
+    return tellInstructions(scope, items, place);
   };
 
   /** Tells what waits to be told. Whether there was anything. */

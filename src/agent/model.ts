@@ -3,6 +3,7 @@
  * closes with one `end`. It keeps nothing between calls: all it may know stands in the request.
  */
 import type { Block, Item } from "../scope/thread.ts";
+import type { Json } from "../trace/ports.ts";
 
 /** A tool as the model is told about it. */
 export interface ToolSpec {
@@ -12,35 +13,60 @@ export interface ToolSpec {
   input: object;
 }
 
+/** What else a provider is asked, by its own names, and in which of its protocols (`api`). */
+export interface Params {
+  api: string;
+  [name: string]: Json;
+}
+
 /**
- * The canonical request: what is asked, in no provider's format. Its RFC 8785 bytes are what "the same request" means. Nothing in it may
- * come from a clock, a process or a step's number.
+ * The canonical request: what is asked, in no provider's format. Its RFC 8785 bytes are what "the same request" means, and a provider's follow from
+ * them. Nothing in it may come from a clock, a process or a step's number.
  */
 export interface ModelRequest {
   model: string;
   system: string;
   tools: readonly ToolSpec[];
   messages: readonly Item[];
+  params?: Params;
 }
 
-/** Counts of tokens by kind (`input`, `output`, `cached`, …): whole numbers. */
+/** Counts of tokens by kind (`input`, `output`, `cacheRead`, …): whole numbers. */
 export interface Usage {
   [kind: string]: number;
 }
 
-/** Why an answer ended: by itself, to have calls performed, at a limit of length, or because the model refuses. */
-export type Stop = "end" | "calls" | "length" | "refused";
+/** Why an answer ended: by itself, to have calls performed, at a limit of length, because the model refuses, or for another reason. */
+export type Stop = "end" | "calls" | "length" | "refused" | "pause" | "other";
+
+/** What is known of an answer besides what it says. */
+export interface About {
+  usage?: Usage;
+  /** In US dollars. */
+  cost?: number;
+  /** As it came. */
+  raw?: Uint8Array;
+  /** Ids of its tokens and how likely each was, where a server tells them (`gateway/tokens.ts`). */
+  tokens?: Json;
+  /** Until it began, and how long its request was kept back; in ms. */
+  first?: number;
+  waited?: number;
+}
 
 export type ModelEvent =
   /** Text of a block that still grows: shown, never recorded. */
   | { type: "delta"; text: string }
   | { type: "block"; block: Block }
-  /** The last event. `cost` is in US dollars. */
-  | { type: "end"; stop: Stop; usage: Usage; cost?: number };
+  /** The last event. */
+  | ({ type: "end"; stop: Stop; usage: Usage } & About);
 
 export interface ModelPort {
   /** Stands in every request. */
   readonly name: string;
+  /** Stands in every request, too. */
+  readonly params?: Params;
+  /** So many tokens a conversation may have; not known without. */
+  readonly context?: number | undefined;
   /**
    * Asks once. Errors end the iteration: a `ModelError` says whether another attempt can help, any other error is taken for one that
    * may. Ends soon after `signal` aborts.
@@ -56,6 +82,8 @@ export class ModelError extends Error {
     readonly retryable: boolean,
     /** How long the model asks to be left alone, in ms. */
     readonly retryAfterMs?: number,
+    /** Of an answer that broke off. */
+    readonly about: About = {},
   ) {
     super(message);
   }

@@ -73,8 +73,8 @@ test("a script that cannot be read, and a name that is no model, are errors that
   expect(() => openModel(`script:${directory}/none`)).toThrow(
     /cannot be read \(ENOENT\): give the path of a file of JSON lines/,
   );
-  expect(() => openModel("script:")).toThrow('There is no model "script:": use script:FILE.');
-  expect(() => openModel("gpt")).toThrow("use script:FILE");
+  expect(() => openModel("script:")).toThrow('There is no model "script:": use haiku, sonnet');
+  expect(() => openModel("gpt")).toThrow("script:FILE, or one of your table of models.");
 });
 
 test("an abort ends an answer that is slow", async () => {

@@ -51,3 +51,9 @@ export async function settleCalls(scope: LiveScope, thread: string, which: "all"
   for (const step of steps)
     if (!wanted.has(step)) await scope.writer.outcome(step.n, { status: "not-run" }, { witness: { at: Date.now() } });
 }
+
+/** Ends answers that were passed on in part: they count with the blocks they have. */
+export async function settleModels(scope: LiveScope): Promise<void> {
+  for (const step of scope.writer.fold.pending())
+    if (step.intent.kind === "model" && !step.outcome) await settleModel(scope, step);
+}

@@ -5,9 +5,10 @@ import type { Effect, Performed } from "../scope/effect.ts";
 import { plainBlock } from "../scope/plain.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { type Block, type Call, type Item, putBytes, putItem } from "../scope/thread.ts";
+import { encodeJson } from "../trace/bytes.ts";
 import type { Json, Link } from "../trace/ports.ts";
 import type { Emit } from "./events.ts";
-import { ModelError, type ModelEvent, type ModelPort, type ModelRequest } from "./model.ts";
+import { type About, ModelError, type ModelEvent, type ModelPort, type ModelRequest } from "./model.ts";
 import { putBlock } from "./steps.ts";
 
 /** How a model is asked again that failed before its first block, or broke off before it asked for anything. */
@@ -18,9 +19,9 @@ export interface Retry {
   delay: (k: number) => number;
 }
 
-/** Doubling from a second, with jitter, so that runs that failed together do not come back together. */
+/** Doubling from a second, with jitter, so that runs that failed together do not come back together: two minutes in all. */
 export const RETRY: Retry = {
-  attempts: 5,
+  attempts: 8,
   delay: (k) => Math.min(60_000, 1000 * 2 ** (k - 1)) * (0.5 + Math.random() / 2),
 };
 
@@ -69,7 +70,18 @@ async function ask(
     emit({ type: "block", n, block });
   };
   const started = performance.now();
-  const witness = () => ({ ms: Math.round(performance.now() - started) });
+  // What attempts cost that came to nothing.
+  let sunk = 0;
+  const witness = ({ cost, first, waited }: About = {}) => ({
+    ms: Math.round(performance.now() - started),
+    ...(first !== undefined && { first }),
+    ...(waited && { waited }),
+    ...((cost !== undefined || sunk > 0) && { cost: sunk + (cost ?? 0) }),
+  });
+  /** The answer as it came stands beside what was read of it. */
+  const keep = async ({ raw }: About): Promise<void> => {
+    if (raw && raw.length > 0) await scope.writer.part(n, { part: "answer", what: await putBytes(scope.store, raw) });
+  };
 
   for (let k = 1; ; k++) {
     const stream = listen(model, request, signal);
@@ -83,20 +95,24 @@ async function ask(
       stream.close();
     }
     if ("event" in heard) {
-      const { stop, usage, cost } = heard.event as ModelEvent & { type: "end" };
-      const facts = { stop, usage: { ...usage } };
-      return {
-        ...(await whole(scope, thread, blocks)),
-        facts,
-        witness: { ...witness(), ...(cost !== undefined && { cost }) },
-      };
+      const { stop, usage, tokens, ...about } = heard.event as ModelEvent & { type: "end" };
+      await keep(about);
+      const told = tokens && (await putBytes(scope.store, encodeJson(tokens)));
+      const facts = { stop, usage: { ...usage }, ...(told && { tokens: told }) };
+      return { ...(await whole(scope, thread, blocks)), facts, witness: witness(about) };
     }
     const error = "error" in heard ? heard.error : null;
     const why = error === null ? "aborted" : wordsOf(error);
+    const about = error instanceof ModelError ? error.about : {};
     if (blocks.length > 0) {
-      const facts = error === null ? {} : { error: await putBytes(scope.store, Buffer.from(why)) };
-      return { ...(await cut(scope, thread, blocks)), facts, witness: witness() };
+      await keep(about);
+      const facts = {
+        ...(error !== null && { error: await putBytes(scope.store, Buffer.from(why)) }),
+        ...(about.usage && { usage: { ...about.usage } }),
+      };
+      return { ...(await cut(scope, thread, blocks)), facts, witness: witness(about) };
     }
+    sunk += about.cost ?? 0;
     if (signal.aborted) return { status: "aborted", witness: witness() };
     const again = !(error instanceof ModelError) || error.retryable;
     if (!again || k >= retry.attempts)

@@ -1,6 +1,6 @@
 /** Questions to the person at the terminal. Through a pipe the answer is no, also at Ctrl-D and at Ctrl-C, which stops the work besides. */
 import { createInterface } from "node:readline/promises";
-import { fold, type Output } from "./output.ts";
+import { columns, fold, type Output } from "./output.ts";
 
 export async function askYesNo(
   { attached }: Pick<Output, "attached">,
@@ -19,7 +19,7 @@ export async function askYesNo(
     gone.abort();
   });
   try {
-    const asked = `${fold(`${question} [${otherwise ? "Y/n" : "y/N"}]`, process.stderr.columns)} `;
+    const asked = `${fold(`${question} [${otherwise ? "Y/n" : "y/N"}]`, columns(process.stderr))} `;
     const answer = (await lines.question(asked, { signal: gone.signal })).trim().toLowerCase();
     return answer === "" ? otherwise : answer.startsWith("y");
   } catch (error) {

@@ -1,30 +1,10 @@
 /** What a verb gets: the store, opened at first use and closed at the end. */
-import { existsSync } from "node:fs";
-import { homedir } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
-import { followers } from "../scope/followers.ts";
-import { isReadOnly } from "../trace/disk.ts";
-import { type EmbeddedStore, openStore } from "../trace/store.ts";
-import { openWriters, type Writers } from "../trace/writers.ts";
+import { holdStore, type OwnStore, storeDirectory } from "../run/stores.ts";
 import { Exit, explain } from "./errors.ts";
 import type { Output } from "./output.ts";
 import type { Context } from "./verb.ts";
 
-/** Where the store is: `SHEPHERD_DIR`, or `shepherd` in `XDG_DATA_HOME`. */
-export function storeDirectory(env: NodeJS.ProcessEnv = process.env): string {
-  if (env.SHEPHERD_DIR && !isAbsolute(env.SHEPHERD_DIR))
-    throw new Exit(
-      2,
-      `SHEPHERD_DIR is ${JSON.stringify(env.SHEPHERD_DIR)}, which would be another store in each directory: write a path that begins with /.`,
-    );
-  if (env.SHEPHERD_DIR) return resolve(env.SHEPHERD_DIR);
-  const data =
-    env.XDG_DATA_HOME && isAbsolute(env.XDG_DATA_HOME) ? env.XDG_DATA_HOME : join(homedir(), ".local", "share");
-  return join(data, "shepherd");
-}
-
-/** Whether there is a store yet. */
-export const hasStore = (): boolean => existsSync(join(storeDirectory(), "format"));
+export { hasStore, storeDirectory } from "../run/stores.ts";
 
 function presentDirectory(): string {
   try {
@@ -35,26 +15,15 @@ function presentDirectory(): string {
 }
 
 export function makeContext(out: Output, rest: string[] | null, signal: AbortSignal): Context {
-  let opened: Promise<EmbeddedStore> | null = null;
-  let writers: Writers | null = null;
-  let keepsUp = (): void => {};
-  const open = async (): Promise<EmbeddedStore> => {
-    const store = await openStore(storeDirectory(), { followers }).catch((error: unknown) => {
+  let opened: Promise<OwnStore> | null = null;
+  const open = (): Promise<OwnStore> => {
+    const directory = storeDirectory();
+    return holdStore(directory).catch((error: unknown) => {
       // Whatever the reason: the store is unfit.
       throw new Exit(4, explain(error).message);
     });
-    // A collection waits for this process, which may name anything that it finds in the store.
-    const registered = openWriters(store);
-    try {
-      await registered.register();
-      writers = registered;
-    } catch (error) {
-      // A store that takes no writes can still be read.
-      if (!isReadOnly(error)) throw error;
-    }
-    return store;
   };
-  const store = (): Promise<EmbeddedStore> => {
+  const held = (): Promise<OwnStore> => {
     opened ??= open();
     return opened;
   };
@@ -63,19 +32,10 @@ export function makeContext(out: Output, rest: string[] | null, signal: AbortSig
     rest,
     signal,
     cwd: presentDirectory(),
-    store,
-    apart: async () => {
-      await store();
-      if (!writers) return (work) => work();
-      await writers.safepoint();
-      keepsUp = writers.keepUp();
-      return writers.during;
-    },
+    store: async () => (await held()).store,
+    apart: async () => (await held()).apart(),
     close: async () => {
-      keepsUp();
-      const store = await opened?.catch(() => null);
-      await writers?.unregister();
-      await store?.close();
+      await (await opened?.catch(() => null))?.close();
     },
   };
 }

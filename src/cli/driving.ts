@@ -6,7 +6,7 @@ import { recordedAnswers, type Served } from "../gateway/answers.ts";
 import { pluginNamed } from "../plugins/plugins.ts";
 import { drive } from "../run/drive.ts";
 import { type Ending, endOf } from "../run/lifecycle.ts";
-import { scratchFork } from "../run/scratch.ts";
+import { scratchOf } from "../run/scratch.ts";
 import type { Task } from "../run/start.ts";
 import { detect } from "../scope/exec/abilities.ts";
 import { grantsOf, type ScopeRef, workspacePath } from "../scope/registry.ts";
@@ -44,8 +44,8 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
   const sender = recordedAnswers(store, path, served);
   const coding = await openCoding(store, out, task, { sender, grants: await grantsOf(store, run.log) });
   try {
-    const { name, log } = await scratchFork(store, run.name, 0, {
-      what: "replay",
+    const { name, log } = await scratchOf(store, run.name, 0, {
+      suffix: "replay",
       grants: { network: "gateway", hosts: [], writable: [] },
     });
     const workspace = await workspacePath(store, run.log);

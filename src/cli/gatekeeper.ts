@@ -8,7 +8,7 @@ import type { Json } from "../trace/ports.ts";
 import { callLines } from "./asked.ts";
 import { ring } from "./bell.ts";
 import { masked, maskedIn, maskedLines } from "./mask.ts";
-import { clip, type Output, plain } from "./output.ts";
+import { clip, columns, type Output, plain } from "./output.ts";
 import type { Context } from "./verb.ts";
 
 type Asked = Extract<GateEvent, { type: "ask" }>;
@@ -81,7 +81,7 @@ async function answerOf(out: Output, run: string, event: Asked, signal: AbortSig
   const lines = callLines(event.tool, event.input).join("\n").split("\n");
   const shown = maskedLines(lines[0] === event.tool ? lines.slice(1) : lines).map(plain);
   const more = shown.length > LINES ? [`  … ${shown.length - LINES} more lines`] : [];
-  const width = stderr.columns ?? 80;
+  const width = columns(stderr);
   stderr.write(`${out.style("bold", `${run}, step ${event.n}: ${plain(event.tool)} (${event.tier})`)}\n`);
   for (const line of [...shown.slice(0, LINES), ...more]) stderr.write(`  ${clip(line, width - 3)}\n`);
 

@@ -15,9 +15,10 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
 import { type Context, count, type Flags, list, type Option, text } from "./verb.ts";
 
-export const BUDGET: { budget: Option; "max-calls": Option } = {
+export const BUDGET: { [flag in "budget" | "max-calls" | "max-tokens"]: Option } = {
   budget: { type: "string", value: "USD", help: "refuse calls once this much is spent" },
   "max-calls": { type: "string", value: "N", help: "refuse calls after N" },
+  "max-tokens": { type: "string", value: "N", help: "refuse calls once N tokens were read and written" },
 };
 
 /** How a gateway is started, as it is kept for who goes on with its run. */
@@ -66,11 +67,13 @@ export async function howBefore(store: EmbeddedStore, view: View): Promise<(How 
 export function budgetOf(flags: Flags): Budget {
   const usd = text(flags, "budget");
   const calls = count(flags, "max-calls", 1);
+  const tokens = count(flags, "max-tokens", 1);
   if (usd !== undefined && !(/^\$?\d+(\.\d+)?$/.test(usd) && Number(usd.replace("$", "")) > 0))
     throw new Exit(2, `--budget takes US dollars, not ${JSON.stringify(usd)}.`);
   return {
     ...(usd !== undefined && { usd: Number(usd.replace("$", "")) }),
     ...(calls !== undefined && { calls }),
+    ...(tokens !== undefined && { tokens }),
   };
 }
 

@@ -1,24 +1,26 @@
 /** Driving runs from the command line: what `run` and `resume` have in common. */
-import { settleModel } from "../agent/settle.ts";
+import { AGENT_RECOVERY, abandon } from "../agent/recovery.ts";
+import { userTable } from "../agent/table.ts";
+import { hasBegun, placeOn, startOn } from "../run/begin.ts";
 import { drive } from "../run/drive.ts";
 import { type Ending, landsLive, noteLand } from "../run/lifecycle.ts";
 import type { Main } from "../run/main.ts";
 import { freshMain } from "../run/placing.ts";
 import { InDoubt, type Recovery, recover } from "../run/recover.ts";
 import { standing } from "../run/standing.ts";
-import { beginRun, emptyTmp, firstSession, placeRun, type Task } from "../run/start.ts";
+import { beginRun, firstSession, type Task, taskOf } from "../run/start.ts";
 import { type FilesOptions, openFilesOf } from "../scope/files.ts";
 import { carryOfImage } from "../scope/image.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
-import { getBytes } from "../scope/thread.ts";
-import { findStep, readScope } from "../scope/view.ts";
-import type { Carry, Link } from "../trace/ports.ts";
-import type { Fold, Step } from "../trace/seal.ts";
+import { readScope } from "../scope/view.ts";
+import type { Carry } from "../trace/ports.ts";
 import { serial } from "../trace/serial.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { type AgentBudget, keepBudget } from "./budget.ts";
 import type { Coding } from "./coding.ts";
-import { Exit, explain } from "./errors.ts";
+import { storeDirectory } from "./context.ts";
+import { explain } from "./errors.ts";
 import { followLive, type Land } from "./landing.ts";
 import { agentOf, requireDriven, withModel } from "./model.ts";
 import { noticesOf } from "./notices.ts";
@@ -27,6 +29,8 @@ import type { Lacks } from "./partial.ts";
 import { retriesOf } from "./retries.ts";
 import { formatRow, rowOf } from "./rows.ts";
 import { type Failure, type Going, type ResumeOptions, workerFor } from "./work.ts";
+
+export { taskOf } from "../run/start.ts";
 
 export interface Launch {
   store: EmbeddedStore;
@@ -139,6 +143,8 @@ async function driveRun(
     worker: workerFor(launch, task, failure, going, coding),
     prepared: async (scope) => {
       driven = scope;
+      if (task.worker === "agent" && task.model)
+        going.held = await keepBudget(scope, going.budget, task.model, userTable(storeDirectory()));
       if (coding?.interactive) tellSession(launch, task, await workspacePath(store, scope.ref.log));
       else steps = tellSteps(launch, scope);
       await coding?.prepare(scope);
@@ -160,14 +166,17 @@ async function driveRun(
   return { name, ending, land, ...failure };
 }
 
-/** Whether the first step of a run is written. One that was forked has that of another run. */
-const hasBegun = ({ header, steps }: Pick<Fold, "header" | "steps">): boolean => header.origin !== null || steps.has(0);
-
 /** Starts a new run: its step 0 stands on main as it is now. The model is asked while main is still being read; tools wait for it. */
-export async function startRun(launch: Launch, name: string, task: Task, main: Promise<Main>): Promise<Outcome> {
+export async function startRun(
+  launch: Launch,
+  name: string,
+  task: Task,
+  main: Promise<Main>,
+  budget?: AgentBudget,
+): Promise<Outcome> {
   // Nobody waits for it yet, and nobody ever does where the run cannot begin.
   main.catch(() => {});
-  const going: Going = { resumed: false };
+  const going: Going = { resumed: false, ...(budget && { budget }) };
   return driveRun(launch, name, task, going, async (scope, { coding, progress }) => {
     going.live = await followLive(launch, scope);
     const n = await beginRun(scope, task);
@@ -186,46 +195,6 @@ export async function startRun(launch: Launch, name: string, task: Task, main: P
   });
 }
 
-/** What can be read in this time (ms) need not be stood on before. */
-const SOON = 1500;
-
-/** So many files are written in little time. */
-const FEW = 5000;
-
-/**
- * Sets a new scope on main. Where that takes long to read, its tools stand on the user's own files meanwhile: `ready` once they can run, `placed` once
- * its first step is sealed.
- */
-function startOn(
-  scope: LiveScope,
-  n: number,
-  task: Task,
-  main: Promise<Main>,
-  carry: Carry,
-): { ready: Promise<void>; placed: Promise<void> } {
-  const files = scope.files!;
-  const late = new Promise<null>((resolve) => setTimeout(resolve, SOON, null).unref());
-  const sealed = main.then(async (main) => {
-    await placeRun(scope, n, main, task, carry);
-    return { tree: main.tree, carry: main.carry, source: main.sources.workspace };
-  });
-  const standing = Promise.race([main, late]).then(async (soon) => {
-    if (soon && (soon.capture.stats.files < FEW || (await files.isNear()))) return false;
-    const stands = await files.stand({ ...carry, tmp: await emptyTmp(scope.store) }, sealed);
-    if (stands) await scope.writer.note(n, { note: "base", base: "live" });
-    return stands;
-  });
-  const placed = standing.then(async (stands) => {
-    await sealed;
-    if (stands) return;
-    const head = scope.head();
-    await files.restore(head.state!.roots.workspace, head.carry, (await main).sources);
-  });
-  const ready = standing.then((stands) => (stands ? undefined : placed));
-  for (const each of [sealed, placed, ready]) each.catch(() => {});
-  return { ready, placed };
-}
-
 const codingFor = async ({ store, out }: Launch, task: Task): Promise<Coding | null> =>
   task.worker === "plugin" ? (await import("./coding.ts")).openCoding(store, out, task) : null;
 
@@ -233,12 +202,6 @@ const carryFor = async (store: EmbeddedStore, scope: LiveScope, coding: Coding |
   ...(coding && (await coding.carry(await workspacePath(store, scope.ref.log)))),
   ...(scope.grants.root && carryOfImage(scope.grants.root)),
 });
-
-async function placeOn(scope: LiveScope, n: number, task: Task, main: Main, carry: Carry): Promise<void> {
-  await placeRun(scope, n, main, task, carry);
-  const head = scope.head();
-  await scope.files!.restore(head.state!.roots.workspace, head.carry, main.sources);
-}
 
 /** Goes on with a run: settles what a crash left in doubt, then works from its head. */
 export async function resumeRun(launch: Launch, name: string, options: ResumeOptions = {}): Promise<Outcome> {
@@ -248,7 +211,13 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
   const task = options.model ? withModel(started, options.model) : started;
   const { fold, log } = await readScope(store, name);
   if (!hasBegun(fold))
-    return startRun(launch, name, task, freshMain(store, await workspacePath(store, log), { signal: launch.signal }));
+    return startRun(
+      launch,
+      name,
+      task,
+      freshMain(store, await workspacePath(store, log), { signal: launch.signal }),
+      options.budget,
+    );
   const going: Going = { resumed: true, ...options };
   return driveRun(launch, name, task, going, async (scope, { coding, progress }) => {
     const first = scope.writer.fold.steps.get(0);
@@ -261,7 +230,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
         await freshMain(store, await workspacePath(store, scope.ref.log), { signal: launch.signal }),
         await carryFor(store, scope, coding),
       );
-    const doubts = await recover(scope, task.worker === "agent" ? AGENT : COMMAND);
+    const doubts = await recover(scope, task.worker === "agent" ? AGENT_RECOVERY : COMMAND);
     progress.done();
     if (doubts.length > 0) throw new InDoubt(name, doubts);
     if (launch.land !== "live" && landsLive(scope.writer)) await noteLand(scope.writer, "ask");
@@ -269,31 +238,7 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
   });
 }
 
-/** The agent performs again what is in doubt as part of its conversation; a command is started anew. */
-const AGENT: Recovery = {
-  model: async (scope, step) => {
-    await settleModel(scope, step);
-  },
-  again: async (scope, step) => {
-    // Of what is said only the intent was written: it is told again, or was never said.
-    if (["inject", "message", "rewrite"].includes(step.intent.kind)) await abort(scope, step);
-  },
-};
 const COMMAND: Recovery = {
   model: async () => {},
-  again: abort,
+  again: abandon,
 };
-
-async function abort(scope: LiveScope, step: Step): Promise<void> {
-  await scope.writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
-}
-
-/** The task of a run, from its step 0 or from that of the scope it was forked from. */
-export async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
-  const view = await readScope(store, name);
-  const found = await findStep(store, view, 0);
-  const what = found?.step.intent.kind === "run" ? found.step.intent.what : view.fold.header.meta.task;
-  if (typeof what !== "string")
-    throw new Exit(2, `${name} was not started by \`shepherd run\`, so there is nothing to go on with.`);
-  return JSON.parse((await getBytes(store, what as Link)).toString()) as Task;
-}

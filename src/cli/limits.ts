@@ -35,14 +35,19 @@ export function limitsOf(flags: Flags, task?: Task): Limits | undefined {
   if (processes !== undefined) limits.processes = processes;
   const time = text(flags, "time");
   if (time !== undefined) {
-    const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(time) ?? [];
-    limits.time = Math.round(Number(amount) * (UNITS[unit ?? ""] ?? Number.NaN));
-    if (!(limits.time >= 1 && limits.time <= LONGEST_MS))
-      throw new Exit(2, `--time takes a duration as 90s, 5m or 2h, not ${JSON.stringify(time)}.`);
+    limits.time = durationOf(time, "--time");
     if (task?.worker === "plugin")
       throw new Exit(2, "--time is for commands of the built-in agent and of yours: a coding agent ends its own.");
   }
   return Object.keys(limits).length > 0 ? limits : undefined;
+}
+
+/** A duration in ms. Throws a sentence for what is none. */
+export function durationOf(time: string, option: string): number {
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(time) ?? [];
+  const ms = Math.round(Number(amount) * (UNITS[unit ?? ""] ?? Number.NaN));
+  if (ms >= 1 && ms <= LONGEST_MS) return ms;
+  throw new Exit(2, `${option} takes a duration as 90s, 5m or 2h, not ${JSON.stringify(time)}.`);
 }
 
 /** Says which of these limits are not held here as they are asked for. */

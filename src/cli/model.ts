@@ -2,8 +2,10 @@
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { openModel } from "../agent/models.ts";
+import { userTable } from "../agent/table.ts";
 import { pluginFor, pluginNamed } from "../plugins/plugins.ts";
 import type { Task } from "../run/start.ts";
+import { storeDirectory } from "./context.ts";
 import { Exit } from "./errors.ts";
 import type { Context } from "./verb.ts";
 
@@ -17,7 +19,7 @@ export function checkedModel({ cwd }: Pick<Context, "cwd">, named: string): stri
     throw new Exit(2, `${named} is an agent and no model: leave --model out, as in \`shepherd run ${named} "TASK"\`.`);
   const file = /^script:(.+)$/s.exec(named)?.[1];
   const model = file ? `script:${resolve(cwd, file.replace(/^~(?=\/)/, homedir()))}` : named;
-  openModel(model);
+  openModel(model, { table: userTable(storeDirectory()) });
   return model;
 }
 
@@ -28,7 +30,11 @@ export function modelFor(
   task: Task,
   named: string | undefined,
 ): string | undefined {
-  if (named === undefined) return undefined;
+  if (named === undefined) {
+    // What it goes on with must be there, too.
+    if (task.worker === "agent" && task.model) openModel(task.model, { table: userTable(storeDirectory()) });
+    return undefined;
+  }
   const agent = agentOf(task);
   if (task.worker === "command")
     throw new Exit(2, `${run} is a run of a command, which asks no model by itself: leave --model out.`);
@@ -43,7 +49,12 @@ export const withModel = (task: Task, model: string): Task =>
   task.plugin ? { ...task, plugin: { ...task.plugin, args: ["--model", model] } } : { ...task, model };
 
 /** Throws for a run of programs that the user starts. */
-export function requireDriven(run: string, { worker, argv }: Task): void {
+export function requireDriven(run: string, { worker, argv, agent }: Task): void {
+  if (agent)
+    throw new Exit(
+      2,
+      `${run} is a run of the agent ${agent.name} of a program, which goes on with it: ${agent.name}.resume(${JSON.stringify(run)}).`,
+    );
   if (worker === "gateway" && !argv)
     throw new Exit(2, `${run} records programs of yours: \`shepherd gateway --scope ${run}\` goes on with it.`);
 }

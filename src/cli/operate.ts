@@ -1,16 +1,11 @@
 /** Operations from the command line: what a crash cut short is settled as its worker would. */
-import { settleModel } from "../agent/settle.ts";
+import { settleModels } from "../agent/settle.ts";
 import { type Left, operate as operateOn, type Params } from "../run/operate.ts";
 import { findScope } from "../scope/registry.ts";
-import type { LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Context } from "./verb.ts";
 
-/** Ends answers that were passed on in part: they count with the blocks they have. */
-export async function settleModels(scope: LiveScope): Promise<void> {
-  for (const step of scope.writer.fold.pending())
-    if (step.intent.kind === "model" && !step.outcome) await settleModel(scope, step);
-}
+export { settleModels } from "../agent/settle.ts";
 
 /** A sentence about an effect that something leaves behind. */
 export function tellLeft({ n, tier, compensated, inDoubt }: Left): string {

@@ -38,3 +38,17 @@ test("what takes longer is told on a terminal in one line, from 300 ms on, and n
     expect(wrote).toEqual(isTTY ? ["\r\x1b[2Kreading 1 of 100000", "\r\x1b[2Kreading 2", "\r\x1b[2K"] : []);
   }
 });
+
+test("a terminal that says it has no columns, as a serial line does, is taken for one of 80", () => {
+  const wrote: string[] = [];
+  const stream = {
+    isTTY: true,
+    columns: 0,
+    write: (text: string) => wrote.push(text),
+  } as unknown as NodeJS.WriteStream;
+  const out = makeOutput(false, { stdout: stream, stderr: stream });
+  out.say("a sentence of some words");
+  out.flush();
+  expect(out.width).toBe(80);
+  expect(wrote.join("")).toBe("a sentence of some words\n");
+});

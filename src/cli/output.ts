@@ -58,13 +58,13 @@ export function makeOutput(json: boolean, { stdout, stderr }: Streams = process)
     json,
     terminal,
     attached: true,
-    width: stdout.columns ?? 80,
+    width: columns(stdout),
     style: (style, text) => (coloured ? styleText(style, text, { validateStream: false }) : text),
     line: (text = "") => {
       if (!json) write(text);
     },
     say: (text, hang) => {
-      if (!json) write(terminal ? fold(text, stdout.columns, hang) : text);
+      if (!json) write(terminal ? fold(text, columns(stdout), hang) : text);
     },
     object: (value) => {
       if (json) write(JSON.stringify(value));
@@ -77,7 +77,7 @@ export function makeOutput(json: boolean, { stdout, stderr }: Streams = process)
         },
     warn: (text) => {
       flush();
-      stderr.write(`${stderr.isTTY ? fold(text, stderr.columns) : text}\n`);
+      stderr.write(`${stderr.isTTY ? fold(text, columns(stderr)) : text}\n`);
     },
     flush,
     progress: () => makeProgress(stderr),
@@ -93,7 +93,7 @@ function makeProgress(stderr: NodeJS.WriteStream): Progress {
       const now = Date.now();
       if (now - started < 300 || now - shown < 80) return;
       shown = now;
-      stderr.write(`\r\x1b[2K${text.slice(0, (stderr.columns ?? 80) - 1)}`);
+      stderr.write(`\r\x1b[2K${text.slice(0, columns(stderr) - 1)}`);
     },
     done: () => {
       if (shown) stderr.write("\r\x1b[2K");
@@ -108,6 +108,9 @@ export const plain = (text: string): string =>
     if (c === "\t") return " ";
     return `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`;
   });
+
+/** How wide a terminal is, in columns; those that do not say it (a serial line says 0) are taken for 80. */
+export const columns = (stream: NodeJS.WriteStream): number => stream.columns || 80;
 
 /** Shown over the character before them. */
 const NARROW = /^[\p{Mn}\p{Me}\p{Cf}]/u;

@@ -1,7 +1,7 @@
 /** Rows of a log: a step as a person sees it. */
 
 import { MOST_FILES } from "../scope/changes.ts";
-import { getBytes, getItem, textOf } from "../scope/thread.ts";
+import { getBytes, getItem, ownWords, textOf } from "../scope/thread.ts";
 import { parseLink } from "../trace/bytes.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Json, Link } from "../trace/ports.ts";
@@ -132,8 +132,6 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
   }
 }
 
-/** What an agent adds to a message on its own, and marks as such. */
-const ADDED = /<(system-reminder|environment_context|user_instructions)>.*?<\/\1>/gs;
 /** Much of what an agent is told is not for a row. */
 const LONGEST = 500;
 
@@ -143,7 +141,7 @@ async function saidIn(store: EmbeddedStore, messages: readonly Link[]): Promise<
   const texts = (role: string | null): string[] =>
     items
       .filter((item) => role === null || item.role === role)
-      .map((item) => textOf(item, " ").replaceAll(ADDED, "").trim())
+      .map(ownWords)
       .filter(Boolean);
   const said = texts("user").at(-1) ?? texts(null).at(-1) ?? "";
   return plain(said.length > LONGEST ? `${said.slice(0, LONGEST).toWellFormed()}…` : said);

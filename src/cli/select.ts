@@ -1,5 +1,5 @@
 /** Which workspace and which run a verb means. */
-import { dirname } from "node:path";
+import { findWorkspace } from "../run/workspace.ts";
 import { findScope, listScopes, type ScopeRef, workspaceOf } from "../scope/registry.ts";
 import { isStepNumber, newestRun, type Revision, resolveRevision } from "../scope/revision.ts";
 import { readLog } from "../scope/view.ts";
@@ -13,22 +13,7 @@ import { Exit } from "./errors.ts";
 import type { Context } from "./verb.ts";
 import { named } from "./words.ts";
 
-/** The workspace that a directory belongs to: the nearest known one at or above it, else the directory itself. */
-export async function findWorkspace(
-  store: EmbeddedStore,
-  directory: string,
-): Promise<{ path: string; id: string; known: boolean }> {
-  const here = workspaceOf(directory);
-  const inside = workspaceOf(store.directory).path;
-  if (here.path === inside || here.path.startsWith(`${inside}/`))
-    throw new Exit(2, `${here.path} is in the store itself: change to your project.`);
-  for (let at = here; ; at = workspaceOf(dirname(at.path))) {
-    if (await store.refs.get(`main/${at.id}`)) return { ...at, known: true };
-    if (dirname(at.path) !== at.path) continue;
-    if (here.path === at.path) throw new Exit(2, `${here.path} is the whole machine: change to your project.`);
-    return { ...here, known: false };
-  }
-}
+export { findWorkspace } from "../run/workspace.ts";
 
 /** Who was told already which run is meant. */
 const told = new WeakSet<Context>();

@@ -1,17 +1,21 @@
 /** The task that the words of `shepherd run` ask for. */
 import { randomUUID } from "node:crypto";
+import { resolve } from "node:path";
+import { readServers } from "../agent/mcp/config.ts";
 import type { Plugin } from "../plugins/plugin.ts";
 import { PLUGINS, pluginFor } from "../plugins/plugins.ts";
 import { typedText } from "../run/command.ts";
 import type { Task } from "../run/start.ts";
 import { Exit } from "./errors.ts";
 import { checkedModel, withModel } from "./model.ts";
-import { type Context, type Flags, text } from "./verb.ts";
+import { type Context, type Flags, list, text } from "./verb.ts";
 
 export const isBlank = (word: string | undefined): boolean => word !== undefined && word.trim() === "";
 
 /** Throws a sentence where the words ask for nothing that can be run. */
 export function askedTask(context: Context, flags: Flags, args: string[]): Task {
+  if (flags.mcp !== undefined && (context.rest || (args[0] !== undefined && pluginFor(args[0]))))
+    throw new Exit(2, "--mcp is for the built-in agent: coding agents have servers of their own.");
   if (context.rest) {
     if (args.length > 0) throw new Exit(2, "A task or a command, not both: leave out what stands before `--`.");
     if (context.rest.length === 0) throw new Exit(2, "Which command? `shepherd run -- COMMAND…`");
@@ -39,11 +43,21 @@ export function askedTask(context: Context, flags: Flags, args: string[]): Task 
   if (!named && !flags.from)
     throw new Exit(
       2,
-      `Who is to do that? \`shepherd run claude "TASK"\`, \`shepherd run codex "TASK"\`, or a script: --model script:FILE.`,
+      `Who is to do that? \`shepherd run claude "TASK"\`, \`shepherd run codex "TASK"\`, or the built-in agent with a model: --model haiku.`,
     );
   // What goes on from a step has the agent of that run, and so its models.
   const model = named && !flags.from && checkedModel(context, named);
-  return { worker: "agent", text: args[0]!, ...(model && { model }) };
+  const mcp = mcpFiles(context, flags);
+  return { worker: "agent", text: args[0]!, ...(model && { model }), ...(mcp && { mcp }) };
+}
+
+/** Files that name servers of tools, as they are found from everywhere. Throws where one of them does not fit. */
+function mcpFiles({ cwd }: Context, flags: Flags): string[] | undefined {
+  const files = list(flags, "mcp").map((file) => resolve(cwd, file));
+  if (files.length === 0) return undefined;
+  if (flags.from) throw new Exit(2, "--mcp is for a new run: what goes on from a step has the servers of that run.");
+  readServers(files);
+  return files;
 }
 
 function agentTask({ out }: Context, flags: Flags, plugin: Plugin, [task, ...more]: string[]): Task {

@@ -1,13 +1,17 @@
 /** Who works in a run that the command line drives: the built-in agent, a command, or a coding agent. */
-import { runAgent } from "../agent/loop.ts";
-import { openModel } from "../agent/models.ts";
+import { type AgentEnd, runAgent } from "../agent/loop.ts";
+import { withServers } from "../agent/mcp/client.ts";
+import { readServers } from "../agent/mcp/config.ts";
+import { openModel, optionsIn } from "../agent/models.ts";
 import { resumeAgent } from "../agent/resume.ts";
+import { BUILTIN } from "../agent/tools/builtin.ts";
 import { commandWorker } from "../run/command.ts";
 import type { Worker } from "../run/drive.ts";
 import type { Said } from "../run/inject.ts";
 import type { Task } from "../run/start.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { Session } from "../trace/ports.ts";
+import type { AgentBudget } from "./budget.ts";
 import type { Coding } from "./coding.ts";
 import { Exit, explain } from "./errors.ts";
 import type { FollowLive } from "./landing.ts";
@@ -24,10 +28,13 @@ export interface ResumeOptions {
   instruction?: string;
   open?: "perform" | "drop";
   model?: string;
+  budget?: AgentBudget;
 }
 
 export interface Going extends ResumeOptions {
   resumed: boolean;
+  /** What counts of all that was said of its budget. */
+  held?: AgentBudget;
   /** For a new run: its conversation, when its tools can run, and when its first step is sealed. */
   start?: { session: Session; ready: Promise<void>; placed: Promise<void> };
   live?: FollowLive;
@@ -77,8 +84,9 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
       }),
     };
   }
-  if (!task.model) throw new Exit(2, "Which model? Add --model script:FILE.");
-  const model = openModel(task.model);
+  if (!task.model) throw new Exit(2, "Which model? Add --model MODEL, as --model haiku.");
+  const model = openModel(task.model, optionsIn(launch.store));
+  const servers = readServers(task.mcp ?? []);
   let first = true;
   return {
     name: "agent",
@@ -94,16 +102,21 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
         const live = ending ? [] : (going.live?.inbox() ?? []);
         return [...live.map((text) => ({ text })), ...(await control.inbox.read())];
       };
-      const options = { model, signal, at: task.at, inbox };
-      const end = fresh
-        ? await runAgent(scope, { ...options, ...(going.start && { start: going.start }) })
-        : await resumeAgent(scope, {
-            ...options,
-            ...(first && going.instruction !== undefined && { instruction: going.instruction }),
-            ...(first && going.open && { open: going.open }),
-          });
+      const maxMs = going.held?.ms;
+      const about = { model, signal, at: task.at, inbox, ...(maxMs !== undefined && { maxMs }) };
+      // Servers are programs, which run where the files are.
+      if (servers.length > 0) await going.start?.ready;
+      const end = await withServers(scope, servers, signal, (given) => {
+        const options = { ...about, ...(given.length > 0 && { tools: [...BUILTIN, ...given] }) };
+        if (fresh) return runAgent(scope, { ...options, ...(going.start && { start: going.start }) });
+        return resumeAgent(scope, {
+          ...options,
+          ...(first && going.instruction !== undefined && { instruction: going.instruction }),
+          ...(first && going.open && { open: going.open }),
+        });
+      }).catch((error: Error): AgentEnd => ({ stopped: signal.aborted ? "aborted" : "error", error }));
       first = false;
-      if (end.error) {
+      if (end.error && end.stopped !== "aborted") {
         const { code, message } = explain(end.error);
         failure.error = message;
         failure.unfit = code === 4;

@@ -14,6 +14,7 @@ import {
   type Protocol,
   parseMembers,
   rest,
+  type Said,
   type Stop,
   type Usage,
 } from "./protocol.ts";
@@ -144,7 +145,7 @@ function stream(): AnswerReader {
   let begun = false;
   let stop: Stop = "other";
   let id: string | null = null;
-  const read = (event: Members): Heard | null => {
+  const read = (event: Members, said: Said | undefined): Heard | null => {
     switch (event.type) {
       case "message_start": {
         const message = isMembers(event.message) ? event.message : {};
@@ -159,6 +160,7 @@ function stream(): AnswerReader {
       case "content_block_delta": {
         const block = open.get(event.index);
         if (block && isMembers(event.delta)) grow(block, event.delta);
+        if (block && isMembers(event.delta) && typeof event.delta.text === "string") said?.(event.delta.text);
         return null;
       }
       case "content_block_stop": {
@@ -188,9 +190,9 @@ function stream(): AnswerReader {
     get usage() {
       return usage && usageOf(usage);
     },
-    take: (data) => {
+    take: (data, said) => {
       const event = parseMembers(data);
-      return event && read(event);
+      return event && read(event, said);
     },
   };
 }

@@ -15,6 +15,7 @@ import {
   parseInput,
   parseMembers,
   rest,
+  type Said,
   type Stop,
   type Usage,
 } from "./protocol.ts";
@@ -175,7 +176,7 @@ function stream(): AnswerReader {
   });
   const close = (): Heard | null =>
     stop === null ? null : { blocks: settled(others.filter(Boolean).map(native)), end: end() };
-  const read = (chunk: Members): Heard | null => {
+  const read = (chunk: Members, said: Said | undefined): Heard | null => {
     if (isMembers(chunk.error))
       return {
         blocks: [],
@@ -197,7 +198,9 @@ function stream(): AnswerReader {
       tokens.take(chunk, choice);
       const ended = typeof choice.finish_reason === "string";
       if (ended) stop = stopOf(choice.finish_reason);
-      blocks.push(...first.take(isMembers(choice.delta) ? choice.delta : {}, ended));
+      const delta = isMembers(choice.delta) ? choice.delta : {};
+      if (typeof delta.content === "string") said?.(delta.content);
+      blocks.push(...first.take(delta, ended));
     }
     return blocks.length > 0 ? { blocks } : null;
   };
@@ -211,10 +214,10 @@ function stream(): AnswerReader {
     get usage() {
       return usage;
     },
-    take: (data) => {
+    take: (data, said) => {
       if (data.trim() === "[DONE]") return close();
       const chunk = parseMembers(data);
-      return chunk && read(chunk);
+      return chunk && read(chunk, said);
     },
     close,
   };

@@ -9,7 +9,7 @@ import { type Price, type Prices, priceOf } from "./prices.ts";
 import { type Canonical, errorBody, type Members, type Protocol, type Provider } from "./protocol.ts";
 import type { Session } from "./session.ts";
 import { type Broken, type Measured, Refused, type Turn } from "./turn.ts";
-import { type Answer, headersFor, isStale, type Send, type Upstream } from "./upstream.ts";
+import { type Answer, headersFor, isStale, LONGEST, mayHelp, type Send, type Upstream } from "./upstream.ts";
 
 export interface ExchangeOptions {
   session: Session;
@@ -29,9 +29,6 @@ export interface ExchangeOptions {
 const HOLD = 45_000;
 /** So many kept connections in turn may turn out to be closed. */
 const STALE = 3;
-/** So much of a provider's words stands in a step. */
-const LONGEST = 10_000;
-
 const NO_KEY: { [provider in Provider]: string } = {
   anthropic:
     "Shepherd has no key for Anthropic: its environment has no ANTHROPIC_API_KEY, and Claude Code has no login (`claude`, then /login).",
@@ -176,6 +173,3 @@ export async function exchange(
 }
 
 const NOTHING = Buffer.alloc(0);
-
-const mayHelp = (status: number, { headers }: Answer): boolean =>
-  headers["x-should-retry"] !== "false" && (status >= 500 || [408, 409, 425, 429].includes(status));

@@ -52,7 +52,7 @@ export const pass = (passing: Passing): Promise<Passed> =>
 
 const packing = ({ headers }: Answer): string => headers["content-encoding"]?.toLowerCase() ?? "identity";
 
-const isStream = (answer: Answer): boolean =>
+export const isStream = (answer: Answer): boolean =>
   /^text\/event-stream/i.test(answer.headers["content-type"] ?? "") && packing(answer) === "identity";
 
 async function record({ turn, ended }: Passing, heard: Heard): Promise<boolean> {
@@ -97,22 +97,27 @@ async function passWhole(passing: Passing): Promise<Passed> {
     if (held) await write(response, held, signal);
     held = chunk;
   }
-  const text = await unpacked(kept.bytes(), packing(answer));
-  let reader = protocol.whole();
+  const { all, reader } = readWhole(protocol, await unpacked(kept.bytes(), packing(answer)));
   let whole = false;
-  let heard = reader.take(text);
-  if (!heard && /^(event|data):/.test(text)) {
-    // A stream under another name, or one that was packed.
-    reader = protocol.stream();
-    for (const { data } of sseReader().push(Buffer.from(text))) {
-      heard = whole ? null : reader.take(data);
-      if (heard) whole = await record(passing, heard);
-    }
-    heard = whole ? null : (reader.close?.() ?? null);
-  }
-  if (heard) whole = await record(passing, heard);
+  for (const heard of all) whole ||= await record(passing, heard);
   if (held) await write(response, held, signal);
   return { whole, reader };
+}
+
+/** What an answer says that came in one piece, up to its end. It may be a stream under another name, or one that was packed. */
+export function readWhole(protocol: Protocol, text: string): { all: Heard[]; reader: AnswerReader } {
+  const whole = protocol.whole();
+  const heard = whole.take(text);
+  if (heard || !/^(event|data):/.test(text)) return { all: heard ? [heard] : [], reader: whole };
+  const reader = protocol.stream();
+  const all: Heard[] = [];
+  for (const { data } of sseReader().push(Buffer.from(text))) {
+    const each = reader.take(data);
+    if (each) all.push(each);
+    if (each?.end) return { all, reader };
+  }
+  const last = reader.close?.();
+  return { all: last ? [...all, last] : all, reader };
 }
 
 async function unpacked(bytes: Buffer, how: string): Promise<string> {

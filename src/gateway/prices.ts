@@ -9,22 +9,35 @@ export interface Price {
   /** Written into a cache for minutes, for an hour; as `input` where they are not given. */
   cacheWrite?: number;
   cacheWriteHour?: number;
+  /** What holds in place of that for all of a call whose prompt has more tokens than `beyond`. */
+  long?: { beyond: number } & Omit<Price, "long">;
 }
 
 export type Prices = { [model: string]: Price };
 
-/** Anthropic's rule: reading costs a tenth, writing a quarter more than input, for an hour the double. */
-const claude = (input: number, output: number): Price => ({
+/** Anthropic's rule: reading costs a tenth (of newer models less), writing a quarter more than input, for an hour the double. */
+const claude = (input: number, output: number, read = 0.1): Price => ({
   input,
   output,
-  cacheRead: input / 10,
+  cacheRead: Number((input * read).toFixed(6)),
   cacheWrite: input * 1.25,
   cacheWriteHour: input * 2,
 });
 const gpt = (input: number, output: number, cacheRead: number): Price => ({ input, output, cacheRead });
 
-/** As published at the end of 2025; newer models have none here. `--prices FILE` puts others beside or in place of them. */
+/** As published: those of Claude in November 2026, the others at the end of 2025. `--prices FILE` puts others beside or in place of them. */
 export const PRICES: Prices = {
+  "claude-fable-5-1": claude(10, 50, 0.025),
+  "claude-fable-5": claude(10, 50),
+  "claude-opus-5-5": claude(4, 20, 0.05),
+  "claude-opus-5": claude(5, 25),
+  "claude-opus-4-8": claude(5, 25),
+  "claude-opus-4-7": claude(5, 25),
+  "claude-opus-4-6": claude(5, 25),
+  "claude-sonnet-5-5": claude(2, 10, 0.05),
+  "claude-sonnet-5": claude(2, 10),
+  "claude-sonnet-4-6": claude(3, 15),
+  "claude-haiku-5-5": { ...claude(0.1, 0.5), long: { beyond: 100_000, ...claude(0.5, 2.5) } },
   "claude-opus-4-5": claude(5, 25),
   "claude-opus-4-1": claude(15, 75),
   "claude-opus-4": claude(15, 75),
@@ -57,7 +70,9 @@ export function priceOf(model: string, prices: Prices = PRICES): Price | null {
 }
 
 /** What a call cost, in dollars. */
-export function costOf(price: Price, usage: Usage): number {
+export function costOf({ long, ...short }: Price, usage: Usage): number {
+  const prompt = usage.input + usage.cacheRead + usage.cacheWrite;
+  const price = long && prompt > long.beyond ? long : short;
   const { input, output, cacheRead = input, cacheWrite = input, cacheWriteHour = cacheWrite } = price;
   const hour = Math.min(usage.cacheWriteHour ?? 0, usage.cacheWrite);
   const million =
@@ -74,9 +89,12 @@ export function readPrices(text: string): Prices {
   const table: unknown = JSON.parse(text);
   if (typeof table !== "object" || table === null || Array.isArray(table)) throw new Error("it is no object of models");
   for (const [model, price] of Object.entries(table as { [model: string]: Partial<Price> | null })) {
-    const numbers = [price?.input, price?.output];
-    const more = [price?.cacheRead, price?.cacheWrite, price?.cacheWriteHour].filter((each) => each !== undefined);
-    if (![...numbers, ...more].every((each) => typeof each === "number" && each >= 0))
+    const long = price?.long;
+    const numbers = [price?.input, price?.output, ...(long ? [long.beyond, long.input, long.output] : [])];
+    const more = [price, long].flatMap((each) => [each?.cacheRead, each?.cacheWrite, each?.cacheWriteHour]);
+    if (
+      ![...numbers, ...more.filter((each) => each !== undefined)].every((each) => typeof each === "number" && each >= 0)
+    )
       throw new Error(`${JSON.stringify(model)} needs "input" and "output", in dollars for a million tokens`);
   }
   return table as Prices;

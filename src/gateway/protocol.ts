@@ -46,9 +46,14 @@ export interface Heard {
   end?: End;
 }
 
+export type Said = (text: string) => void;
+
 export interface AnswerReader {
-  /** Takes in one event of a stream, or a whole answer that came as one. Null for what ends nothing. Never throws: what it cannot read ends nothing. */
-  take(data: string): Heard | null;
+  /**
+   * Takes in one event of a stream, or a whole answer that came as one. Null for what ends nothing. Never throws: what it cannot read ends nothing.
+   * @param said is told the text by which a block has grown
+   */
+  take(data: string, said?: Said): Heard | null;
   /** What stands when no more comes: the end, where a server leaves out the event that says so. */
   close?(): Heard | null;
   /** The provider's name for the answer, by which a later request may name it. */

@@ -15,6 +15,7 @@ import {
   parseInput,
   parseMembers,
   rest,
+  type Said,
   type Usage,
 } from "./protocol.ts";
 
@@ -142,7 +143,7 @@ function stream(): AnswerReader {
     called ||= blocks.some(isCall);
     return blocks;
   };
-  const read = (event: Members): Heard | null => {
+  const read = (event: Members, said: Said | undefined): Heard | null => {
     const place = event.output_index;
     switch (event.type) {
       case "response.created":
@@ -151,6 +152,9 @@ function stream(): AnswerReader {
       case "response.output_item.added":
         begun = true;
         if (isMembers(event.item)) added.set(place, event.item);
+        return null;
+      case "response.output_text.delta":
+        if (typeof event.delta === "string") said?.(event.delta);
         return null;
       // Whoever reads closely may act on these already.
       case "response.function_call_arguments.done":
@@ -194,9 +198,9 @@ function stream(): AnswerReader {
     get usage() {
       return usage;
     },
-    take: (data) => {
+    take: (data, said) => {
       const event = parseMembers(data);
-      return event && read(event);
+      return event && read(event, said);
     },
   };
 }

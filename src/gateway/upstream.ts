@@ -108,6 +108,13 @@ export interface Outgoing {
 /** What comes back for a request, from wherever. */
 export type Answer = Readable & Pick<IncomingMessage, "headers" | "rawHeaders" | "statusCode" | "statusMessage">;
 
+/** So much of a provider's words stands in a step. */
+export const LONGEST = 10_000;
+
+/** Whether to ask again can help where a provider did not answer. */
+export const mayHelp = (status: number, { headers }: Pick<Answer, "headers">): boolean =>
+  headers["x-should-retry"] !== "false" && (status >= 500 || [408, 409, 425, 429].includes(status));
+
 export type Send = (to: Upstream, outgoing: Outgoing) => Promise<Answer>;
 
 export interface Sender {

@@ -1,8 +1,9 @@
 /** Discarding a run: its owner is stopped, its compensable effects are taken back, its name stands for nothing any more. */
 
+import type { Compensate } from "../scope/effect.ts";
 import type { Operation } from "../scope/operations.ts";
 import { ownedSince } from "../scope/owned.ts";
-import { type Compensate, compensateAll, mustKnowUndo } from "../scope/revert.ts";
+import { compensateAll, mustKnowUndo } from "../scope/revert.ts";
 import { discardScope } from "../scope/undo.ts";
 import { viewOf } from "../scope/view.ts";
 import type { EmbeddedStore } from "../trace/store.ts";

@@ -6,7 +6,7 @@ import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Control, makeControl } from "./control.ts";
-import { type Ending, noteEnded, noteStarted } from "./lifecycle.ts";
+import { type Ending, noteCancelled, noteEnded, noteStarted } from "./lifecycle.ts";
 import { BESIDE, OPERATIONS, type Params } from "./operate.ts";
 import { doubtsOf } from "./recover.ts";
 import { type Method, serve, socketPath } from "./socket.ts";
@@ -73,9 +73,15 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
       interrupt.abort(new Interrupted("An operation stops the worker for a moment."));
     });
   const control = makeControl(scope);
+  const cancelled = new AbortController();
   const methods: { [name: string]: Method } = {
     ...options.methods,
     ...control.methods,
+    cancel: async ({ by, reason }) => {
+      await noteCancelled(scope, String(by), String(reason));
+      cancelled.abort(new Error(String(reason)));
+      return null;
+    },
     observe: async ({ from }, send, closed) => {
       const start = typeof from === "number" ? from : 0;
       for await (const frame of store.logs.tail(scope.ref.log, start, { signal: closed }))
@@ -87,6 +93,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
     methods[operation] = (params: Params, _send, closed) =>
       BESIDE.has(operation) ? run(scope, params, closed) : stopped(() => run(scope, params), closed);
 
+  const stop = AbortSignal.any([options.signal, cancelled.signal]);
   const server = await serve(socketPath(store, scope.ref.log), methods);
   try {
     await noteStarted(scope.writer, options.worker.name);
@@ -96,7 +103,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
     let ending: Ending;
     let restarted = false;
     for (;;) {
-      const signal = AbortSignal.any([options.signal, interrupt.signal]);
+      const signal = AbortSignal.any([stop, interrupt.signal]);
       const before = new Set(control.inbox.waiting().map(({ id }) => id));
       ending = await options.worker.work(scope, signal, restarted, control);
       const operations = waiting.splice(0);
@@ -116,7 +123,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
         ending = "aborted";
         break;
       }
-      if (options.signal.aborted) break;
+      if (stop.aborted) break;
     }
     await recordBackground(scope, { end: true });
     await options.ended?.(scope, ending);

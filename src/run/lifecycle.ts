@@ -1,5 +1,7 @@
 /** The life of a run, as it is written down: notes in its log, and whether somebody drives it now. */
 
+import type { LiveScope } from "../scope/scope.ts";
+import { putBytes } from "../scope/thread.ts";
 import type { View } from "../scope/view.ts";
 import type { Frame } from "../trace/frame.ts";
 import type { Owner } from "../trace/ports.ts";
@@ -22,6 +24,18 @@ export const notePaused = (writer: Writer, by: string): Promise<void> =>
 
 export const noteResumed = (writer: Writer, by: string): Promise<void> =>
   writer.note(null, { note: "run", state: "resumed" }, { witness: { by } });
+
+/** Who has ended a run before it was done, and why: in their words. */
+export async function noteCancelled({ store, writer }: LiveScope, by: string, reason: string): Promise<void> {
+  const why = await putBytes(store, Buffer.from(reason.toWellFormed()));
+  await writer.note(null, { note: "cancelled", why }, { witness: { by: by.toWellFormed() } });
+}
+
+/** Why a run failed: the name of an error, and its words. */
+export async function noteFailed({ store, writer }: LiveScope, code: string, message: string): Promise<void> {
+  const why = await putBytes(store, Buffer.from(message.toWellFormed()));
+  await writer.note(null, { note: "failed", code, why });
+}
 
 /** The steps of calls that wait for a person; none: nothing does any more. */
 export const noteWaiting = (writer: Writer, steps: readonly number[]): Promise<void> =>

@@ -4,6 +4,7 @@
  */
 
 import { recordBackground } from "../scope/background.ts";
+import type { Compensate } from "../scope/effect.ts";
 import { mergeScope, syncScope, type Take } from "../scope/merge.ts";
 import { listOperations } from "../scope/operations.ts";
 import type { Outside } from "../scope/owned.ts";
@@ -73,7 +74,7 @@ const tellConflicts = (conflicts: ReadonlyArray<{ path: Buffer; why: string }>) 
 
 /** Nothing is under way any more, and all that was written is in a step. Gives what was ended although it may have acted. */
 async function standStill(scope: LiveScope): Promise<Array<{ n: number; tier: string }>> {
-  const ended = await settlePending(scope);
+  const ended = await settlePending(scope, scope.compensate);
   await recordBackground(scope, { end: true });
   return ended.filter(({ compensated }) => !compensated).map(({ n, tier }) => ({ n, tier }));
 }
@@ -111,6 +112,8 @@ function checkWhole({ writer, ref: { name } }: LiveScope): void {
 
 export interface OperateOptions {
   settle?: Settle | undefined;
+  /** Takes effects back, where nobody drives the scope; its owner has a way of its own, or none. */
+  compensate?: Compensate | undefined;
   /** Stops waiting for the owner; what it has not begun by then it does not do. */
   signal?: AbortSignal | undefined;
 }
@@ -121,11 +124,11 @@ export async function operate(
   name: string,
   operation: string,
   params: Params,
-  { settle, signal }: OperateOptions = {},
+  { settle, compensate, signal }: OperateOptions = {},
 ): Promise<Json> {
   for (let tries = 0; ; tries++) {
     try {
-      const scope = await attach(store, name);
+      const scope = await attach(store, name, { compensate });
       try {
         if (!BESIDE.has(operation)) await settle?.(scope);
         if (operation === "sync") checkWhole(scope);

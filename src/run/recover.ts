@@ -1,10 +1,10 @@
 /** Steps in doubt: an intent without an outcome whose owner is gone. What becomes of one is a matter of its tier. */
 
-import { needsConsent } from "../scope/effect.ts";
+import { type Compensate, needsConsent } from "../scope/effect.ts";
 import { discards, listOperations, markUndone, orphans, updateOperation } from "../scope/operations.ts";
 import { ownedSince } from "../scope/owned.ts";
 import { findScope, NameError } from "../scope/registry.ts";
-import { type Compensate, performRevert, Refused } from "../scope/revert.ts";
+import { performRevert, Refused } from "../scope/revert.ts";
 import { attach, Busy, idempotencyKey, type LiveScope } from "../scope/scope.ts";
 import { readLog, sealedStep, viewOf } from "../scope/view.ts";
 import type { Step } from "../trace/seal.ts";
@@ -21,7 +21,10 @@ export interface Doubt {
 
 /** Thrown where the user must say first what becomes of calls that may have acted. */
 export class InDoubt extends Error {
-  constructor(scope: string, doubts: readonly Doubt[]) {
+  constructor(
+    scope: string,
+    readonly doubts: readonly Doubt[],
+  ) {
     const [{ n }] = doubts as [Doubt];
     const steps = `Step ${doubts.map((each) => each.n).join(", ")} of ${scope}`;
     const what = doubts.every(({ compensated }) => compensated)
@@ -130,7 +133,7 @@ export interface Recovery {
   model(scope: LiveScope, step: Step): Promise<void>;
   /** Performs a reversible or repeatable call again, as a new attempt of the same intent. */
   again(scope: LiveScope, step: Step): Promise<void>;
-  /** Runs the undo that an effect declared. */
+  /** Runs the undo that an effect declared, where the scope has no way of its own. */
   compensate?: Compensate;
 }
 
@@ -139,7 +142,8 @@ export interface Recovery {
  * then. Running it twice is running it once.
  */
 export async function recover(scope: LiveScope, recovery: Recovery): Promise<Doubt[]> {
-  await finishReverts(scope, recovery.compensate);
+  const { compensate = scope.compensate } = recovery;
+  await finishReverts(scope, compensate);
   for (const step of scope.writer.fold.pending().filter((each) => !each.outcome && each.intent.kind === "model"))
     await recovery.model(scope, step);
   const head = scope.head();
@@ -148,7 +152,7 @@ export async function recover(scope: LiveScope, recovery: Recovery): Promise<Dou
     if (step.outcome) continue;
     const tier = tierOf(step);
     if (!needsConsent(tier) || !step.allowed) await recovery.again(scope, step);
-    else if (tier === "compensable" && recovery.compensate) await compensateOnce(scope, step, recovery.compensate);
+    else if (tier === "compensable" && compensate) await compensateOnce(scope, step, compensate);
   }
   return doubtsOf(scope);
 }

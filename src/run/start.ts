@@ -3,7 +3,8 @@
 import { detect } from "../scope/exec/abilities.ts";
 import { createScope, freeName, type Grants, NameError, nameFor, type ScopeRef } from "../scope/registry.ts";
 import { type LiveScope, treeLink } from "../scope/scope.ts";
-import { MAIN, putItem, putItems } from "../scope/thread.ts";
+import { getBytes, MAIN, putItem, putItems } from "../scope/thread.ts";
+import { findStep, readScope } from "../scope/view.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
 import type { Carry, Json, Link, Session } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -19,14 +20,20 @@ export interface Task {
   /** Where the command, or the agent's shell, starts, relative to the workspace; its root without it. */
   at?: string;
   model?: string;
+  /** Of the built-in agent: files that name its servers of tools. */
+  mcp?: string[];
   /** For a coding agent of the user's: which plugin drives it, words for its command line, and the name under which it keeps its conversation. */
   plugin?: { name: string; args: string[]; session: string; interactive?: boolean };
+  /** For an agent that a program defines: its name, what it was started with, and the module it is exported from, where that is known. */
+  agent?: { name: string; input: Json; module?: string };
 }
 
 export interface NewRun {
   task: Task;
   workspace: Workspace;
   name?: string;
+  /** What its name is made of, where it has none; the task without. */
+  like?: string;
   grants: Grants;
   meta?: { [key: string]: Json };
 }
@@ -36,7 +43,7 @@ export async function createRun(store: EmbeddedStore, run: NewRun): Promise<Scop
   // So that it can be started by whoever finds it, if this process ends before step 0 is written.
   const task = await putTask(store, run.task);
   for (;;) {
-    const name = run.name ?? (await freeName(store, nameFor(run.task.text)));
+    const name = run.name ?? (await freeName(store, nameFor(run.like ?? run.task.text)));
     try {
       return await createScope(store, {
         name,
@@ -58,7 +65,7 @@ export async function beginRun(scope: LiveScope, task: Task): Promise<number> {
   return scope.writer.intent({ kind: "run", tier: "reversible", thread: MAIN, what });
 }
 
-const putTask = async (store: EmbeddedStore, task: Task): Promise<Link> =>
+export const putTask = async (store: EmbeddedStore, task: Task): Promise<Link> =>
   link("json", await store.objects.put(encodeJson({ type: "task", v: 1, ...task })));
 
 const firstMessage = (scope: LiveScope, task: Task): Promise<Link> =>
@@ -92,4 +99,16 @@ export async function placeRun(scope: LiveScope, n: number, main: Main, task: Ta
       witness: { at: Date.now(), ...(!samePath && { paths: "moved" }) },
     },
   );
+}
+
+/** The task of a run, from its step 0 or from that of the scope it was forked from. Throws `NameError` where it has none. */
+export async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
+  const view = await readScope(store, name);
+  const found = await findStep(store, view, 0);
+  const { origin, meta } = view.fold.header;
+  const own = origin ? meta.task : undefined;
+  const what = own ?? (found?.step.intent.kind === "run" ? found.step.intent.what : meta.task);
+  if (typeof what !== "string")
+    throw new NameError(`${name} was not started by \`shepherd run\`, so there is nothing to go on with.`);
+  return JSON.parse((await getBytes(store, what as Link)).toString()) as Task;
 }

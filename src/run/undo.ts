@@ -1,7 +1,7 @@
 /** Undo of any operation, whoever drives what it changed. */
 
+import type { Compensate } from "../scope/effect.ts";
 import { discards, type Operation } from "../scope/operations.ts";
-import type { Compensate } from "../scope/revert.ts";
 import { type Undone, undoDiscard } from "../scope/undo.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { unquotePath } from "../world/paths.ts";

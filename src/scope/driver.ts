@@ -36,7 +36,7 @@ export async function mountsOf(): Promise<Mounts | null> {
   return mountsIn(await helperOf(method.helper, method.how));
 }
 
-export const mountsIn = ({ pid, renames, overlay, unmount, changed, remove }: Helper): Mounts | null =>
+export const mountsIn = ({ pid, renames, overlay, unmount, changed, remove, spread }: Helper): Mounts | null =>
   renames === "no"
     ? null
-    : { root: `/proc/${pid}/root`, renames: renames === "kernel", overlay, unmount, changed, remove };
+    : { root: `/proc/${pid}/root`, renames: renames === "kernel", overlay, unmount, changed, remove, spread };

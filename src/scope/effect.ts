@@ -1,6 +1,7 @@
 /** What a scope performs, and the handlers that may stand between an intent and its outcome. */
 import type { IntentFacts, Kind, Status, Tier } from "../trace/frame.ts";
 import type { Json, Link } from "../trace/ports.ts";
+import type { Step } from "../trace/seal.ts";
 
 /** What a handler sees of an effect. */
 export interface EffectView {
@@ -30,6 +31,9 @@ export interface Handler {
   /** After this time the default of the tier stands. No time-out without. */
   timeoutMs?: number;
 }
+
+/** Takes an effect back. Called with the same key for every try, so that the outside can tell a second try. */
+export type Compensate = (effect: { step: Step; key: string; log: string }) => Promise<void>;
 
 /** What came of an effect. */
 export interface Performed {
@@ -99,6 +103,29 @@ export interface Decided {
  * that fails or takes too long counts as the default of the tier, and the reason says so.
  */
 export async function decide(effect: EffectView, handlers: readonly Handler[], signal: AbortSignal): Promise<Decided> {
+  const { decided, input, changedBy } = await askAll(effect, handlers, signal);
+  if (decided) return decided;
+  return { decision: defaultDecision(effect.tier) as Decided["decision"], input, by: "default", changedBy };
+}
+
+/** Those of the scope that a scope lies in, as one handler of that: they are asked behind its own, about step `n` in which it runs. */
+export const around = (handlers: readonly Handler[], n: number): Handler => ({
+  name: "around",
+  handle: async (effect, signal) => {
+    const { decided, input, changedBy } = await askAll({ ...effect, n }, handlers, signal);
+    const rewritten = changedBy !== null;
+    if (!decided) return rewritten ? { kind: "rewrite", input } : { kind: "forward" };
+    if (decided.decision.kind === "allow" && rewritten) return { kind: "rewrite", input, allow: true };
+    return decided.decision;
+  },
+});
+
+/** As `decide`; `decided` is null where all have left it to others. */
+async function askAll(
+  effect: EffectView,
+  handlers: readonly Handler[],
+  signal: AbortSignal,
+): Promise<{ decided: Decided | null; input: Json; changedBy: string | null }> {
   let input = effect.input;
   let changedBy: string | null = null;
   for (const handler of handlers) {
@@ -107,11 +134,11 @@ export async function decide(effect: EffectView, handlers: readonly Handler[], s
     if (answer.kind === "rewrite") {
       input = answer.input;
       changedBy = handler.name;
-      if (answer.allow) return { decision: { kind: "allow" }, input, by: handler.name, changedBy };
-    } else return { decision: answer, input, by: handler.name, changedBy };
+      if (answer.allow)
+        return { decided: { decision: { kind: "allow" }, input, by: handler.name, changedBy }, input, changedBy };
+    } else return { decided: { decision: answer, input, by: handler.name, changedBy }, input, changedBy };
   }
-  const decision = defaultDecision(effect.tier) as Decided["decision"];
-  return { decision, input, by: "default", changedBy };
+  return { decided: null, input, changedBy };
 }
 
 async function ask(handler: Handler, effect: EffectView, signal: AbortSignal): Promise<Decision> {

@@ -1,6 +1,6 @@
 /** Forks: new scopes that share a prefix. A fork is a ref to a commit and a note; it touches neither the parent's steps nor its files. */
 
-import type { Link, Origin } from "../trace/ports.ts";
+import type { Json, Link, Origin } from "../trace/ports.ts";
 import { type Fold, type Head, isContainer, type Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { openWriter } from "../trace/writer.ts";
@@ -26,6 +26,8 @@ export interface ForkOptions {
   grants?: Partial<Grants>;
   /** Its services, as `putServices` wrote them; without it those of the parent. */
   services?: Link | undefined;
+  /** What is written in the heads of their logs; of the parent they have its task. */
+  meta?: { [key: string]: Json };
   /** Writes what each begins with. Who is killed meanwhile leaves no fork that lacks it. */
   begin?: (scope: Beginning) => Promise<void>;
   /** Writes the note into the parent's log; the owner's way if there is one. */
@@ -98,7 +100,15 @@ export async function forkScope(
   const grants = attenuate(await grantsOf(store, view.log), options.grants ?? {});
   // Its log is kept as long as this one: it answers for what it merges from it.
   const services = options.services ?? view.fold.header.meta.services;
-  const meta = { parent: view.log, ...(services !== undefined && { services }) };
+  const { task, thread } = view.fold.header.meta;
+  const meta = {
+    parent: view.log,
+    ...(services !== undefined && { services }),
+    // One that began as a fork has a task of its own, and not that of step 0.
+    ...(view.fold.header.origin && task !== undefined && { task }),
+    ...(thread !== undefined && { thread }),
+    ...options.meta,
+  };
   const workspace = { path: await workspacePath(store, view.log), id: view.ref!.workspace };
   const { begin: write } = options;
   const spec = { workspace, parent, origin, grants, meta, ...(write && { begin: beginning(store, write) }) };

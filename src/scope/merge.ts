@@ -109,6 +109,40 @@ export async function mergeScope(parent: LiveScope, child: View, take?: Take): P
   return { ...done, adopted };
 }
 
+/**
+ * As `mergeScope`, while the scope goes on: only the files are merged, with the lock as a call that writes has it, and what runs there goes on.
+ * Its conversations stay its own. Left if `signal` aborts while it waits.
+ */
+export async function mergeBeside(scope: LiveScope, child: View, inside: number, signal: AbortSignal): Promise<Merged> {
+  const ticket = await lockWhenSealed(scope, signal);
+  try {
+    await recordBackground(scope);
+    const { store, ref } = scope;
+    const ours = scope.head();
+    const theirs = child.fold.head();
+    if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be merged into it.`);
+    if (!theirs.state || !theirs.id || theirs.id === ours.id) return NOTHING;
+    const { tree: base, bases } = await baseTree(store, ours.id, theirs.id);
+    if (bases.includes(theirs.id)) return NOTHING;
+    await store.logs.sync(child.log);
+    const [mine, other] = [ours.state, theirs.state].map(({ roots }) => target(roots.workspace));
+    const { tree, conflicts } = await mergeTaking(store, base, mine!, other!);
+    return await takeIn(scope, {
+      kind: "merge",
+      beside: true,
+      inside,
+      from: child.ref?.name ?? "main",
+      of: theirs.id,
+      witness: { merged: child.log },
+      conflicts,
+      effect: { status: "done", workspace: treeLink(tree), with: theirs.id },
+      carry: null,
+    });
+  } finally {
+    ticket.release();
+  }
+}
+
 /** Takes what changed in another tree (of the commit `from.id`, which `from.log` has made) into a scope: its files only. Synced at return. Left if `signal` aborts while it waits. */
 export async function syncScope(
   scope: LiveScope,
@@ -129,6 +163,7 @@ export async function syncScope(
     const { tree, conflicts } = await mergeTaking(store, base, target(ours.state.roots.workspace), from.tree, take);
     return await takeIn(scope, {
       kind: "sync",
+      beside: true,
       from: from.name,
       of: from.id,
       witness: {},
@@ -172,6 +207,10 @@ const NOTHING: Merged = { n: null, op: null, status: "nothing", adopted: false, 
 
 interface Incoming {
   kind: "merge" | "sync" | "resolve";
+  /** Whether what runs in the scope goes on, and finds all but what this brings as it was. */
+  beside?: boolean;
+  /** The container in which it is done. */
+  inside?: number;
   /** Name of where it comes from, and its commit. */
   from: string;
   of: Hash;
@@ -197,13 +236,15 @@ async function takeIn(scope: LiveScope, incoming: Incoming): Promise<Merged> {
   });
   const n = await writer.intent(
     { kind, tier: "reversible", of: incoming.of },
-    { witness: { ...incoming.witness, op: operation.op, from } },
+    {
+      witness: { ...incoming.witness, op: operation.op, from },
+      ...(incoming.inside !== undefined && { links: { inside: incoming.inside } }),
+    },
   );
   const extra = { witness: { at: Date.now() } };
   if (conflict) await writer.outcome(n, { status: "conflict", conflict: await putConflicts(store, conflicts) }, extra);
   else {
-    // A sync stops nobody: what runs in the scope goes on, and finds all but what it brings as it was.
-    if (kind === "sync") await scope.files?.bring(effect.workspace!);
+    if (incoming.beside) await scope.files?.bring(effect.workspace!);
     else await scope.files?.restore(effect.workspace ?? effect.state!.roots.workspace, carry ?? scope.head().carry);
     await writer.outcome(n, effect, carry ? { ...extra, carry } : extra);
   }

@@ -37,10 +37,12 @@ export function plain(value: unknown, depth = 0): Json {
 export function plainBlock(block: Block, taken: Set<string>): Block {
   if (block.type === "native")
     return { type: "native", api: block.api, value: plain(block.value) as typeof block.value };
-  if (block.type !== "call") return { type: "text", text: plain(String(block.text)) as string };
+  const extra =
+    block.extra && Object.keys(block.extra).length > 0 ? { extra: plain(block.extra) as typeof block.extra } : {};
+  if (block.type !== "call") return { type: "text", text: plain(String(block.text)) as string, ...extra };
   const given = typeof block.id === "string" && block.id !== "" ? block.id.toWellFormed() : "call";
   let id = given;
   for (let k = 2; taken.has(id); k++) id = `${given}_${k}`;
   taken.add(id);
-  return { type: "call", id, name: plain(String(block.name)) as string, input: plain(block.input) };
+  return { type: "call", id, name: plain(String(block.name)) as string, input: plain(block.input), ...extra };
 }

@@ -31,6 +31,8 @@ export interface Grants {
   network?: Network;
   /** What it may reach through the proxy besides the names that every run may: rules of `network.ts`. */
   hosts?: string[];
+  /** Names of effects that need consent and have it: they are performed without a question. */
+  allow?: string[];
   /** What its processes may use. */
   limits?: Limits;
   /** What its commands see instead of the host. */
@@ -60,6 +62,7 @@ export const attenuate = (parent: Grants, asked: Partial<Grants>): Grants => ({
   ...((parent.hosts || asked.hosts) && {
     hosts: (asked.hosts ?? parent.hosts ?? []).filter((rule) => mayReach(parent, rule)).sort(),
   }),
+  ...(parent.allow && { allow: (asked.allow ?? parent.allow).filter((name) => parent.allow!.includes(name)).sort() }),
   ...((parent.limits || asked.limits) && { limits: lowerLimits(parent.limits, asked.limits) }),
   ...(parent.root && { root: parent.root }),
 });

@@ -1,7 +1,8 @@
 /** Revert: a step whose state is that of an earlier one. Nothing is taken away; what was done since stays reachable. */
 
-import type { Sealed, Step } from "../trace/seal.ts";
+import type { Sealed } from "../trace/seal.ts";
 import { tierOf } from "../trace/seal.ts";
+import type { Compensate } from "./effect.ts";
 import { planOperation, updateOperation } from "./operations.ts";
 import { type Outside, ownedSince } from "./owned.ts";
 import { idempotencyKey, type LiveScope } from "./scope.ts";
@@ -21,12 +22,10 @@ export class Unacknowledged extends Error {
 /** Thrown where an effect is to be taken back, and how is not known. */
 export class Refused extends Error {}
 
-/** Takes an effect back. Called with the same key for every try, so that the outside can tell a second try. */
-export type Compensate = (effect: { step: Step; key: string; log: string }) => Promise<void>;
-
 export interface RevertOptions {
   acknowledge?: boolean;
-  compensate?: Compensate;
+  /** Instead of the way that the scope has. */
+  compensate?: Compensate | undefined;
   /** Whether it is a part of going on, where an agent cannot go on from where its scope stands. */
   goesOn?: boolean;
 }
@@ -45,7 +44,7 @@ export async function checkRevert(
   const lost = outside.filter(({ step, compensated }) => tierOf(step) === "irreversible" && !compensated);
   if (lost.length > 0 && !options.acknowledge) throw new Unacknowledged(lost);
   // Before anything is planned: a revert that is begun must be gone on with by whoever comes next.
-  if (!options.compensate) mustKnowUndo(outside);
+  if (!(options.compensate ?? scope.compensate)) mustKnowUndo(outside);
   return { target, outside };
 }
 
@@ -97,7 +96,7 @@ export async function compensateAll(
   scope: LiveScope,
   by: number | null,
   outside: readonly Outside[],
-  compensate?: Compensate,
+  compensate: Compensate | undefined = scope.compensate,
 ): Promise<void> {
   if (!compensate) return mustKnowUndo(outside);
   for (const { log, step, compensated } of outside) {

@@ -6,7 +6,15 @@ import type { Head, Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { openWriter, type Writer } from "../trace/writer.ts";
 import { countChanges } from "./changes.ts";
-import { decide, type Effect, type Handler, higherTier, needsConsent, type Performed } from "./effect.ts";
+import {
+  type Compensate,
+  decide,
+  type Effect,
+  type Handler,
+  higherTier,
+  needsConsent,
+  type Performed,
+} from "./effect.ts";
 import type { Files } from "./files.ts";
 import { loadSnapshot } from "./index.ts";
 import type { Limits } from "./limits.ts";
@@ -35,6 +43,8 @@ export interface LiveScope {
   readonly handlers: Handler[];
   /** Its files and processes; absent for a scope that only records. */
   readonly files: Files | null;
+  /** Takes effects of the scope back; absent where the process that drives it does not know how. */
+  readonly compensate?: Compensate | undefined;
   head(): Head;
   /** Writes the intent and takes the place in the lock's queue; the outcome comes with `settled`. */
   begin(effect: Effect, signal: AbortSignal): Promise<Pending>;
@@ -61,6 +71,7 @@ export const idempotencyKey = (log: string, n: number, intent: string): string =
 
 export interface AttachOptions {
   handlers?: Handler[];
+  compensate?: Compensate | undefined;
   /** What its processes may use meanwhile: never more than its grants say. */
   limits?: Limits | undefined;
   /** Gives the files of the scope; called once the lease is held. `parent`: the log that it was forked from. */
@@ -83,12 +94,19 @@ export async function attach(store: EmbeddedStore, name: string, options: Attach
       writer.note(null, note),
     );
     const files = options.files ? await options.files({ ref, parent, grants, services }) : null;
-    return live(store, ref, writer, grants, files, options.handlers ?? []);
+    const handlers = [...(options.handlers ?? []), ...(grants.allow ? [allows(grants.allow)] : [])];
+    return live(store, ref, writer, grants, files, handlers, options.compensate);
   } catch (error) {
     await store.leases.release(key, epoch);
     throw error;
   }
 }
+
+/** Stands last: what its grants allow needs nobody's word, unless somebody who is asked before says no. */
+const allows = (names: readonly string[]): Handler => ({
+  name: "grants",
+  handle: ({ name, tier }) => (needsConsent(tier) && names.includes(name) ? { kind: "allow" } : { kind: "forward" }),
+});
 
 function live(
   store: EmbeddedStore,
@@ -97,6 +115,7 @@ function live(
   grants: Grants,
   files: Files | null,
   handlers: Handler[],
+  compensate: Compensate | undefined,
 ): LiveScope {
   const lock = makeLock();
   // The tree of the last capture, beside which a step's changes are counted.
@@ -204,6 +223,7 @@ function live(
     lock,
     handlers,
     files,
+    compensate,
     head: () => writer.fold.head(),
     begin: async (effect, signal) => {
       const links = {

@@ -60,6 +60,12 @@ export const putItem = (store: EmbeddedStore, item: Item): Promise<Link> => putB
 export const textOf = ({ content }: Pick<Item, "content">, between = "\n"): string =>
   content.map((block) => (block.type === "text" ? block.text : "")).join(between);
 
+/** What an agent adds to a message on its own, and marks as such. */
+const ADDED = /<(system-reminder|environment_context|user_instructions)>.*?<\/\1>/gs;
+
+/** The text of a message without what an agent has added to it. */
+export const ownWords = (item: Pick<Item, "content">): string => textOf(item, " ").replaceAll(ADDED, "").trim();
+
 export async function getItem(store: EmbeddedStore, of: Link): Promise<Item> {
   try {
     return decodeJson(await getBytes(store, of)) as unknown as Item;

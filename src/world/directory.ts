@@ -74,7 +74,7 @@ export function openDirectory(
   generation: string | undefined,
   { stat: file = `${path}.stat`, ground, changed, isSet = false, lag = LAG }: Known = {},
 ): Directory {
-  if (!fs.existsSync(path)) {
+  if (!ground && !fs.existsSync(path)) {
     fs.mkdirSync(path, mode);
     // mkdir heeds the umask.
     fs.chmodSync(path, mode);

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -222,6 +222,43 @@ describe.each(kinds)("worlds that stand on a base, in $whose mounts,", ({ mounts
       await expect(world.capture()).rejects.toThrow(gone);
       await expect(world.restore({})).rejects.toThrow(gone);
       await world.close();
+    });
+  });
+
+  it("are told from directories of their own, also where their owner was killed before it said on what they stand", async () => {
+    await inTemporary(async (dir) => {
+      const { directory, driver, open, captured } = rigIn(dir);
+      const state = await captured({ f: "f" });
+      await (await open("one", state)).close();
+      // A mount that its owner has not lived to note down: room of the kernel's, and nothing above.
+      const [at, upper] = [join(directory, "two/files"), join(directory, "two/files.upper")];
+      for (const each of [at, upper]) fs.mkdirSync(each, { recursive: true, mode: 0o700 });
+      const lower = [join(dir, "from")];
+      await mounts.overlay({ at, upper, work: at, lower });
+      await mounts.unmount(at);
+      expect(below(at)).toContain("work");
+      expect(driver.kept("files", "two")).toBe(null);
+      const world = await open("two", state);
+      expect((await world.capture()).files.tree).toBe(state.tree);
+      expect(fs.readdirSync(world.paths.files)).toEqual(["f"]);
+      await world.close();
+      await driver.dispose("two");
+      await driver.tidy(0);
+    });
+  });
+
+  it("lie apart on the disk, where it knows that", async () => {
+    await inTemporary(async (dir) => {
+      const { directory, open, captured } = rigIn(dir);
+      const flags = (): string =>
+        spawnSync("lsattr", ["-d", directory], { encoding: "utf8" }).stdout?.split(" ")[0] ?? "";
+      const before = flags();
+      await (await open("one", await captured({ f: "f" }))).close();
+      const isKnown = spawnSync("chattr", ["+T", join(dir, "bases")]).status === 0;
+      if (!isKnown)
+        return console.log("skipped: this file system knows no directories that lie apart, or nothing here tells");
+      expect(before).not.toContain("T");
+      expect(flags()).toContain("T");
     });
   });
 

@@ -2,9 +2,11 @@
  * Roots of worlds that stand on layers: below, what nobody writes to; above, what one world has changed. To open one is a mount, however large
  * it is, and what has changed is found above alone.
  *
- *     <home>/<root>                where all is seen as one, by whoever has the mounts; empty to all others
- *     <home>/<root>.base           which layers it stands on
- *     <home>/<root>.upper, .work   what the world has changed, and room of the kernel's for that
+ *     <home>/<root>         where all is seen as one, by whoever has the mounts; to all others, room of the kernel's for that
+ *     <home>/<root>.upper   what the world has changed
+ *     <home>/<root>.base    which layers it stands on
+ *
+ * Each directory that a fork needs takes a fortieth of the time that it takes, so there is none beside the kernel's room to mount it on.
  */
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
@@ -15,6 +17,7 @@ import { isState } from "./known.ts";
 import {
   dressLike,
   filesOf,
+  isWhole,
   keysOf,
   type Layer,
   type LayerSpec,
@@ -58,6 +61,8 @@ export interface LayeredSpec extends Omit<LayerSpec, "state"> {
   state: FileState | undefined;
   /** Where a world keeps what may hold much of the same. */
   like?: string | undefined;
+  /** Whether nothing lies in `home` yet. */
+  isNew?: boolean | undefined;
 }
 
 /** Which layers a root stands on; none where nothing that is kept says so. */
@@ -67,9 +72,15 @@ export interface Note {
 }
 
 /** What lies beside a place of a root. */
-const ENDS = ["", ".upper", ".work", ".base", ".stat"] as const;
-export const endsOf = (home: string, root: string) => ENDS.map((end) => join(home, root + end)) as [...Five];
-type Five = [string, string, string, string, string];
+const ENDS = ["", ".upper", ".base", ".stat"] as const;
+export const endsOf = (home: string, root: string) =>
+  ENDS.map((end) => join(home, root + end)) as [at: string, upper: string, note: string, stat: string];
+
+/** Whether what lies there is a root on layers, or was about to become one: without that it is a directory of its own. */
+export const isLayered = (home: string, root: string): boolean => {
+  const [, upper, note] = endsOf(home, root);
+  return fs.existsSync(note) || fs.existsSync(upper);
+};
 
 /** Opens a root as layers; null where it is to be a directory of its own. What an earlier owner left above is there again. */
 export async function openLayered(
@@ -79,34 +90,36 @@ export async function openLayered(
   objects: Objects,
   spec: LayeredSpec,
 ): Promise<Layered | null> {
-  const [at, upper, work, note, stat] = endsOf(home, root);
-  const isNoted = fs.existsSync(note);
+  const [at, upper, note, stat] = endsOf(home, root);
+  const isThere = !spec.isNew && isLayered(home, root);
   // Filled before there were layers, or where there were none.
-  if (!isNoted && fs.existsSync(at)) return null;
+  if (!spec.isNew && !isThere && fs.existsSync(at)) return null;
   const mounts = await usable(layers);
   const { state, family } = spec;
   // What stands above says nothing without what is below. And where all that is wanted lies below, nothing of it is needed.
-  let base = isNoted && mounts ? layerIn(layers, note) : null;
+  let base = isThere && mounts ? layerIn(layers, note) : null;
   const kept = base && !(state && !holds(stat, base, state) && layerOf(layers, family, state));
-  if (isNoted && !kept) forget(home, root, layers);
+  if (isThere && !kept) forget(home, root, layers);
   if (!mounts) return null;
+  layApart(mounts, dirname(home));
   let isSet = false;
   if (!kept) {
     if (!state) return null;
-    const near = base ?? (spec.like === undefined ? null : layerIn(layers, join(spec.like, `${root}.base`)));
-    base = layerOf(layers, family, state) ?? (await makeLayer(layers, mounts, objects, { ...spec, state }, near));
+    const near = (): Layer | null =>
+      base ?? (spec.like === undefined ? null : layerIn(layers, endsOf(spec.like, root)[2]));
+    base = layerOf(layers, family, state) ?? (await makeLayer(layers, mounts, objects, { ...spec, state }, near()));
     isSet = base.exact;
-    // Before the place is made: one without a note would be taken for a directory of its own.
-    fs.writeFileSync(note, JSON.stringify({ family, layers: keysOf(base) } satisfies Note), { mode: 0o600 });
   }
   const layer = base!;
   touch(layer);
   // Of a killed owner the kernel would not take it again.
-  if (kept) throwAway(dirname(home), work, layers);
-  fs.mkdirSync(work, { recursive: true, mode: 0o700 });
+  if (kept) throwAway(dirname(home), at, layers);
+  const named = (): void => {
+    if (!kept) noteDown(note, { family, layers: keysOf(layer) });
+  };
   const isUntouched = (): boolean => namesIn(upper).length === 0;
   try {
-    const shown = await show(layers, mounts, home, root, filesOf(layer));
+    const shown = await show(layers, mounts, home, root, filesOf(layer), named);
     const close = async (): Promise<void> => {
       await shown.close();
       if (isUntouched()) throwAway(dirname(home), upper, layers);
@@ -115,49 +128,74 @@ export async function openLayered(
     return { ...shown, isSet, ground: groundOf(layer, isSet, spec), isUntouched, changed, close };
   } catch (error) {
     // Somebody has found that nobody needs it, in the same moment.
-    if (layerIn(layers, note)) throw error;
+    if (isWhole(layer)) throw error;
     forget(home, root, layers);
     return openLayered(home, root, layers, objects, spec);
   }
 }
 
-/** Mounts a root over directories, the first over the next, where its home has its note and its room. */
+/** Where worlds lie that were told to lie apart. */
+const apart = new Set<string>();
+
+function layApart({ spread }: Mounts, worlds: string): void {
+  if (apart.has(worlds)) return;
+  apart.add(worlds);
+  // Not every file system knows that, and none needs it to work.
+  spread(worlds).catch(() => {});
+}
+
+/**
+ * Mounts a root over directories, the first over the next.
+ * @param meanwhile what can be done while that is done
+ */
 export async function show(
   layers: Layers,
   mounts: Mounts,
   home: string,
   root: string,
   lower: readonly string[],
+  meanwhile?: () => void,
 ): Promise<Pick<Layered, "path" | "check" | "close">> {
-  const [at, upper, work] = endsOf(home, root);
+  const [at, upper] = endsOf(home, root);
+  // Above comes first: by that it is told from a directory of its own.
   if (!fs.existsSync(upper) || namesIn(upper).length === 0) dressLike(upper, lower[0]!);
   fs.mkdirSync(at, { recursive: true, mode: 0o700 });
-  await mounts.overlay({ at, upper, work, lower });
+  const mounting = mounts.overlay({ at, upper, work: at, lower });
   const path = mounts.root + at;
-  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
-  const is = fs.fstatSync(fd);
+  let fd: number | null = null;
   const close = async (): Promise<void> => {
-    fs.closeSync(fd);
+    if (fd !== null) fs.closeSync(fd);
     // Where who has made it is gone, so is the mount.
     await mounts.unmount(at).catch(() => {});
-    for (const each of [at, work]) throwAway(dirname(home), each, layers);
-  };
-  const check = (): void => {
-    const now = fs.statSync(path, { throwIfNoEntry: false });
-    // The directory below the mount is an empty one, for which nobody must take it.
-    if (!now || now.dev !== is.dev || now.ino !== is.ino || is.dev === fs.statSync(at).dev)
-      throw new Error(
-        "The files of the scope went with the process that had mounted them: go on with `shepherd resume`.",
-      );
+    throwAway(dirname(home), at, layers);
   };
   try {
+    try {
+      meanwhile?.();
+    } finally {
+      await mounting;
+    }
+    fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+    const is = fs.fstatSync(fd);
+    const check = (): void => {
+      const now = fs.statSync(path, { throwIfNoEntry: false });
+      // The directory below the mount is not the scope's, and nobody must take it for its files.
+      if (!now || now.dev !== is.dev || now.ino !== is.ino || is.dev === fs.statSync(at).dev)
+        throw new Error(
+          "The files of the scope went with the process that had mounted them: go on with `shepherd resume`.",
+        );
+    };
     check();
+    return { path, check, close };
   } catch (error) {
     await close();
     throw error;
   }
-  return { path, check, close };
 }
+
+/** Says on which layers a root stands. */
+export const noteDown = (file: string, note: Note): void =>
+  fs.writeFileSync(file, JSON.stringify(note), { mode: 0o600 });
 
 /** The layer that a world stands on; null where it is not there any more. */
 function layerIn(layers: Layers, note: string): Layer | null {
@@ -235,9 +273,9 @@ async function tryOut({ bases, mounts }: Layers): Promise<Mounts | null> {
 
 /** Removes all that is kept of a root as layers. */
 export function forget(home: string, root: string, layers: Layers): void {
-  const [at, upper, work, note, stat] = endsOf(home, root);
+  const [at, upper, note, stat] = endsOf(home, root);
   // The note last: without it what is left would be taken for a directory of its own.
-  for (const each of [upper, work, stat, at, note]) throwAway(dirname(home), each, layers);
+  for (const each of [at, upper, stat, note]) throwAway(dirname(home), each, layers);
 }
 
 /** Removes layers on which no world stands any more, and that nobody is about to use. */

@@ -39,6 +39,8 @@ export interface Mounts {
   unmount(at: string): Promise<void>;
   /** What has changed below a directory since a time (ms since 1970), by paths in it (latin1); with 0 all directories. */
   changed(path: string, since: number): Promise<string[]>;
+  /** Has directories that are made in this one from then on lie apart on the disk. Rejects where the file system knows no such thing. */
+  spread(path: string): Promise<void>;
   /** Takes out what is in a directory, as far as that can be done and nothing is mounted there. */
   remove(path: string): Promise<void>;
 }
@@ -90,6 +92,10 @@ export const filesOf = ({ path, below }: Layer): string[] => [path, ...below.map
 const files = (path: string): string => join(path, "files");
 
 export const keysOf = ({ key, below }: Layer): string[] => [key, ...below.map((each) => each.key)];
+
+/** Whether nobody has removed some of what it shows. */
+export const isWhole = ({ path, below }: Layer): boolean =>
+  [path, ...below.map((each) => each.path)].every((each) => fs.existsSync(join(each, "about")));
 
 const keyOf = ({ tree, mtimes = null, vcs, vcsMtimes = null }: FileState): string =>
   sha256(JSON.stringify([tree, mtimes, vcs ?? (vcs === null ? "none" : "any"), vcsMtimes])).slice(0, 32);

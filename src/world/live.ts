@@ -6,7 +6,7 @@ import * as fs from "node:fs";
 import type { Hash, Objects } from "../trace/ports.ts";
 import { diffTrees } from "./diff.ts";
 import { arg, bytesOf, closeDir, type Dir, gone, openDir, openRoot } from "./dirs.ts";
-import { endsOf, forget, type Layered, type Layers, type Note, show, usable } from "./layered.ts";
+import { endsOf, forget, type Layered, type Layers, noteDown, show, usable } from "./layered.ts";
 import { namesIn } from "./layers.ts";
 import { dress } from "./place.ts";
 import type { Changed } from "./statcache.ts";
@@ -33,7 +33,7 @@ export async function openOnLive(
   layers: Layers,
   directory: string,
 ): Promise<OnLive | null> {
-  const [, upper, work, note] = endsOf(home, root);
+  const [, upper, note] = endsOf(home, root);
   const below = fs.statSync(directory);
   // Elsewhere directories have other numbers from above, by which they are told; and what is another user's own is not ours to show as it is.
   if (below.dev !== fs.statSync(layers.bases).dev || below.uid !== process.geteuid!()) return null;
@@ -42,8 +42,7 @@ export async function openOnLive(
   if (!mounts) return null;
   forget(home, root, layers);
   // What a killed owner leaves says nothing: nobody knows on what it stands.
-  fs.writeFileSync(note, JSON.stringify({ family: "", layers: [] } satisfies Note), { mode: 0o600 });
-  fs.mkdirSync(work, { recursive: true, mode: 0o700 });
+  noteDown(note, { family: "", layers: [] });
   let shown: Awaited<ReturnType<typeof show>> | null = null;
   const close = async (): Promise<void> => {
     await shown?.close();

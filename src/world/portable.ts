@@ -15,7 +15,7 @@ import { serial } from "../trace/serial.ts";
 import { bringFiles } from "./bring.ts";
 import { type Directory, openDirectory } from "./directory.ts";
 import type { Captured, Driver, Lack, RestoreOptions, World, WorldSpec, WorldState } from "./driver.ts";
-import { type Layered, type Layers, openLayered, removeUnused, usable } from "./layered.ts";
+import { isLayered, type Layered, type Layers, openLayered, removeUnused, usable } from "./layered.ts";
 import { anyBase, makeLayer } from "./layers.ts";
 import { type OnLive, openOnLive } from "./live.ts";
 import type { FileState } from "./materialise.ts";
@@ -40,7 +40,7 @@ export interface PortableOptions {
 const restMark = (home: string): string => join(home, "rest");
 
 function isSpare(home: string, worth: number): boolean {
-  if (!fs.existsSync(restMark(home)) || fs.readdirSync(home).some((name) => name.endsWith(".base"))) return false;
+  if (!fs.existsSync(restMark(home)) || fs.readdirSync(home).some((name) => /\.(base|upper)$/.test(name))) return false;
   let known = 0;
   for (const name of fs.readdirSync(home)) if (name.endsWith(".stat")) known += fs.statSync(join(home, name)).size;
   return known >= worth;
@@ -66,7 +66,7 @@ export function portableDriver(options: PortableOptions): Driver {
       }
       const like = spec.like === undefined ? undefined : homeOf(spec.like);
       const layered =
-        layers && spec.family ? await openLayers(home, layers, objects, generation, { ...spec, like }) : {};
+        layers && spec.family ? await openLayers(home, layers, objects, generation, { ...spec, like }, isNew) : {};
       const world = openWorld(home, spec, objects, { generation, lag }, layered);
       try {
         const names = (Object.keys(spec.state) as (keyof typeof spec.state)[]).filter((name) => !layered[name]?.isSet);
@@ -106,7 +106,7 @@ export function portableDriver(options: PortableOptions): Driver {
     kept: (root, id) => {
       const directory = join(homeOf(id), root);
       // What stands on a base is seen by whoever has it open.
-      return fs.existsSync(directory) && !fs.existsSync(`${directory}.base`) ? directory : null;
+      return fs.existsSync(directory) && !isLayered(homeOf(id), root) ? directory : null;
     },
     isAtRest: (id) => {
       const home = homeOf(id);
@@ -148,12 +148,13 @@ async function openLayers<Root extends string>(
   objects: Objects,
   generation: string | undefined,
   { roots, state, seeds, family, like, signal, onProgress }: WorldSpec<Root>,
+  isNew: boolean,
 ): Promise<{ [name: string]: Layered }> {
   const opened: { [name: string]: Layered } = {};
   for (const name of layers.roots as Root[]) {
     if (!roots[name]) continue;
     const { mode, owners, family: own = family } = roots[name];
-    const more = { state: state[name], seed: seeds?.[name], like, signal, onProgress };
+    const more = { state: state[name], seed: seeds?.[name], like, isNew, signal, onProgress };
     const layer = await openLayered(home, name, layers, objects, { family: own!, generation, mode, owners, ...more });
     if (layer) opened[name] = layer;
   }

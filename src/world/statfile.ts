@@ -32,10 +32,12 @@ export interface Ground {
 /** The cache in `file`, or an empty one. @param ground what it stood on when it was saved */
 export function loadCache(file: string, ground?: Ground): StatCache {
   try {
-    return decodeCache(read(file), ground);
+    // There is none of a new directory, and an error takes longer to make than to look.
+    if (fs.existsSync(file)) return decodeCache(read(file), ground);
   } catch {
-    return ground ? { ...ground, dirs: new Records(ground.dirs) } : emptyCache();
+    // As if there were none.
   }
+  return ground ? { ...ground, dirs: new Records(ground.dirs) } : emptyCache();
 }
 
 /** A cache from the bytes of a file. Throws where they are those of none. */

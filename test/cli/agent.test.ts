@@ -39,7 +39,7 @@ test("a run goes on with the model that is asked for, and without one with its o
   expect(await started("run", "--from", "m@0", "another way", "--scope", "g")).toContain("--model haiku");
 });
 
-test.each([
+const REFUSED: Array<[typed: string[], sentence: string | RegExp]> = [
   [["run", "codex", "--from", "m@0", "x"], "m is a run of claude, and goes on with that: leave `codex` out."],
   [["run", "claude", "--from", "s@1", "x"], /^s is a run of script:\S*, and goes on with that: leave `claude` out\.$/],
   [["run", "--from", "m@0", "--model", "script:f", "x"], "m is a run of claude, which has no model script:f:"],
@@ -55,13 +55,17 @@ test.each([
   [["run", "claude", ""], "What is claude to do?"],
   [["run", "--from", "s@1", ""], "What is to be done?"],
   [["run", "claud", "do it"], 'There is no agent "claud": there are claude and codex.'],
-])("%j is refused before anything is made", async (typed, sentence) => {
+];
+
+test("what cannot go on is refused in a sentence, before anything is made", async () => {
   const runs = (await user.does(["status", "--json"])).out;
-  const { err } = await user.does(typed, 2);
-  expect(err).toMatch(/^shepherd: [^\n]+\n$/);
-  const told = err.slice("shepherd: ".length).trimEnd();
-  if (typeof sentence === "string") expect(told).toContain(sentence);
-  else expect(told).toMatch(sentence);
+  for (const [typed, sentence] of REFUSED) {
+    const { err } = await user.does(typed, 2);
+    expect(err, typed.join(" ")).toMatch(/^shepherd: [^\n]+\n$/);
+    const told = err.slice("shepherd: ".length).trimEnd();
+    if (typeof sentence === "string") expect(told, typed.join(" ")).toContain(sentence);
+    else expect(told, typed.join(" ")).toMatch(sentence);
+  }
   expect((await user.does(["status", "--json"])).out).toBe(runs);
 });
 

@@ -12,6 +12,7 @@ import { openStore } from "../../src/trace/store.ts";
 import type { Row } from "../support/crash.ts";
 import { answerTurns, DONE, FILES, filesAt, GATEWAY, LAST, samePath } from "../support/driven.ts";
 import { answered, type Provider, startProvider } from "../support/provider.ts";
+import { long, seed } from "../support/runs.ts";
 import { newUser, type Typed, type User, until } from "../support/user.ts";
 
 let user: User;
@@ -154,12 +155,12 @@ test("set back and killed before it began, it begins there", async () => {
   expect((await drivenIn("g")).map(({ answers }) => answers)).toEqual([2, 2]);
 });
 
-test("a fork of each step, and the run set back to it, have the answers up to there and ask for all behind it", async () => {
+test("a fork of any step, and the run set back to it, have the answers up to there and ask for all behind it", async () => {
   await user.does(GATEWAY, 0, typed());
   const rows = await rowsOf("g");
   expect(rows.filter(({ kind }) => kind === "work").length).toBe(4);
   for (const { n, kind } of rows) {
-    if (kind === "command") continue;
+    if (kind === "command" || (!long && n % 3 !== seed % 3)) continue;
     const answers = rows.filter((row) => row.kind === "model" && row.n <= n).length;
     await user.does(["fork", "g", String(n), "--scope", `f${n}`]);
     await goesOn(`f${n}`, upTo(answers));
@@ -242,15 +243,16 @@ test("what others brought since it began is told to be missing, and stays in the
   expect(err).toMatch(/What step \d+ \(command\) brought is not there/);
 });
 
-test.each([
-  [["resume", "g", "do it"], "which is told nothing"],
-  [["resume", "g", "--model", "m"], "leave --model out"],
-  [["resume", "g", "--open", "drop"], "leave --open out"],
-  [["resume", "g", "--land", "live"], "--land takes ask, auto or never"],
-  [["run", "--from", "g@0", "do it"], "`shepherd fork` the step, then `shepherd resume` that"],
-  [["resume", "w", "--budget", "2"], "--budget is for a run of `shepherd gateway`"],
-])("%j is bad usage", async (args, sentence) => {
+test("what a driven run does not take is bad usage", async () => {
   await user.does(["gateway", "--scope", "g", "--", "true"], 0, typed());
   await user.does(["run", "--scope", "w", "--", "true"]);
-  expect((await user.does(args, 2)).err).toContain(sentence);
+  for (const [args, sentence] of [
+    [["resume", "g", "do it"], "which is told nothing"],
+    [["resume", "g", "--model", "m"], "leave --model out"],
+    [["resume", "g", "--open", "drop"], "leave --open out"],
+    [["resume", "g", "--land", "live"], "--land takes ask, auto or never"],
+    [["run", "--from", "g@0", "do it"], "`shepherd fork` the step, then `shepherd resume` that"],
+    [["resume", "w", "--budget", "2"], "--budget is for a run of `shepherd gateway`"],
+  ] as Array<[string[], string]>)
+    expect((await user.does(args, 2)).err, args.join(" ")).toContain(sentence);
 });

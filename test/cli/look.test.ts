@@ -164,11 +164,22 @@ test("diff of two runs is what lies between their newest steps", async () => {
   const between = (await user.does(["diff", "other@", "fix@", "--stat"])).out;
   expect(between).not.toBe("");
   for (const words of [
-    ["other", "fix"],
     ["other", "fix@"],
     ["other@", "fix"],
   ])
     expect((await user.does(["diff", ...words, "--stat"])).out).toBe(between);
+  await user.does(["exec", "other", "--", "touch", "t.txt"]);
+  const { out } = await user.does(["diff", "fix", "other", "--stat"]);
+  expect(out).toBe(`fix and other are the same up to step 0.
+Step 1: another sort of step
+  fix    model · I look first
+  other  command · touch t.txt
+Behind what they have in common fix did 6 steps (3 model calls, 3 calls), other 1 step (0 model calls, 1 call).
+
+${(await user.does(["diff", "fix@", "other@", "--stat"])).out}`);
+  const [parting, ...paths] = (await user.does(["diff", "fix", "other", "--json"])).objects();
+  expect(parting).toMatchObject({ runs: ["fix", "other"], same: 1, differences: [{ kind: "step", steps: [1, 1] }] });
+  expect(paths).toEqual((await user.does(["diff", "fix@", "other@", "--json"])).objects());
   await user.does(["discard", "other"]);
 });
 

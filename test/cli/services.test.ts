@@ -186,8 +186,10 @@ describe.each([
     user = await newUser({ "a.txt": "one\n" });
     Object.assign(user.env, env);
     const open = user.directory;
+    // A process has the name of its shell until it has become what it was started for.
+    const started = 'until [ "$(cat /proc/$a/comm /proc/$!/comm | sort -u)" = sleep ]; do sleep 0.02; done';
     const model = user.script([
-      { call: [bash("sleep 1234 & sleep 2345 & echo on")] },
+      { call: [bash(`sleep 1234 & a=$!; sleep 2345 & ${started}; echo on`)] },
       { call: [bash(`touch ${open}/there; until [ -e ${open}/over ]; do sleep 0.02; done`)] },
       { say: "Well." },
     ]);

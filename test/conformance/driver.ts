@@ -39,7 +39,8 @@ const opener =
 
 const seen = (path: string) => restorable(look(path));
 
-export function driverConformance(name: string, make: (directory: string) => Promise<Garage>): void {
+/** @param where all lies; with other temporary files without it */
+export function driverConformance(name: string, make: (directory: string) => Promise<Garage>, where?: string): void {
   /** `dir` is for the test; what the drivers keep lies elsewhere. */
   const withDriver = (
     body: (given: {
@@ -49,16 +50,18 @@ export function driverConformance(name: string, make: (directory: string) => Pro
       open: Worlds;
     }) => Promise<void>,
   ): Promise<void> =>
-    inTemporary((place) =>
-      inTemporary(async (dir) => {
-        const garage = await make(place);
-        const objects = memoryObjects();
-        try {
-          await body({ dir, objects, garage, open: opener(garage.driver(objects)) });
-        } finally {
-          await garage.end();
-        }
-      }),
+    inTemporary(
+      (place) =>
+        inTemporary(async (dir) => {
+          const garage = await make(place);
+          const objects = memoryObjects();
+          try {
+            await body({ dir, objects, garage, open: opener(garage.driver(objects)) });
+          } finally {
+            await garage.end();
+          }
+        }, where),
+      where,
     );
 
   /** A directory with something in it, and its state. */

@@ -204,6 +204,8 @@ describe("objects of --json", () => {
     await tell(0, "log", ["w"]);
     for (const n of ["0", "1", "2", "4", "6"]) await tell(0, "show", ["w", n]);
     await tell(0, "diff", ["w"]);
+    await tell(0, "blame", ["a.txt", "w@2"]);
+    await tell(0, "bisect", ["w", "--bad", "2", "--", "sh", "-c", "! grep -q three a.txt"]);
     await tell(0, "cat", ["w", "2", "a.txt"]);
     await tell(0, "cat", ["w", "2", "dir"]);
     await tell(0, "checkout", ["w", "2", join(user.directory, "at-2")]);
@@ -211,6 +213,7 @@ describe("objects of --json", () => {
     await tell(0, "fork", ["w", "2", "--dry-run"]);
     await tell(0, "fork", ["w", "2", "-k", "2"]);
     await tell(0, "fork", ["w", "2", "--result", "otherwise", "--scope", "other"]);
+    await tell(0, "diff", ["w", "other"]);
     await tell(0, "revert", ["w", "2", "--dry-run"]);
     await tell(0, "revert", ["w", "2"]);
     await tell(0, "exec", ["w.1", "--", "sh", "-c", "echo 1 > new; mkdir .husky; echo 1 > .husky/pre-commit"]);

@@ -30,6 +30,7 @@ function nameOfSources(): string {
     "scripts/bundle.mjs",
     "scripts/native.mjs",
     CLIENT,
+    "scripts/types.mjs",
   ])
     add(path);
   for (const name of fs.readdirSync(join(ROOT, "native")).sort()) add(join("native", name));
@@ -45,9 +46,9 @@ function build(target: string): void {
   const run = (command: string, ...args: string[]): unknown =>
     execFileSync(command, args, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] });
   // Without a check of types: that is another step, and an error there should not hide what the tests say.
-  const options = ["-p", "tsconfig.build.json", "--noCheck", "--declaration", "false", "--outDir", join(made, "dist")];
+  const options = ["-p", "tsconfig.build.json", "--noCheck", "--outDir", join(made, "dist")];
   run(join(ROOT, "node_modules/.bin/tsc"), ...options);
-  run(process.execPath, "scripts/bundle.mjs", join(made, "bin"));
+  run(process.execPath, "scripts/bundle.mjs", join(made, "bin"), join(made, "dist"));
   // The command finds its version in ../package.json.
   fs.copyFileSync(join(ROOT, "package.json"), join(made, "package.json"));
   fs.mkdirSync(join(made, dirname(CLIENT)), { recursive: true });

@@ -58,9 +58,13 @@ export const open = (more = {}) => openSandbox({
 });
 `;
 
-/** A script with what sandboxes need, and room of its own. */
-export function script(name: string, text: string): { file: string; room: string; env: Record<string, string> } {
-  const room = fs.mkdtempSync(path.join(base, `${name}-`));
+/** A script with what sandboxes need, and room of its own. @param where the room lies: beside the script without it */
+export function script(
+  name: string,
+  text: string,
+  where = base,
+): { file: string; room: string; env: Record<string, string> } {
+  const room = fs.mkdtempSync(path.join(where, `${name}-`));
   fs.chmodSync(room, 0o777);
   const file = path.join(base, `${name}.mjs`);
   fs.writeFileSync(

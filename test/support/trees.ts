@@ -17,9 +17,9 @@ export const isRoot = process.geteuid?.() === 0;
 
 const b = (bytes: string): Buffer => Buffer.from(bytes, "latin1");
 
-/** Runs `body` with a new directory, which is removed afterwards whatever is in it. */
-export async function inTemporary<T>(body: (dir: string) => Promise<T> | T): Promise<T> {
-  const dir = fs.mkdtempSync(join(os.tmpdir(), "shepherd-"));
+/** Runs `body` with a new directory, which is removed afterwards whatever is in it. @param where it lies: with other temporary files without it */
+export async function inTemporary<T>(body: (dir: string) => Promise<T> | T, where = os.tmpdir()): Promise<T> {
+  const dir = fs.mkdtempSync(join(where, "shepherd-"));
   try {
     return await body(dir);
   } finally {

@@ -10,7 +10,10 @@ export interface Input {
 }
 
 export interface Tool extends ToolSpec {
-  input: InputSchema;
+  /** What `check` takes; an `InputSchema` without one. */
+  input: object;
+  /** The input as the tool takes it, or a sentence that says what does not fit. Without it the schema says so. */
+  check?(input: Json): Fitting | string | Promise<Fitting | string>;
   /** `shared` for a tool that changes no file: its calls run beside each other. */
   lock: "shared" | "exclusive";
   tier: Tier;
@@ -21,6 +24,10 @@ export interface Tool extends ToolSpec {
    * that the host or the store is unfit, and ends the run with the call still open.
    */
   run(input: Input, context: ToolContext): Promise<ToolResult>;
+}
+
+export interface Fitting {
+  input: unknown;
 }
 
 export interface ToolContext {
@@ -75,7 +82,7 @@ export const schema = (properties: { [name: string]: Property }, optional: reado
 });
 
 /** The input if it fits, else a sentence that says what does not. */
-export function checkInput(tool: Pick<Tool, "name" | "input" | "content">, input: Json): Input | string {
+export function checkInput(tool: Pick<Tool, "name" | "content"> & { input: InputSchema }, input: Json): Input | string {
   if (typeof input !== "object" || input === null || Array.isArray(input))
     return `The input of ${tool.name} must be an object.`;
   const { properties, required } = tool.input;

@@ -185,7 +185,7 @@ test("edit wants exactly one occurrence, unless all are asked for, and leaves th
 test("an unknown tool and an input that does not fit are results for the model", async () => {
   expect(
     await use(
-      ["grep", {}],
+      ["look", {}],
       ["bash", {}],
       ["bash", { command: 3 }],
       ["bash", "ls"],
@@ -195,7 +195,7 @@ test("an unknown tool and an input that does not fit are results for the model",
       ["edit", { path: "auth.js", old: "a", new: "b", all: "yes" }],
     ),
   ).toEqual([
-    ["failed", 'There is no tool "grep"; there are bash, read, write, edit.'],
+    ["failed", 'There is no tool "look"; there are bash, read, write, edit, glob, grep.'],
     ["failed", 'The input of bash lacks "command".'],
     ["failed", 'In the input of bash, "command" must be text.'],
     ["failed", "The input of bash must be an object."],

@@ -1,5 +1,6 @@
 /** What can be asked for: the verbs as they are, and what only a process that lives long can do. */
 import { type CommandResult, performCommand } from "../../run/command.ts";
+import { framesToTheEnd } from "../../run/follow.ts";
 import { grade } from "../../run/grade.ts";
 import { stateOf } from "../../run/lifecycle.ts";
 import { outputOf } from "../../run/output.ts";
@@ -11,7 +12,6 @@ import { frameHash } from "../../trace/logs.ts";
 import { startFold } from "../../trace/seal.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { Exit, type ExitCode } from "../errors.ts";
-import { framesToTheEnd } from "../follow.ts";
 import { settleModels } from "../operate.ts";
 import { rowOf } from "../rows.ts";
 import { below, chooseRun, chooseStep } from "../select.ts";
@@ -29,6 +29,8 @@ const VERBS: { [name: string]: () => Promise<{ verb: Verb }> } = {
   diff: () => import("../verbs/diff.ts"),
   cat: () => import("../verbs/cat.ts"),
   checkout: () => import("../verbs/checkout.ts"),
+  blame: () => import("../verbs/blame.ts"),
+  bisect: () => import("../verbs/bisect.ts"),
   replay: () => import("../verbs/replay.ts"),
   fork: () => import("../verbs/fork.ts"),
   revert: () => import("../verbs/revert.ts"),

@@ -1,8 +1,8 @@
-/** `shepherd diff`: what changed in the files between two steps, or between a run and the user's directory. */
+/** `shepherd diff`: what changed in the files between two steps, or between a run and the user's directory; where two runs part. */
 
 import { previewLanding } from "../../run/land.ts";
 import { textsOf } from "../../scope/changes.ts";
-import { findScope } from "../../scope/registry.ts";
+import { findScope, type ScopeRef } from "../../scope/registry.ts";
 import { isStepNumber } from "../../scope/revision.ts";
 import { before, readLog } from "../../scope/view.ts";
 import { target } from "../../trace/bytes.ts";
@@ -20,15 +20,24 @@ import type { Context, Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "what changed in the files",
-  usage: "[RUN] [STEP [STEP]]",
+  usage: "[RUN] [STEP [STEP]] | RUN RUN",
   options: { stat: { type: "boolean", help: "only the paths" } },
   details:
     "Without a step: from your directory to the newest step of the run, which is what `merge` would bring. With one step: what that step " +
-    "changed. With two: from the first to the second.",
-  examples: ["shepherd diff", "shepherd diff 6", "shepherd diff fix-login@2 fix-login@6"],
+    "changed. With two: from the first to the second. With two runs: first where they part, in what they were asked, said and did, then the files of their newest steps.",
+  examples: [
+    "shepherd diff",
+    "shepherd diff 6",
+    "shepherd diff fix-login@2 fix-login@6",
+    "shepherd diff fix-login fix-login.1",
+  ],
   run: async (context, flags, args) => {
     const { out } = context;
-    const { from, to, store } = await sides(context, args);
+    const { from, to, store, runs } = await sides(context, args);
+    if (runs) {
+      const { tellTwoRuns } = await import("../tworuns.ts");
+      await tellTwoRuns(store, out, runs);
+    }
     // Else nothing is printed and no Ctrl-C is heard until all of it is done.
     const { due, rest } = pace({ signal: context.signal });
     for await (const change of diffTrees(store.objects, from, to)) {
@@ -80,6 +89,8 @@ interface Sides {
   to: Hash;
   /** Where they are read. */
   store: EmbeddedStore;
+  /** Where runs were named, and no steps of theirs. */
+  runs?: readonly [ScopeRef, ScopeRef];
 }
 
 async function sides(context: Context, args: string[]): Promise<Sides> {
@@ -89,8 +100,11 @@ async function sides(context: Context, args: string[]): Promise<Sides> {
   const [first = "", second = ""] = args;
   const named = isStepNumber(second) ? "" : second.split("@")[0]!;
   // Two runs are two steps: of one that has no number its newest.
-  if (looksLikeRun && args.length === 2 && named !== first && (await isRun(named)))
-    return sides(context, [`${first}@`, second === named ? `${second}@` : second]);
+  if (looksLikeRun && args.length === 2 && named !== first && (await isRun(named))) {
+    const both = await sides(context, [`${first}@`, second === named ? `${second}@` : second]);
+    if (second !== named) return both;
+    return { ...both, runs: [(await findScope(store, first))!, (await findScope(store, second))!] };
+  }
   if (args.length === 0 || (args.length === 1 && looksLikeRun)) {
     const run = await chooseRun(context, args[0]);
     const progress = context.out.progress();

@@ -1,9 +1,9 @@
 /** `shepherd log`: the steps of a run, newest first. */
 
+import { framesToTheEnd } from "../../run/follow.ts";
 import { listScopes } from "../../scope/registry.ts";
 import { type Found, readLog, readScope } from "../../scope/view.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
-import { framesToTheEnd } from "../follow.ts";
 import { allRows, type Shown, shownRows } from "../rowcache.ts";
 import { formatRow, rowOf } from "../rows.ts";
 import { chooseRun } from "../select.ts";

@@ -1,7 +1,8 @@
 /** `shepherd observe`: a run as it goes, with what is under way. */
+
+import { framesToTheEnd } from "../../run/follow.ts";
 import { frameHash } from "../../trace/logs.ts";
 import { type Step, startFold } from "../../trace/seal.ts";
-import { framesToTheEnd } from "../follow.ts";
 import { formatRow, rowOf } from "../rows.ts";
 import { chooseRun } from "../select.ts";
 import { count, type Verb } from "../verb.ts";

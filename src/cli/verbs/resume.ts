@@ -2,8 +2,8 @@
 import { landsLive } from "../../run/lifecycle.ts";
 import { findScope, isName } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
+import { AGENT_BUDGET, agentBudgetOf } from "../budget.ts";
 import { Exit } from "../errors.ts";
-import { BUDGET } from "../gateway.ts";
 import { driveCommand } from "../goon.ts";
 import { LAND_HELP, LANDS, landOf } from "../landing.ts";
 import { type Launch, resumeRun, taskOf } from "../launch.ts";
@@ -26,7 +26,7 @@ export const verb: Verb = {
       help: "perform or drop calls that have no result yet (after a revert: drop)",
     },
     land: { type: "string", value: "HOW", help: LAND_HELP },
-    ...BUDGET,
+    ...AGENT_BUDGET,
     ...PARTIAL,
   },
   details:
@@ -53,9 +53,10 @@ export const verb: Verb = {
         2,
         `${run.name} is a run of a command, which is told nothing: \`shepherd resume ${run.name}\` starts it anew.`,
       );
+    if (flags["max-time"] !== undefined && started.worker === "gateway")
+      throw new Exit(2, "--max-time is for the built-in agent: leave it out.");
     if (started.worker === "gateway") return driveCommand(context, flags, run, started);
-    const limit = Object.keys(BUDGET).find((flag) => flags[flag] !== undefined);
-    if (limit) throw new Exit(2, `--${limit} is for a run of \`shepherd gateway\`: leave it out.`);
+    const budget = agentBudgetOf(flags, started);
     const model = modelFor(context, run.name, started, text(flags, "model"));
     const land = await landOf(context, choice(flags, "land", LANDS), {
       workspace: run.workspace,
@@ -68,6 +69,7 @@ export const verb: Verb = {
       ...(words[0] !== undefined && { instruction: words[0] }),
       ...(open && { open }),
       ...(model && { model }),
+      ...(budget && { budget }),
     });
     return told(launch, [outcome]);
   },

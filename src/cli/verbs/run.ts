@@ -19,6 +19,7 @@ import { keepReserve } from "../../trace/reserve.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { quotePath } from "../../world/paths.ts";
 import type { Skipped } from "../../world/walk.ts";
+import { AGENT_BUDGET, agentBudgetOf } from "../budget.ts";
 import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
@@ -48,7 +49,13 @@ export const verb: Verb = {
       type: "string",
       short: "m",
       value: "MODEL",
-      help: "what claude or codex call it; for an agent without either script:FILE",
+      help: "what claude or codex call it; without either the built-in agent works with it: haiku, gpt-5.1, http://HOST/v1#NAME, script:FILE",
+    },
+    mcp: {
+      type: "string",
+      multiple: true,
+      value: "FILE",
+      help: "servers of tools for the built-in agent, as other agents have them",
     },
     count: { type: "string", short: "k", value: "K", help: "K runs side by side, 100 at most" },
     from: { type: "string", value: "STEP", help: "go on from this step, in a fork of its run" },
@@ -78,6 +85,7 @@ export const verb: Verb = {
       value: "HOST",
       help: "a name that it may connect to besides: NAME, NAME:PORT or *.NAME",
     },
+    ...AGENT_BUDGET,
     ...LIMIT_OPTIONS,
     ...SERVICE_OPTION,
     ...NEAREST,
@@ -96,7 +104,7 @@ export const verb: Verb = {
     "shepherd run -- npm test",
     'shepherd run -k 3 --from 6 "now add rate limiting"',
     "shepherd run --root debian -- apt-get install -y jq",
-    'shepherd run --model script:turns.jsonl "fix the login bug"',
+    'shepherd run --model haiku "fix the login bug"',
   ],
   agents: true,
   run: async (context, flags, args) => {
@@ -163,6 +171,7 @@ async function fresh(
 ): Promise<Outcome[]> {
   const { out, signal, cwd } = context;
   const workspace = await findWorkspace(launch.store, cwd);
+  const budget = agentBudgetOf(flags, task);
   const grants = { ...(await grantsOf(context, flags, workspace.path, task)), ...(root && { root }) };
   if (task.worker === "plugin") grants.network ??= "proxy";
   const at = below(workspace.path, cwd);
@@ -190,7 +199,7 @@ async function fresh(
         })
       ).name,
     );
-  return all(names.map((each) => startRun(launch, each, task, main)));
+  return all(names.map((each) => startRun(launch, each, task, main, budget)));
 }
 
 /** Names what the run is without. */
@@ -231,6 +240,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
   const started = await taskOf(store, run.name);
   requireSame(run.name, started, task);
   const model = modelFor(context, run.name, started, text(flags, "model"));
+  const budget = agentBudgetOf(flags, started);
   const { n } = await exactStep(store, run, revision, flags);
   // Before anything is made for a run that cannot go on.
   if (started.worker === "plugin") await (await import("../coding.ts")).requireProgram(launch.out, started);
@@ -261,7 +271,7 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
         },
       })),
     );
-  const options = { instruction: task.text, ...(model && { model }) };
+  const options = { instruction: task.text, ...(model && { model }), ...(budget && { budget }) };
   return all(made.map((ref) => resumeRun(launch, ref.name, options)));
 }
 

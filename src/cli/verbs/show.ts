@@ -3,7 +3,7 @@
 import { EGRESS, egressOf, type Reached } from "../../scope/egress.ts";
 import { aboutOf } from "../../scope/image.ts";
 import { grantsOf, type ScopeRef } from "../../scope/registry.ts";
-import { type Block, getBytes, getItem } from "../../scope/thread.ts";
+import { type Block, getBytes, getItem, textOf } from "../../scope/thread.ts";
 import { readLog } from "../../scope/view.ts";
 import { parseLink } from "../../trace/bytes.ts";
 import { Forgotten } from "../../trace/objects.ts";
@@ -11,6 +11,7 @@ import type { Link } from "../../trace/ports.ts";
 import type { Step } from "../../trace/seal.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { askedOf, callLines } from "../asked.ts";
+import { Exit } from "../errors.ts";
 import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
 import { leftOutOf, linesOf, rowOf } from "../rows.ts";
@@ -21,11 +22,26 @@ import { counted, sizeText } from "../words.ts";
 export const verb: Verb = {
   brief: "one step in full",
   usage: "[RUN] STEP",
-  examples: ["shepherd show 6", "shepherd show fix-login 6 --json"],
-  run: async (context, _flags, args) => {
+  options: {
+    output: {
+      type: "boolean",
+      help: "print all that it gave, as it was, and nothing else; an agent is told only so much of it",
+    },
+  },
+  examples: ["shepherd show 6", "shepherd show 6 --output", "shepherd show fix-login 6 --json"],
+  run: async (context, flags, args) => {
     const { out } = context;
     const store = await context.store();
     const { run, log, step, live } = await chosen(context, args);
+    if (flags.output) {
+      if (out.json) throw new Exit(2, "--output prints text, and no objects: leave --json out.");
+      const { result } = step.outcome ?? {};
+      if (!result) throw new Exit(2, `Step ${step.n} of ${run.name} gave nothing that could be printed.`);
+      const text = step.intent.kind === "model" ? textOf(await getItem(store, result)) : await readable(store, result);
+      const lines = maskedLines(text.split("\n"));
+      process.stdout.write((out.terminal ? lines.map(plain) : lines).join("\n"));
+      return undefined;
+    }
     const { sealed } = step;
     const row = await rowOf(store, run.name, step, live);
     const input = step.intent.what ? await readable(store, step.intent.what) : null;

@@ -118,7 +118,7 @@ describe.skipIf(!works)("the helper", () => {
     ),
     fc.tuple(
       fc.nat(1000),
-      fc.constant("remove"),
+      fc.constantFrom("remove", "spread"),
       inside.filter((each) => each !== base),
       fc.array(fc.constant(""), { maxLength: 1 }),
     ),

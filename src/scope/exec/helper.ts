@@ -63,6 +63,8 @@ export interface Helper {
   changed(path: string, since: number): Promise<string[]>;
   /** Takes out what is in a directory, as far as that can be done and nothing is mounted there. */
   remove(path: string): Promise<void>;
+  /** Has directories that are made in this one from then on lie apart on the disk. Rejects where the file system knows no such thing. */
+  spread(path: string): Promise<void>;
   /** Makes pipes with names, for this user alone. */
   fifos(paths: readonly string[]): Promise<void>;
   /** Makes a sandbox, one whose process 1 looks after renames if `renames`, by instructions (byte strings, latin1; see native/mounts.c). Throws the helper's sentence. */
@@ -223,6 +225,7 @@ async function start(program: string, how: "root" | "userns", forget: () => void
       overlays.delete(at);
     },
     remove: async (path) => void (await ask("remove", bytes(path))),
+    spread: async (path) => void (await ask("spread", bytes(path))),
     changed: async (path, since) => {
       const time = String(BigInt(Math.max(0, Math.floor(since))) * 1_000_000n);
       return (await ask("changed", time, bytes(path))).slice(1);

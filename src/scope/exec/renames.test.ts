@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { inMemory } from "../../../test/support/memory.ts";
 import { runs } from "../../../test/support/runs.ts";
 import { abilities, base, root, script, users } from "../../../test/support/sandboxed.ts";
 import { findProgram } from "./tools.ts";
@@ -63,12 +64,13 @@ const ordinary = users.filter(([, , uid]) => uid !== 0 || root);
 
 /** What a script says as a user; null where there are no such overlays. */
 function says(as: readonly string[], name: string, text: string, more: Record<string, string> = {}): string[] | null {
-  const { file, room, env } = script(name, RIG + text);
+  const { file, room, env } = script(name, RIG + text, inMemory);
   const [first, ...words] = [...as, process.execPath, file];
   const programs = { RENAMES: program("renames"), WRITERS: program("writers") };
   const done = spawnSync(first!, words, { env: { ...env, ...more, ...programs }, encoding: "utf8" });
   // What the user has closed to himself is closed to whoever removes the room, unless root does.
   spawnSync("chmod", ["-R", "u+rwX", room]);
+  fs.rmSync(room, { recursive: true });
   expect(done.stderr).toBe("");
   if (done.stdout === "none\n") {
     console.log("Tests of renames are skipped: this user has no overlays here.");
@@ -124,7 +126,8 @@ await sandbox.dispose();
     );
     if (!done) return context.skip();
     expect(done).toEqual([
-      expect.stringMatching(/^A {2}file\nA {2}first\/f\nA {2}two\/f\n.*first:\nf\n\[2\]$/s),
+      // Above that it may warn of what it could not read, if it comes to that before anything else.
+      expect.stringMatching(/^A {2}file\nA {2}first\/f\nA {2}two\/f\n.*first:\nf\n\[2\]$/ms),
       expect.stringMatching(/second:\nf\n\[2\]$/),
       "1000 false\n",
       "b new\n",

@@ -1,5 +1,5 @@
 /** The world outside: what was done to it, with which key. */
-import type { Compensate } from "../../../src/scope/revert.ts";
+import type { Compensate } from "../../../src/scope/effect.ts";
 import type { Name } from "../types.ts";
 import type { Real } from "./real.ts";
 import { Unlike } from "./reply.ts";

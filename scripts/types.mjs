@@ -1,0 +1,19 @@
+// The declarations of the library, and of no more than it names: what tsc made of `src/index.ts`, and what that leads to.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+
+const RELATIVE = /(\bfrom |\bimport\(|\bimport )"(\.[^"]+)\.ts"/g;
+
+/** @param from where tsc has put the declarations of the sources; @param to made anew. */
+export function types(from, to) {
+  const done = new Set();
+  const take = (path) => {
+    if (done.has(path)) return;
+    done.add(path);
+    const text = readFileSync(join(from, path), "utf8");
+    mkdirSync(dirname(join(to, path)), { recursive: true });
+    writeFileSync(join(to, path), text.replace(RELATIVE, '$1"$2.js"'));
+    for (const [, , specifier] of text.matchAll(RELATIVE)) take(normalize(join(dirname(path), `${specifier}.d.ts`)));
+  };
+  take("index.d.ts");
+}

@@ -1,0 +1,231 @@
+/** A code body at work, and its context. */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Attempt } from "../scope/effect.ts";
+import type { LiveScope } from "../scope/scope.ts";
+import { getBytes, putBytes } from "../scope/thread.ts";
+import type { Tier } from "../trace/frame.ts";
+import type { Json } from "../trace/ports.ts";
+import { type Agent, type Definition, definitionOf } from "./agent.ts";
+import type { Context, FetchInit } from "./context.ts";
+import type { DeclaredEffect } from "./effect.ts";
+import { Failed, Invalid, ShepherdError } from "./errors.ts";
+import { outputOf } from "./fit.ts";
+import { readJournal } from "./journal.ts";
+import { endedEarly, type How, type Performing, performing, readResult, resultOf } from "./performing.ts";
+import { asJson, type Schema, validated } from "./schema.ts";
+import { shellOf } from "./steps.ts";
+import { bash } from "./tools/bash.ts";
+
+export interface BodyOptions {
+  definition: Definition;
+  /** As its input schema made it. */
+  input: unknown;
+  thread: string;
+  signal: AbortSignal;
+  /** Runs another agent within step `n`, and gives its result as plain data. */
+  call(agent: Agent, input: Json, attempt: Attempt): Promise<{ value: Json; child: string }>;
+}
+
+/** So long a body may take to end once its run is stopped, in ms. */
+const GRACE = 2000;
+
+/** Runs a body to its end, from wherever its log has it. Gives what it returned. Throws what stopped it. */
+export async function runBody(scope: LiveScope, options: BodyOptions): Promise<Json> {
+  const { definition, thread, signal } = options;
+  const { name } = definition;
+  const run = scope.ref.name;
+  const journal = await readJournal(scope, thread);
+  const does = performing(scope, journal, { agent: name, thread, signal });
+  const body = (async () => definition.body!(options.input, contextOf(scope, does, options)))();
+  body.catch(() => {});
+  try {
+    const returned = await Promise.race([body, does.halted]).catch((error: unknown) => {
+      throw error instanceof ShepherdError ? error : new Failed(messageOf(error), { run, cause: error });
+    });
+    await does.ended();
+    await Promise.race([Promise.resolve(), does.halted]);
+    const value = asJson(returned, `What ${name} returned`);
+    const left = journal.left().find(({ call }) => call.name !== "return");
+    if (left) throw endedEarly(run, name, left);
+    await Promise.race([
+      does.perform(
+        "return",
+        value,
+        recorded(scope, async () => value),
+      ),
+      does.halted,
+    ]);
+    return value;
+  } finally {
+    journal.close();
+    await does.ended();
+    if (signal.aborted) await Promise.race([body.catch(() => {}), sleep(GRACE, undefined, { ref: false })]);
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Something that is done at once, and written down so that it stays the same. */
+const recorded = (scope: LiveScope, make: (attempt: Attempt) => Promise<Json>, tier: Tier = "reversible"): How => ({
+  kind: "effect",
+  tier,
+  lock: "none",
+  run: async (attempt) => resultOf(scope, await make(attempt)),
+  value: (outcome) => readResult(scope, outcome),
+});
+
+function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptions): Context {
+  const { definition, signal } = options;
+  const effects = Object.entries(definition.effects).map(([name, declared]) => [
+    name,
+    (input: unknown) => perform(name, input, declaredEffect(scope, name, declared)),
+  ]);
+  return {
+    run: scope.ref.name,
+    signal,
+    do: Object.freeze(Object.fromEntries(effects)) as Context["do"],
+    call: async (agent, input) =>
+      perform(agent.name, input, nested(scope, agent as unknown as Agent, options)) as never,
+    bash: async (command, given = {}) => {
+      const input = { command, ...(given.timeoutMs !== undefined && { timeout_ms: given.timeoutMs }) };
+      return perform("bash", input, commandIn(scope, options)) as never;
+    },
+    now: async () =>
+      perform(
+        "now",
+        null,
+        recorded(scope, async () => Date.now()),
+      ) as Promise<number>,
+    random: async () =>
+      perform(
+        "random",
+        null,
+        recorded(scope, async () => Math.random()),
+      ) as Promise<number>,
+    uuid: async () =>
+      perform(
+        "uuid",
+        null,
+        recorded(scope, async () => randomUUID()),
+      ) as Promise<string>,
+    sleep: async (ms) => {
+      await perform(
+        "sleep",
+        ms,
+        recorded(scope, (attempt) => rest(scope, attempt)),
+      );
+    },
+    fetch: async (url, init = {}) => perform("fetch", { ...init, url: String(url) }, fetching(scope, init)) as never,
+  };
+}
+
+/** A wait goes on where a crash has interrupted it. */
+async function rest({ writer }: LiveScope, { n, input, signal }: Attempt): Promise<null> {
+  const left = writer.fold.steps.get(n)!.at + (input as number) - Date.now();
+  if (left > 0) await sleep(left, undefined, { signal });
+  return null;
+}
+
+function declaredEffect(scope: LiveScope, name: string, declared: DeclaredEffect): How {
+  const run = scope.ref.name;
+  const fit = async (schema: Schema, value: Json, what: string): Promise<unknown> => {
+    const checked = await validated(schema, value);
+    if ("wrong" in checked) throw new Invalid(`${what} of ${name} does not fit: ${checked.wrong}.`, { run });
+    return checked.value;
+  };
+  return {
+    kind: "effect",
+    tier: declared.tier,
+    lock: "none",
+    check: async (input) => void (await fit(declared.input, input, "The input")),
+    run: async ({ input, key, signal }) => {
+      const done = await declared.run(await fit(declared.input, input, "The input"), { key, signal });
+      const output = asJson(done, `The output of ${name}`);
+      await fit(declared.output, output, "The output");
+      return resultOf(scope, output);
+    },
+    value: async (outcome) => fit(declared.output, await readResult(scope, outcome), "The output"),
+  };
+}
+
+const nested = (scope: LiveScope, agent: Agent, { call }: BodyOptions): How => ({
+  kind: "effect",
+  tier: "reversible",
+  lock: "none",
+  container: true,
+  run: async (attempt) => {
+    const { value, child } = await call(agent, attempt.input, attempt);
+    return { ...(await resultOf(scope, value)), witness: { child } };
+  },
+  value: async (outcome) => outputOf(definitionOf(agent), await readResult(scope, outcome), scope.ref.name),
+});
+
+const commandIn = (scope: LiveScope, { thread }: BodyOptions): How => ({
+  kind: "tool",
+  tier: "reversible",
+  lock: "exclusive",
+  run: async ({ input, key, signal }) => {
+    const { store, files, writer } = scope;
+    const started = performance.now();
+    const done = await bash.run(input as { [name: string]: Json }, {
+      store,
+      sandbox: () => files!.sandbox(),
+      shell: shellOf(writer.fold, thread),
+      home: files!.path,
+      key,
+      signal,
+    });
+    if (done.status === "aborted") signal.throwIfAborted();
+    return {
+      status: done.status,
+      result: await putBytes(store, done.output ?? Buffer.from(done.text)),
+      facts: { code: null, ...done.facts },
+      ...(done.shell && { threads: { [thread]: { shell: done.shell } } }),
+      witness: { ms: Math.round(performance.now() - started) },
+    };
+  },
+  value: async ({ code, result }) => ({ code, output: (await getBytes(scope.store, result!)).toString() }),
+});
+
+/** Bytes of a body of a request or an answer. */
+const LARGEST = 16 << 20;
+
+function fetching(scope: LiveScope, { method = "GET" }: FetchInit): How {
+  const plain = /^(get|head)$/i.test(method);
+  return {
+    kind: "effect",
+    tier: plain ? "repeatable" : "irreversible",
+    lock: "none",
+    run: async ({ input, key, signal }) => {
+      const { url, ...init } = input as unknown as FetchInit & { url: string };
+      const headers = { ...(!plain && { "idempotency-key": key }), ...init.headers };
+      const response = await fetch(url, { ...init, headers, signal });
+      const bytes = Buffer.from(await response.arrayBuffer());
+      if (bytes.length > LARGEST) throw new Failed(`The answer of ${url} has more than ${LARGEST >> 20} MiB.`);
+      return {
+        status: "done",
+        result: await putBytes(scope.store, bytes),
+        facts: {
+          head: await putBytes(
+            scope.store,
+            Buffer.from(JSON.stringify({ status: response.status, headers: [...response.headers] })),
+          ),
+        },
+      };
+    },
+    value: async ({ result, head }) => {
+      const { status, headers } = JSON.parse((await getBytes(scope.store, head as never)).toString()) as {
+        status: number;
+        headers: Array<[string, string]>;
+      };
+      const empty = [101, 204, 205, 304].includes(status);
+      // It is decoded already.
+      const kept = headers.filter(([name]) => name !== "content-encoding" && name !== "content-length");
+      return new Response(empty ? null : new Uint8Array(await getBytes(scope.store, result!)), {
+        status,
+        headers: kept,
+      });
+    },
+  };
+}

@@ -1,0 +1,226 @@
+/** What stands behind a run: its name in a store, and what this process knows of it if it drives it. All that is heavy is loaded when it is needed. */
+import type { Control } from "../run/control.ts";
+import type { GateEvent } from "../run/gate.ts";
+import type { Json } from "../trace/ports.ts";
+import type { Definition } from "./agent.ts";
+import { Cancelled, Conflict, publicError } from "./errors.ts";
+import { lossy } from "./lossy.ts";
+import type { ForkOptions, Gate, GatedEffect, GateVerdict, LiveEvent, ResumeOptions, StartOptions } from "./run.ts";
+
+/** Runs that this process drives, by store and name: a run that is written down as a name is found again. */
+const ACTIVE = new Map<string, Handle>();
+const keyOf = (directory: string | undefined, name: string): string => `${directory ?? ""}\n${name}`;
+
+export const activeHandle = (directory: string | undefined, name: string): Handle | undefined =>
+  ACTIVE.get(keyOf(directory, name));
+
+type Decide = (effect: GatedEffect<never>) => GateVerdict | Promise<GateVerdict>;
+
+export interface Handle {
+  readonly definition: Definition;
+  /** Directory of its store; that of the command line where it is undefined. */
+  readonly directory: string | undefined;
+  /** Name of the run, once it is known. */
+  readonly name: string | null;
+  readonly named: Promise<string>;
+  readonly result: Promise<unknown>;
+  /** Whether this process drives it now. */
+  readonly driven: boolean;
+  live(): AsyncIterable<LiveEvent>;
+  gate(decide: Decide): Gate;
+  /** Stops it, and resolves when it has ended. */
+  cancel(reason: string): Promise<void>;
+  fork(options: ForkOptions): Handle;
+}
+
+/** What drives a run tells its handle. */
+export interface Drive {
+  /** Aborts with the reason why it is to stop. */
+  readonly signal: AbortSignal;
+  /** Stops it for a reason of its own. */
+  stop(reason: Error): void;
+  named(scope: string): void;
+  emit(event: LiveEvent): void;
+  /** Called before it works. Resolves when all gates that were set are asked. */
+  controlled(control: Control): Promise<void>;
+}
+
+/** A handle on a run that this process drives: `work` does, and gives its result. */
+function driving(
+  definition: Definition,
+  directory: string | undefined,
+  outside: AbortSignal | undefined,
+  work: (drive: Drive) => Promise<unknown>,
+): Handle {
+  const stop = new AbortController();
+  const gates: Array<(control: Control) => Promise<void>> = [];
+  const listeners = new Set<ReturnType<typeof lossy<LiveEvent>>>();
+  let control: Control | null = null;
+  let name: string | null = null;
+  let driven = true;
+  let known: (scope: string) => void = () => {};
+  let unknown: (why: Error) => void = () => {};
+  const named = new Promise<string>((resolve, reject) => {
+    known = resolve;
+    unknown = reject;
+  });
+  const onOutside = (): void => stop.abort(cancelledBy(outside!.reason, name));
+  outside?.addEventListener("abort", onOutside, { once: true });
+  if (outside?.aborted) onOutside();
+  const drive: Drive = {
+    signal: stop.signal,
+    stop: (reason) => stop.abort(reason),
+    named: (scope) => {
+      name = scope;
+      ACTIVE.set(keyOf(directory, scope), handle);
+      known(scope);
+    },
+    emit: (event) => {
+      for (const each of listeners) each.push(event);
+    },
+    controlled: async (given) => {
+      if (control) return;
+      control = given;
+      for (const attach of gates) await attach(given);
+    },
+  };
+  const result = work(drive)
+    .catch((error: unknown) => {
+      throw publicError(error, name);
+    })
+    .finally(() => {
+      driven = false;
+      if (name !== null && activeHandle(directory, name) === handle) ACTIVE.delete(keyOf(directory, name));
+      outside?.removeEventListener("abort", onOutside);
+      for (const each of listeners) each.end();
+    });
+  result.catch(unknown);
+  // Whoever waits for it sees the error.
+  for (const each of [named, result]) each.catch(() => {});
+  const handle: Handle = {
+    definition,
+    directory,
+    get name() {
+      return name;
+    },
+    named,
+    result,
+    get driven() {
+      return driven;
+    },
+    live: () => {
+      const events = lossy<LiveEvent>(() => listeners.delete(events));
+      if (driven) listeners.add(events);
+      else events.end();
+      return events;
+    },
+    gate: (decide) => {
+      const closed = new AbortController();
+      let set: () => void = () => {};
+      const attached = new Promise<void>((resolve, reject) => {
+        set = resolve;
+        result.then(
+          () => reject(new Conflict("The run ended before the gate was set.", { run: name })),
+          (error) => reject(error),
+        );
+      });
+      attached.catch(() => {});
+      const attach = async (to: Control): Promise<void> => {
+        await attachGate(to, decide, closed.signal);
+        set();
+      };
+      gates.push(attach);
+      if (control) void attach(control);
+      return { close: () => closed.abort(), attached };
+    },
+    cancel: async (reason) => {
+      if (driven) stop.abort(new Cancelled(reason, { run: name, hint: "resume goes on with it." }));
+      await result.catch(() => {});
+    },
+    fork: (options) =>
+      driving(definition, directory, options.signal, async (own) =>
+        (await import("./owning.ts")).forkRun(own, handle, options),
+      ),
+  };
+  return handle;
+}
+
+const cancelledBy = (reason: unknown, run: string | null): Cancelled =>
+  new Cancelled(reason instanceof Error ? reason.message : String(reason), { run, cause: reason });
+
+/** Asks a function, as the command line asks a person. */
+async function attachGate({ methods }: Control, decide: Decide, closed: AbortSignal): Promise<void> {
+  let attached: () => void = () => {};
+  const done = new Promise<void>((resolve) => {
+    attached = resolve;
+  });
+  const hear = async (event: Json): Promise<void> => {
+    const heard = event as unknown as GateEvent;
+    if (heard.type === "attached") attached();
+    if (heard.type === "ask")
+      await methods.answer!({ id: heard.id, answer: await answered(decide, heard) }, send, closed);
+  };
+  // Somebody else may have answered in between.
+  const send = async (event: Json): Promise<void> => void hear(event).catch(() => {});
+  void methods.gate!({ asks: true, by: "the program" }, send, closed).catch(() => {});
+  await done;
+}
+
+/** What a gate's function says, as an answer that can cross a socket. What it throws, and what is no verdict, denies. */
+export async function answered(decide: Decide, asked: GateEvent & { type: "ask" }): Promise<Json> {
+  const { n, tool, tier, input } = asked;
+  try {
+    const verdict = await decide({ name: tool, tool, input, n, tier } as never);
+    if (verdict === "allow") return { kind: "allow" };
+    if ("deny" in verdict) return { kind: "deny", reason: String(verdict.deny) };
+    return { kind: "rewrite", input: JSON.parse(JSON.stringify(verdict.rewrite)) as Json };
+  } catch (error) {
+    return { kind: "deny", reason: `the gate failed: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+/** Starts a run, and drives it. */
+export const started = (definition: Definition, input: unknown, options: StartOptions): Handle =>
+  driving(definition, options.store, options.signal, async (drive) =>
+    (await import("./owning.ts")).startRun(drive, definition, input, options),
+  );
+
+/** A run that exists. @param drives whether this process goes on with it */
+export function resumed(definition: Definition, name: string, options: ResumeOptions, drives: boolean): Handle {
+  if (drives)
+    return driving(definition, options.store, options.signal, async (drive) =>
+      (await import("./owning.ts")).resumeRun(drive, definition, name, options),
+    );
+  let result: Promise<unknown> | null = null;
+  const handle: Handle = {
+    definition,
+    directory: options.store,
+    name,
+    named: Promise.resolve(name),
+    get result() {
+      result ??= import("./watching.ts").then(({ resultOf }) => resultOf(handle));
+      result.catch(() => {});
+      return result;
+    },
+    driven: false,
+    live: () => {
+      const none = lossy<LiveEvent>(() => {});
+      none.end();
+      return none;
+    },
+    gate: (decide) => {
+      const closed = new AbortController();
+      const attached = import("./operations.ts").then(({ gateElsewhere }) =>
+        gateElsewhere(handle, decide, closed.signal),
+      );
+      attached.catch(() => {});
+      return { close: () => closed.abort(), attached };
+    },
+    cancel: async (reason) => (await import("./operations.ts")).cancelElsewhere(handle, reason),
+    fork: (forking) =>
+      driving(definition, options.store, forking.signal, async (own) =>
+        (await import("./owning.ts")).forkRun(own, handle, forking),
+      ),
+  };
+  return handle;
+}

@@ -1,0 +1,126 @@
+/**
+ * What a code body has done, as its log has it: each thing that it asks for has its place, counted from 0 as the body asks, and is a call whose id
+ * says the place. A body that is run again asks for the same at the same places, and gets the outcomes in the order in which they came, so that
+ * what follows from that order comes out the same, too.
+ */
+import { setImmediate as breath } from "node:timers/promises";
+import type { LiveScope } from "../scope/scope.ts";
+import { type Call, getBytes } from "../scope/thread.ts";
+import { cameThrough, viewOf } from "../scope/view.ts";
+import { decodeJson } from "../trace/bytes.ts";
+import type { Link } from "../trace/ports.ts";
+import type { Step } from "../trace/seal.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import { lastTurnOver } from "./steps.ts";
+
+export const placeId = (place: number): string => `op_${place}`;
+
+export interface Recorded {
+  place: number;
+  call: Call;
+  step: Step;
+}
+
+export interface Journal {
+  at(place: number): Recorded | undefined;
+  /** Tells that the body has come to a place. */
+  arrive(place: number): void;
+  /** Resolves when the outcome that stands at a place is due. */
+  due(place: number): Promise<void>;
+  /** Resolves when all that is recorded has been given to the body. */
+  over: Promise<void>;
+  /** What the body has not come to. */
+  left(): Recorded[];
+  /** Nothing is waited for any more. */
+  close(): void;
+}
+
+/** What a step of a code body asks for; null for every other step. */
+export async function placeOf(store: EmbeddedStore, { intent }: Step): Promise<{ place: number; call: Call } | null> {
+  if ((intent.kind !== "effect" && intent.kind !== "tool") || typeof intent.agent !== "string") return null;
+  const call = decodeJson(await getBytes(store, intent.what as Link)) as unknown as Call;
+  return { place: Number(/^op_(\d+)$/.exec(call.id)?.[1] ?? -1), call };
+}
+
+/** Whether its outcome came of the effect, and not of what stopped it: else it is asked for anew. */
+const counts = ({ outcome, outcomeWitness }: Step): boolean =>
+  outcome === null || outcomeWitness.inDoubt === true || (outcome.status !== "aborted" && outcome.status !== "not-run");
+
+/** So long a body is waited for that does not come to what it came to before, in ms: then the rest of what is known is given to it. */
+const PATIENCE = 5000;
+
+export async function readJournal(scope: LiveScope, thread: string): Promise<Journal> {
+  const { store, writer, ref } = scope;
+  const since = lastTurnOver(writer.fold);
+  const path = [
+    ...(await cameThrough(store, viewOf(scope))).reverse(),
+    ...writer.fold
+      .pending()
+      .filter((step) => step.intentSeq > since)
+      .map((step) => ({ log: ref.log, step })),
+  ].filter(({ step }) => step.intent.thread === thread && counts(step));
+  const known = new Map<number, Recorded>();
+  const events: Array<{ log: number; seq: number; place: number; is: "intent" | "outcome" }> = [];
+  const logs: string[] = [];
+  for (const { log, step } of path) {
+    const found = await placeOf(store, step);
+    if (!found) continue;
+    known.set(found.place, { ...found, step });
+    if (!logs.includes(log)) logs.push(log);
+    const at = { log: logs.indexOf(log), place: found.place };
+    events.push({ ...at, seq: step.intentSeq, is: "intent" });
+    if (step.outcome) events.push({ ...at, seq: step.outcomeSeq, is: "outcome" });
+  }
+  events.sort((a, b) => a.log - b.log || a.seq - b.seq);
+  return follow(known, events);
+}
+
+function follow(known: ReadonlyMap<number, Recorded>, events: ReadonlyArray<{ place: number; is: string }>): Journal {
+  const arrived = new Set<number>();
+  const due = new Map<number, { promise: Promise<void>; give: () => void }>();
+  for (const place of known.keys()) {
+    let give = (): void => {};
+    const promise = new Promise<void>((resolve) => {
+      give = resolve;
+    });
+    due.set(place, { promise, give });
+  }
+  let end = (): void => {};
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  let next = 0;
+  let going = false;
+  let timer: NodeJS.Timeout | undefined;
+  const go = async (patient = true): Promise<void> => {
+    if (going) return;
+    going = true;
+    clearTimeout(timer);
+    for (; next < events.length; next++) {
+      const { place, is } = events[next]!;
+      if (is === "intent") {
+        if (patient && !arrived.has(place)) break;
+        continue;
+      }
+      due.get(place)!.give();
+      // What the body asks for next, it asks for before it has the next outcome.
+      await breath();
+    }
+    going = false;
+    if (next === events.length) end();
+    else if (arrived.has(events[next]!.place)) void go();
+    else timer = setTimeout(() => void go(false), PATIENCE).unref();
+  };
+  void go();
+  return {
+    at: (place) => known.get(place),
+    arrive: (place) => {
+      arrived.add(place);
+      void go();
+    },
+    due: (place) => due.get(place)!.promise,
+    over,
+    left: () => [...known.values()].filter(({ place }) => !arrived.has(place)),
+    close: () => clearTimeout(timer),
+  };
+}

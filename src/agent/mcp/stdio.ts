@@ -1,0 +1,91 @@
+/** A server that is a program: it runs in the sandbox of the scope, and is spoken to by lines on its input and output. */
+import type { Writable } from "node:stream";
+import type { Sandbox } from "../../scope/exec/sandbox.ts";
+import type { Json } from "../../trace/ports.ts";
+import type { Carrier, Ear } from "./rpc.ts";
+
+export interface Program {
+  command: string;
+  args: readonly string[];
+  env: { [name: string]: string };
+}
+
+/** A line is at most this long. */
+const LONGEST = 64 << 20;
+/** So much of what it says beside is told where it ends. */
+const TAIL = 2000;
+
+/** Starts the program. It ends with the sandbox, or when it is closed. */
+export async function startProgram(sandbox: Sandbox, { command, args, env }: Program, ear: Ear): Promise<Carrier> {
+  const stop = new AbortController();
+  let broken: Error | null = null;
+  let said = "";
+  let line: Buffer[] = [];
+  let length = 0;
+  const onOutput = (chunk: Buffer, stream: "stdout" | "stderr"): void => {
+    if (stream === "stderr") {
+      said = (said + chunk.toString()).slice(-TAIL);
+      return;
+    }
+    let from = 0;
+    for (let at = chunk.indexOf(0x0a); at >= 0; at = chunk.indexOf(0x0a, from)) {
+      line.push(chunk.subarray(from, at));
+      from = at + 1;
+      hearLine(Buffer.concat(line).toString());
+      line = [];
+      length = 0;
+    }
+    length += chunk.length - from;
+    if (length <= LONGEST) line.push(Buffer.from(chunk.subarray(from)));
+  };
+  const hearLine = (text: string): void => {
+    try {
+      ear.hear(JSON.parse(text) as Json);
+    } catch {
+      // Some write greetings to their output.
+    }
+  };
+  let ended: Promise<void> = Promise.resolve();
+  const input = await new Promise<Writable>((resolve, reject) => {
+    const done = sandbox.exec({
+      argv: [command, ...args],
+      env,
+      service: true,
+      separate: true,
+      maxOutput: 0,
+      onStdin: resolve,
+      onOutput,
+      signal: stop.signal,
+    });
+    ended = done.then(
+      ({ code, signal }) => {
+        const lines = said.split("\n").filter((each) => each.trim() !== "");
+        const words = lines.find((each) => /error/i.test(each)) ?? lines.at(-1);
+        broken = new Error(`it ended (${signal ?? `exit code ${code}`}${words ? `: ${words}` : ""})`);
+      },
+      (error: Error) => {
+        broken = error;
+      },
+    );
+    void ended.then(() => {
+      ear.ended(broken!);
+      reject(broken!);
+    });
+  });
+  return {
+    get broken() {
+      return broken;
+    },
+    send: (message) =>
+      new Promise((resolve, reject) => {
+        if (broken) return reject(broken);
+        input.write(`${JSON.stringify(message)}\n`, (error) => (error ? reject(broken ?? error) : resolve()));
+      }),
+    close: async () => {
+      input.end();
+      const late = setTimeout(() => stop.abort(), 1000);
+      await ended;
+      clearTimeout(late);
+    },
+  };
+}

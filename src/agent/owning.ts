@@ -1,0 +1,213 @@
+/** Driving runs of the library: the process that starts one is its owner, as the command line is of its runs. */
+import { realpathSync } from "node:fs";
+import { resolve } from "node:path";
+import { hasBegun, placeOn } from "../run/begin.ts";
+import type { Main } from "../run/main.ts";
+import { operate } from "../run/operate.ts";
+import { freshMain } from "../run/placing.ts";
+import { createRun, type Task, taskOf } from "../run/start.ts";
+import { findWorkspace } from "../run/workspace.ts";
+import { forkScope } from "../scope/fork.ts";
+import { checkName, findScope, type Grants, workspacePath } from "../scope/registry.ts";
+import { MAIN } from "../scope/thread.ts";
+import { readScope } from "../scope/view.ts";
+import type { Json } from "../trace/ports.ts";
+import type { EmbeddedStore } from "../trace/store.ts";
+import type { Definition } from "./agent.ts";
+import { driveScope, type Work } from "./driving.ts";
+import { Conflict, Invalid, OverBudget } from "./errors.ts";
+import { fitInput } from "./fit.ts";
+import type { Drive, Handle } from "./handle.ts";
+import { readyRuns } from "./rights.ts";
+import type { DriveOptions, ForkOptions, GrantOptions, ResumeOptions, StartOptions } from "./run.ts";
+import { asJson } from "./schema.ts";
+import { spending, spentBefore } from "./spending.ts";
+import { useStore } from "./stores.ts";
+import { threadOf } from "./thread.ts";
+
+/** Starts a run, drives it to its end, and gives its result. */
+export async function startRun(
+  drive: Drive,
+  definition: Definition,
+  input: unknown,
+  options: StartOptions,
+): Promise<unknown> {
+  const held = await useStore(options.store);
+  const { store } = held;
+  try {
+    await readyRuns(input);
+    const given = asJson(input, `The input of ${definition.name}`);
+    const text = await taskText(definition, given);
+    drive.signal.throwIfAborted();
+    const workspace = await findWorkspace(store, resolve(options.in ?? "."));
+    if (options.name !== undefined) await requireFree(store, options.name);
+    const task: Task = {
+      worker: "agent",
+      text,
+      ...(typeof options.model === "string" && { model: options.model }),
+      agent: { name: definition.name, input: given },
+    };
+    const grants = grantsOf(options.grants, workspace.path);
+    const { name } = await createRun(store, {
+      task,
+      workspace,
+      grants,
+      ...(options.name ? { name: options.name } : { like: definition.name }),
+    });
+    drive.named(name);
+    const main = freshMain(store, workspace.path, { signal: drive.signal });
+    main.catch(() => {});
+    return await withBudget(drive, store, name, options, (budget) => {
+      return driveScope(name, { ...workOf(drive, store, definition, options), budget, task, fresh: main });
+    });
+  } finally {
+    await held.close();
+  }
+}
+
+/** Goes on with a run, and gives its result. */
+export async function resumeRun(
+  drive: Drive,
+  definition: Definition,
+  name: string,
+  options: ResumeOptions,
+): Promise<unknown> {
+  const held = await useStore(options.store);
+  const { store } = held;
+  try {
+    const task = await requireOf(store, definition, name);
+    drive.named(name);
+    return await goOn(drive, store, definition, name, task, options);
+  } finally {
+    await held.close();
+  }
+}
+
+/** Makes a fork of a run, and drives that. */
+export async function forkRun(
+  drive: Drive,
+  { definition, named, directory }: Handle,
+  options: ForkOptions,
+): Promise<unknown> {
+  const held = await useStore(options.store ?? directory);
+  const { store } = held;
+  try {
+    const parent = await named;
+    const task = await requireOf(store, definition, parent);
+    const at = options.at ?? (await readScope(store, parent)).fold.head().n;
+    const [ref] = await forkScope(store, parent, at, {
+      note: async (facts) => {
+        await operate(store, parent, "note", { n: null, facts: { ...facts } });
+      },
+    });
+    drive.named(ref!.name);
+    return await goOn(drive, store, definition, ref!.name, task, options);
+  } finally {
+    await held.close();
+  }
+}
+
+async function goOn(
+  drive: Drive,
+  store: EmbeddedStore,
+  definition: Definition,
+  name: string,
+  task: Task,
+  options: ResumeOptions,
+): Promise<unknown> {
+  if (definition.body && options.instruction !== undefined)
+    throw new Invalid(`${definition.name} is a code body, which is told nothing: leave the instruction out.`, {
+      run: name,
+    });
+  const { fold, log } = await readScope(store, name);
+  const main = async (): Promise<Main> => freshMain(store, await workspacePath(store, log), { signal: drive.signal });
+  const thread = threadOf(fold.header.meta);
+  return withBudget(drive, store, name, options, (budget) =>
+    driveScope(name, {
+      ...workOf(drive, store, definition, options),
+      budget,
+      task,
+      thread,
+      fresh: hasBegun(fold) ? null : main(),
+      place: async (scope, n) => placeOn(scope, n, task, await main(), {}),
+      inDoubt: options.inDoubt,
+      instruction: options.instruction,
+    }),
+  );
+}
+
+const workOf = (
+  drive: Drive,
+  store: EmbeddedStore,
+  definition: Definition,
+  { land = "never", model }: DriveOptions,
+): Omit<Work, "budget" | "task" | "fresh"> => ({
+  store,
+  definition,
+  model,
+  land,
+  thread: MAIN,
+  signal: drive.signal,
+  emit: drive.emit,
+  controlled: drive.controlled,
+});
+
+/** Runs `work` under the limits of a run, which stop all that it calls. */
+async function withBudget(
+  drive: Drive,
+  store: EmbeddedStore,
+  name: string,
+  { budget = {} }: DriveOptions,
+  work: (budget: Work["budget"]) => Promise<{ value: unknown }>,
+): Promise<unknown> {
+  const { log } = await readScope(store, name);
+  const keeper = spending(budget, await spentBefore(store, log), name);
+  const late = (): void => {
+    keeper.over = new OverBudget(`The time of ${budget.ms} ms is over.`, {
+      run: name,
+      hint: "Resumed with more, it goes on.",
+    });
+    drive.stop(keeper.over);
+  };
+  const timer = budget.ms === undefined ? undefined : setTimeout(late, budget.ms);
+  try {
+    return (await work(keeper)).value;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What a run is to do, in words: its first message. Throws `Invalid` for an input that does not fit. */
+async function taskText(definition: Definition, given: Json): Promise<string> {
+  const input = await fitInput(definition, given);
+  const { instruction } = definition;
+  const text = typeof instruction === "function" ? instruction(input) : instruction;
+  if (text !== undefined) return String(text);
+  const told = given === null ? "" : ` ${JSON.stringify(given)}`;
+  return `${definition.name}${told.length > 500 ? `${told.slice(0, 500)}…` : told}`;
+}
+
+async function requireFree(store: EmbeddedStore, name: string): Promise<void> {
+  if (await findScope(store, checkName(name)))
+    throw new Conflict(`There is a run ${name} already.`, { run: name, hint: "resume goes on with it." });
+}
+
+/** The task of a run of this agent. Throws `Invalid` for a run of another one, or none. */
+async function requireOf(store: EmbeddedStore, definition: Definition, name: string): Promise<Task> {
+  const task = await taskOf(store, name);
+  if (task.agent?.name !== definition.name)
+    throw new Invalid(
+      `${name} is ${task.agent ? `a run of the agent ${task.agent.name}` : "no run of an agent of a program"}, and not of ${definition.name}.`,
+      { run: name },
+    );
+  return task;
+}
+
+function grantsOf({ allow, readOnly = [], writable = [] }: GrantOptions = {}, workspace: string): Grants {
+  return {
+    readOnly: readOnly.map((path) => resolve(workspace, path)),
+    // What it leads to now is granted, and not what it may lead to later.
+    writable: writable.map((path) => realpathSync(path)),
+    ...(allow && { allow: [...allow].sort() }),
+  };
+}

@@ -1,0 +1,304 @@
+/** A run as a value: what can be done with one, whoever drives it. */
+import type { Kind, Tier } from "../trace/frame.ts";
+import type { DeclaredEffect, Effects } from "./effect.ts";
+import type { AgentEvent } from "./events.ts";
+import type { Handle } from "./handle.ts";
+import type { ModelPort } from "./model.ts";
+import type { ModelFunction } from "./ports/function.ts";
+import type { InputOf } from "./schema.ts";
+
+/** A model: its name (`script:FILE`), a port, or a function that answers requests. */
+export type Model = string | ModelPort | ModelFunction;
+
+/** What a run may spend, with all agents that it calls. Asked before each model call; one that crosses a limit is let finish. */
+export interface Budget {
+  /** US dollars, as far as a model says what it costs. */
+  readonly usd?: number;
+  /** Tokens of all kinds. */
+  readonly tokens?: number;
+  /** Model calls. */
+  readonly turns?: number;
+  /** Milliseconds that this process drives it. */
+  readonly ms?: number;
+}
+
+/** What a run may do. An agent that it calls has no more. */
+export interface GrantOptions {
+  /** Names of compensable and irreversible effects that need no question. */
+  readonly allow?: readonly string[];
+  /** Paths in the workspace that its commands cannot write. */
+  readonly readOnly?: readonly string[];
+  /** Absolute paths outside that they can. */
+  readonly writable?: readonly string[];
+}
+
+export interface DriveOptions {
+  /** Stops the run as `cancel` does. */
+  readonly signal?: AbortSignal;
+  readonly budget?: Budget;
+  /** When its files come into the directory: `never` by themselves (the default), `auto` at its end, `live` step by step. */
+  readonly land?: "never" | "auto" | "live";
+  /** Instead of the definition's. Agents that it calls have their own. */
+  readonly model?: Model;
+  /** Directory of the store; that of the command line without it. */
+  readonly store?: string;
+}
+
+export interface StartOptions extends DriveOptions {
+  /** The directory whose files it works on; the present one without it. */
+  readonly in?: string;
+  readonly grants?: GrantOptions;
+  /** Name of the run; made of the agent's without it. */
+  readonly name?: string;
+}
+
+export interface ResumeOptions extends DriveOptions {
+  /** A message for the agent to go on with; not for a code body. */
+  readonly instruction?: string;
+  /**
+   * Says what becomes of an effect that may have acted: it is performed (again, with the same key), or has this output, or is left in doubt
+   * (the default), so that the run ends with `InDoubt`.
+   */
+  readonly inDoubt?: (effect: DoubtfulEffect) => Verdict | Promise<Verdict>;
+}
+type Verdict = "perform" | "leave" | { readonly output: unknown };
+
+export interface DoubtfulEffect {
+  readonly n: number;
+  readonly name: string;
+  readonly input: unknown;
+  readonly tier: string;
+  readonly key: string;
+  /** Its undo has run. */
+  readonly compensated: boolean;
+}
+
+interface StepBase {
+  readonly n: number;
+  /** Commit; null until it is sealed. */
+  readonly id: string | null;
+  readonly tier: Tier;
+  /** `done`, `failed`, `denied`, `aborted`, `cut`, `conflict`, `not-run`; `intent` as long as it has no outcome. */
+  readonly status: string;
+  /** Clock of the intent, in ms since the epoch. */
+  readonly at: number;
+  readonly thread: string | null;
+  /** The call of an agent that it belongs to. */
+  readonly inside: number | null;
+  /** Why it failed or was denied. */
+  readonly error: string | null;
+}
+
+type EffectSteps<E extends Effects> = {
+  [K in keyof E & string]: E[K] extends DeclaredEffect<infer I, infer O>
+    ? StepBase & {
+        readonly kind: "effect";
+        readonly name: K;
+        readonly input: InputOf<I>;
+        /** As it was returned; undefined without an outcome. */
+        readonly output: InputOf<O> | undefined;
+      }
+    : never;
+}[keyof E & string];
+
+/** What a context does by itself. `return` holds what the body returned. */
+export type OwnEffect = "now" | "random" | "uuid" | "fetch" | "sleep" | "return";
+
+/** A step of a run. The declared effects of its agent have their types. */
+export type Step<E extends Effects = Effects> =
+  | EffectSteps<E>
+  | (StepBase & {
+      readonly kind: "effect";
+      readonly name: OwnEffect;
+      readonly input: unknown;
+      readonly output: unknown;
+    })
+  /** A call of another agent, which runs in the scope `child`. */
+  | (StepBase & {
+      readonly kind: "call";
+      readonly name: string;
+      readonly input: unknown;
+      readonly output: unknown;
+      readonly child: string | null;
+    })
+  | (StepBase & { readonly kind: "tool"; readonly name: string; readonly input: unknown; readonly text: string })
+  | (StepBase & {
+      readonly kind: "model";
+      readonly text: string;
+      readonly usage: { readonly [kind: string]: number };
+      readonly cost: number | null;
+    })
+  | (StepBase & { readonly kind: Exclude<Kind, "effect" | "tool" | "model">; readonly text: string });
+
+export interface ObserveOptions<E extends Effects> {
+  /** Number of the first step. */
+  readonly from?: number;
+  filter?(step: Step<E>): boolean;
+}
+
+/** What is seen live, with the run that it is of: an agent that is called is told of, too. */
+export type LiveEvent = AgentEvent & { readonly run: string };
+
+/** What a gate is asked about. */
+export type GatedEffect<E extends Effects> =
+  | {
+      [K in keyof E & string]: E[K] extends DeclaredEffect<infer I, infer _O>
+        ? { readonly name: K; readonly input: InputOf<I>; readonly n: number; readonly tier: Tier }
+        : never;
+    }[keyof E & string]
+  | {
+      readonly name: "bash" | "read" | "write" | "edit" | "fetch" | "tool";
+      readonly tool: string;
+      readonly input: unknown;
+      readonly n: number;
+      readonly tier: Tier;
+    };
+
+export type GateVerdict = "allow" | { readonly deny: string } | { readonly rewrite: unknown };
+
+export interface Gate {
+  /** Asks no more: what waits goes as its tier says. */
+  close(): void;
+  /** Resolves once it is asked; rejects where nobody drives the run. */
+  readonly attached: Promise<void>;
+}
+
+export interface ForkOptions extends DriveOptions {
+  /** The step behind which it begins; the newest sealed one without it. */
+  readonly at?: number;
+  /** What to tell its agent; not for a code body. */
+  readonly instruction?: string;
+}
+
+export interface Reverted {
+  /** Number of the step that the revert made. */
+  readonly n: number;
+  /** Effects outside that it passed, and which of them were taken back. */
+  readonly outside: ReadonlyArray<{ n: number; tier: string; compensated: boolean; inDoubt: boolean }>;
+}
+
+export interface Merged {
+  /** `nothing`: the directory has all of it already. */
+  readonly status: "done" | "nothing";
+  readonly changes: ReadonlyArray<{ path: string; kind: "added" | "deleted" | "modified" }>;
+  /** What was not landed, since it runs code later and `yes` was not given, or since it cannot be. */
+  readonly held: ReadonlyArray<{ path: string; why: string }>;
+}
+
+/** What a holder of a run may do with it. */
+export type Right = "observe" | "gate" | "inject" | "cancel" | "fork" | "revert" | "merge" | "discard";
+
+/** What every holder has. */
+interface Known {
+  /** Name of the agent. */
+  readonly agent: string;
+  /** Name of the run, once it has one. Rejects where it could not begin. */
+  readonly scope: Promise<string>;
+}
+
+interface Rights<Out, E extends Effects> {
+  observe: {
+    /** What came of it, once it has ended: of a run that is at work elsewhere, too. Rejects with an error of the family. Never unhandled. */
+    readonly result: Promise<Out>;
+    /** Its newest sealed step; null before the first. Each look asks anew. */
+    readonly head: Promise<{ readonly n: number; readonly id: string } | null>;
+    /** Its own steps, in the order of sealing, each once, as they are sealed, until it ends. Durable: they are read from the log, at any pace, and do not hold it up. */
+    observe(options?: ObserveOptions<E>): AsyncIterable<Step<E>>;
+    /** Tokens and blocks as they come. Lossy: of more than 1,000 events that wait the oldest go. Only in the process that drives it; elsewhere it ends at once. */
+    live(): AsyncIterable<LiveEvent>;
+    /** Its own steps so far, by number, those without an outcome too. */
+    steps(): Promise<Array<Step<E>>>;
+  };
+  gate: {
+    /** Asks before each tool call and effect that is not read-only, also of agents that it calls. All gates must let it pass; what throws denies. A gate that is set in the same turn as `start` misses nothing. */
+    gate(decide: (effect: GatedEffect<E>) => GateVerdict | Promise<GateVerdict>): Gate;
+  };
+  inject: {
+    /** Tells its agent something before its next request. Synced at return. Throws `Invalid` for a code body, which is told nothing. */
+    inject(text: string): Promise<void>;
+  };
+  cancel: {
+    /** Stops it, and waits until it stands. What it did stays. Does nothing where it has ended. */
+    cancel(reason?: string): Promise<void>;
+  };
+  fork: {
+    /** Another run that begins with its state behind a step, and goes on from there. Grants are those of this run. */
+    fork(options?: ForkOptions): Run<Out, E>;
+  };
+  revert: {
+    /** Sets files and conversations back to step `n`, as a new step; a run at work goes on from there. Runs undos. Synced at return. Throws `Conflict` where effects stand that cannot be taken back, unless `acknowledge`. */
+    revert(n: number, options?: { acknowledge?: boolean }): Promise<Reverted>;
+  };
+  merge: {
+    /**
+     * Lands its files in the directory that it was started in, or in the run that it was forked from (`into: "parent"`). What changed there meanwhile is kept
+     * and merged. Throws `Conflict`, with nothing changed, where both changed a place, unless `take` says whose counts. `shepherd undo` takes it back.
+     */
+    merge(options?: { into?: "directory" | "parent"; take?: "ours" | "theirs"; yes?: boolean }): Promise<Merged>;
+  };
+  discard: {
+    /** Gives it up: stops it, runs the undos of its effects. `shepherd undo` brings it back. Synced at return. */
+    discard(): Promise<void>;
+  };
+}
+
+type Both<U> = (U extends unknown ? (each: U) => void : never) extends (all: infer I) => void ? I : never;
+
+/** A run of which the holder has some rights, and no others: neither by type nor at run time. */
+export type Held<Out, E extends Effects, R extends Right> = Known & Both<Rights<Out, E>[R]>;
+
+/** A run with all rights. A value: it is not thenable. Disposing of it stops it, if it is at work, and waits for that. */
+export interface Run<Out = unknown, E extends Effects = Effects>
+  extends Known,
+    Both<{ [R in Right]: Rights<Out, E>[R] }[Right]> {
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export const RIGHTS: readonly Right[] = ["observe", "gate", "inject", "cancel", "fork", "revert", "merge", "discard"];
+
+/** Behind a run: its handle, and what its holder may do. */
+const HANDLES = new WeakMap<object, { handle: Handle; rights: ReadonlySet<Right> }>();
+
+export const handleOf = (value: unknown): { handle: Handle; rights: ReadonlySet<Right> } | null =>
+  (typeof value === "object" && value !== null && HANDLES.get(value)) || null;
+
+const operations = () => import("./operations.ts");
+
+/** The value that a holder gets of a run. */
+export function makeRun(handle: Handle, rights: ReadonlySet<Right>): Run {
+  const methods: { [R in Right]: object } = {
+    observe: {
+      observe: async function* (options: ObserveOptions<Effects> = {}) {
+        yield* (await import("./watching.ts")).observe(handle, options);
+      },
+      live: () => handle.live(),
+      steps: async () => (await import("./watching.ts")).stepsOf(handle),
+    },
+    gate: {
+      gate: (decide: (effect: GatedEffect<Effects>) => GateVerdict | Promise<GateVerdict>) => handle.gate(decide),
+    },
+    inject: { inject: async (text: string) => (await operations()).injectInto(handle, text) },
+    cancel: { cancel: async (reason = "cancelled") => handle.cancel(reason) },
+    fork: { fork: (options: ForkOptions = {}) => makeRun(handle.fork(options), rights) },
+    revert: {
+      revert: async (n: number, options: { acknowledge?: boolean } = {}) =>
+        (await operations()).revert(handle, n, options.acknowledge === true),
+    },
+    merge: { merge: async (options = {}) => (await operations()).merge(handle, options) },
+    discard: { discard: async () => (await operations()).discard(handle) },
+  };
+  const run = {
+    agent: handle.definition.name,
+    scope: handle.named,
+    toJSON: () => ({ $run: handle.name, store: handle.directory, rights: [...rights] }),
+  };
+  for (const right of RIGHTS) if (rights.has(right)) Object.assign(run, methods[right]);
+  if (rights.has("observe")) {
+    Object.defineProperty(run, "result", { get: () => handle.result, enumerable: true });
+    Object.defineProperty(run, "head", { get: async () => (await import("./watching.ts")).headOf(handle) });
+  }
+  if (RIGHTS.every((right) => rights.has(right)))
+    Object.assign(run, { [Symbol.asyncDispose]: () => handle.cancel("its holder is done with it") });
+  HANDLES.set(run, { handle, rights });
+  return Object.freeze(run) as unknown as Run;
+}
