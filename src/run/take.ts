@@ -3,32 +3,34 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { findScope } from "../scope/registry.ts";
 import { type AttachOptions, attach, Busy, type LiveScope } from "../scope/scope.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { ask } from "./connect.ts";
+import { ask, NoOwner } from "./connect.ts";
 import { socketPath } from "./socket.ts";
 
-/** So often it is looked whether who lets go has done so, each time after some ms. */
-const TRIES = 500;
+/** So long is waited, in ms, for one who lets go; and for one who does not listen: an operation of a moment, or somebody who is about to. */
+const LEAVING = 5000;
+const MOMENT = 1000;
+/** After so many ms it is tried again. */
 const PAUSE = 10;
 
 /** As `attach`; but who holds the run with nothing to do in it (`hold.ts`) is asked to let go. Throws `Busy` while somebody works there. */
 export async function take(store: EmbeddedStore, name: string, options?: AttachOptions): Promise<LiveScope> {
-  for (let tries = 0; ; tries++) {
+  for (let waited = 0; ; waited += PAUSE) {
     try {
       return await attach(store, name, options);
     } catch (error) {
-      if (!(error instanceof Busy) || tries === TRIES) throw error;
-      if (tries === 0 && !(await leaves(store, name))) throw error;
+      if (!(error instanceof Busy)) throw error;
+      if (waited >= (await patience(store, name))) throw error;
     }
     await sleep(PAUSE);
   }
 }
 
-/** Whether who has the run lets go of it. Nobody else knows that request, or listens at all. */
-async function leaves(store: EmbeddedStore, name: string): Promise<boolean> {
+/** How long who has the run may be waited for. Who works there does not know what is asked, or says no. */
+async function patience(store: EmbeddedStore, name: string): Promise<number> {
   const scope = await findScope(store, name);
-  if (!scope) return false;
+  if (!scope) return 0;
   return ask(socketPath(store, scope.log), "leave").then(
-    (answer) => answer === true,
-    () => false,
+    (leaves) => (leaves === true ? LEAVING : 0),
+    (error: unknown) => (error instanceof NoOwner ? MOMENT : 0),
   );
 }

@@ -34,6 +34,7 @@ export function makeHolds(
   store: EmbeddedStore,
   signal: AbortSignal,
   during: <T>(work: () => Promise<T>) => Promise<T>,
+  { keep = KEEP, most = MOST }: { keep?: number; most?: number } = {},
 ): Holds {
   const entries = new Map<string, Entry>();
 
@@ -64,7 +65,7 @@ export function makeHolds(
 
   const makeRoom = (): void => {
     const idle = [...entries.values()].filter(({ held }) => held.jobs === 0).sort((a, b) => a.used - b.used);
-    for (const { held } of idle.slice(0, Math.max(0, entries.size + 1 - MOST))) void held.release();
+    for (const { held } of idle.slice(0, Math.max(0, entries.size + 1 - most))) void held.release();
   };
 
   const performIn = async <T>(entry: Entry, job: Job<T>): Promise<T> => {
@@ -76,7 +77,7 @@ export function makeHolds(
       clearTimeout(entry.timer);
       entry.timer = setTimeout(() => {
         if (entry.held.jobs === 0) void entry.held.release();
-      }, KEEP);
+      }, keep);
     }
   };
 
