@@ -10,7 +10,8 @@ import { Exit } from "../errors.ts";
 import { makeHolds } from "../serve/holds.ts";
 import { openDoor } from "../serve/http.ts";
 import { makeJobs } from "../serve/jobs.ts";
-import { answer, ROUTES, type Serving } from "../serve/routes.ts";
+import type { Serving } from "../serve/request.ts";
+import { answer, ROUTES } from "../serve/routes.ts";
 import { tokenOf } from "../serve/token.ts";
 import { count, text, type Verb } from "../verb.ts";
 
