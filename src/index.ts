@@ -31,4 +31,5 @@ export type {
   Step,
 } from "./agent/run.ts";
 export { inputs, type Schema } from "./agent/schema.ts";
+export { tool } from "./agent/tools/custom.ts";
 export type { Tool } from "./agent/tools/tool.ts";

@@ -127,6 +127,14 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       return step.outcome?.background ? "written in the background" : "written by the command";
     case "external":
       return "changed outside of any run";
+    case "effect": {
+      // What a program declared, or its body asked for.
+      const call = (await readJson(store, step)) as { name?: string; input?: Json } | null;
+      if (!call) return isContainer(step.intent) ? "(container)" : "";
+      const given = call.input === null || call.input === undefined ? "" : ` ${JSON.stringify(call.input)}`;
+      const words = plain(`${call.name}${given}`);
+      return words.length > LONGEST ? `${words.slice(0, LONGEST).toWellFormed()}…` : words;
+    }
     default:
       return isContainer(step.intent) ? "(container)" : "";
   }
