@@ -2,6 +2,7 @@
 import { driverOf } from "../scope/driver.ts";
 import { listScopes } from "../scope/registry.ts";
 import { outputOf } from "../scope/services.ts";
+import { taggedLogs } from "../scope/tags.ts";
 import { dropImported } from "../trace/bundle/imported.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
@@ -35,9 +36,11 @@ export async function expire(
     const left = newest ? JSON.stringify({ ...operation, state: "void" }) : null;
     if (dryRun || (await store.refs.cas(ref.name, ref.version, left))) expired.operations++;
   }
+  const tagged = await taggedLogs(store);
   for (const scope of await listScopes(store)) {
     if (
       scope.discarded === null ||
+      tagged.has(scope.log) ||
       now - scope.discarded < retention ||
       (await store.leases.holder(`log/${scope.log}`))
     )
@@ -46,6 +49,9 @@ export async function expire(
   }
   if (!dryRun) await dropImported(store, now);
   const scopes = new Map((await listScopes(store)).map((scope) => [scope.log, scope]));
+  // Where the check passed in what is gone: else that would be kept for it.
+  for (const ref of dryRun ? [] : await store.refs.list("green/"))
+    if (!scopes.has(ref.name.slice("green/".length))) await store.refs.cas(ref.name, ref.version, null);
   const driver = driverOf(store);
   for (const { id, used } of await driver.list()) {
     const key = `log/${id}`;

@@ -159,7 +159,7 @@ function live(
         tier: effect.intent.tier,
         name: effect.name,
         input: effect.input,
-        readOnly: effect.lock === "shared",
+        readOnly: effect.readOnly ?? effect.lock === "shared",
       };
       const { decision, input, by, changedBy } = await decide(view, handlers, signal);
       if (decision.kind === "deny") {
