@@ -326,6 +326,15 @@ class Shepherd:
         """The runs of a directory, newest first, as ``shepherd status --json`` prints them; ``all``: discarded ones and those of other directories too."""
         return self._do("status", options={"all": all}, dir=dir)
 
+    def import_(self, path: str, *, name: Optional[str] = None, dir: Optional[str] = None) -> "Run":
+        """Takes in a run out of a file that ``Run.export`` wrote. Nothing of it runs. It can be looked at and forked; it belongs to ``dir``.
+
+        :param name: what it is called here; its own name without it
+        :raises Refused: where the file is damaged, or the name is taken
+        """
+        made = self._do("import", args=[os.path.abspath(path)], options={"as": name}, dir=dir)
+        return Run(self, made[0]["scope"])
+
     def undo(self, op: Optional[int] = None, *, dir: Optional[str] = None) -> Dict[str, Any]:
         """Takes back the newest operation of a directory (a revert, merge, sync, discard), or the one that is named."""
         return self._do("undo", args=[] if op is None else [str(op)], dir=dir, refusals=(3,))[0]
@@ -527,6 +536,19 @@ class Run:
     def stop(self) -> None:
         """Stops what the server does in the run, and lets it go: its processes end, its steps stay. A next step takes it up again."""
         self._ask("stop")
+
+    def export(self, path: Optional[str] = None, *, git: Optional[str] = None, **options: Any) -> Dict[str, Any]:
+        """Writes the run with its forks into one file, or into a bare Git repository with a commit for each step.
+
+        Returns what ``shepherd export --json`` prints. ``Shepherd.import_`` takes the file into another store.
+
+        :param path: of the file; ``NAME.shepherd`` in the present directory without it
+        :param git: instead: the directory of the repository
+        :param options: those of ``shepherd export``: ``no_forks=True``, ``with_secrets=True``
+        :raises Refused: where something in it looks like a secret
+        """
+        places = {"output": path and os.path.abspath(path), "git": git and os.path.abspath(git)}
+        return self._verb("export", [self.name], dict(options, **places))[0]
 
     # Look
 

@@ -343,6 +343,8 @@ describe("who it does not answer", () => {
       ["run", { command: ["true"], options: { scope: "r" } }, "There is a run r already"],
       ["run", { command: ["true"], options: { count: 2 } }, "One run at a time"],
       ["log", { args: ["r"], command: ["x"] }, 'takes no "command"'],
+      ["export", { args: ["r"], options: { output: "-" } }, "name a file"],
+      ["import", { args: ["-"] }, "name a file"],
     ];
     for (const [route, body, why] of odd) {
       const lines = await server.ask(route, body);

@@ -251,6 +251,8 @@ class Elsewhere(unittest.TestCase):
                 run = s.start(["true"], dir=self.user.project).wait()
                 self.assertEqual(run.step(["cat", "a.txt"]).text, "one\n")
             self.assertEqual(Shepherd(socket=told["socket"]).run(run.name).head()["n"], 2)
+            file = os.path.join(self.user.place, "run.shepherd")
+            self.assertEqual(Shepherd(socket=told["socket"]).run(run.name).export(file)["file"], file)
             with self.assertRaises(Refused):
                 Shepherd(url=told["url"], token="wrong").runs()
             with self.assertRaises(BadUsage):
@@ -261,6 +263,10 @@ class Elsewhere(unittest.TestCase):
             server.stdout.close()
         with self.assertRaises(Unreachable):
             Shepherd(socket=told["socket"]).runs()
+        with Shepherd(store=self.user.store + "-2", command=COMMAND) as s:
+            taken = s.import_(file, dir=self.user.project)
+            self.assertEqual((taken.name, taken.head()["n"]), (run.name, 2))
+            self.assertEqual(taken.fork().step(["cat", "a.txt"]).text, "one\n")
 
     def test_killed_it_takes_its_server_along_and_loses_nothing(self):
         script = (

@@ -16,6 +16,11 @@ const VERBS: { [name: string]: () => Promise<{ verb: Verb }> } = {
   checkout: () => import("../verbs/checkout.ts"),
   blame: () => import("../verbs/blame.ts"),
   bisect: () => import("../verbs/bisect.ts"),
+  cost: () => import("../verbs/cost.ts"),
+  grep: () => import("../verbs/grep.ts"),
+  tag: () => import("../verbs/tag.ts"),
+  export: () => import("../verbs/export.ts"),
+  import: () => import("../verbs/import.ts"),
   replay: () => import("../verbs/replay.ts"),
   fork: () => import("../verbs/fork.ts"),
   revert: () => import("../verbs/revert.ts"),
@@ -38,6 +43,8 @@ const typed =
   async (serving, request) => {
     const { verb } = await load();
     const { cwd, args, flags, command } = wordsIn(name, verb, request.body, serving.cwd);
+    if ((name === "export" && flags.output === "-") || (name === "import" && args[0] === "-"))
+      throw new Exit(2, "Standard input and output are not those of who asks: name a file.");
     return verb.run(contextOf(serving, request, cwd, command), flags, args);
   };
 
