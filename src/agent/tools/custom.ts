@@ -1,6 +1,7 @@
 /** Tools that a program brings: `tool({…})`. They run in that program, and not in the sandbox. */
 import type { Tier } from "../../trace/frame.ts";
 import type { Json } from "../../trace/ports.ts";
+import { Invalid } from "../errors.ts";
 import { type Schema, validated } from "../schema.ts";
 import { misfitOf } from "./jsonschema.ts";
 import type { Tool } from "./tool.ts";
@@ -33,14 +34,14 @@ export interface ToolDefinition<Given> {
   run(input: Given, context: { signal: AbortSignal; key: string }): Promise<Json | undefined> | Json | undefined;
 }
 
-/** A tool of the agent's. Throws a `TypeError` where the definition does not fit. */
+/** A tool of the agent's. Throws `Invalid` where the definition does not fit. */
 export function tool<Given = { [name: string]: Json }>(definition: ToolDefinition<Given>): Tool {
   const { name, description, input, readOnly = false, run } = definition;
   if (!/^[\w-]{1,64}$/.test(name))
-    throw new TypeError(`A tool needs a name of letters, digits, - and _, 64 at most, not ${JSON.stringify(name)}.`);
+    throw new Invalid(`A tool needs a name of letters, digits, - and _, 64 at most, not ${JSON.stringify(name)}.`);
   const schema = definition.schema ?? (isStandard(input) ? toldBy(input) : input);
   if (schema?.type !== "object")
-    throw new TypeError(
+    throw new Invalid(
       `The tool ${name} needs the JSON Schema of an object: give it as \`schema\` beside the validator.`,
     );
   return {
@@ -55,7 +56,7 @@ export function tool<Given = { [name: string]: Json }>(definition: ToolDefinitio
         return wrong ? `The input of ${name} does not fit: ${wrong}.` : { input: value };
       }
       const checked = await validated(input, value);
-      return "wrong" in checked ? `The input of ${name} does not fit: ${checked.wrong}.` : { input: checked.value };
+      return "value" in checked ? { input: checked.value } : `The input of ${name} does not fit: ${checked.wrong}.`;
     },
     run: async (value, { signal, key }) => {
       try {
