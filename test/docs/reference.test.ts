@@ -119,6 +119,18 @@ describe("objects of --json", () => {
     printed.set("port", (await way.ended).objects());
   };
 
+  /** The other one. */
+  const tellServe = async (): Promise<void> => {
+    const running = user.start(["serve", "--port", "0", "--json"]);
+    await until(
+      () => running.out.includes("socket"),
+      () => running.err,
+    );
+    running.process.kill("SIGINT");
+    printed.set("serve", (await running.ended).objects());
+    await tell(0, "serve", ["--python"]);
+  };
+
   /** A run that others steer while it is at work. */
   const tellSteering = async (): Promise<void> => {
     const open = join(user.directory, "open");
@@ -186,6 +198,7 @@ describe("objects of --json", () => {
     await tell(0, "exec", ["w", "--", "rm", "dir/b.txt"]);
     await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
     await tellGateway();
+    await tellServe();
     await tellSteering();
     await reachOut();
     await tell(0, "log", ["w"]);
