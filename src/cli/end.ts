@@ -46,6 +46,7 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
     },
     head: head.id,
     n: head.n,
+    result: outcome.result ?? null,
   });
   const stands = await standsOf(launch, outcome, landed);
   out.say(`${name} ${how} and ${what}${where(stands, directory, land)}`);

@@ -237,6 +237,15 @@ describe("objects of --json", () => {
     await user.does(["merge", "r", "--yes"]);
     user.write({ r1: "mine\n" });
     await tell(3, "revert", ["r", "0", "--land", "auto"]);
+    const file = join(user.directory, "w.shepherd");
+    const second = { env: { SHEPHERD_DIR: join(user.directory, "second") } };
+    await tell(0, "export", ["w", "--dry-run"]);
+    await tell(0, "export", ["w", "-o", file]);
+    await tell(0, "export", ["w", "--git", join(user.directory, "w.git"), "--dry-run"]);
+    await tell(0, "export", ["w", "--git", join(user.directory, "w.git")]);
+    await tell(0, "import", [file, "--dry-run"], second);
+    await tell(0, "import", [file], second);
+    await tell(0, "status", [], second);
     await tell(0, "gc", ["--dry-run"]);
     await tell(0, "du");
     await tell(0, "cost");
