@@ -185,6 +185,7 @@ export function formatRow(
   row: Pick<Row, "n" | "id" | "kind" | "status" | "summary" | "changes" | "leftOut">,
   out: Output,
   graph = "*",
+  tags: readonly string[] = [],
 ): string {
   const n = String(row.n).padStart(3);
   const id = (row.id ?? "·······").slice(0, 7);
@@ -193,7 +194,8 @@ export function formatRow(
   const { changes } = row;
   const lines =
     changes && changes.files > 0 ? `  ${changes.files === 1 ? "" : `${changes.files} files `}${linesOf(changes)}` : "";
-  const delta = `${lines}${row.leftOut > 0 ? `  (${row.leftOut} left out)` : ""}`;
+  const named = tags.map((tag) => `  @${tag}`).join("");
+  const delta = `${lines}${named}${row.leftOut > 0 ? `  (${row.leftOut} left out)` : ""}`;
   if (!out.terminal) return `${graph} ${n}  ${id}  ${kind} · ${row.summary}${delta}${mark ? `  ${mark}` : ""}`;
   const fixed = graph.length + 1 + n.length + 2 + 7 + 2 + kind.length + 3 + delta.length + (mark ? mark.length + 2 : 0);
   const summary = clip(row.summary, Math.max(10, out.width - fixed));

@@ -201,6 +201,11 @@ describe("objects of --json", () => {
     await tell(0, "fork", ["w", "2", "-k", "2"]);
     await tell(0, "fork", ["w", "2", "--result", "otherwise", "--scope", "other"]);
     await tell(0, "diff", ["w", "other"]);
+    await tell(0, "tag", ["here", "w@2"]);
+    await tell(0, "tag", ["--check", "grep -q three a.txt"]);
+    await tell(0, "tag");
+    await tell(0, "tag", ["--green", "w.1"]);
+    await tell(0, "tag", ["--delete", "here"]);
     await tell(0, "revert", ["w", "2", "--dry-run"]);
     await tell(0, "revert", ["w", "2"]);
     await tell(0, "exec", ["w.1", "--", "sh", "-c", "echo 1 > new; mkdir .husky; echo 1 > .husky/pre-commit"]);
@@ -234,6 +239,9 @@ describe("objects of --json", () => {
     await tell(3, "revert", ["r", "0", "--land", "auto"]);
     await tell(0, "gc", ["--dry-run"]);
     await tell(0, "du");
+    await tell(0, "cost");
+    await tell(0, "grep", ["three"]);
+    await tell(0, "grep", ["--files", "three"]);
     await tell(0, "forget", ["--containing", "three", "--dry-run"]);
     await tell(0, "forget", ["--containing", "three", "--yes"]);
     await tell(3, "checkout", ["w.1", "2", join(user.directory, "without")]);
