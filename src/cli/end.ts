@@ -114,7 +114,7 @@ async function landAtEnd(
     return rest.status === "nothing" ? { ...rest, status: "done" } : rest;
   }
   if (signal.aborted || ending === "aborted" || land === "never") return null;
-  if (land === "ask" && !(ending === "done" && (await askYesNo(question)))) return null;
+  if (land === "ask" && !(ending === "done" && (await askYesNo(out, question)))) return null;
   return landRun(store, name, { signal, confirm: confirmOnTerminal(out) });
 }
 

@@ -7,6 +7,7 @@ import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Json, Link } from "../trace/ports.ts";
 import { isContainer, type Step, tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { isMisread } from "./errors.ts";
 import { masked } from "./mask.ts";
 import { clip, type Output, plain } from "./output.ts";
 import { counted } from "./words.ts";
@@ -52,7 +53,7 @@ export async function rowOf(store: EmbeddedStore, scope: string, step: Step, liv
     kind: step.intent.kind,
     status: notRun ? "aborted" : (step.outcome?.status ?? (live ? "intent" : "in-doubt")),
     tier: tierOf(step),
-    summary: `${masked(await summaryOf(store, step))}${notRun ? " (not run)" : ""}${mayHaveActed ? " (may have acted)" : ""}`,
+    summary: `${masked(await readable(summaryOf(store, step)))}${notRun ? " (not run)" : ""}${mayHaveActed ? " (may have acted)" : ""}`,
     scope,
     parents: step.sealed?.parents ?? [],
     at: new Date(step.at).toISOString(),
@@ -63,6 +64,16 @@ export async function rowOf(store: EmbeddedStore, scope: string, step: Step, liv
     changes: changes ?? null,
     leftOut: Object.values(leftOutOf(step)).reduce((all, each) => all + each, 0),
   };
+}
+
+/** What an imported run tells need not be told as Shepherd does it: then the rest of it can still be read. */
+async function readable(summary: Promise<string>): Promise<string> {
+  try {
+    return await summary;
+  } catch (error) {
+    if (isMisread(error)) return "(unreadable)";
+    throw error;
+  }
 }
 
 async function readJson(store: EmbeddedStore, step: Step): Promise<Json> {

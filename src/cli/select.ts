@@ -40,7 +40,11 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   }
   const workspace = await findWorkspace(store, context.cwd);
   const newest = await newestRun(store, workspace.id);
-  if (!newest) throw new Exit(2, noRun(workspace.path, await listScopes(store, workspace.id)));
+  if (!newest) {
+    const scopes = await listScopes(store, workspace.id);
+    const run = scopes.find(({ parent, discarded }) => parent === null && discarded === null);
+    throw new Exit(2, noRun(workspace.path, scopes, run !== undefined));
+  }
   if (options.destructive) {
     const all = (await listScopes(store, workspace.id)).filter((scope) => scope.discarded === null);
     if (all.length > 1) throw new Exit(2, `Which run? There are ${named(all.map((scope) => scope.name))}: name one.`);
@@ -56,9 +60,10 @@ export const allDiscarded = (directory: string): string =>
   `All runs from ${directory} are discarded: \`shepherd status --all\` lists them, \`shepherd undo\` brings back the last.`;
 
 /** Why no run of a directory is meant where none is named. */
-function noRun(directory: string, scopes: readonly ScopeRef[]): string {
+function noRun(directory: string, scopes: readonly ScopeRef[], imported: boolean): string {
   const left = scopes.filter(({ discarded }) => discarded === null).map(({ name }) => name);
-  if (left.length > 0) return `Of the runs from ${directory} only forks are left: name one of ${named(left)}.`;
+  if (left.length > 0)
+    return `Of the runs from ${directory} only ${imported ? "imported ones" : "forks"} are left: name one of ${named(left)}.`;
   if (scopes.length > 0) return allDiscarded(directory);
   return `No run was started from ${directory}: \`shepherd run claude "TASK"\` starts one.`;
 }

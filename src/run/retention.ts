@@ -3,6 +3,7 @@ import { driverOf } from "../scope/driver.ts";
 import { listScopes } from "../scope/registry.ts";
 import { outputOf } from "../scope/services.ts";
 import { taggedLogs } from "../scope/tags.ts";
+import { dropImported } from "../trace/bundle/imported.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
 /** Operations can be undone, and discarded scopes brought back, for so long: 30 days, in ms. */
@@ -46,6 +47,7 @@ export async function expire(
       continue;
     if (dryRun || (await store.refs.cas(`scope/${scope.name}`, scope.version, null))) expired.scopes.push(scope.name);
   }
+  if (!dryRun) await dropImported(store, now);
   const scopes = new Map((await listScopes(store)).map((scope) => [scope.log, scope]));
   // Where the check passed in what is gone: else that would be kept for it.
   for (const ref of dryRun ? [] : await store.refs.list("green/"))

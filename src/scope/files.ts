@@ -21,7 +21,7 @@ import { driverOf, hasLayers } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { sharedMappings } from "./exec/inside.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
-import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
+import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES, socketFolder } from "./exec/spec.ts";
 import { whileStopped } from "./exec/stop.ts";
 import { endLeftOver } from "./exec/track.ts";
 import { imageEnv } from "./image.ts";
@@ -343,7 +343,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         .map((each) => join(path, each)),
       writable: options.grants.writable,
       // In this order, since in what an agent's plugin hides whole nothing else need be hidden.
-      hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each)), ...SERVICES],
+      hide: [
+        store.directory,
+        socketFolder(),
+        ...(agent?.hide ?? []),
+        ...SECRETS.map((each) => join(homedir(), each)),
+        ...SERVICES,
+      ],
       tmp,
       ...(grants.root && { root, home: start() }),
       scope: owner,

@@ -119,6 +119,18 @@ describe("objects of --json", () => {
     printed.set("port", (await way.ended).objects());
   };
 
+  /** The other one. */
+  const tellServe = async (): Promise<void> => {
+    const running = user.start(["serve", "--port", "0", "--json"]);
+    await until(
+      () => running.out.includes("socket"),
+      () => running.err,
+    );
+    running.process.kill("SIGINT");
+    printed.set("serve", (await running.ended).objects());
+    await tell(0, "serve", ["--python"]);
+  };
+
   /** A run that others steer while it is at work. */
   const tellSteering = async (): Promise<void> => {
     const open = join(user.directory, "open");
@@ -186,6 +198,7 @@ describe("objects of --json", () => {
     await tell(0, "exec", ["w", "--", "rm", "dir/b.txt"]);
     await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
     await tellGateway();
+    await tellServe();
     await tellSteering();
     await reachOut();
     await tell(0, "log", ["w"]);
@@ -237,6 +250,15 @@ describe("objects of --json", () => {
     await user.does(["merge", "r", "--yes"]);
     user.write({ r1: "mine\n" });
     await tell(3, "revert", ["r", "0", "--land", "auto"]);
+    const file = join(user.directory, "w.shepherd");
+    const second = { env: { SHEPHERD_DIR: join(user.directory, "second") } };
+    await tell(0, "export", ["w", "--dry-run"]);
+    await tell(0, "export", ["w", "-o", file]);
+    await tell(0, "export", ["w", "--git", join(user.directory, "w.git"), "--dry-run"]);
+    await tell(0, "export", ["w", "--git", join(user.directory, "w.git")]);
+    await tell(0, "import", [file, "--dry-run"], second);
+    await tell(0, "import", [file], second);
+    await tell(0, "status", [], second);
     await tell(0, "gc", ["--dry-run"]);
     await tell(0, "du");
     await tell(0, "cost");

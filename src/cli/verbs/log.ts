@@ -4,6 +4,8 @@ import { framesToTheEnd } from "../../run/follow.ts";
 import { listScopes } from "../../scope/registry.ts";
 import { listTags } from "../../scope/tags.ts";
 import { type Found, readLog, readScope } from "../../scope/view.ts";
+import { importOf } from "../../trace/bundle/imported.ts";
+import { quoted } from "../../trace/finding.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { allRows, type Shown, shownRows } from "../rowcache.ts";
 import { formatRow, rowOf } from "../rows.ts";
@@ -26,6 +28,14 @@ export const verb: Verb = {
     const limit = count(flags, "number", 1) ?? Number.POSITIVE_INFINITY;
     const run = await chooseRun(context, args[0]);
     const store = await context.store();
+    const imported = await importOf(store, run.log);
+    if (imported && !out.json)
+      out.warn(
+        out.style(
+          "dim",
+          `(${run.name} was imported on ${new Date(imported.at).toISOString().slice(0, 10)} from ${quoted(imported.file)})`,
+        ),
+      );
     const wanted = (row: Shown): boolean => !flags.tools || !["model", "message", "run"].includes(row.kind);
     if (flags.follow) {
       await follow(context, run.name, wanted);
