@@ -5,6 +5,7 @@ import { type LibraryRig, libraryRig } from "../../test/support/library-rig.ts";
 import { z } from "../../test/support/z.ts";
 import {
   agent,
+  BUILTIN,
   Denied,
   effect,
   Failed,
@@ -14,6 +15,7 @@ import {
   OverBudget,
   open,
   runOf,
+  tool,
 } from "../index.ts";
 
 let rig: LibraryRig;
@@ -146,6 +148,28 @@ test("a gate sees effects with their types, and may deny, rewrite and allow", as
   const run = mail.start(undefined, rig.at);
   run.gate((asked) => (asked.name === "send" && asked.input === "them" ? { deny: "not them" } : { rewrite: "me" }));
   expect(await run.result).toEqual([1, "the user does not allow it: not them", "sent to me"]);
+});
+
+test("tools are those of the definition: names of built-in ones, and functions of the program, which need consent", async () => {
+  const call = tool({
+    name: "call",
+    description: "Calls somebody.",
+    input: { type: "object", properties: { who: { type: "string" } } },
+    run: ({ who }) => `called ${who}`,
+  });
+  const reach = agent("reach", { instruction: "Reach them.", tools: [...BUILTIN.slice(0, 2), call] });
+  const seen: string[] = [];
+  const play = plays({ calls: [{ tool: "call", input: { who: "you" } }] }, "Done.");
+  const model: ModelFunction = (request, signal) => {
+    seen.push(request.tools.map(({ name }) => name).join());
+    return play(request, signal);
+  };
+  const run = reach.start(undefined, { ...rig.at, model, grants: { allow: ["call"] } });
+  expect(await run.result).toBe("Done.");
+  expect(seen[0]).toBe("bash,read,call");
+  expect((await run.steps())[2]).toMatchObject({ kind: "tool", name: "call", status: "done", text: "called you" });
+  const odd = agent("odd", { instruction: "x", tools: ["sing" as "bash"] });
+  await expect(odd.start(undefined, { ...rig.at, model }).result).rejects.toThrow("There is no tool sing");
 });
 
 test("what is wrong rejects the result: inputs, bodies, budgets", async () => {

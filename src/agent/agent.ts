@@ -5,6 +5,7 @@ import { Invalid } from "./errors.ts";
 import { resumed, started } from "./handle.ts";
 import { type Model, makeRun, type ResumeOptions, RIGHTS, type Run, type StartOptions } from "./run.ts";
 import type { InputOf, OutputOf, Schema } from "./schema.ts";
+import type { BuiltinName } from "./tools/names.ts";
 import type { Tool } from "./tools/tool.ts";
 
 interface Common<I extends Schema, E extends Effects> {
@@ -23,7 +24,7 @@ export interface InstructionSpec<I extends Schema, O extends Schema> extends Com
   readonly output?: O;
   readonly model?: Model;
   /** Besides the rights of runs among its input, which are tools. Without it: none beside these, else bash, read, write, edit, glob and grep. */
-  readonly tools?: readonly Tool[];
+  readonly tools?: ReadonlyArray<Tool | BuiltinName>;
   /** Files that name servers of tools (MCP), as `--mcp` takes them. */
   readonly mcp?: readonly string[];
   /** What the model is told before the conversation. */
@@ -51,7 +52,7 @@ export interface Definition {
   readonly instruction?: string | ((input: unknown) => string);
   readonly body?: (input: unknown, context: Context) => unknown;
   readonly model?: Model;
-  readonly tools?: readonly Tool[];
+  readonly tools?: ReadonlyArray<Tool | BuiltinName>;
   readonly mcp?: readonly string[];
   readonly system?: string;
 }

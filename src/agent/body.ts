@@ -95,6 +95,12 @@ function boundTo(scope: LiveScope, { perform }: Performing, input: unknown): unk
 
 function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptions): Context {
   const { definition, signal } = options;
+  const once = (name: string, make: () => Json) =>
+    perform(
+      name,
+      null,
+      recorded(scope, async () => make()),
+    );
   const effects = Object.entries(definition.effects).map(([name, declared]) => [
     name,
     (input: unknown) => perform(name, input, declaredEffect(scope, name, declared)),
@@ -103,38 +109,21 @@ function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptio
     run: scope.ref.name,
     signal,
     do: Object.freeze(Object.fromEntries(effects)) as Context["do"],
-    call: async (agent, input) =>
-      perform(agent.name, input, nested(scope, agent as unknown as Agent, options)) as never,
-    bash: async (command, given = {}) => {
+    call: (agent, input) => perform(agent.name, input, nested(scope, agent as unknown as Agent, options)) as never,
+    bash: (command, given = {}) => {
       const input = { command, ...(given.timeoutMs !== undefined && { timeout_ms: given.timeoutMs }) };
       return perform("bash", input, commandIn(scope, options)) as never;
     },
-    now: async () =>
+    now: () => once("now", Date.now) as Promise<number>,
+    random: () => once("random", Math.random) as Promise<number>,
+    uuid: () => once("uuid", randomUUID) as Promise<string>,
+    sleep: (ms) =>
       perform(
-        "now",
-        null,
-        recorded(scope, async () => Date.now()),
-      ) as Promise<number>,
-    random: async () =>
-      perform(
-        "random",
-        null,
-        recorded(scope, async () => Math.random()),
-      ) as Promise<number>,
-    uuid: async () =>
-      perform(
-        "uuid",
-        null,
-        recorded(scope, async () => randomUUID()),
-      ) as Promise<string>,
-    sleep: async (ms) => {
-      await perform(
         "sleep",
         ms,
         recorded(scope, (attempt) => rest(scope, attempt)),
-      );
-    },
-    fetch: async (url, init = {}) => perform("fetch", { ...init, url: String(url) }, fetching(scope, init)) as never,
+      ) as Promise<void>,
+    fetch: (url, init = {}) => perform("fetch", { ...init, url: String(url) }, fetching(scope, init)) as never,
   };
 }
 

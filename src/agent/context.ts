@@ -21,7 +21,8 @@ export type Performs<E extends Effects> = {
 /**
  * The context of a code body. Each call is a step of the run: its intent is written before it acts, its outcome before the body has it. After a
  * crash, a fork or a revert the body is run again from its beginning, and is given the outcomes that stand in the log, in the order in which they
- * came; so between these calls it must depend on nothing else: no clock, no random number, no file. Calls may overlap. What is denied throws
+ * came; so between these calls it must depend on nothing else: no clock, no random number, no file. Calls may overlap. A body that returns
+ * waits for what it has begun. What is denied throws
  * `Denied`; what fails throws `Failed`; once the run is stopped all of them throw `Cancelled`.
  */
 export interface Context<E extends Effects = Effects> {

@@ -59,7 +59,7 @@ async function untilItFits(scope: LiveScope, options: InstructOptions, given: re
     signal,
     inbox,
     onEvent,
-    tools: [...rights, ...(definition.tools ?? (rights.length > 0 ? [] : BUILTIN)), ...given],
+    tools: [...rights, ...(definition.tools?.map(toolNamed) ?? (rights.length > 0 ? [] : BUILTIN)), ...given],
     ...(definition.system !== undefined && { system: definition.system }),
   };
   let end: AgentEnd = start
@@ -83,6 +83,14 @@ async function untilItFits(scope: LiveScope, options: InstructOptions, given: re
     await say(scope, thread, `${REFUSAL}${answer.wrong}. Answer again, with that and nothing else.`);
     end = await resumeAgent(scope, loop);
   }
+}
+
+/** A tool, or the one of the built-in agent that a name stands for. */
+function toolNamed(given: Tool | string): Tool {
+  if (typeof given !== "string") return given;
+  const found = BUILTIN.find(({ name }) => name === given);
+  if (found) return found;
+  throw new Invalid(`There is no tool ${given}: there are ${BUILTIN.map(({ name }) => name).join(", ")}.`);
 }
 
 const isRefusal = (item: Item): boolean => item.role === "user" && textOf(item).startsWith(REFUSAL);

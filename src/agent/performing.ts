@@ -215,9 +215,10 @@ export function performing(
 
   return {
     perform: (name, input, how) => {
-      if (stopped) return Promise.reject(cancelled());
-      const place = next++;
-      return perform(place, name, input, how);
+      const asked = stopped ? Promise.reject(cancelled()) : perform(next++, name, input, how);
+      // A body may wait for it later, and the run be stopped before: what fails then stands in the log.
+      asked.catch(() => {});
+      return asked;
     },
     halted,
     left: journal.left,

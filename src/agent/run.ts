@@ -295,6 +295,8 @@ export function makeRun(handle: Handle, rights: ReadonlySet<Right>, through: Thr
         const made = through("fork", { at, instruction }, async (key) =>
           (await import("./owning.ts")).makeFork(handle, options, key),
         );
+        // Who drives it tells of it.
+        made.catch(() => {});
         return makeRun(handle.fork(options, made), rights, through);
       },
     },

@@ -20,6 +20,7 @@ test("what was asked is a task, a command or a call", () => {
   expect(of("run", { worker: "command", text: "npm test" })).toEqual({ word: "command", lines: ["$ npm test"] });
   expect(of("command", { text: "npm test" })).toEqual({ word: "command", lines: ["$ npm test"] });
   expect(of("tool", { name: "bash", input: { command: "ls" } })).toEqual({ word: "call", lines: ["$ ls"] });
+  expect(of("effect", { name: "pay", input: { cents: 5 } })).toEqual({ word: "effect", lines: ["pay", "  cents: 5"] });
   expect(of("model", { messages: [] })).toBeNull();
   for (const input of [null, "[forgotten]", "null", "3", "{}"])
     for (const kind of ["run", "tool"]) expect(askedOf(kind, input)).toBeNull();

@@ -24,15 +24,15 @@ function memberLines(key: string, value: Json): string[] {
 
 /** What was asked for by a step of a kind, with a word for it; null where that is said by what it answered. */
 export function askedOf(kind: string, input: string | null): { word: string; lines: string[] } | null {
-  if (input === null || !["run", "command", "tool"].includes(kind)) return null;
+  if (input === null || !["run", "command", "tool", "effect"].includes(kind)) return null;
   let asked: { name?: unknown; input?: unknown; text?: unknown; worker?: unknown } | null;
   try {
     asked = JSON.parse(input);
   } catch {
     return null;
   }
-  if (kind === "tool" && typeof asked?.name === "string")
-    return { word: "call", lines: callLines(asked.name, asked.input) };
+  if ((kind === "tool" || kind === "effect") && typeof asked?.name === "string")
+    return { word: kind === "tool" ? "call" : "effect", lines: callLines(asked.name, asked.input) };
   if (typeof asked?.text !== "string") return null;
   return kind === "command" || asked.worker === "command"
     ? { word: "command", lines: commandLines(asked.text) }

@@ -248,6 +248,8 @@ test("a run that is driven elsewhere is observed, gated, told something and canc
     body: async (_, ctx) => {
       await ctx.now();
       await go.opened;
+      // Nobody waits for it when the run is stopped.
+      void ctx.sleep(900_000);
       const sent = await ctx.do.sends("you");
       await ctx.sleep(600_000);
       return sent;
