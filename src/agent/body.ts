@@ -7,6 +7,7 @@ import { getBytes, putBytes } from "../scope/thread.ts";
 import type { Tier } from "../trace/frame.ts";
 import type { Json } from "../trace/ports.ts";
 import { type Agent, type Definition, definitionOf } from "./agent.ts";
+import { type Clock, machineClock } from "./clock.ts";
 import type { Context, FetchInit } from "./context.ts";
 import type { DeclaredEffect } from "./effect.ts";
 import { Failed, Invalid, ShepherdError } from "./errors.ts";
@@ -23,6 +24,7 @@ export interface BodyOptions {
   input: unknown;
   thread: string;
   signal: AbortSignal;
+  clock: Clock;
   /** Runs another agent within step `n`, and gives its result as plain data. */
   call(agent: Agent, input: Json, attempt: Attempt): Promise<{ value: Json; child: string }>;
 }
@@ -76,7 +78,7 @@ const recorded = (scope: LiveScope, make: (attempt: Attempt) => Promise<Json>, t
 });
 
 function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptions): Context {
-  const { definition, signal } = options;
+  const { definition, signal, clock } = options;
   const effects = Object.entries(definition.effects).map(([name, declared]) => [
     name,
     (input: unknown) => perform(name, input, declaredEffect(scope, name, declared)),
@@ -95,7 +97,7 @@ function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptio
       perform(
         "now",
         null,
-        recorded(scope, async () => Date.now()),
+        recorded(scope, async () => clock.now()),
       ) as Promise<number>,
     random: async () =>
       perform(
@@ -113,17 +115,18 @@ function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptio
       await perform(
         "sleep",
         ms,
-        recorded(scope, (attempt) => rest(scope, attempt)),
+        recorded(scope, (attempt) => rest(scope, clock, attempt)),
       );
     },
     fetch: async (url, init = {}) => perform("fetch", { ...init, url: String(url) }, fetching(scope, init)) as never,
   };
 }
 
-/** A wait goes on where a crash has interrupted it. */
-async function rest({ writer }: LiveScope, { n, input, signal }: Attempt): Promise<null> {
-  const left = writer.fold.steps.get(n)!.at + (input as number) - Date.now();
-  if (left > 0) await sleep(left, undefined, { signal });
+/** A wait goes on where a crash has interrupted it; by a clock of the program's own, which the log does not know, it begins anew. */
+async function rest({ writer }: LiveScope, clock: Clock, { n, input, signal }: Attempt): Promise<null> {
+  const ms = input as number;
+  const left = clock === machineClock ? writer.fold.steps.get(n)!.at + ms - clock.now() : ms;
+  if (left > 0) await clock.sleep(left, signal);
   return null;
 }
 
