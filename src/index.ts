@@ -31,4 +31,6 @@ export type {
   Step,
 } from "./agent/run.ts";
 export { inputs, type Schema } from "./agent/schema.ts";
+export { BUILTIN } from "./agent/tools/builtin.ts";
+export { tool } from "./agent/tools/custom.ts";
 export type { Tool } from "./agent/tools/tool.ts";

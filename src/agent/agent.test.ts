@@ -157,6 +157,10 @@ test("what is wrong rejects the result: inputs, bodies, budgets", async () => {
   });
   await expect(run.result).rejects.toThrow(OverBudget);
   expect((await run.steps()).filter(({ kind }) => kind === "model")).toHaveLength(4);
+  // What was spent counts, and with more it goes on.
+  const more = { store: rig.at.store, model: async () => "enough" };
+  await expect(cost.resume("cost", { ...more, budget: { usd: 0.28 } }).result).rejects.toThrow(OverBudget);
+  expect(await cost.resume("cost", { ...more, budget: { usd: 0.4 } }).result).toBe("enough");
   const broken = agent("broken", {
     input: z.number(),
     body: () => {

@@ -22,8 +22,10 @@ export interface InstructionSpec<I extends Schema, O extends Schema> extends Com
    */
   readonly output?: O;
   readonly model?: Model;
-  /** Besides the rights of runs among its input, which are tools. Without it: none beside these, else bash, read, write and edit. */
+  /** Besides the rights of runs among its input, which are tools. Without it: none beside these, else bash, read, write, edit, glob and grep. */
   readonly tools?: readonly Tool[];
+  /** Files that name servers of tools (MCP), as `--mcp` takes them. */
+  readonly mcp?: readonly string[];
   /** What the model is told before the conversation. */
   readonly system?: string;
 }
@@ -50,6 +52,7 @@ export interface Definition {
   readonly body?: (input: unknown, context: Context) => unknown;
   readonly model?: Model;
   readonly tools?: readonly Tool[];
+  readonly mcp?: readonly string[];
   readonly system?: string;
 }
 

@@ -4,7 +4,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Attempt } from "../scope/effect.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { getBytes, putBytes } from "../scope/thread.ts";
-import type { Tier } from "../trace/frame.ts";
 import type { Json } from "../trace/ports.ts";
 import { type Agent, type Definition, definitionOf } from "./agent.ts";
 import { type Clock, machineClock } from "./clock.ts";
@@ -12,8 +11,9 @@ import type { Context, FetchInit } from "./context.ts";
 import type { DeclaredEffect } from "./effect.ts";
 import { Failed, Invalid, ShepherdError } from "./errors.ts";
 import { outputOf } from "./fit.ts";
-import { readJournal } from "./journal.ts";
-import { endedEarly, type How, type Performing, performing, readResult, resultOf } from "./performing.ts";
+import { readHistory } from "./journal.ts";
+import { endedEarly, type How, type Performing, performing, putResult, readResult } from "./performing.ts";
+import { handleOf, makeRun } from "./run.ts";
 import { asJson, type Schema, validated } from "./schema.ts";
 import { shellOf } from "./steps.ts";
 import { bash } from "./tools/bash.ts";
@@ -37,9 +37,8 @@ export async function runBody(scope: LiveScope, options: BodyOptions): Promise<J
   const { definition, thread, signal } = options;
   const { name } = definition;
   const run = scope.ref.name;
-  const journal = await readJournal(scope, thread);
-  const does = performing(scope, journal, { agent: name, thread, signal });
-  const body = (async () => definition.body!(options.input, contextOf(scope, does, options)))();
+  const does = performing(scope, await readHistory(scope, thread), { agent: name, thread, signal });
+  const body = (async () => definition.body!(boundTo(scope, does, options.input), contextOf(scope, does, options)))();
   body.catch(() => {});
   try {
     const returned = await Promise.race([body, does.halted]).catch((error: unknown) => {
@@ -48,7 +47,7 @@ export async function runBody(scope: LiveScope, options: BodyOptions): Promise<J
     await does.ended();
     await Promise.race([Promise.resolve(), does.halted]);
     const value = asJson(returned, `What ${name} returned`);
-    const left = journal.left().find(({ call }) => call.name !== "return");
+    const left = does.left().find(({ call }) => call.name !== "return");
     if (left) throw endedEarly(run, name, left);
     await Promise.race([
       does.perform(
@@ -60,22 +59,41 @@ export async function runBody(scope: LiveScope, options: BodyOptions): Promise<J
     ]);
     return value;
   } finally {
-    journal.close();
     await does.ended();
+    does.close();
     if (signal.aborted) await Promise.race([body.catch(() => {}), sleep(GRACE, undefined, { ref: false })]);
   }
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** Something that is done at once, and written down so that it stays the same. */
-const recorded = (scope: LiveScope, make: (attempt: Attempt) => Promise<Json>, tier: Tier = "reversible"): How => ({
+/** Something that is written down so that it stays the same. `quiet`: it only looks, or waits. */
+const recorded = (scope: LiveScope, make: (attempt: Attempt) => Promise<Json>, quiet = true): How => ({
   kind: "effect",
-  tier,
+  tier: quiet ? "reversible" : "repeatable",
   lock: "none",
-  run: async (attempt) => resultOf(scope, await make(attempt)),
+  quiet,
+  run: async (attempt) => putResult(scope, await make(attempt)),
   value: (outcome) => readResult(scope, outcome),
 });
+
+/** What only looks at a run. */
+const READS = ["steps", "head"];
+
+/** What a body does with runs that it was given is a step of its own, as all that it does. */
+function boundTo(scope: LiveScope, { perform }: Performing, input: unknown): unknown {
+  const bound = (value: unknown, member: string): unknown => {
+    const held = handleOf(value);
+    if (!held) return value;
+    return makeRun(held.handle, held.rights, (name, given, act) => {
+      const how = recorded(scope, async ({ key }) => asJson(await act(key), `What ${name} gave`), READS.includes(name));
+      return perform(`${member}.${name}`, given, how) as never;
+    });
+  };
+  if (typeof input !== "object" || input === null || handleOf(input)) return bound(input, "run");
+  if (Object.getPrototypeOf(input) !== Object.prototype) return input;
+  return Object.fromEntries(Object.entries(input).map(([member, value]) => [member, bound(value, member)]));
+}
 
 function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptions): Context {
   const { definition, signal, clock } = options;
@@ -122,6 +140,15 @@ function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptio
   };
 }
 
+/** What code that is not ours throws is a failure of the work. */
+async function itsOwn<T>(run: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof ShepherdError ? error : new Failed(messageOf(error), { run, cause: error });
+  }
+}
+
 /** A wait goes on where a crash has interrupted it; by a clock of the program's own, which the log does not know, it begins anew. */
 async function rest({ writer }: LiveScope, clock: Clock, { n, input, signal }: Attempt): Promise<null> {
   const ms = input as number;
@@ -143,10 +170,11 @@ function declaredEffect(scope: LiveScope, name: string, declared: DeclaredEffect
     lock: "none",
     check: async (input) => void (await fit(declared.input, input, "The input")),
     run: async ({ input, key, signal }) => {
-      const done = await declared.run(await fit(declared.input, input, "The input"), { key, signal });
+      const given = await fit(declared.input, input, "The input");
+      const done = await itsOwn(run, async () => declared.run(given, { key, signal }));
       const output = asJson(done, `The output of ${name}`);
       await fit(declared.output, output, "The output");
-      return resultOf(scope, output);
+      return putResult(scope, output);
     },
     value: async (outcome) => fit(declared.output, await readResult(scope, outcome), "The output"),
   };
@@ -157,9 +185,10 @@ const nested = (scope: LiveScope, agent: Agent, { call }: BodyOptions): How => (
   tier: "reversible",
   lock: "none",
   container: true,
+  quiet: true,
   run: async (attempt) => {
     const { value, child } = await call(agent, attempt.input, attempt);
-    return { ...(await resultOf(scope, value)), witness: { child } };
+    return { ...(await putResult(scope, value)), witness: { child } };
   },
   value: async (outcome) => outputOf(definitionOf(agent), await readResult(scope, outcome), scope.ref.name),
 });
@@ -203,8 +232,10 @@ function fetching(scope: LiveScope, { method = "GET" }: FetchInit): How {
     run: async ({ input, key, signal }) => {
       const { url, ...init } = input as unknown as FetchInit & { url: string };
       const headers = { ...(!plain && { "idempotency-key": key }), ...init.headers };
-      const response = await fetch(url, { ...init, headers, signal });
-      const bytes = Buffer.from(await response.arrayBuffer());
+      const { response, bytes } = await itsOwn(scope.ref.name, async () => {
+        const response = await fetch(url, { ...init, headers, signal });
+        return { response, bytes: Buffer.from(await response.arrayBuffer()) };
+      });
       if (bytes.length > LARGEST) throw new Failed(`The answer of ${url} has more than ${LARGEST >> 20} MiB.`);
       return {
         status: "done",

@@ -14,7 +14,7 @@ import { type Attempt, around, type Handler } from "../scope/effect.ts";
 import { openFilesOf } from "../scope/files.ts";
 import { forkScope } from "../scope/fork.ts";
 import { mergeBeside } from "../scope/merge.ts";
-import { listScopes, workspacePath } from "../scope/registry.ts";
+import { workspacePath } from "../scope/registry.ts";
 import { idempotencyKey, type LiveScope, record } from "../scope/scope.ts";
 import { putItem } from "../scope/thread.ts";
 import { readScope } from "../scope/view.ts";
@@ -28,9 +28,10 @@ import { Cancelled, Conflict, InDoubt, Invalid, publicError } from "./errors.ts"
 import { fitInput, outputOf } from "./fit.ts";
 import { runInstruction } from "./instruct.ts";
 import { placeOf } from "./journal.ts";
+import { madeBefore } from "./made.ts";
 import { modelOf, optionsIn } from "./models.ts";
 
-import { resultOf } from "./performing.ts";
+import { putResult, stopping } from "./performing.ts";
 import { AGENT_RECOVERY } from "./recovery.ts";
 import { toolsOf } from "./rights.ts";
 import type { LiveEvent, Model, ResumeOptions } from "./run.ts";
@@ -100,7 +101,9 @@ export async function driveScope(name: string, work: Work): Promise<{ json: Json
         const start = fresh ? got.begins : null;
         await work.controlled(control);
         try {
-          await (definition.body ? got.begins?.placed : got.begins?.ready);
+          // A model is asked while its files are still being read; servers of tools are programs, which run where these are.
+          if (definition.body) await got.begins?.placed;
+          else if (definition.mcp) await got.begins?.ready;
           const input = await fitInput(definition, work.task.agent!.input);
           const rights = await toolsOf(input);
           if (definition.body)
@@ -145,7 +148,11 @@ export async function driveScope(name: string, work: Work): Promise<{ json: Json
     ended: async (scope) => {
       if (got.live && !(await got.live.end())) await noteLand(scope.writer, "ask");
     },
-  }).finally(() => got.live?.close());
+  })
+    .catch((error: unknown) => {
+      throw stopping(publicError(error, name));
+    })
+    .finally(() => got.live?.close());
   const { json, failure } = got;
   if (failure) throw failure;
   if (signal.aborted) throw signal.reason;
@@ -186,7 +193,7 @@ async function goesOn(scope: LiveScope, { place, inDoubt, definition }: Work): P
       const checked = effect ? await validated(effect.output, output) : { value: output };
       if ("wrong" in checked)
         throw new Invalid(`The output of ${name} does not fit: ${checked.wrong}.`, { run: ref.name, step: doubt.n });
-      await writer.outcome(doubt.n, { ...(await resultOf(scope, output)) }, { witness: { at: Date.now() } });
+      await writer.outcome(doubt.n, { ...(await putResult(scope, output)) }, { witness: { at: Date.now() } });
     }
   }
   if (open.length > 0) throw new Doubtful(ref.name, open);
@@ -224,14 +231,18 @@ async function callAgent(
   const fit = await fitInput(definition, input);
   const { instruction } = definition;
   const text = String(typeof instruction === "function" ? instruction(fit) : (instruction ?? definition.name));
-  const task: Task = { worker: "agent", text, agent: { name: definition.name, input } };
+  const task: Task = {
+    worker: "agent",
+    text,
+    agent: { name: definition.name, input, ...(definition.body && { body: true }) },
+  };
   const thread = `${work.thread}.${n}`;
-  const child =
-    (await calledBefore(store, ref.name, key)) ?? (await makeChild(scope, definition, task, thread, n, key));
+  const child = (await madeBefore(store, ref.name, key)) ?? (await makeChild(scope, definition, task, thread, n, key));
   const { json } = await driveScope(child, {
     store,
     definition,
     task,
+    model: definition.model ?? work.model,
     land: "never",
     thread,
     budget: work.budget,
@@ -249,16 +260,6 @@ async function callAgent(
     throw new Conflict(`${child} and ${ref.name} have both changed ${paths}.`, { run: ref.name, step: n });
   }
   return { value: json, child };
-}
-
-/** The scope that an earlier attempt of the same call has made. */
-async function calledBefore(store: EmbeddedStore, parent: string, key: string): Promise<string | null> {
-  for (const { name, log } of await listScopes(store)) {
-    if (!name.startsWith(`${parent}.`)) continue;
-    const call = (await store.logs.header(log))?.meta.call as { key?: string } | undefined;
-    if (call?.key === key) return name;
-  }
-  return null;
 }
 
 async function makeChild(

@@ -30,7 +30,8 @@ export interface Handle {
   gate(decide: Decide): Gate;
   /** Stops it, and resolves when it has ended. */
   cancel(reason: string): Promise<void>;
-  fork(options: ForkOptions): Handle;
+  /** @param made the fork's name, once there is one */
+  fork(options: ForkOptions, made: Promise<string>): Handle;
 }
 
 /** What drives a run tells its handle. */
@@ -137,9 +138,9 @@ function driving(
       if (driven) stop.abort(new Cancelled(reason, { run: name, hint: "resume goes on with it." }));
       await result.catch(() => {});
     },
-    fork: (options) =>
+    fork: (options, made) =>
       driving(definition, directory, options.signal, async (own) =>
-        (await import("./owning.ts")).forkRun(own, handle, options),
+        (await import("./owning.ts")).forkRun(own, handle, options, made),
       ),
   };
   return handle;
@@ -217,9 +218,9 @@ export function resumed(definition: Definition, name: string, options: ResumeOpt
       return { close: () => closed.abort(), attached };
     },
     cancel: async (reason) => (await import("./operations.ts")).cancelElsewhere(handle, reason),
-    fork: (forking) =>
+    fork: (forking, made) =>
       driving(definition, options.store, forking.signal, async (own) =>
-        (await import("./owning.ts")).forkRun(own, handle, forking),
+        (await import("./owning.ts")).forkRun(own, handle, forking, made),
       ),
   };
   return handle;

@@ -8,6 +8,8 @@ import type { Definition } from "./agent.ts";
 import { Cancelled, Failed, Invalid } from "./errors.ts";
 import type { AgentEvent } from "./events.ts";
 import { type AgentEnd, runAgent } from "./loop.ts";
+import { withServers } from "./mcp/client.ts";
+import { readServers } from "./mcp/config.ts";
 import { say } from "./message.ts";
 import type { ModelPort } from "./model.ts";
 import { resumeAgent } from "./resume.ts";
@@ -37,7 +39,12 @@ const MOST = 3;
 const REFUSAL = "Your answer does not have the form that is needed: ";
 
 /** Works until the answer fits. Gives it as plain data: what the schema is given. */
-export async function runInstruction(scope: LiveScope, options: InstructOptions): Promise<Json> {
+export const runInstruction = (scope: LiveScope, options: InstructOptions): Promise<Json> =>
+  withServers(scope, readServers(options.definition.mcp ?? []), options.signal, (given) =>
+    untilItFits(scope, options, given),
+  );
+
+async function untilItFits(scope: LiveScope, options: InstructOptions, given: readonly Tool[]): Promise<Json> {
   const { definition, model, thread, rights, signal, control, onEvent, start } = options;
   const { store, ref } = scope;
   const inbox = async (ending: boolean): Promise<Said[]> => {
@@ -52,7 +59,7 @@ export async function runInstruction(scope: LiveScope, options: InstructOptions)
     signal,
     inbox,
     onEvent,
-    tools: [...rights, ...(definition.tools ?? (rights.length > 0 ? [] : BUILTIN))],
+    tools: [...rights, ...(definition.tools ?? (rights.length > 0 ? [] : BUILTIN)), ...given],
     ...(definition.system !== undefined && { system: definition.system }),
   };
   let end: AgentEnd = start

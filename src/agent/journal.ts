@@ -3,7 +3,6 @@
  * says the place. A body that is run again asks for the same at the same places, and gets the outcomes in the order in which they came, so that
  * what follows from that order comes out the same, too.
  */
-import { setImmediate as breath } from "node:timers/promises";
 import type { LiveScope } from "../scope/scope.ts";
 import { type Call, getBytes } from "../scope/thread.ts";
 import { cameThrough, viewOf } from "../scope/view.ts";
@@ -21,12 +20,15 @@ export interface Recorded {
   step: Step;
 }
 
+/** What is known of a body, and the order in which it came about. */
+export interface History {
+  known: ReadonlyMap<number, Recorded>;
+  events: ReadonlyArray<{ place: number; is: "intent" | "outcome" }>;
+}
+
 export interface Journal {
-  at(place: number): Recorded | undefined;
   /** Tells that the body has come to a place. */
   arrive(place: number): void;
-  /** Resolves when the outcome that stands at a place is due. */
-  due(place: number): Promise<void>;
   /** Resolves when all that is recorded has been given to the body. */
   over: Promise<void>;
   /** What the body has not come to. */
@@ -46,10 +48,8 @@ export async function placeOf(store: EmbeddedStore, { intent }: Step): Promise<{
 const counts = ({ outcome, outcomeWitness }: Step): boolean =>
   outcome === null || outcomeWitness.inDoubt === true || (outcome.status !== "aborted" && outcome.status !== "not-run");
 
-/** So long a body is waited for that does not come to what it came to before, in ms: then the rest of what is known is given to it. */
-const PATIENCE = 5000;
-
-export async function readJournal(scope: LiveScope, thread: string): Promise<Journal> {
+/** What stands in the log of a scope, and in those that it was forked from, of the body that is about a thread. */
+export async function readHistory(scope: LiveScope, thread: string): Promise<History> {
   const { store, writer, ref } = scope;
   const since = lastTurnOver(writer.fold);
   const path = [
@@ -72,19 +72,15 @@ export async function readJournal(scope: LiveScope, thread: string): Promise<Jou
     if (step.outcome) events.push({ ...at, seq: step.outcomeSeq, is: "outcome" });
   }
   events.sort((a, b) => a.log - b.log || a.seq - b.seq);
-  return follow(known, events);
+  return { known, events };
 }
 
-function follow(known: ReadonlyMap<number, Recorded>, events: ReadonlyArray<{ place: number; is: string }>): Journal {
+/** So long a body is waited for that does not come to what it came to before, in ms: then the rest of what is known is given to it. */
+const PATIENCE = 30_000;
+
+/** @param give gives a recorded outcome to the body, which has asked for it; resolves when the body has had the time to ask for more */
+export function follow({ known, events }: History, give: (recorded: Recorded) => Promise<void>): Journal {
   const arrived = new Set<number>();
-  const due = new Map<number, { promise: Promise<void>; give: () => void }>();
-  for (const place of known.keys()) {
-    let give = (): void => {};
-    const promise = new Promise<void>((resolve) => {
-      give = resolve;
-    });
-    due.set(place, { promise, give });
-  }
   let end = (): void => {};
   const over = new Promise<void>((resolve) => {
     end = resolve;
@@ -92,33 +88,28 @@ function follow(known: ReadonlyMap<number, Recorded>, events: ReadonlyArray<{ pl
   let next = 0;
   let going = false;
   let timer: NodeJS.Timeout | undefined;
-  const go = async (patient = true): Promise<void> => {
+  const go = async (patient: boolean): Promise<void> => {
     if (going) return;
     going = true;
     clearTimeout(timer);
     for (; next < events.length; next++) {
       const { place, is } = events[next]!;
-      if (is === "intent") {
-        if (patient && !arrived.has(place)) break;
-        continue;
-      }
-      due.get(place)!.give();
-      // What the body asks for next, it asks for before it has the next outcome.
-      await breath();
+      const here = arrived.has(place);
+      if (is === "intent" && patient && !here) break;
+      // What it never asked for cannot be given to it.
+      if (is === "outcome" && here) await give(known.get(place)!);
     }
     going = false;
     if (next === events.length) end();
-    else if (arrived.has(events[next]!.place)) void go();
+    else if (arrived.has(events[next]!.place)) void go(true);
     else timer = setTimeout(() => void go(false), PATIENCE).unref();
   };
-  void go();
+  void go(true);
   return {
-    at: (place) => known.get(place),
     arrive: (place) => {
       arrived.add(place);
-      void go();
+      void go(true);
     },
-    due: (place) => due.get(place)!.promise,
     over,
     left: () => [...known.values()].filter(({ place }) => !arrived.has(place)),
     close: () => clearTimeout(timer),

@@ -85,6 +85,12 @@ export async function toItsEnd(scope: LiveScope, work: () => Promise<AgentEnd>):
 
 const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
 
+/** An answer that ends so asks for nothing, and still does not end the work. */
+const SHORT: { [stop: string]: string } = {
+  length: "The model's last answer came to its limit of length before its end: it goes on when it is told to.",
+  refused: "The model refused to answer.",
+};
+
 export interface Run {
   /** As `runAgent`; rejects where it cannot go on at all. */
   work(): Promise<AgentEnd>;
@@ -237,13 +243,15 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
         await abandonModel(scope, step);
     await settleCalls(scope, thread, "stale");
     let cuts = 0;
+    let stop: OutcomeFacts["stop"];
     for (let turns = 0; ; ) {
       const from = head();
       const items = await conversation.read(session());
       const todo = next(items);
       if (todo.do === "stop" && !failure) {
         if (!signal.aborted && (await told(true))) continue;
-        return end("done", items);
+        const short = typeof stop === "string" && Object.hasOwn(SHORT, stop) ? SHORT[stop] : undefined;
+        return short ? end("error", items, new Error(short)) : end("done", items);
       }
       const halt = stopped(items);
       if (halt) return halt;
@@ -258,6 +266,7 @@ export function startRun(scope: LiveScope, options: AgentOptions): Run {
       else if (signal.aborted) continue;
       else if (turns++ < maxTurns) outcome = await ask(items);
       else return end("limit", items);
+      if (outcome) stop = outcome.stop;
       // The first answer may come before the scope has a commit; what follows builds on that.
       await options.start?.placed;
       if (head() !== from) cuts = 0;

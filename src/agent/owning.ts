@@ -16,9 +16,10 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import type { Definition } from "./agent.ts";
 import { machineClock } from "./clock.ts";
 import { driveScope, type Work } from "./driving.ts";
-import { Conflict, Invalid, OverBudget } from "./errors.ts";
+import { Conflict, Invalid, OverBudget, publicError } from "./errors.ts";
 import { fitInput } from "./fit.ts";
 import type { Drive, Handle } from "./handle.ts";
+import { madeBefore } from "./made.ts";
 import { readyRuns } from "./rights.ts";
 import type { DriveOptions, ForkOptions, GrantOptions, ResumeOptions, StartOptions } from "./run.ts";
 import { asJson } from "./schema.ts";
@@ -46,7 +47,12 @@ export async function startRun(
       worker: "agent",
       text,
       ...(typeof options.model === "string" && { model: options.model }),
-      agent: { name: definition.name, input: given },
+      agent: {
+        name: definition.name,
+        input: given,
+        ...(definition.body && { body: true }),
+        ...(options.module !== undefined && { module: options.module }),
+      },
     };
     const grants = grantsOf(options.grants, workspace.path);
     const { name } = await createRun(store, {
@@ -84,25 +90,51 @@ export async function resumeRun(
   }
 }
 
-/** Makes a fork of a run, and drives that. */
-export async function forkRun(
-  drive: Drive,
+/** Makes a fork of a run, and gives its name. @param key the same for each attempt of an effect that makes it */
+export async function makeFork(
   { definition, named, directory }: Handle,
-  options: ForkOptions,
-): Promise<unknown> {
-  const held = await useStore(options.store ?? directory);
+  { at, store: place }: ForkOptions,
+  key: string | undefined,
+): Promise<string> {
+  const held = await useStore(place ?? directory);
   const { store } = held;
   try {
     const parent = await named;
-    const task = await requireOf(store, definition, parent);
-    const at = options.at ?? (await readScope(store, parent)).fold.head().n;
-    const [ref] = await forkScope(store, parent, at, {
+    await requireOf(store, definition, parent);
+    const made = key === undefined ? null : await madeBefore(store, parent, key);
+    if (made) return made;
+    const [ref] = await forkScope(store, parent, at ?? (await readScope(store, parent)).fold.head().n, {
+      ...(key !== undefined && { meta: { made: key } }),
       note: async (facts) => {
         await operate(store, parent, "note", { n: null, facts: { ...facts } });
       },
     });
-    drive.named(ref!.name);
-    return await goOn(drive, store, definition, ref!.name, task, options);
+    return ref!.name;
+  } catch (error) {
+    throw publicError(error, null);
+  } finally {
+    await held.close();
+  }
+}
+
+/** Drives a fork, and gives its result. */
+export async function forkRun(
+  drive: Drive,
+  { definition, directory }: Handle,
+  options: ForkOptions,
+  made: Promise<string>,
+): Promise<unknown> {
+  const name = await made;
+  const held = await useStore(options.store ?? directory);
+  const { store } = held;
+  try {
+    const task = await requireOf(store, definition, name);
+    drive.named(name);
+    // A body that is run again goes on with a fork that was told already.
+    const { fold } = await readScope(store, name);
+    const told = [...fold.steps.values()].some(({ intent }) => intent.kind === "message");
+    const { instruction: _, ...rest } = options;
+    return await goOn(drive, store, definition, name, task, told ? rest : options);
   } finally {
     await held.close();
   }

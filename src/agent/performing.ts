@@ -1,4 +1,5 @@
 /** What a code body asks for, as effects of its scope: performed, or given back from its log. */
+import { setImmediate as breath } from "node:timers/promises";
 import { attemptedAgain } from "../scope/attempt.ts";
 import type { Attempt, Effect, Performed } from "../scope/effect.ts";
 import type { LiveScope } from "../scope/scope.ts";
@@ -18,7 +19,7 @@ import {
   OverBudget,
   ShepherdError,
 } from "./errors.ts";
-import { type Journal, placeId } from "./journal.ts";
+import { follow, type History, placeId, type Recorded } from "./journal.ts";
 import { asJson } from "./schema.ts";
 import { putBlock } from "./steps.ts";
 
@@ -28,9 +29,11 @@ export interface How {
   tier: Tier;
   lock: "none" | "exclusive";
   container?: boolean;
+  /** Whether no gate need be asked: it changes nothing, or what it does is asked about by itself. */
+  quiet?: boolean;
   /** Throws `Invalid` for an input that does not fit: then there is no step. */
   check?(input: Json): Promise<void>;
-  /** What it throws is its outcome, unless it stops the run. */
+  /** An error of the family is its outcome, unless that stops the run; any other says that the host or the store is unfit. */
   run(attempt: Attempt): Promise<Performed>;
   /** What the body gets of an outcome. */
   value(outcome: OutcomeFacts): Promise<unknown>;
@@ -40,17 +43,38 @@ export interface Performing {
   perform(name: string, input: unknown, how: How): Promise<unknown>;
   /** Rejects once the body cannot go on. */
   halted: Promise<never>;
+  /** What the log has that the body has not asked for. */
+  left(): Recorded[];
   /** Resolves when nothing runs any more. */
   ended(): Promise<void>;
+  close(): void;
 }
 
-/** Errors of something that was called which stop its caller, too: it can be gone on with. */
-export const stops = (error: unknown): boolean =>
-  error instanceof InDoubt || error instanceof Cancelled || error instanceof OverBudget;
+/** What the body waits for. */
+interface Waiting {
+  how: How;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** Errors that say nothing of the work, but that it cannot be driven (any further) now. */
+const STOPPING = new WeakSet<Error>();
+export function stopping(error: Error): Error {
+  STOPPING.add(error);
+  return error;
+}
+
+/** Whether an error of something that was asked for stops who asked, too, with nothing written down: it can be gone on with. */
+const stops = (error: unknown): boolean =>
+  !(error instanceof ShepherdError) ||
+  STOPPING.has(error) ||
+  error instanceof InDoubt ||
+  error instanceof Cancelled ||
+  error instanceof OverBudget;
 
 export function performing(
   scope: LiveScope,
-  journal: Journal,
+  history: History,
   { agent, thread, signal }: { agent: string; thread: string; signal: AbortSignal },
 ): Performing {
   const run = scope.ref.name;
@@ -83,6 +107,7 @@ export function performing(
   const effectOf = (call: Call, what: Link, how: How): Effect => ({
     intent: { kind: how.kind, tier: how.tier, thread, what, agent, ...(how.container && { container: true }) },
     lock: how.lock,
+    ...(how.quiet && { readOnly: true }),
     name: call.name,
     input: call.input as Json,
     run: async (attempt) => {
@@ -116,44 +141,76 @@ export function performing(
     throw errorNamed(String(outcome.code), why, { run, step: n });
   };
 
+  const waiting = new Map<number, Waiting>();
+  /** Gives an outcome to the body, and lets it ask for what it asks for then: so the order of outcomes alone says the order of what follows. */
+  const give = async (n: number, outcome: OutcomeFacts): Promise<void> => {
+    const here = waiting.get(n);
+    waiting.delete(n);
+    if (!here || stopped) return;
+    await settled(n, outcome, here.how).then(here.resolve, here.reject);
+    await breath();
+  };
+  const journal = follow(history, ({ step }) => give(step.n, step.outcome!));
+  // Outcomes that come now are given in the order in which they are written, behind all that is known.
+  const inTurn = serial();
+  const begun = new Map<number, { promise: Promise<void>; tell: () => void }>();
+  const isBegun = (n: number) => {
+    let tell = (): void => {};
+    const promise = new Promise<void>((resolve) => {
+      tell = resolve;
+    });
+    const here = begun.get(n) ?? { promise, tell };
+    begun.set(n, here);
+    return here;
+  };
+  const unwatch = scope.writer.watch((frame) => {
+    if (frame.phase !== "outcome") return;
+    const { intent } = scope.writer.fold.steps.get(frame.n)!;
+    if (intent.agent !== agent || intent.thread !== thread) return;
+    void inTurn(async () => {
+      await orStopped(Promise.all([journal.over, isBegun(frame.n).promise]));
+      begun.delete(frame.n);
+      await give(frame.n, frame.facts);
+    }).catch(() => {});
+  });
+
   const perform = async (place: number, name: string, given: unknown, how: How): Promise<unknown> => {
     const input = asJson(given, `The input of ${name}`);
     const call: Call = { type: "call", id: placeId(place), name, input };
-    const begun = await inOrder(async () => {
+    const outcome = await inOrder(async () => {
       if (stopped) throw cancelled();
       const what = await putBlock(scope, call);
-      const recorded = journal.at(place);
-      if (!recorded) {
-        await how.check?.(input);
-        return scope.begin(effectOf(call, what, how), signal);
-      }
-      const { step } = recorded;
-      if (step.intent.what !== what) {
-        halt(differs(run, step.n, agent, recorded.call, call));
+      const recorded = history.known.get(place);
+      if (recorded && recorded.step.intent.what !== what) {
+        halt(differs(run, recorded.step.n, agent, recorded.call, call));
         throw cancelled();
       }
-      journal.arrive(place);
-      if (step.outcome) return { n: step.n, known: step.outcome };
+      if (!recorded) await how.check?.(input);
+      const effect = effectOf(call, what, how);
       const why = "the run was stopped before the effect had its outcome";
-      return scope.again(step.n, attemptedAgain(scope, effectOf(call, what, how), why), signal);
+      const pending = !recorded
+        ? await scope.begin(effect, signal)
+        : recorded.step.outcome
+          ? null
+          : scope.again(recorded.step.n, attemptedAgain(scope, effect, why), signal);
+      const n = pending?.n ?? recorded!.step.n;
+      const waits = new Promise<unknown>((resolve, reject) => {
+        waiting.set(n, { how, resolve, reject });
+      });
+      // Whoever has asked for it sees its error.
+      waits.catch(() => {});
+      if (pending) {
+        const runs = pending.settled.catch((error: unknown) => {
+          halt(error instanceof Error ? error : new Error(String(error)));
+        });
+        running.add(runs);
+        void runs.then(() => running.delete(runs));
+        isBegun(n).tell();
+      }
+      if (recorded) journal.arrive(place);
+      return { waits };
     });
-    if ("known" in begun) {
-      await orStopped(journal.due(place));
-      return settled(begun.n, begun.known, how);
-    }
-    const pending = begun.settled.then(
-      ({ outcome }) => outcome,
-      (error: unknown) => {
-        halt(error instanceof Error ? error : new Error(String(error)));
-        throw cancelled();
-      },
-    );
-    running.add(pending);
-    const outcome = await pending.finally(() => running.delete(pending));
-    // What is known came before it.
-    await orStopped(journal.over);
-    if (stopped) throw cancelled();
-    return settled(begun.n, outcome, how);
+    return orStopped(outcome.waits);
   };
 
   return {
@@ -163,8 +220,13 @@ export function performing(
       return perform(place, name, input, how);
     },
     halted,
+    left: journal.left,
     ended: async () => {
-      while (running.size > 0) await Promise.allSettled(running);
+      while (running.size > 0) await Promise.all(running);
+    },
+    close: () => {
+      journal.close();
+      unwatch();
       signal.removeEventListener("abort", onAbort);
     },
   };
@@ -200,7 +262,7 @@ export async function failed({ store }: Pick<LiveScope, "store">, error: unknown
   };
 }
 
-export const resultOf = async ({ store }: Pick<LiveScope, "store">, value: Json): Promise<Performed> => ({
+export const putResult = async ({ store }: Pick<LiveScope, "store">, value: Json): Promise<Performed> => ({
   status: "done",
   result: await putBytes(store, encodeJson(value)),
 });

@@ -39,7 +39,7 @@ export interface DriveOptions {
   readonly budget?: Budget;
   /** When its files come into the directory: `never` by themselves (the default), `auto` at its end, `live` step by step. */
   readonly land?: "never" | "auto" | "live";
-  /** Instead of the definition's. Agents that it calls have their own. */
+  /** Instead of the definition's; agents that it calls have it where theirs names none. */
   readonly model?: Model;
   /** Directory of the store; that of the command line without it. */
   readonly store?: string;
@@ -51,6 +51,8 @@ export interface StartOptions extends DriveOptions {
   /** The directory whose files it works on; the present one without it. */
   readonly in?: string;
   readonly grants?: GrantOptions;
+  /** `FILE#NAME`: where the agent is exported, by which `shepherd resume` finds it. */
+  readonly module?: string;
   /** Name of the run; made of the agent's without it. */
   readonly name?: string;
 }
@@ -267,28 +269,46 @@ export const handleOf = (value: unknown): { handle: Handle; rights: ReadonlySet<
 
 const operations = () => import("./operations.ts");
 
+/** How what a holder does is done: at once, or by way of the body that holds the run. `key` is the same for each attempt. */
+export type Through = <T>(name: string, given: unknown, act: (key: string | undefined) => Promise<T>) => Promise<T>;
+const directly: Through = (_name, _given, act) => act(undefined);
+
 /** The value that a holder gets of a run. */
-export function makeRun(handle: Handle, rights: ReadonlySet<Right>): Run {
+export function makeRun(handle: Handle, rights: ReadonlySet<Right>, through: Through = directly): Run {
   const methods: { [R in Right]: object } = {
     observe: {
       observe: async function* (options: ObserveOptions<Effects> = {}) {
         yield* (await import("./watching.ts")).observe(handle, options);
       },
       live: () => handle.live(),
-      steps: async () => (await import("./watching.ts")).stepsOf(handle),
+      steps: () => through("steps", null, async () => (await import("./watching.ts")).stepsOf(handle)),
     },
     gate: {
       gate: (decide: (effect: GatedEffect<Effects>) => GateVerdict | Promise<GateVerdict>) => handle.gate(decide),
     },
-    inject: { inject: async (text: string) => (await operations()).injectInto(handle, text) },
-    cancel: { cancel: async (reason = "cancelled") => handle.cancel(reason) },
-    fork: { fork: (options: ForkOptions = {}) => makeRun(handle.fork(options), rights) },
-    revert: {
-      revert: async (n: number, options: { acknowledge?: boolean } = {}) =>
-        (await operations()).revert(handle, n, options.acknowledge === true),
+    inject: {
+      inject: (text: string) =>
+        through("inject", text, async (key) => (await operations()).injectInto(handle, text, key?.slice(0, 32))),
     },
-    merge: { merge: async (options = {}) => (await operations()).merge(handle, options) },
-    discard: { discard: async () => (await operations()).discard(handle) },
+    cancel: { cancel: (reason = "cancelled") => through("cancel", reason, () => handle.cancel(reason)) },
+    fork: {
+      fork: (options: ForkOptions = {}) => {
+        const { at = null, instruction = null } = options;
+        // At once, so that it has its place among what a body does.
+        const made = through("fork", { at, instruction }, async (key) =>
+          (await import("./owning.ts")).makeFork(handle, options, key),
+        );
+        return makeRun(handle.fork(options, made), rights, through);
+      },
+    },
+    revert: {
+      revert: (n: number, { acknowledge = false }: { acknowledge?: boolean } = {}) =>
+        through("revert", { n, acknowledge }, async () => (await operations()).revert(handle, n, acknowledge)),
+    },
+    merge: {
+      merge: (options = {}) => through("merge", options, async () => (await operations()).merge(handle, options)),
+    },
+    discard: { discard: () => through("discard", null, async () => (await operations()).discard(handle)) },
   };
   const run = {
     agent: handle.definition.name,
@@ -298,7 +318,8 @@ export function makeRun(handle: Handle, rights: ReadonlySet<Right>): Run {
   for (const right of RIGHTS) if (rights.has(right)) Object.assign(run, methods[right]);
   if (rights.has("observe")) {
     Object.defineProperty(run, "result", { get: () => handle.result, enumerable: true });
-    Object.defineProperty(run, "head", { get: async () => (await import("./watching.ts")).headOf(handle) });
+    const head = () => through("head", null, async () => (await import("./watching.ts")).headOf(handle));
+    Object.defineProperty(run, "head", { get: head });
   }
   if (RIGHTS.every((right) => rights.has(right)))
     Object.assign(run, { [Symbol.asyncDispose]: () => handle.cancel("its holder is done with it") });

@@ -28,7 +28,12 @@ export type OutputOf<S extends Schema> = Types<S>["output"];
 
 /** The value that a schema makes of what it is given, or what is wrong with that. */
 export async function validated(schema: Schema, value: unknown): Promise<{ value: unknown } | { wrong: string }> {
-  const checked = await schema["~standard"].validate(value);
+  let checked: Checked<unknown>;
+  try {
+    checked = await schema["~standard"].validate(value);
+  } catch (error) {
+    return { wrong: `the schema failed: ${error instanceof Error ? error.message : String(error)}` };
+  }
   return checked.issues ? { wrong: checked.issues.slice(0, MOST).map(wordsOf).join("; ") } : { value: checked.value };
 }
 

@@ -104,8 +104,11 @@ export async function resultIn(
   definition: Pick<Definition, "name" | "output"> & { body?: unknown },
 ): Promise<Json> {
   const run = view.ref!.name;
-  const { state } = await stateOf(store, view);
   const { fold } = view;
+  const end = endOf(view);
+  // Who drove it may still be closing it.
+  const ended = end !== "interrupted" && end !== "idle" && !view.ref?.discarded;
+  const state = ended ? end : (await stateOf(store, view)).state;
   const words = async (note: string): Promise<string> => {
     const why = fold.notes.get(note)?.facts.why;
     return typeof why === "string" ? (await getBytes(store, why as Link)).toString() : "";
@@ -119,7 +122,7 @@ export async function resultIn(
   if (state !== "done")
     throw new Conflict(`${run} has not ended: it is ${state}.`, {
       run,
-      hint: endOf(view) === "interrupted" ? "resume goes on with it." : "",
+      hint: state === "interrupted" ? "resume goes on with it." : "",
     });
   const thread = threadOf(fold.header.meta);
   if (definition.body) {

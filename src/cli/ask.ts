@@ -2,8 +2,12 @@
 import { createInterface } from "node:readline/promises";
 import { columns, fold, type Output } from "./output.ts";
 
-export async function askYesNo(question: string, otherwise = false): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return otherwise;
+export async function askYesNo(
+  { attached }: Pick<Output, "attached">,
+  question: string,
+  otherwise = false,
+): Promise<boolean> {
+  if (!attached || !process.stdin.isTTY || !process.stderr.isTTY) return otherwise;
   // What was told before it is out then.
   await new Promise((resolve) => setImmediate(resolve));
   const lines = createInterface({ input: process.stdin, output: process.stderr });
@@ -31,4 +35,4 @@ export async function askYesNo(question: string, otherwise = false): Promise<boo
 export const confirmOnTerminal =
   (out: Output) =>
   async (path: string, why: string): Promise<boolean> =>
-    out.json ? false : askYesNo(`${path} ${why}. Land it?`);
+    out.json ? false : askYesNo(out, `${path} ${why}. Land it?`);

@@ -46,6 +46,7 @@ export async function tellEnd(launch: Launch, outcome: Outcome): Promise<ExitCod
     },
     head: head.id,
     n: head.n,
+    result: outcome.result ?? null,
   });
   const stands = await standsOf(launch, outcome, landed);
   out.say(`${name} ${how} and ${what}${where(stands, directory, land)}`);
@@ -113,7 +114,7 @@ async function landAtEnd(
     return rest.status === "nothing" ? { ...rest, status: "done" } : rest;
   }
   if (signal.aborted || ending === "aborted" || land === "never") return null;
-  if (land === "ask" && !(ending === "done" && (await askYesNo(question)))) return null;
+  if (land === "ask" && !(ending === "done" && (await askYesNo(out, question)))) return null;
   return landRun(store, name, { signal, confirm: confirmOnTerminal(out) });
 }
 

@@ -29,6 +29,9 @@ const CODES: { [name: string]: ExitCode } = {
   Fenced: 3,
   GitError: 3,
   TarError: 3,
+  BadBundle: 3,
+  Clash: 3,
+  ImportedScope: 3,
   Forgotten: 3,
   ForgottenAt: 3,
   Refused: 3,
@@ -48,6 +51,15 @@ const SYSTEM: { [code: string]: string } = {
   EACCES: "The store or the directory cannot be read or written by this user.",
   EMFILE: "Too many files are open: raise the limit (`ulimit -n 4096`) and try again.",
 };
+
+/** Whether an error says no more than that something has another form than Shepherd gives it. */
+export const isMisread = (error: unknown): boolean =>
+  error instanceof TypeError ||
+  error instanceof SyntaxError ||
+  error instanceof RangeError ||
+  (error instanceof Error && NO_JSON.test(error.message));
+
+const NO_JSON = /^The (bytes are not UTF-8|text is not JSON|JSON is nested)/;
 
 const GONE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "ENOTCONN"]);
 

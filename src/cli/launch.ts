@@ -14,7 +14,7 @@ import { carryOfImage } from "../scope/image.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import { readScope } from "../scope/view.ts";
-import type { Carry } from "../trace/ports.ts";
+import type { Carry, Json } from "../trace/ports.ts";
 import { serial } from "../trace/serial.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type AgentBudget, keepBudget } from "./budget.ts";
@@ -120,6 +120,8 @@ export interface Outcome extends Failure {
   ending: Ending;
   /** What is to become of the files now: a run that lands live, and met a conflict, asks. */
   land: Land;
+  /** What an agent of a program returned. */
+  result?: Json;
 }
 
 /** Drives a run: `prepare` comes before its work, and behind what tells the user of it. */

@@ -1,6 +1,7 @@
 /** What every view masks: text that looks like a credential. The state itself keeps it, since a state must be exact. */
 
-const PATTERNS: readonly RegExp[] = [
+/** Keys that are known by their form. */
+const KEYS: readonly RegExp[] = [
   /\b(sk-[A-Za-z0-9_-]{8})[A-Za-z0-9_-]{8,}/g,
   /\b(gh[pousr]_[A-Za-z0-9]{4})[A-Za-z0-9]{16,}/g,
   /\b(github_pat_[A-Za-z0-9]{4})[A-Za-z0-9_]{20,}/g,
@@ -11,10 +12,20 @@ const PATTERNS: readonly RegExp[] = [
   /\b(npm_[A-Za-z0-9]{4})[A-Za-z0-9]{30,}/g,
   /\b(eyJ[A-Za-z0-9_-]{6})[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+/g,
   /(-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
+];
+
+/** What stands behind a word that says so. */
+const NAMED: readonly RegExp[] = [
   /((?:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)["']?\s*[:=]\s*["']?)[^\s"'&]{6,}/gi,
   /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]+:)[^\s@/]{3,}(?=@)/gi,
   /(\bauthorization:\s*(?:bearer|basic)\s+)[^\s"']{6,}/gi,
 ];
+
+const PATTERNS = [...KEYS, ...NAMED];
+const ANY_KEY = new RegExp(KEYS.map(({ source }) => source).join("|"));
+
+/** Whether a key stands in a text that is known by its form: code that only speaks of passwords has none. */
+export const hasKey = (text: string): boolean => ANY_KEY.test(text);
 
 /** Text for people, other programs or a file to give away. */
 export function masked(text: string): string {

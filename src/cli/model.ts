@@ -53,7 +53,9 @@ export function requireDriven(run: string, { worker, argv, agent }: Task): void 
   if (agent)
     throw new Exit(
       2,
-      `${run} is a run of the agent ${agent.name} of a program, which goes on with it: ${agent.name}.resume(${JSON.stringify(run)}).`,
+      agent.module === undefined
+        ? `${run} is a run of the agent ${agent.name} of a program, which goes on with it: ${agent.name}.resume(${JSON.stringify(run)}).`
+        : `${run} is a run of the agent ${agent.name} of ${agent.module}: only \`shepherd resume ${run}\` goes on with it.`,
     );
   if (worker === "gateway" && !argv)
     throw new Exit(2, `${run} records programs of yours: \`shepherd gateway --scope ${run}\` goes on with it.`);

@@ -6,6 +6,8 @@ export type Style = Parameters<typeof styleText>[0];
 export interface Output {
   readonly json: boolean;
   readonly terminal: boolean;
+  /** Whether standard input and output of this process are those of who asks: only then anything is read from them, or asked there. */
+  readonly attached: boolean;
   /** Columns of the terminal; 80 through a pipe. */
   readonly width: number;
   style(style: Style, text: string): string;
@@ -15,6 +17,8 @@ export interface Output {
   say(text: string, hang?: number): void;
   /** An object on a line of standard output; only with --json. */
   object(value: object): void;
+  /** Bytes as they are; left out with --json. Resolves when there is room for more. Where it is null nobody takes any. */
+  readonly bytes: ((part: Uint8Array) => Promise<void>) | null;
   /** A sentence on standard error, folded on a terminal. */
   warn(text: string): void;
   /** Writes out what was told. */
@@ -53,6 +57,7 @@ export function makeOutput(json: boolean, { stdout, stderr }: Streams = process)
   return {
     json,
     terminal,
+    attached: true,
     width: columns(stdout),
     style: (style, text) => (coloured ? styleText(style, text, { validateStream: false }) : text),
     line: (text = "") => {
@@ -64,6 +69,12 @@ export function makeOutput(json: boolean, { stdout, stderr }: Streams = process)
     object: (value) => {
       if (json) write(JSON.stringify(value));
     },
+    bytes: json
+      ? null
+      : async (part) => {
+          flush();
+          if (!stdout.write(part)) await new Promise((resolve) => stdout.once("drain", resolve));
+        },
     warn: (text) => {
       flush();
       stderr.write(`${stderr.isTTY ? fold(text, columns(stderr)) : text}\n`);

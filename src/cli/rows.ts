@@ -7,6 +7,7 @@ import type { OutcomeFacts } from "../trace/frame.ts";
 import type { Json, Link } from "../trace/ports.ts";
 import { isContainer, type Step, tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { isMisread } from "./errors.ts";
 import { masked } from "./mask.ts";
 import { clip, type Output, plain } from "./output.ts";
 import { counted } from "./words.ts";
@@ -52,7 +53,7 @@ export async function rowOf(store: EmbeddedStore, scope: string, step: Step, liv
     kind: step.intent.kind,
     status: notRun ? "aborted" : (step.outcome?.status ?? (live ? "intent" : "in-doubt")),
     tier: tierOf(step),
-    summary: `${masked(await summaryOf(store, step))}${notRun ? " (not run)" : ""}${mayHaveActed ? " (may have acted)" : ""}`,
+    summary: `${masked(await readable(summaryOf(store, step)))}${notRun ? " (not run)" : ""}${mayHaveActed ? " (may have acted)" : ""}`,
     scope,
     parents: step.sealed?.parents ?? [],
     at: new Date(step.at).toISOString(),
@@ -63,6 +64,16 @@ export async function rowOf(store: EmbeddedStore, scope: string, step: Step, liv
     changes: changes ?? null,
     leftOut: Object.values(leftOutOf(step)).reduce((all, each) => all + each, 0),
   };
+}
+
+/** What an imported run tells need not be told as Shepherd does it: then the rest of it can still be read. */
+async function readable(summary: Promise<string>): Promise<string> {
+  try {
+    return await summary;
+  } catch (error) {
+    if (isMisread(error)) return "(unreadable)";
+    throw error;
+  }
 }
 
 async function readJson(store: EmbeddedStore, step: Step): Promise<Json> {
@@ -127,6 +138,14 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       return step.outcome?.background ? "written in the background" : "written by the command";
     case "external":
       return "changed outside of any run";
+    case "effect": {
+      // What a program declared, or its body asked for.
+      const call = (await readJson(store, step)) as { name?: string; input?: Json } | null;
+      if (!call) return isContainer(step.intent) ? "(container)" : "";
+      const given = call.input === null || call.input === undefined ? "" : ` ${JSON.stringify(call.input)}`;
+      const words = plain(`${call.name}${given}`);
+      return words.length > LONGEST ? `${words.slice(0, LONGEST).toWellFormed()}…` : words;
+    }
     default:
       return isContainer(step.intent) ? "(container)" : "";
   }
@@ -177,6 +196,7 @@ export function formatRow(
   row: Pick<Row, "n" | "id" | "kind" | "status" | "summary" | "changes" | "leftOut">,
   out: Output,
   graph = "*",
+  tags: readonly string[] = [],
 ): string {
   const n = String(row.n).padStart(3);
   const id = (row.id ?? "·······").slice(0, 7);
@@ -185,7 +205,8 @@ export function formatRow(
   const { changes } = row;
   const lines =
     changes && changes.files > 0 ? `  ${changes.files === 1 ? "" : `${changes.files} files `}${linesOf(changes)}` : "";
-  const delta = `${lines}${row.leftOut > 0 ? `  (${row.leftOut} left out)` : ""}`;
+  const named = tags.map((tag) => `  @${tag}`).join("");
+  const delta = `${lines}${named}${row.leftOut > 0 ? `  (${row.leftOut} left out)` : ""}`;
   if (!out.terminal) return `${graph} ${n}  ${id}  ${kind} · ${row.summary}${delta}${mark ? `  ${mark}` : ""}`;
   const fixed = graph.length + 1 + n.length + 2 + 7 + 2 + kind.length + 3 + delta.length + (mark ? mark.length + 2 : 0);
   const summary = clip(row.summary, Math.max(10, out.width - fixed));

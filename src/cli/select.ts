@@ -1,7 +1,9 @@
 /** Which workspace and which run a verb means. */
 import { findWorkspace } from "../run/workspace.ts";
+import { checkOf, greenStep } from "../scope/green.ts";
 import { findScope, listScopes, type ScopeRef, workspaceOf } from "../scope/registry.ts";
 import { isStepNumber, newestRun, type Revision, resolveRevision } from "../scope/revision.ts";
+import { findTag, GREEN, isTagName, scopeOfTag } from "../scope/tags.ts";
 import { readLog } from "../scope/view.ts";
 import { target } from "../trace/bytes.ts";
 import type { Step } from "../trace/seal.ts";
@@ -38,7 +40,11 @@ export async function chooseRun(context: Context, name: string | undefined, opti
   }
   const workspace = await findWorkspace(store, context.cwd);
   const newest = await newestRun(store, workspace.id);
-  if (!newest) throw new Exit(2, noRun(workspace.path, await listScopes(store, workspace.id)));
+  if (!newest) {
+    const scopes = await listScopes(store, workspace.id);
+    const run = scopes.find(({ parent, discarded }) => parent === null && discarded === null);
+    throw new Exit(2, noRun(workspace.path, scopes, run !== undefined));
+  }
   if (options.destructive) {
     const all = (await listScopes(store, workspace.id)).filter((scope) => scope.discarded === null);
     if (all.length > 1) throw new Exit(2, `Which run? There are ${named(all.map((scope) => scope.name))}: name one.`);
@@ -54,9 +60,10 @@ export const allDiscarded = (directory: string): string =>
   `All runs from ${directory} are discarded: \`shepherd status --all\` lists them, \`shepherd undo\` brings back the last.`;
 
 /** Why no run of a directory is meant where none is named. */
-function noRun(directory: string, scopes: readonly ScopeRef[]): string {
+function noRun(directory: string, scopes: readonly ScopeRef[], imported: boolean): string {
   const left = scopes.filter(({ discarded }) => discarded === null).map(({ name }) => name);
-  if (left.length > 0) return `Of the runs from ${directory} only forks are left: name one of ${named(left)}.`;
+  if (left.length > 0)
+    return `Of the runs from ${directory} only ${imported ? "imported ones" : "forks"} are left: name one of ${named(left)}.`;
   if (scopes.length > 0) return allDiscarded(directory);
   return `No run was started from ${directory}: \`shepherd run claude "TASK"\` starts one.`;
 }
@@ -92,6 +99,8 @@ export async function chooseStep(
   if (args.length > 2) throw new Exit(2, `${JSON.stringify(args[2])} is too much here: \`${usage}\``);
   const word = args.at(-1)!;
   const of = runIn(args);
+  const named = await namedStep(context, word, of, options);
+  if (named) return named;
   const needsRun = isStepNumber(word) || word.startsWith("@") || of !== undefined;
   if (!needsRun) {
     const workspace = await findWorkspace(store, context.cwd);
@@ -102,9 +111,45 @@ export async function chooseStep(
   const run = await chooseRun(context, of, options);
   const revision = tellShared(context, word, await resolveRevision(store, word, run.name));
   // The word is the name of another run.
-  const named = revision.view.ref!.name;
-  if (named !== run.name) throw new Exit(2, twoRuns(run.name, named, word));
+  const { name } = revision.view.ref!;
+  if (name !== run.name) throw new Exit(2, twoRuns(run.name, name, word));
   return { run, revision };
+}
+
+/** The step that `@NAME` names by a tag, or `@green`; null for every other word. */
+async function namedStep(
+  context: Context,
+  word: string,
+  of: string | undefined,
+  options: Changing,
+): Promise<{ run: ScopeRef; revision: Revision } | null> {
+  const at = word.indexOf("@");
+  const name = word.slice(at + 1);
+  if (at < 0 || !(name === GREEN || isTagName(name))) return null;
+  const store = await context.store();
+  if (name === GREEN) {
+    const run = await chooseRun(context, of, options);
+    const command = await checkOf(store, run.workspace);
+    if (command === null)
+      throw new Exit(2, "No check is set, so no step is green: `shepherd tag --check COMMAND` says what is to pass.");
+    const found = await greenStep(store, await readLog(store, run.log, run), command);
+    if (!found)
+      throw new Exit(
+        3,
+        `At no step of ${run.name} \`${command}\` passed, as far as is known: \`shepherd tag --green ${run.name}\` looks for one.`,
+      );
+    return { run, revision: await resolveRevision(store, `${run.name}@${found.step.n}`, run.name) };
+  }
+  const known = of === undefined ? null : await chooseRun(context, of, options);
+  const workspace = known?.workspace ?? (await findWorkspace(store, context.cwd)).id;
+  const tag = await findTag(store, workspace, name);
+  if (!tag) throw new Exit(2, `There is no tag ${name}: \`shepherd tag\` lists them.`);
+  const scope = await scopeOfTag(store, tag);
+  const run = known ?? (await chooseRun(context, scope, options));
+  const revision = await resolveRevision(store, `${run.name}@${tag.n}`, run.name).catch(() => null);
+  // A fork has the steps of what it came from.
+  if (revision?.log === tag.stands) return { run, revision };
+  throw new Exit(2, `The tag ${name} is step ${tag.n} of ${scope}, and no step of ${run.name}.`);
 }
 
 /** A step that `[RUN] STEP` names by its number and that has no commit yet, in a run; null if it names no such step. */

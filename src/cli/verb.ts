@@ -26,6 +26,8 @@ export interface Context {
   /** Aborts at the first Ctrl-C. */
   signal: AbortSignal;
   store(): Promise<EmbeddedStore>;
+  /** For who lives long: from here on only what runs in the function that it gives holds collections of garbage off. */
+  apart(): Promise<<T>(work: () => Promise<T>) => Promise<T>>;
   close(): Promise<void>;
 }
 

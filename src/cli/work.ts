@@ -64,7 +64,7 @@ export function workerFor(launch: Launch, task: Task, failure: Failure, going: G
       at: task.at,
       interactive: !quiet && out.terminal && process.stdin.isTTY === true,
       // Through a pipe it is the command's; several cannot share it.
-      ownStdin: !launch.several && process.stdin.isTTY !== true,
+      ownStdin: out.attached && !launch.several && process.stdin.isTTY !== true,
       onOutput: (chunk, stream) => {
         if (!quiet) process[stream].write(chunk);
       },

@@ -82,6 +82,8 @@ function checkAnswer(value: Json): Answer {
 export function cannot(task: Task, what: "pause" | "inject" | "gate", name: string): string | null {
   if (task.worker === "command")
     return `${name} runs a command, which is one step: nothing can be held back or told within it. Ctrl-C in its terminal stops it.`;
+  if (task.agent?.body && what === "inject")
+    return `${name} is a run of ${task.agent.name}, a body of code, which is told nothing.`;
   if (task.worker === "gateway" && what !== "pause")
     return `${name} records a program that performs its calls itself and is told nothing by Shepherd: only its model calls can be held back (\`shepherd pause ${name}\`).`;
   return null;

@@ -3,13 +3,15 @@
 import type { Compensate } from "../scope/effect.ts";
 import type { Operation } from "../scope/operations.ts";
 import { ownedSince } from "../scope/owned.ts";
+import { findScope } from "../scope/registry.ts";
 import { compensateAll, mustKnowUndo } from "../scope/revert.ts";
-import { attach } from "../scope/scope.ts";
 import { discardScope } from "../scope/undo.ts";
 import { viewOf } from "../scope/view.ts";
+import { importOf } from "../trace/bundle/imported.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Left, tellOutside } from "./operate.ts";
 import { settlePending } from "./recover.ts";
+import { take } from "./take.ts";
 
 export interface Discarded {
   op: number;
@@ -26,7 +28,10 @@ export async function discardRun(
   compensate?: Compensate,
   undoes?: Operation,
 ): Promise<Discarded> {
-  const scope = await attach(store, name);
+  const ref = await findScope(store, name);
+  // It has done nothing here that could be taken back, and nobody drives it.
+  if (ref && (await importOf(store, ref.log))) return { op: (await discardScope(store, name, undoes)).op, outside: [] };
+  const scope = await take(store, name);
   try {
     const owned = () => ownedSince(store, viewOf(scope), -1);
     // One that is refused must not end what is in doubt.

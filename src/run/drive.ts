@@ -2,7 +2,7 @@
 
 import { recordBackground } from "../scope/background.ts";
 import { holdingHere } from "../scope/exec/limit.ts";
-import { type AttachOptions, attach, type LiveScope } from "../scope/scope.ts";
+import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Control, makeControl } from "./control.ts";
@@ -10,6 +10,7 @@ import { type Ending, noteCancelled, noteEnded, noteStarted } from "./lifecycle.
 import { BESIDE, OPERATIONS, type Params } from "./operate.ts";
 import { doubtsOf } from "./recover.ts";
 import { type Method, serve, socketPath } from "./socket.ts";
+import { take } from "./take.ts";
 
 /** What drives a run: the built-in agent, a command. Called again when an operation stopped it in between. */
 export interface Worker {
@@ -27,6 +28,8 @@ export interface Worker {
 export interface DriveOptions extends AttachOptions {
   worker: Worker;
   signal: AbortSignal;
+  /** Requests that its socket takes besides. */
+  methods?: { [name: string]: Method };
   /** Called once the lease is held, before the worker starts. */
   prepared?: (scope: LiveScope) => Promise<void>;
   /** Called with the scope still driven, after the worker has ended. */
@@ -52,7 +55,7 @@ class Interrupted extends Error {}
 
 /** Drives a scope until its worker ends. Throws `Busy` if somebody else does. */
 export async function drive(store: EmbeddedStore, name: string, options: DriveOptions): Promise<Ending> {
-  const scope = await attach(store, name, options);
+  const scope = await take(store, name, options);
   try {
     return await own(store, scope, options);
   } finally {
@@ -72,6 +75,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
   const control = makeControl(scope);
   const cancelled = new AbortController();
   const methods: { [name: string]: Method } = {
+    ...options.methods,
     ...control.methods,
     cancel: async ({ by, reason }) => {
       await noteCancelled(scope, String(by), String(reason));

@@ -2,6 +2,8 @@
 import { driverOf } from "../scope/driver.ts";
 import { listScopes } from "../scope/registry.ts";
 import { outputOf } from "../scope/services.ts";
+import { taggedLogs } from "../scope/tags.ts";
+import { dropImported } from "../trace/bundle/imported.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
 /** Operations can be undone, and discarded scopes brought back, for so long: 30 days, in ms. */
@@ -34,16 +36,22 @@ export async function expire(
     const left = newest ? JSON.stringify({ ...operation, state: "void" }) : null;
     if (dryRun || (await store.refs.cas(ref.name, ref.version, left))) expired.operations++;
   }
+  const tagged = await taggedLogs(store);
   for (const scope of await listScopes(store)) {
     if (
       scope.discarded === null ||
+      tagged.has(scope.log) ||
       now - scope.discarded < retention ||
       (await store.leases.holder(`log/${scope.log}`))
     )
       continue;
     if (dryRun || (await store.refs.cas(`scope/${scope.name}`, scope.version, null))) expired.scopes.push(scope.name);
   }
+  if (!dryRun) await dropImported(store, now);
   const scopes = new Map((await listScopes(store)).map((scope) => [scope.log, scope]));
+  // Where the check passed in what is gone: else that would be kept for it.
+  for (const ref of dryRun ? [] : await store.refs.list("green/"))
+    if (!scopes.has(ref.name.slice("green/".length))) await store.refs.cas(ref.name, ref.version, null);
   const driver = driverOf(store);
   for (const { id, used } of await driver.list()) {
     const key = `log/${id}`;

@@ -1,7 +1,7 @@
 /** The control socket of a run's owner: requests and answers as lines of JSON, for the user of the store alone. */
 import { chmodSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
-import { tmpdir, userInfo } from "node:os";
+import { socketFolder } from "../scope/exec/spec.ts";
 import { sha256 } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -15,8 +15,8 @@ export function socketPath(store: Pick<EmbeddedStore, "directory">, log: string)
     mkdirSync(`${store.directory}/run`, { recursive: true, mode: 0o700 });
     return near;
   }
-  const { uid } = userInfo();
-  const folder = `${process.env.XDG_RUNTIME_DIR ?? tmpdir()}/shepherd-${uid}`;
+  const uid = process.getuid?.() ?? -1;
+  const folder = socketFolder();
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const stat = lstatSync(folder);
   if (!stat.isDirectory() || (uid >= 0 && stat.uid !== uid))

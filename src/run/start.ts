@@ -24,8 +24,8 @@ export interface Task {
   mcp?: string[];
   /** For a coding agent of the user's: which plugin drives it, words for its command line, and the name under which it keeps its conversation. */
   plugin?: { name: string; args: string[]; session: string; interactive?: boolean };
-  /** For an agent that a program defines: its name, what it was started with, and the module it is exported from, where that is known. */
-  agent?: { name: string; input: Json; module?: string };
+  /** For an agent that a program defines: its name, what it was started with, the module it is exported from, where that is known, and whether it is a code body. */
+  agent?: { name: string; input: Json; module?: string; body?: boolean };
 }
 
 export interface NewRun {

@@ -30,8 +30,13 @@ export interface HeldStore {
   close(): Promise<void>;
 }
 
+export interface OwnStore extends HeldStore {
+  /** For who lives long: from here on only what runs in the function that it gives holds collections off. */
+  apart(): Promise<Writers["during"]>;
+}
+
 /** Opens a store, and makes it if there is none. One that takes no writes can still be read. */
-export async function holdStore(directory: string): Promise<HeldStore> {
+export async function holdStore(directory: string): Promise<OwnStore> {
   const store = await openStore(directory, { followers });
   let writers: Writers | null = openWriters(store);
   try {
@@ -40,9 +45,17 @@ export async function holdStore(directory: string): Promise<HeldStore> {
     if (!isReadOnly(error)) throw error;
     writers = null;
   }
+  let keepsUp = (): void => {};
   return {
     store,
+    apart: async () => {
+      if (!writers) return (work) => work();
+      await writers.safepoint();
+      keepsUp = writers.keepUp();
+      return writers.during;
+    },
     close: async () => {
+      keepsUp();
       await writers?.unregister();
       await store.close();
     },

@@ -172,21 +172,24 @@ async function handOn(
   return left;
 }
 
-/** The steps whose states a step's state was made from, the first of them first. */
+/** The steps whose states a step's state was made from, the first of them first. What an imported run found before it began is its first step's. */
 async function sourcesOf(commits: Commits, { step, sealed }: SealedStep): Promise<SealedStep[]> {
   const { kind, to, of } = step.intent;
   const done = step.outcome?.status === "done";
   const ids: Hash[] = [...sealed.parents];
-  if (kind === "revert" && done && typeof to === "string") return [await commits.get(to)];
-  if (kind === "undo" && typeof of === "string") {
+  if (kind === "revert" && done && typeof to === "string") ids.splice(0, ids.length, to);
+  else if (kind === "undo" && typeof of === "string") {
     // It brings back what stood before what it takes back.
-    const [before] = (await commits.get(of)).sealed.parents;
+    const [before] = (await commits.get(of))?.sealed.parents ?? [];
     if (before) ids.push(before);
   }
   // One that landed in part names nothing as merged.
   if (kind === "landing" && ids.length < 2 && typeof of === "string") ids.push(of);
   const sources: SealedStep[] = [];
-  for (const id of ids) sources.push(await commits.get(id));
+  for (const id of ids) {
+    const source = await commits.get(id);
+    if (source) sources.push(source);
+  }
   return sources;
 }
 

@@ -1,4 +1,5 @@
 /** Steps by their commits, wherever they stand: read from the logs as they are needed, the nearest first. */
+import { findEdge } from "../trace/edge.ts";
 import type { Hash } from "../trace/ports.ts";
 import type { Sealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -8,8 +9,11 @@ import { type Found, readLog, type View } from "./view.ts";
 export type SealedStep = Found & { sealed: Sealed };
 
 export interface Commits {
-  /** One at a time. The step that has a commit; where several have it, one of the log that is nearest. Throws a sentence where no log leads to it. */
-  get(id: Hash): Promise<SealedStep>;
+  /**
+   * One at a time. The step that has a commit; where several have it, one of the log that is nearest. Null for what came with an imported
+   * run and was no step of it (an edge). Throws a sentence where nothing leads to it.
+   */
+  get(id: Hash): Promise<SealedStep | null>;
 }
 
 /** Looks in the log of `view`, then in those that it came from and that it merged, then in main, then in all others. */
@@ -50,6 +54,8 @@ export function commitsFrom(store: EmbeddedStore, view: View): Commits {
         const log = queue.shift();
         if (log === undefined) {
           const [more, ...others] = rest;
+          // Only all logs are left.
+          if (others.length === 0 && (await findEdge(store.objects, id))) return null;
           if (!more)
             throw new Error(`The commit ${id.slice(0, 12)} follows from no log in this store: run \`shepherd fsck\`.`);
           rest = others;

@@ -65,6 +65,8 @@ export interface Effect {
   inside?: number;
   /** Which place in the lock's queue it takes: none for what does not touch the files. */
   lock: "none" | "shared" | "exclusive";
+  /** Whether it changes nothing, though it takes no shared place: a gate lets it pass. */
+  readOnly?: boolean;
   /** For a container, which holds no lock while it runs: its files are captured once it has ended. */
   captureAtEnd?: boolean;
   run(attempt: Attempt): Promise<Performed>;

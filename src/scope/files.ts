@@ -21,7 +21,7 @@ import { driverOf, hasLayers } from "./driver.ts";
 import { detect } from "./exec/abilities.ts";
 import { sharedMappings } from "./exec/inside.ts";
 import { openSandbox, type Sandbox } from "./exec/sandbox.ts";
-import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES } from "./exec/spec.ts";
+import { type SandboxSpec, SCRATCH_DIR, SECRETS, SERVICES, socketFolder } from "./exec/spec.ts";
 import { whileStopped } from "./exec/stop.ts";
 import { endLeftOver } from "./exec/track.ts";
 import { imageEnv } from "./image.ts";
@@ -146,6 +146,9 @@ export const placeIn = ({ host, path, start }: Pick<Files, "host" | "path" | "st
   return statSync(join(host, at), { throwIfNoEntry: false })?.isDirectory() ? join(path, at) : path;
 };
 
+/** So long, in ms, processes stand still for a capture of which nobody knows yet how much it has to read. */
+const MOMENT = 50;
+
 /** Of so many processes is written down what they are, and so much of each. */
 const MOST_PROCESSES = 20;
 const MOST_WORDS = 300;
@@ -193,6 +196,8 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
   const untold: string[] = [];
   // Whether a process was there at the last capture that may have written since, also if it has ended by now.
   let mayWrite = false;
+  // Whether one that nobody waits for was writing at the last capture.
+  let goesOn = false;
   // Until when the files are being set.
   let setting: Promise<unknown> = Promise.resolve();
   const { services = NO_SERVICES } = options;
@@ -248,9 +253,14 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
       };
     };
     const left = async (): Promise<number[]> => (inside ? inside.inside({ left: true }) : []);
-    const first = await look();
-    // What goes on writing is stopped for a moment, so that no record of it is there by half, and all its files are of one moment.
-    const { captured, pids } = first.moves && (await left()).length > 0 ? await whileStopped(left, look) : first;
+    // What goes on writing is stopped for a moment, so that no record of it is there by half, and all its files are of one moment: at once, if
+    // it did so the last time, and as long as that takes no longer.
+    const first =
+      goesOn && (await left()).length > 0
+        ? await whileStopped(left, look, MOMENT)
+        : { done: await look(), held: false };
+    goesOn = first.done.moves && (await left()).length > 0;
+    const { captured, pids } = goesOn && !first.held ? (await whileStopped(left, look)).done : first.done;
     const { workspace, git, config, tmp, root } = captured;
     const tree = lacking
       ? await keepLacking(store.objects, workspace.tree, lacking.was, lacking.paths)
@@ -333,7 +343,13 @@ export function openFiles(store: EmbeddedStore, options: FilesOptions): Files {
         .map((each) => join(path, each)),
       writable: options.grants.writable,
       // In this order, since in what an agent's plugin hides whole nothing else need be hidden.
-      hide: [store.directory, ...(agent?.hide ?? []), ...SECRETS.map((each) => join(homedir(), each)), ...SERVICES],
+      hide: [
+        store.directory,
+        socketFolder(),
+        ...(agent?.hide ?? []),
+        ...SECRETS.map((each) => join(homedir(), each)),
+        ...SERVICES,
+      ],
       tmp,
       ...(grants.root && { root, home: start() }),
       scope: owner,

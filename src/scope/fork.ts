@@ -1,5 +1,6 @@
 /** Forks: new scopes that share a prefix. A fork is a ref to a commit and a note; it touches neither the parent's steps nor its files. */
 
+import { importOf } from "../trace/bundle/imported.ts";
 import type { Json, Link, Origin } from "../trace/ports.ts";
 import { type Fold, type Head, isContainer, type Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -99,7 +100,8 @@ export async function forkScope(
   await store.logs.sync(point.log);
   const grants = attenuate(await grantsOf(store, view.log), options.grants ?? {});
   // Its log is kept as long as this one: it answers for what it merges from it.
-  const services = options.services ?? view.fold.header.meta.services;
+  const imported = await importOf(store, view.log);
+  const services = options.services ?? (imported ? undefined : view.fold.header.meta.services);
   const { task, thread } = view.fold.header.meta;
   const meta = {
     parent: view.log,
@@ -115,7 +117,8 @@ export async function forkScope(
   const made: ScopeRef[] = [];
   for (let k = 0; k < (options.count ?? 1); k++) {
     const ref = await createNumbered(store, parent, options.name, spec);
-    await options.note?.({ note: "forked", scope: ref.name, n });
+    // Nobody writes into what came out of a file.
+    if (!imported) await options.note?.({ note: "forked", scope: ref.name, n });
     made.push(ref);
   }
   return made;

@@ -1,6 +1,7 @@
 /** The graph of commits: who descends from whom. */
 import { decodeJson, target } from "../trace/bytes.ts";
 import type { Commit } from "../trace/commit.ts";
+import { findEdge } from "../trace/edge.ts";
 import type { Hash, Link } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -11,16 +12,34 @@ export async function rebuild(store: EmbeddedStore): Promise<void> {
   for (const log of await store.logs.list()) await readFold(store, log, store.derived);
 }
 
-/** A commit by its id; computes the cache anew if it lacks it. Throws if no log leads to it. */
-export async function getCommit(store: EmbeddedStore, id: Hash): Promise<Commit> {
-  let bytes = await store.derived.get(id);
-  if (!bytes) {
-    await rebuild(store);
-    bytes = await store.derived.get(id);
-  }
-  if (!bytes)
-    throw new Error(`The commit ${id.slice(0, 12)} follows from no log in this store: run \`shepherd fsck\`.`);
-  return decodeJson(bytes) as unknown as Commit;
+interface Known {
+  commit: Commit;
+  /** Whether it came with an imported run, so that what it descends from need not be here. */
+  edge: boolean;
+}
+
+/** Finds commits; computes the cache anew where it lacks one, but once only. Null if no log leads to it, and it is no edge either. */
+function commitFinder(store: EmbeddedStore): (id: Hash) => Promise<Known | null> {
+  let rebuilt = false;
+  return async (id) => {
+    let bytes = await store.derived.get(id);
+    if (!bytes && !rebuilt) {
+      rebuilt = true;
+      await rebuild(store);
+      bytes = await store.derived.get(id);
+    }
+    if (bytes) return { commit: decodeJson(bytes) as unknown as Commit, edge: false };
+    const commit = await findEdge(store.objects, id);
+    return commit && { commit, edge: true };
+  };
+}
+
+/** A commit by its id. Throws if it is neither computed from a log nor came with an imported run. */
+export const getCommit = async (store: EmbeddedStore, id: Hash): Promise<Commit> =>
+  ((await commitFinder(store)(id)) ?? unknownCommit(id)).commit;
+
+function unknownCommit(id: Hash): never {
+  throw new Error(`The commit ${id.slice(0, 12)} follows from no log in this store: run \`shepherd fsck\`.`);
 }
 
 /** What was taken back, of `undos`: pairs of an undo's own commit and that of the step it took back. An undo can be taken back too. */
@@ -41,19 +60,28 @@ export const undoneIn = (sealed: readonly Step[]): Set<Hash> =>
     ),
   );
 
-/** Some commits and all that they descend from. */
+/** Some commits and all that they descend from, as far as it is known here. */
 type Graph = ReadonlyMap<Hash, Commit>;
 
 /** Commits that were read, which never change: a run that lands each of its steps reads its history once. */
-const read = new WeakMap<EmbeddedStore, Map<Hash, Commit>>();
+const kept = new WeakMap<EmbeddedStore, Map<Hash, Commit>>();
 
 async function historyOf(store: EmbeddedStore, ...ids: Hash[]): Promise<Graph> {
-  const known = read.get(store) ?? new Map<Hash, Commit>();
-  read.set(store, known);
+  const known = kept.get(store) ?? new Map<Hash, Commit>();
+  kept.set(store, known);
   const graph = new Map<Hash, Commit>();
   const seen = new Set(ids);
+  const find = commitFinder(store);
+  /** Of what was before an edge, only what is here by other ways. */
+  const read = async (id: Hash): Promise<Commit> => {
+    const { commit, edge } = (await find(id)) ?? unknownCommit(id);
+    if (!edge) return commit;
+    const parents: Hash[] = [];
+    for (const parent of commit.parents) if (await find(parent)) parents.push(parent);
+    return { ...commit, parents };
+  };
   for (const id of seen) {
-    const commit = known.get(id) ?? (await getCommit(store, id));
+    const commit = known.get(id) ?? (await read(id));
     known.set(id, commit);
     graph.set(id, commit);
     for (const parent of commit.parents) seen.add(parent);
@@ -133,4 +161,22 @@ export async function editsLeftBehind(store: EmbeddedStore, id: Hash): Promise<A
     left.push({ from: was ? target(was) : null, to: target(state.roots.workspace) });
   }
   return left;
+}
+
+/**
+ * The edge behind which nothing of a commit's history is known: what was taken in from there last, else what it began with. Null where all of its
+ * history is here.
+ */
+export async function nearestEdge(store: EmbeddedStore, id: Hash): Promise<Commit | null> {
+  const find = commitFinder(store);
+  const at: Hash[] = [id];
+  for (const each of at) {
+    const { commit, edge } = (await find(each)) ?? unknownCommit(each);
+    if (edge) return commit;
+    const [before, merged] = commit.parents;
+    const other = merged === undefined ? null : await find(merged);
+    if (other?.edge) return other.commit;
+    if (before !== undefined) at.push(before);
+  }
+  return null;
 }

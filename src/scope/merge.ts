@@ -6,7 +6,7 @@ import { capturedUnsealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Conflict, mergeBase, mergeTrees, resolveTrees } from "../world/merge.ts";
 import { recordBackground } from "./background.ts";
-import { getCommit, mergeBases } from "./history.ts";
+import { getCommit, mergeBases, nearestEdge } from "./history.ts";
 import type { Ticket } from "./lock.ts";
 import { planOperation, updateOperation } from "./operations.ts";
 import { type LiveScope, orAbort, treeLink } from "./scope.ts";
@@ -21,11 +21,17 @@ export interface Merged {
   conflicts: Conflict[];
 }
 
-/** The tree that two commits have in common: that of the nearest common ancestor, or of the merge of several, by the same rule. */
+/**
+ * The tree that two commits have in common: that of the nearest common ancestor, or of the merge of several, by the same rule. Where an imported run
+ * has none with what is here, what it began with is taken for it, so that only what it did itself is merged.
+ */
 export async function baseTree(store: EmbeddedStore, a: Hash, b: Hash): Promise<{ tree: Hash | null; bases: Hash[] }> {
   const bases = await mergeBases(store, a, b);
   const [first, ...rest] = bases;
-  if (first === undefined) return { tree: null, bases };
+  if (first === undefined) {
+    const edge = (await nearestEdge(store, b)) ?? (await nearestEdge(store, a));
+    return { tree: edge && target(edge.state.roots.workspace), bases };
+  }
   const treeOf = async (id: Hash): Promise<Hash> => target((await getCommit(store, id)).state.roots.workspace);
   let tree = await treeOf(first);
   for (const id of rest)

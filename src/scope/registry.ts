@@ -1,8 +1,10 @@
 /** Names of scopes and workspaces: refs to logs. */
 import { realpathSync } from "node:fs";
-import { link, sha256 } from "../trace/bytes.ts";
-import type { Hash, Json, Link, LogHeader, Origin } from "../trace/ports.ts";
+import { importOf } from "../trace/bundle/imported.ts";
+import { link, sha256, target } from "../trace/bytes.ts";
+import type { Json, Link, LogHeader, Origin } from "../trace/ports.ts";
 import { type EmbeddedStore, newLogId } from "../trace/store.ts";
+import { foreignGrants } from "./foreign.ts";
 import { type Limits, lowerLimits } from "./limits.ts";
 import { covers, lowerNetwork, type Network } from "./network.ts";
 
@@ -198,13 +200,15 @@ export async function mainLog(store: EmbeddedStore, workspace: { path: string; i
 }
 
 export async function grantsOf(store: EmbeddedStore, log: string): Promise<Grants> {
-  const grants = (await store.logs.header(log))?.meta.grants as unknown as Grants | undefined;
-  return grants ?? NO_GRANTS;
+  const grants = (await store.logs.header(log))?.meta.grants;
+  if (await importOf(store, log)) return foreignGrants(grants);
+  return (grants as unknown as Grants | undefined) ?? NO_GRANTS;
 }
 
+/** The directory that a scope belongs to here. */
 export const workspacePath = async (store: EmbeddedStore, log: string): Promise<string> => {
-  const named = (await store.logs.header(log))?.meta.workspace;
-  const bytes = typeof named === "string" ? await store.objects.get(named.slice("blob:".length) as Hash) : null;
+  const named = (await importOf(store, log))?.workspace ?? (await store.logs.header(log))?.meta.workspace;
+  const bytes = typeof named === "string" ? await store.objects.get(target(named as Link)) : null;
   if (!bytes) throw new Error(`The log ${log} does not say which directory it belongs to: run \`shepherd fsck\`.`);
   return Buffer.from(bytes).toString();
 };

@@ -1,4 +1,5 @@
 /** How people name steps: `6`, `fix@6`, `fix@` (its head), `@-` (the one before the head), `e8f1a2c` (a commit). */
+import { importOf } from "../trace/bundle/imported.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { listScopes, type ScopeRef } from "./registry.ts";
 import type { Found } from "./view.ts";
@@ -17,12 +18,14 @@ export interface Revision extends Found {
 /** Whether a word can name a step without a scope in front of it. */
 export const isStepNumber = (word: string): boolean => /^\d{1,9}$/.test(word);
 
-/** The newest run that was started from a workspace; null if there is none. */
+/** The newest run that was started from a workspace, not one that was imported; null if there is none. */
 export async function newestRun(store: EmbeddedStore, workspace: string): Promise<ScopeRef | null> {
   const runs = (await listScopes(store, workspace)).filter(
     (scope) => scope.parent === null && scope.discarded === null,
   );
-  return runs.sort((a, b) => a.created - b.created || a.version - b.version).at(-1) ?? null;
+  for (const run of runs.sort((a, b) => b.created - a.created || b.version - a.version))
+    if (!(await importOf(store, run.log))) return run;
+  return null;
 }
 
 /**

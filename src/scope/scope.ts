@@ -16,6 +16,7 @@ import {
   type Performed,
 } from "./effect.ts";
 import type { Files } from "./files.ts";
+import { checkOurs } from "./foreign.ts";
 import { loadSnapshot } from "./index.ts";
 import type { Limits } from "./limits.ts";
 import { type Lock, makeLock, type Ticket } from "./lock.ts";
@@ -82,6 +83,7 @@ export interface AttachOptions {
 export async function attach(store: EmbeddedStore, name: string, options: AttachOptions = {}): Promise<LiveScope> {
   const ref = await findScope(store, name);
   if (!ref) throw new NameError(`There is no scope ${name}: \`shepherd status\` lists them.`);
+  await checkOurs(store, ref);
   const key = `log/${ref.log}`;
   const known = await loadSnapshot(store, ref.log);
   const epoch = await store.leases.acquire(key, (await store.logs.end(ref.log)).epoch);
@@ -157,7 +159,7 @@ function live(
         tier: effect.intent.tier,
         name: effect.name,
         input: effect.input,
-        readOnly: effect.lock === "shared",
+        readOnly: effect.readOnly ?? effect.lock === "shared",
       };
       const { decision, input, by, changedBy } = await decide(view, handlers, signal);
       if (decision.kind === "deny") {

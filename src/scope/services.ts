@@ -4,6 +4,7 @@
  */
 import { appendFileSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { importOf } from "../trace/bundle/imported.ts";
 import { encodeJson, link } from "../trace/bytes.ts";
 import { Forgotten } from "../trace/objects.ts";
 import type { Json, Link } from "../trace/ports.ts";
@@ -31,8 +32,9 @@ export const putServices = async (store: EmbeddedStore, services: readonly Servi
     ),
   );
 
-/** The services of a scope, as they were declared with it or with what it was forked from. */
+/** The services of a scope, as they were declared with it or with what it was forked from. Those of an imported one are not the user's. */
 export async function servicesOf(store: EmbeddedStore, log: string): Promise<Service[]> {
+  if (await importOf(store, log)) return [];
   const named = (await store.logs.header(log))?.meta.services;
   if (typeof named !== "string") return [];
   try {

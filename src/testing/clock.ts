@@ -2,7 +2,7 @@
 import type { Clock } from "../agent/clock.ts";
 
 export interface FakeClock extends Clock {
-  /** Lets time pass: who sleeps until then wakes, the earliest first, before this resolves. */
+  /** Lets time pass: who sleeps until then wakes, the earliest first, before this resolves. What it does then may see any time up to that end. */
   advance(ms: number): Promise<void>;
   /** How many sleep. */
   readonly sleeping: number;

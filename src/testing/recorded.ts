@@ -42,10 +42,13 @@ export function recorded(file: string, model: Model, options: RecordedOptions = 
       const events: ModelEvent[] = [];
       for await (const event of real.call(request, signal)) {
         if (event.type !== "delta") events.push(plain(event));
+        // Nobody reads on behind the last event.
+        if (event.type === "end") {
+          known.push({ request, events });
+          appendFileSync(file, `${JSON.stringify({ request, events })}\n`);
+        }
         yield event;
       }
-      known.push({ request, events });
-      appendFileSync(file, `${JSON.stringify({ request, events })}\n`);
     },
   };
 }

@@ -125,6 +125,14 @@ export async function listForgotten(store: Pick<EmbeddedStore, "refs">): Promise
   return list;
 }
 
+/** Writes down that objects were forgotten elsewhere, of which there is nothing here to destroy. Done twice, it does the same. Synced at return. */
+export async function noteForgotten(store: EmbeddedStore, ids: readonly Hash[], reason: string): Promise<void> {
+  const known = new Set((await listForgotten(store)).flatMap((forgetting) => forgetting.ids));
+  const fresh = ids.filter((id) => !known.has(id));
+  for (let from = 0; from < fresh.length; from += BATCH)
+    await record(store, { v: 1, ids: fresh.slice(from, from + BATCH), reason, at: Date.now(), spots: null });
+}
+
 /** Whether the value of a ref `forget/N` is a plan that nobody finished yet. */
 export const isUnfinished = (value: string): boolean => Array.isArray(parse(value)?.spots);
 
@@ -142,6 +150,10 @@ async function plan(
     at: Date.now(),
     spots: spots.map(([file, offset, length, id]) => [file, offset, length, indexes.indexOf(id)]),
   };
+  return record(store, value);
+}
+
+async function record(store: EmbeddedStore, value: Value): Promise<number> {
   for (;;) {
     const last = (await store.refs.list("forget/")).at(-1);
     const n = last ? Number(last.name.slice("forget/".length)) + 1 : 1;

@@ -1,10 +1,11 @@
 /** Checks one log: its records, the chain of its frames, and the laws that its frames must keep. */
-import { canonical, isHash, sha256 } from "./bytes.ts";
+import { isHash, sha256 } from "./bytes.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import { because, error, type Finding, type Fix, headingFinding, note, ONE_BIT, warning } from "./finding.ts";
 import { unflip } from "./flip.ts";
 import type { Frame } from "./frame.ts";
 import { LOG_HEADING, type LogPiece, logPath, logPieces, namesIn, pieceOf } from "./logfile.ts";
+import { originTrouble } from "./origin.ts";
 import type { Hash, Json, Link, Origin } from "./ports.ts";
 import { idKey } from "./reach.ts";
 import { MAX_RECORD, RECORD_HEAD } from "./record.ts";
@@ -268,17 +269,11 @@ function* atEnd(log: string, file: string, tail: Tail, unsynced: number): Genera
 
 function* checkForks(check: LogCheck, log: string, fold: Fold): Generator<Finding> {
   for (const { log: child, origin } of check.forks) {
-    const { n, seq, top, commit: id } = origin;
-    const sealed = fold.steps.get(n)?.sealed;
-    const wrong = (how: string): Finding =>
-      error("origin", { log: child, id }, `The log ${child} was forked from step ${n} of log ${log} ${how}.`);
-    if (!sealed) yield wrong("which has no commit");
-    else if (sealed.id !== id) yield wrong(`and says that its commit is ${id}, which is ${sealed.id}`);
-    else if (canonical(sealed.state) !== canonical(origin.state)) yield wrong("and does not start from its state");
-    else if (sealed.seq !== seq) yield wrong(`and says that frame ${seq} sealed it, which was frame ${sealed.seq}`);
-    else if (top < sealed.top)
-      yield wrong(`and numbers its steps from ${top + 1} on, which are taken up to ${sealed.top}`);
-    else if (canonical(sealed.carry) !== canonical(origin.carry))
-      yield { ...wrong("and does not carry what its frame carries"), severity: "warning" };
+    const wrong = originTrouble(origin, fold);
+    if (!wrong) continue;
+    const text = `The log ${child} was forked from step ${origin.n} of log ${log} ${wrong}.`;
+    // What is restored with a step is no part of its commit.
+    const told = wrong.endsWith("carries") ? warning : error;
+    yield told("origin", { log: child, id: origin.commit }, text);
   }
 }

@@ -2,9 +2,10 @@
  * Checks a store without trusting any of it, and without opening it as those do who work with it: what these refuse is what this must explain.
  * It may run beside writers and a collection; what was written after it began need not be seen.
  */
-import { target } from "./bytes.ts";
+import { link, target } from "./bytes.ts";
 import { isLogId } from "./chain.ts";
 import type { Disk } from "./disk.ts";
+import { parseCommit } from "./edge.ts";
 import { because, error, type Finding, note, quoted, warning } from "./finding.ts";
 import { isUnfinished } from "./forget.ts";
 import { checkLog, type LogCheck } from "./fsck-log.ts";
@@ -141,10 +142,21 @@ async function* checkLogs(
     await lost.follow(namesInRef(value).links, { ref });
   }
 
-  if (lost.troubles.size > 0) {
+  // A commit of which no log is here can lie among the objects.
+  const takeEdges = async (): Promise<void> => {
+    for (const [id, at] of parents) {
+      const bytes = made.has(idKey(id)) || !objects.holds(id) ? null : objects.read(id);
+      if (bytes === null || typeof bytes === "string" || !parseCommit(bytes)) continue;
+      made.add(idKey(id));
+      await lost.follow([link("json", id)], at);
+    }
+  };
+  await takeEdges();
+  if (lost.troubles.size > 0 || [...parents.keys()].some((id) => !made.has(idKey(id)))) {
     // What was put after the packs were read, and named after that.
     yield* scanPacks(options, objects, derived);
     await lost.again();
+    await takeEdges();
   }
   const unmade = (): boolean =>
     [...parents.keys()].some((id) => !made.has(idKey(id))) ||

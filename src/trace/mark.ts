@@ -3,8 +3,9 @@
  * that it names (the one it was forked from, one that it merged), and every log from which a commit or a part of a conversation follows
  * that it names only by its hash.
  */
-import { decodeJson, parseLink, sha256 } from "./bytes.ts";
+import { decodeJson, link as linkOf, parseLink, sha256 } from "./bytes.ts";
 import { counted, type LogFile, openLogFile } from "./chain.ts";
+import { parseCommit } from "./edge.ts";
 import { logPath, type Names, namesIn, recordNames } from "./logfile.ts";
 import type { Hash, Json, Link } from "./ports.ts";
 import { breather, type Followers, packShelf, type Reach, startReach, type Trouble } from "./reach.ts";
@@ -59,6 +60,8 @@ export function startMarking(
   const broken = new Set<string>();
   const readTo = new Map<string, number>();
   const wanted = new Set<Hash>();
+  // Those of them that were looked at as objects, in case they are edges.
+  const looked = new Set<Hash>();
   // Of logs that nothing keeps so far: what follows from them.
   const following = new Map<string, Set<Hash>>();
   const rest = breather(options.signal);
@@ -83,6 +86,16 @@ export function startMarking(
       }
     } finally {
       file.close();
+    }
+  };
+
+  /** A commit that is named by its hash, and lies among the objects since it may follow from no log, is kept with all that it needs. */
+  const takeEdges = async (): Promise<void> => {
+    for (const id of wanted) {
+      if (looked.has(id) || !shelf.current.holds(id, "json")) continue;
+      looked.add(id);
+      const bytes = shelf.current.read(id, "json");
+      if (typeof bytes !== "string" && parseCommit(bytes)) await reach.follow([linkOf("json", id)]);
     }
   };
 
@@ -115,6 +128,9 @@ export function startMarking(
           await read(log, queue);
           options.onLog?.(done.size, there.size);
         }
+        // Objects are there before the frames that name them.
+        store.objects.refresh();
+        await takeEdges();
         for (const log of there) {
           if (done.has(log)) continue;
           await rest();

@@ -5,7 +5,7 @@ import { params } from "../../test/support/runs.ts";
 import { randomFrom, simDisk } from "../../test/support/simdisk.ts";
 import { sha256 } from "./bytes.ts";
 import { openObjects } from "./objects.ts";
-import { openPack } from "./pack.ts";
+import { BESIDE, openPack } from "./pack.ts";
 import { emptyIndex, encodeIndex, extendIndex, parseIndex } from "./packindex.ts";
 import { encodeRecord, MAGIC } from "./record.ts";
 
@@ -23,6 +23,19 @@ test("packs roll over when they are full, beside each other in two processes, an
     expect(await each.has(ids)).toEqual(ids.map(() => true));
     for (const id of ids) expect(sha256((await each.get(id))!)).toBe(id);
   }
+});
+
+test("large objects are deflated beside each other, each is written once, and all of them are found", async () => {
+  const disk = simDisk();
+  const objects = await openObjects(disk, "/o", 2 << 20);
+  const large = Array.from({ length: 12 }, (_, i) => Buffer.from(`line ${i} `.repeat(BESIDE / (i < 6 ? 4 : 12))));
+  large.push(randomBytes(BESIDE), Buffer.concat([MAGIC, randomBytes(BESIDE)]));
+  const ids = await Promise.all([...large, ...large].map((bytes) => objects.put(bytes)));
+  expect(ids).toEqual([...large, ...large].map(sha256));
+  const written = objects.packs().flatMap((pack) => [...pack.entries()].map(([id]) => id));
+  expect(written.sort()).toEqual(large.map(sha256).sort());
+  const after = await openObjects(disk, "/o");
+  for (const [i, bytes] of large.entries()) expect(Buffer.compare((await after.get(ids[i]!))!, bytes)).toBe(0);
 });
 
 test("an index is only made of what is synced, so that after a power loss it leads nowhere wrong", async () => {

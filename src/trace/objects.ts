@@ -1,7 +1,7 @@
 /** Content-addressed objects in packs that all processes of a store append to. */
 import { sha256 } from "./bytes.ts";
 import type { Disk } from "./disk.ts";
-import { openPack, type Pack, type Place } from "./pack.ts";
+import { BESIDE, openPack, type Pack, type Place, packed, packedBeside } from "./pack.ts";
 import { type Hash, MAX_OBJECT, type Objects } from "./ports.ts";
 import { RECORD_HEAD } from "./record.ts";
 import { createSegment, NewerFormat } from "./segment.ts";
@@ -140,8 +140,11 @@ export async function openObjects(disk: Disk, directory: string, full = FULL): P
         throw new Error(`An object of ${bytes.length} bytes is over the limit of ${MAX_OBJECT}.`);
       const id = sha256(bytes);
       if (locate(id, true)) return id;
+      const payload = bytes.length < BESIDE ? packed(id, bytes) : await packedBeside(id, bytes);
+      // Somebody else may have put it meanwhile.
+      if (bytes.length >= BESIDE && locate(id, true)) return id;
       const pack = newest && takes(newest) ? newest : await writable();
-      pack.append(id, bytes);
+      pack.append(payload);
       damaged.delete(id);
       return id;
     },

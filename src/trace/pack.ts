@@ -1,6 +1,7 @@
 /** One pack: a segment of objects, with an index in memory and, for what has been indexed once, on disk. */
 import { randomBytes } from "node:crypto";
-import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { promisify } from "node:util";
+import { deflateRaw, deflateRawSync, inflateRawSync } from "node:zlib";
 import { sha256 } from "./bytes.ts";
 import type { Disk } from "./disk.ts";
 import { emptyIndex, encodeIndex, extendIndex, KEY, type PackIndex, type Place, parseIndex } from "./packindex.ts";
@@ -35,8 +36,8 @@ export interface Pack {
   read(place: Place, id: Hash): Uint8Array | "forgotten" | null;
   /** Whether a tombstone stands there. One small read. */
   forgotten(place: Place): boolean;
-  /** Written at return. */
-  append(id: Hash, bytes: Uint8Array): void;
+  /** Written at return. @param payload what `packed` or `packedBeside` made of an object */
+  append(payload: Buffer): void;
   /** Takes in what others appended since. */
   refresh(): void;
   entries(): Generator<[Hash, Place]>;
@@ -72,8 +73,7 @@ export function openPack(disk: Disk, path: string, number: number): Pack | null 
     },
     read: (place, id) => unpack(segment.payload(place.offset, place.length), id),
     forgotten: ({ offset }) => segment.payload(offset + KEY, 1)[0] === TOMBSTONE,
-    append: (id, bytes) => {
-      const payload = packed(id, bytes);
+    append: (payload) => {
       const offset = segment.append([payload], end);
       // Somebody else appended too; which of the records is whose, a look tells.
       if (offset < 0) return refresh();
@@ -103,16 +103,19 @@ export function openPack(disk: Disk, path: string, number: number): Pack | null 
 }
 
 /** The payload of an object's record. Deflates where that pays. */
-function packed(id: Hash, bytes: Uint8Array): Buffer {
-  let codec = RAW;
-  let body = bytes;
-  if (bytes.length >= 512 && mayDeflate(bytes)) {
-    const deflated = deflate(bytes);
-    if (deflated.length < bytes.length * PAYS) {
-      codec = DEFLATED;
-      body = deflated;
-    }
-  }
+export const packed = (id: Hash, bytes: Uint8Array): Buffer =>
+  payloadOf(id, bytes, bytes.length >= 512 && mayDeflate(bytes) ? deflate(bytes) : bytes);
+
+/** The same, and meanwhile this thread reads and hashes what comes next: to deflate takes ten times as long as all else. */
+export const packedBeside = async (id: Hash, bytes: Uint8Array): Promise<Buffer> =>
+  payloadOf(id, bytes, mayDeflate(bytes) ? await deflateBeside(bytes, DEFLATE) : bytes);
+
+/** From so many bytes on that is worth it: for each object a thread makes its tables anew. */
+export const BESIDE = 256 << 10;
+
+function payloadOf(id: Hash, bytes: Uint8Array, deflated: Uint8Array): Buffer {
+  const pays = deflated.length < bytes.length * PAYS;
+  const [codec, body] = pays ? [DEFLATED, deflated] : [RAW, bytes];
   const plain = framed(id, codec, [body]);
   if (!plain.includes(MAGIC, KEY)) return plain;
   for (;;) {
@@ -122,7 +125,9 @@ function packed(id: Hash, bytes: Uint8Array): Buffer {
   }
 }
 
-const deflate = (bytes: Uint8Array): Buffer => deflateRawSync(bytes, { level: 1, memLevel: 9 });
+const DEFLATE = { level: 1, memLevel: 9 };
+const deflate = (bytes: Uint8Array): Buffer => deflateRawSync(bytes, DEFLATE);
+const deflateBeside = promisify<Uint8Array, typeof DEFLATE, Buffer>(deflateRaw);
 const PAYS = 0.9;
 const SAMPLE = 8 << 10;
 

@@ -77,12 +77,16 @@ export async function salvage(
   return copied;
 }
 
-/** Makes the pack that all append to from now on, once they have seen it. Synced at return. */
-export async function makePack(store: EmbeddedStore): Promise<void> {
+/**
+ * Makes the pack that all append to from now on, once they have seen it, with records of these payloads. False if another process made one under its
+ * number. Synced at return.
+ */
+export async function makePack(store: EmbeddedStore, payloads: readonly Uint8Array[] = []): Promise<boolean> {
   store.objects.refresh();
   const number = (newest(store.objects.packs())?.number ?? 0) + 1;
-  await createSegment(store.disk, packPath(store, number), "pack");
+  const made = await createSegment(store.disk, packPath(store, number), "pack", payloads);
   store.objects.refresh();
+  return made;
 }
 
 export function removePack(store: EmbeddedStore, number: number, which: "objects" | "derived" = "objects"): void {

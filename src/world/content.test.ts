@@ -45,6 +45,23 @@ describe("the content of a file", () => {
     });
   });
 
+  it("is read no further where one of its chunks cannot be put, and each that was begun has ended then", async () => {
+    await inTemporary(async (dir) => {
+      fs.writeFileSync(`${dir}/large`, noise(12 * MAX_OBJECT));
+      let [begun, ended] = [0, 0];
+      const put = async (bytes: Uint8Array): Promise<string> => {
+        const at = ++begun;
+        await new Promise((resolve) => setTimeout(resolve, at === 3 ? 5 : 20));
+        ended++;
+        if (at === 3) throw new Error("The disk is full.");
+        return sha256(bytes);
+      };
+      await expect(capture(dir, { ...memoryObjects(), put })).rejects.toThrow("The disk is full.");
+      expect(begun).toBeLessThan(12);
+      expect(ended).toBe(begun);
+    });
+  });
+
   it("may be large and sparse, and is sparse again", async () => {
     await inTemporary(async (dir) => {
       const objects = memoryObjects();

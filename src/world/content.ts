@@ -123,6 +123,9 @@ function takeSmall(fd: number, size: number): { size: number; bytes: Buffer } | 
 
 let zeroes: Buffer | undefined;
 
+/** So many chunks of a file are put at once, as Node has threads for. */
+const LANES = 4;
+
 async function takeLarge(
   fd: number,
   size: number,
@@ -130,26 +133,39 @@ async function takeLarge(
   pace: Pace,
 ): Promise<{ size: number; type: "f" | "F"; id: Hash } | "denied"> {
   const ids: Hash[] = [];
-  const buffer = Buffer.allocUnsafeSlow(MAX_OBJECT);
+  // Several are put at once, each from a buffer of its own.
+  const lanes = Array.from({ length: LANES }, () => ({ buffer: null as Buffer | null, done: Promise.resolve() }));
   zeroes ??= Buffer.alloc(MAX_OBJECT);
-  let zero: Hash | undefined;
+  let zero: Promise<Hash> | undefined;
   let total = 0;
-  while (total < size) {
-    const wanted = Math.min(MAX_OBJECT, size - total);
-    const got = fill(fd, buffer.subarray(0, wanted), total);
-    if (got < 0) return "denied";
-    if (got === 0) break;
-    const chunk = buffer.subarray(0, got);
-    // The holes of a sparse file need not be hashed again and again.
-    if (got === MAX_OBJECT && chunk.equals(zeroes)) {
-      zero ??= await put(chunk);
-      ids.push(zero);
-    } else ids.push(await put(chunk));
-    total += got;
-    if (got < wanted) break;
-    if (pace.due()) await pace.rest();
+  try {
+    for (let at = 0; total < size; at++) {
+      const lane = lanes[at % LANES]!;
+      await lane.done;
+      lane.buffer ??= Buffer.allocUnsafeSlow(MAX_OBJECT);
+      const wanted = Math.min(MAX_OBJECT, size - total);
+      const got = fill(fd, lane.buffer.subarray(0, wanted), total);
+      if (got < 0) return "denied";
+      if (got === 0) break;
+      const chunk = lane.buffer.subarray(0, got);
+      // The holes of a sparse file need not be hashed again and again.
+      const isHole = got === MAX_OBJECT && chunk.equals(zeroes);
+      const id = isHole ? (zero ??= put(chunk)) : put(chunk);
+      lane.done = id.then((known) => {
+        ids[at] = known;
+      });
+      // Awaited later; a rejection before that must not end the process.
+      lane.done.catch(() => {});
+      total += got;
+      if (got < wanted) break;
+      if (pace.due()) await pace.rest();
+    }
+    for (const { done } of lanes) await done;
+  } finally {
+    // Their buffers are being read.
+    await Promise.allSettled(lanes.map(({ done }) => done));
   }
-  if (total === 0) return { size: 0, type: "f", id: await put(buffer.subarray(0, 0)) };
+  if (total === 0) return { size: 0, type: "f", id: await put(Buffer.alloc(0)) };
   if (total <= MAX_OBJECT) return { size: total, type: "f", id: ids[0]! };
   return { size: total, type: "F", id: await put(encodeChunks(total, ids)) };
 }

@@ -2,11 +2,13 @@
 import * as fs from "node:fs";
 import type { Objects } from "../trace/ports.ts";
 import { type Capture, capture, type Mapped, type Skipped } from "./capture.ts";
+import { arg } from "./dirs.ts";
 import type { RootSpec } from "./driver.ts";
 import { isState } from "./known.ts";
 import { type FileState, type Materialised, materialise, type Source } from "./materialise.ts";
 import type { PaceOptions } from "./pace.ts";
-import { bytesIn, type Changed } from "./statcache.ts";
+import { lookAt } from "./rooted.ts";
+import { bytesIn, type Changed, isHit, placesIn, type StatCache } from "./statcache.ts";
 import { type Ground, keepCache, knownIn, loadCache } from "./statfile.ts";
 
 export interface Directory {
@@ -30,7 +32,7 @@ export interface Known {
   /** What is known of the other one. */
   ground?: Ground;
   /** Where alone something may have changed since a time (ms since 1970); null: since it was like the other one. */
-  changed?: (since: number | null) => Promise<Changed>;
+  changed?: (since: number | null, isKnown?: (path: string) => boolean) => Promise<Changed>;
   /** Whether it still is like the other one. */
   isSet?: boolean;
   /** So far a stamp may be behind the clock, in ms. */
@@ -62,6 +64,16 @@ function withPaths(changed: Changed, files: ReadonlySet<string>): Changed {
   for (const file of files)
     for (let end = file.lastIndexOf("/"); end > 0; end = file.lastIndexOf("/", end - 1)) more.add(file.slice(0, end));
   return { ...changed, dirs: more, entries: entries && new Set([...entries, ...more]) };
+}
+
+/** Whether a file is what it was when it was looked at. Its directory need not be listed then. */
+function isKnownFile({ dirs }: StatCache, root: string, file: string): boolean {
+  const cut = file.lastIndexOf("/");
+  const record = dirs.get(file.slice(0, Math.max(0, cut)));
+  const at = record && placesIn(record).get(file.slice(cut + 1));
+  if (at === undefined) return false;
+  const stat = lookAt(arg(`${root}/${file}`));
+  return stat !== undefined && isHit(record!.rows, at, stat);
 }
 
 const parentOf = (path: Buffer): string => path.toString("latin1").replace(/\/?[^/]*$/, "");
@@ -101,12 +113,13 @@ export function openDirectory(
   const keep = async <T extends Capture | Materialised>(
     work: (changed: Changed | undefined) => Promise<T>,
     files = NONE,
+    isKnown?: (path: string) => boolean,
   ): Promise<T> => {
     const began = moment();
     const since = last && sameClock(last, began) ? last.at - lag : null;
     last = null;
     try {
-      const looked = changed && withPaths(await changed(since), files);
+      const looked = changed && withPaths(await changed(since, isKnown), files);
       const done = await work(looked);
       if ("skipped" in done) {
         // What was left out where nobody looked still is there.
@@ -130,11 +143,15 @@ export function openDirectory(
     capture: ({ mapped = { files: NONE, at: Number.POSITIVE_INFINITY }, ...options } = {}) => {
       const files = new Set([...mappedBefore, ...mapped.files]);
       mappedBefore = files;
-      return keep(async (changed) => {
-        const done = await capture(path, objects, { ...options, ...known, changed, mapped: { ...mapped, files } });
-        mappedBefore = mapped.files;
-        return done;
-      }, files);
+      return keep(
+        async (changed) => {
+          const done = await capture(path, objects, { ...options, ...known, changed, mapped: { ...mapped, files } });
+          mappedBefore = mapped.files;
+          return done;
+        },
+        files,
+        (file) => isKnownFile(cache, path, file),
+      );
     },
     restore: (state, options) =>
       keep((changed) => materialise(path, state, objects, { ...options, ...known, changed, partial: true })),

@@ -52,8 +52,8 @@ export interface Layered {
   readonly ground: Ground;
   /** Whether nothing differs from the layers. */
   isUntouched(): boolean;
-  /** Where something may differ from the layers, or has changed since a time (ms since 1970). */
-  changed(since: number | null): Promise<Changed>;
+  /** Where something may differ from the layers, or has changed since a time (ms since 1970) and is not known all the same. */
+  changed(since: number | null, isKnown?: (path: string) => boolean): Promise<Changed>;
   close(): Promise<void>;
 }
 
@@ -124,7 +124,7 @@ export async function openLayered(
       await shown.close();
       if (isUntouched()) throwAway(dirname(home), upper, layers);
     };
-    const changed = (since: number | null): Promise<Changed> => changedIn(mounts, upper, since);
+    const changed: Layered["changed"] = (...which) => changedIn(mounts, upper, ...which);
     return { ...shown, isSet, ground: groundOf(layer, isSet, spec), isUntouched, changed, close };
   } catch (error) {
     // Somebody has found that nobody needs it, in the same moment.

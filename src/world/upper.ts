@@ -8,16 +8,19 @@ import type { Changed } from "./statcache.ts";
 /**
  * Where in a layer something has changed since a time (ms since 1970); with null all of its directories. Who makes overlays looks through it
  * faster than we do; it fails where it is deeper than files may be open.
+ * @param isKnown tells of an entry with a new stamp whether it has not changed since it was looked at, though
  */
 export async function changedIn(
   { changed }: Pick<Mounts, "changed">,
   upper: string,
   since: number | null,
+  isKnown: (path: string) => boolean = () => false,
 ): Promise<Changed> {
   try {
     const found = new Set([""]);
+    const told = await changed(upper, since ?? 0);
     // Who wants one has to come by those above it.
-    for (const path of await changed(upper, since ?? 0))
+    for (const path of since === null ? told : told.filter((each) => !isKnown(each)))
       for (let end = path.length; end > 0 && !found.has(path.slice(0, end)); end = path.lastIndexOf("/", end - 1))
         found.add(path.slice(0, end));
     return { dirs: found, entries: since === null ? null : found };

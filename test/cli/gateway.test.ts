@@ -74,6 +74,11 @@ test("a command behind it runs on files of its own; each call finds what was wri
   const done = await user.does(["gateway", "--scope", "g", ...agent], 0, typed);
   expect(done.out).toContain(`${user.project} ["ANTHROPIC_API_KEY","OPENAI_API_KEY","OTHER_KEY"]`);
   expect(done.out).toContain("g has 3 model calls, $0.0001.");
+  const [cost] = (await user.does(["cost", "g", "--json"])).objects<{ usd: number }>();
+  expect(cost).toMatchObject({ scope: "g", calls: 3, unpriced: 0, models: [{ model: "claude-haiku-4-5", calls: 3 }] });
+  expect(cost!.usd.toFixed(4)).toBe("0.0001");
+  const [written] = (await user.does(["blame", "t1.txt", "g", "--json"])).objects();
+  expect(written).toMatchObject({ lines: ["t1"], step: { scope: "g", kind: "work" }, for: { kind: "command" } });
   expect(done.out).toContain("g is done and changed 2 files (+2 -0); your own files");
   expect(provider.asked.map(({ headers }) => headers["x-api-key"])).toEqual(Array(3).fill("sk-planted-key"));
   expect(Object.keys(user.files())).toEqual(["a.txt", "dir/b.txt"]);

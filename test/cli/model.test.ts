@@ -1,8 +1,9 @@
 /** `shepherd run --model M "TASK"`: the built-in agent with a model behind a provider. */
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { anthropicEvents, chatEvents, type Provider, startProvider, streamed } from "../support/provider.ts";
+import { long } from "../support/runs.ts";
 import { newUser, type User } from "../support/user.ts";
 
 const KEY = "sk-planted-key-4711";
@@ -44,7 +45,7 @@ test("it works, what it costs is known, and the key stands nowhere", async () =>
   for (const file of filesIn(user.store)) expect(readFileSync(file).includes(KEY), file).toBe(false);
 });
 
-test("a server by its address is a model", async () => {
+test.runIf(long)("a server by its address is a model", async () => {
   server.asked.length = 0;
   server.answer = streamed(chatEvents({ content: "Hello." }));
   const { out } = await user.does(["run", "--model", `${server.url}/v1#Qwen/Qwen3-8B`, "say hello"]);
@@ -52,71 +53,59 @@ test("a server by its address is a model", async () => {
   expect(server.asked[0]).toMatchObject({ url: "/v1/chat/completions", json: { model: "Qwen/Qwen3-8B" } });
 });
 
-test.each([
-  [["--model", "none"], 'There is no model "none": use haiku'],
-  [["--model", "opus"], 'There is no key for the model "opus": set ANTHROPIC_API_KEY'],
-  [["--model", "gpt-5.1"], 'There is no key for the model "gpt-5.1": set OPENAI_API_KEY'],
-  [["--model", "http://localhost/v1"], "has its name behind a #"],
-  [["--model", "http://me:secret@localhost/v1#m"], "must have no password in it"],
-])("%j is refused in a sentence, before anything is made", async (words, sentence) => {
+test("what cannot be a model is refused in a sentence, before anything is made", async () => {
   const runs = (await user.does(["status", "--json"])).out;
-  const { err } = await user.does(["run", ...words, "do it"], 2);
-  expect(err).toMatch(/^shepherd: [^\n]+\n$/);
-  expect(err).toContain(sentence);
+  const refused: Array<[model: string, sentence: string]> = [
+    ["none", 'There is no model "none": use haiku'],
+    ["opus", 'There is no key for the model "opus": set ANTHROPIC_API_KEY'],
+    ["http://me:secret@localhost/v1#m", "must have no password in it"],
+  ];
+  for (const [model, sentence] of refused) {
+    const { err } = await user.does(["run", "--model", model, "do it"], 2);
+    expect(err).toMatch(/^shepherd: [^\n]+\n$/);
+    expect(err).toContain(sentence);
+  }
   expect((await user.does(["status", "--json"])).out).toBe(runs);
 });
 
-describe("limits", () => {
-  const env = () => ({ ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: server.url });
-  /** Asks for a call each time. */
-  const asks = (): void => {
-    const call = { type: "tool_use", id: "A", name: "bash", input: { command: "echo hi" } };
-    server.answer = streamed(anthropicEvents([call]));
-  };
+/** Asks for a call each time. */
+const asks = (): void => {
+  const call = { type: "tool_use", id: "A", name: "bash", input: { command: "echo hi" } };
+  server.answer = streamed(anthropicEvents([call]));
+};
+const env = () => ({ ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: server.url });
+const stopped = (...words: string[]) =>
+  user.does(["run", "--model", "haiku", "--land", "never", ...words], 1, { env: env() });
 
-  test("what they allow is done, and no more; a resume names others, and goes on", async () => {
-    asks();
-    server.asked.length = 0;
-    const run = (...words: string[]) =>
-      user.does(["run", "--model", "haiku", "--land", "never", ...words], 1, { env: env() });
-    expect((await run("--scope", "calls", "--max-calls", "2", "work")).err).toContain(
-      "The limit of 2 model calls is reached (--max-calls).",
-    );
-    expect(server.asked).toHaveLength(2);
-    // It is the run's, and not that of one command.
-    const again = await user.does(["resume", "calls"], 1, { env: env() });
-    expect(again.err).toContain("The limit of 2 model calls");
-    expect(server.asked).toHaveLength(2);
-    server.answer = streamed(anthropicEvents([{ type: "text", text: "Done." }]));
-    await user.does(["resume", "calls", "--max-calls", "9"], 0, { env: env() });
-    expect(server.asked).toHaveLength(3);
-    asks();
-    expect((await run("--scope", "usd", "--budget", "0.00001", "work")).err).toMatch(
-      /The budget of \$0.00001 is spent: \$0\.\d+ so far/,
-    );
-    expect((await run("--scope", "tokens", "--max-tokens", "500", "work")).err).toContain(
-      "The limit of 500 tokens is reached",
-    );
-    server.answer = () => {};
-    expect((await run("--scope", "time", "--max-time", "300ms", "work")).err).toContain(
-      "The time of 0.3 s that it had is over.",
-    );
-  });
+test("what a limit allows is done, and no more; a resume names another, and goes on", async () => {
+  asks();
+  server.asked.length = 0;
+  const { err } = await stopped("--scope", "calls", "--max-calls", "2", "work");
+  expect(err).toContain("The limit of 2 model calls is reached (--max-calls).");
+  expect(server.asked).toHaveLength(2);
+  server.answer = streamed(anthropicEvents([{ type: "text", text: "Done." }]));
+  await user.does(["resume", "calls", "--max-calls", "9"], 0, { env: env() });
+  expect(server.asked).toHaveLength(3);
+  server.answer = () => {};
+  expect((await stopped("--scope", "time", "--max-time", "300ms", "work")).err).toContain(
+    "The time of 0.3 s that it had is over.",
+  );
+});
 
-  test.each([
-    [
-      ["run", "--max-calls", "2", "--", "true"],
-      "--max-calls is for a run of `shepherd gateway`, or of the built-in agent",
-    ],
-    [["run", "--model", "script:none", "--max-time", "soon", "x"], "The script"],
-    [
-      ["run", "--model", "haiku", "--max-time", "soon", "x"],
-      '--max-time takes a duration as 90s, 5m or 2h, not "soon".',
-    ],
-    [["run", "--model", "haiku", "--max-tokens", "0", "x"], "--max-tokens"],
-  ])("%j is bad usage", async (words, sentence) => {
-    expect((await user.does(words, 2, { env: env() })).err).toContain(sentence);
-  });
+test.runIf(long)("each limit is one of the run, and not of one command", async () => {
+  asks();
+  expect((await stopped("--scope", "usd", "--budget", "0.00001", "work")).err).toMatch(
+    /The budget of \$0.00001 is spent: \$0\.\d+ so far/,
+  );
+  const { err } = await user.does(["resume", "usd"], 1, { env: env() });
+  expect(err).toContain("The budget of $0.00001 is spent");
+  expect((await stopped("--scope", "tokens", "--max-tokens", "500", "work")).err).toContain(
+    "The limit of 500 tokens is reached",
+  );
+  const of = "--max-calls is for a run of `shepherd gateway`, or of the built-in agent";
+  expect((await user.does(["run", "--max-calls", "2", "--", "true"], 2)).err).toContain(of);
+  const soon = await user.does(["run", "--model", "haiku", "--max-time", "soon", "x"], 2, { env: env() });
+  expect(soon.err).toContain('--max-time takes a duration as 90s, 5m or 2h, not "soon".');
 });
 
 test("all that a call gave can be seen, however little its agent was told", async () => {
@@ -126,8 +115,6 @@ test("all that a call gave can be seen, however little its agent was told", asyn
   expect((await user.does(["show", "long", "2", "--output"])).out).toBe(
     Array.from({ length: 20_000 }, (_, k) => `${k + 1}\n`).join(""),
   );
-  expect((await user.does(["show", "long", "3", "--output"])).out).toBe("done");
-  expect((await user.does(["show", "long", "2", "--output", "--json"], 2)).err).toContain("leave --json out");
 });
 
 test("servers of tools work in the run, and what nobody gave a tier is refused", async () => {
@@ -165,10 +152,10 @@ test("servers of tools work in the run, and what nobody gave a tier is refused",
   expect((await user.does(["resume", "mcp", "again"], 2)).err).toContain("mcp.json cannot be read (ENOENT).");
 });
 
-test.each([
-  [["run", "--mcp", "none.json", "--model", "script:x", "do it"], /(none\.json cannot be read|The script)/],
-  [["run", "--mcp", "none.json", "--", "true"], /--mcp is for the built-in agent/],
-  [["run", "--mcp", "none.json", "claude", "do it"], /--mcp is for the built-in agent/],
-])("%j is bad usage", async (words, sentence) => {
-  expect((await user.does(words, 2)).err).toMatch(sentence);
+test.runIf(long)("servers are for the built-in agent, and must be there", async () => {
+  const script = user.script([{ say: "done" }]);
+  const none = await user.does(["run", "--mcp", "none.json", "--model", script, "do it"], 2);
+  expect(none.err).toContain("none.json cannot be read (ENOENT).");
+  const command = await user.does(["run", "--mcp", "none.json", "--", "true"], 2);
+  expect(command.err).toContain("--mcp is for the built-in agent");
 });

@@ -36,10 +36,11 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
   const paths = packed.files.map(({ path }) => path);
   expect(paths).toEqual(expect.arrayContaining(["README.md", "LICENSE", "CHANGELOG.md", "docs/tutorial.md"]));
   expect(paths).toContain("bin/shepherd.js");
+  expect(paths).toContain("clients/python/shepherd.py");
   expect(
     paths.filter(
       (path) =>
-        !/^(bin\/.*\.js|bin\/types\/.*\.d\.ts|bin\/shepherd-scope-\w+|docs\/.*\.md|[A-Z]+(\.md)?|package\.json)$/.test(
+        !/^(bin\/.*\.js|bin\/types\/.*\.d\.ts|bin\/shepherd-scope-\w+|clients\/python\/shepherd\.py|docs\/.*\.md|[A-Z]+(\.md)?|package\.json)$/.test(
           path,
         ),
     ),
@@ -55,6 +56,7 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
   if (process.platform === "linux" && findProgram("cc")) expect(run(project, shepherd, "doctor")).toMatch(/ok +helper/);
   run(project, shepherd, "run", "--scope", "it", "--", "sh", "-c", "echo works > it.txt");
   expect(run(project, shepherd, "cat", "it@", "it.txt")).toBe("works\n");
+  expect(fs.existsSync(join(run(project, shepherd, "serve", "--python").trim(), "shepherd.py"))).toBe(true);
   run(project, shepherd, "merge", "it");
   expect(fs.readFileSync(join(project, "it.txt"), "utf8")).toBe("works\n");
 

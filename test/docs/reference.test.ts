@@ -119,6 +119,18 @@ describe("objects of --json", () => {
     printed.set("port", (await way.ended).objects());
   };
 
+  /** The other one. */
+  const tellServe = async (): Promise<void> => {
+    const running = user.start(["serve", "--port", "0", "--json"]);
+    await until(
+      () => running.out.includes("socket"),
+      () => running.err,
+    );
+    running.process.kill("SIGINT");
+    printed.set("serve", (await running.ended).objects());
+    await tell(0, "serve", ["--python"]);
+  };
+
   /** A run that others steer while it is at work. */
   const tellSteering = async (): Promise<void> => {
     const open = join(user.directory, "open");
@@ -186,6 +198,7 @@ describe("objects of --json", () => {
     await tell(0, "exec", ["w", "--", "rm", "dir/b.txt"]);
     await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
     await tellGateway();
+    await tellServe();
     await tellSteering();
     await reachOut();
     await tell(0, "log", ["w"]);
@@ -201,6 +214,11 @@ describe("objects of --json", () => {
     await tell(0, "fork", ["w", "2", "-k", "2"]);
     await tell(0, "fork", ["w", "2", "--result", "otherwise", "--scope", "other"]);
     await tell(0, "diff", ["w", "other"]);
+    await tell(0, "tag", ["here", "w@2"]);
+    await tell(0, "tag", ["--check", "grep -q three a.txt"]);
+    await tell(0, "tag");
+    await tell(0, "tag", ["--green", "w.1"]);
+    await tell(0, "tag", ["--delete", "here"]);
     await tell(0, "revert", ["w", "2", "--dry-run"]);
     await tell(0, "revert", ["w", "2"]);
     await tell(0, "exec", ["w.1", "--", "sh", "-c", "echo 1 > new; mkdir .husky; echo 1 > .husky/pre-commit"]);
@@ -232,8 +250,20 @@ describe("objects of --json", () => {
     await user.does(["merge", "r", "--yes"]);
     user.write({ r1: "mine\n" });
     await tell(3, "revert", ["r", "0", "--land", "auto"]);
+    const file = join(user.directory, "w.shepherd");
+    const second = { env: { SHEPHERD_DIR: join(user.directory, "second") } };
+    await tell(0, "export", ["w", "--dry-run"]);
+    await tell(0, "export", ["w", "-o", file]);
+    await tell(0, "export", ["w", "--git", join(user.directory, "w.git"), "--dry-run"]);
+    await tell(0, "export", ["w", "--git", join(user.directory, "w.git")]);
+    await tell(0, "import", [file, "--dry-run"], second);
+    await tell(0, "import", [file], second);
+    await tell(0, "status", [], second);
     await tell(0, "gc", ["--dry-run"]);
     await tell(0, "du");
+    await tell(0, "cost");
+    await tell(0, "grep", ["three"]);
+    await tell(0, "grep", ["--files", "three"]);
     await tell(0, "forget", ["--containing", "three", "--dry-run"]);
     await tell(0, "forget", ["--containing", "three", "--yes"]);
     await tell(3, "checkout", ["w.1", "2", join(user.directory, "without")]);

@@ -2,13 +2,15 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { alive, isOwner, thisOwner } from "../../src/trace/owner.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 /** Ignored by git and by every tool that looks at the tree. */
 const PLACE = join(ROOT, "node_modules/.cache/shepherd-built");
+/** Lies beside it in the package. */
+const CLIENT = "clients/python/shepherd.py";
 /** Builds of other sources go after this time, in ms: a run of tests may still use them. */
 const STALE = 24 * 3600 * 1000;
 
@@ -27,6 +29,7 @@ function nameOfSources(): string {
     "tsconfig.build.json",
     "scripts/bundle.mjs",
     "scripts/native.mjs",
+    CLIENT,
     "scripts/types.mjs",
   ])
     add(path);
@@ -48,6 +51,8 @@ function build(target: string): void {
   run(process.execPath, "scripts/bundle.mjs", join(made, "bin"), join(made, "dist"));
   // The command finds its version in ../package.json.
   fs.copyFileSync(join(ROOT, "package.json"), join(made, "package.json"));
+  fs.mkdirSync(join(made, dirname(CLIENT)), { recursive: true });
+  fs.copyFileSync(join(ROOT, CLIENT), join(made, CLIENT));
   fs.renameSync(made, target);
 }
 

@@ -60,7 +60,7 @@ export function crashingDisk(at: number, part = 0): CrashingDisk {
 }
 
 /** A process that the next one finds dead. */
-const DEAD: Owner = { boot: thisOwner().boot, pid: 999_999_999, start: "0", ns: thisOwner().ns };
+export const DEAD: Owner = { boot: thisOwner().boot, pid: 999_999_999, start: "0", ns: thisOwner().ns };
 
 /** Runs `work` on copies of a store, killed at each of its operations on the disk in turn; `after` sees what each left. */
 export async function killedEverywhere(

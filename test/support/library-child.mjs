@@ -15,7 +15,10 @@ const did = () =>
         .filter(Boolean)
         .map((line) => JSON.parse(line))
     : [];
-const act = (entry) => fs.appendFileSync(LEDGER, `${JSON.stringify(entry)}\n`);
+const act = (entry) => {
+  fs.appendFileSync(LEDGER, `${JSON.stringify(entry)}\n`);
+  if (entry.did !== undefined && entry.did === process.env.DIES_IN) process.kill(process.pid, "SIGKILL");
+};
 
 let frames = 0;
 const logs = new Set();
@@ -107,6 +110,9 @@ const known = await open(at.store)
   .then(async (store) => store.runs().finally(store.close))
   .catch(() => []);
 const run = known.some(({ name }) => name === "ship")
-  ? ship.resume("ship", { store: at.store, inDoubt })
+  ? ship.resume("ship", { store: at.store, ...(!process.env.ASKS && { inDoubt }) })
   : ship.start(["one", "two"], { ...at, name: "ship", grants });
-console.log(JSON.stringify({ result: await run.result, frames }));
+if (process.env.ASKS) {
+  const error = await run.result.catch((each) => each);
+  console.log(JSON.stringify({ result: [error.name, error.run, error.effects, error.hint !== ""], frames }));
+} else console.log(JSON.stringify({ result: await run.result, frames }));

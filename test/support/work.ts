@@ -14,13 +14,18 @@ export function workspacesIn(store: string): string[] {
 
 /** A path that leads to what somebody has mounted there. */
 function mountedAt(path: string): string | null {
+  const looked = new Set<string>();
   for (const pid of fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)))
     try {
+      // Most processes have the mounts of others; to read these takes the longest.
+      const namespace = fs.readlinkSync(`/proc/${pid}/ns/mnt`);
+      if (looked.has(namespace)) continue;
+      looked.add(namespace);
       const { length } = fs.readFileSync(`/proc/${pid}/mountinfo`, "utf8").split(` ${path} `);
       // In a sandbox it is mounted too, and hidden.
       if (length > 1 && fs.existsSync(`/proc/${pid}/root${path}`)) return `/proc/${pid}/root${path}`;
     } catch {
-      // It has ended.
+      // It has ended, or is another user's.
     }
   return null;
 }

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { agentRig, call, end, items, portOf, type Rig, stream } from "../../../test/support/agent-rig.ts";
 import { textOf } from "../../scope/thread.ts";
 import { runAgent } from "../loop.ts";
-import { type StandardSchema, tool } from "./custom.ts";
+import type { Schema } from "../schema.ts";
+import { tool } from "./custom.ts";
 import { misfitOf } from "./jsonschema.ts";
 
 let rig: Rig;
@@ -19,7 +20,7 @@ const PERSON = {
 } as const;
 
 /** Takes a text and makes a number of it. */
-const counted: StandardSchema<{ count: number }> = {
+const counted: Schema<unknown, { count: number }> = {
   "~standard": {
     version: 1,
     vendor: "test",

@@ -151,7 +151,7 @@ async function range(
   const step = async (flag: "good" | "bad", word: string) => {
     const { revision } = await chooseStep(
       context,
-      word.includes("@") ? [word] : [run, word],
+      word.startsWith("@") ? [`${run}${word}`] : word.includes("@") ? [word] : [run, word],
       `shepherd bisect [RUN] --${flag} STEP`,
     );
     if (revision.view.ref!.name !== run) throw new Exit(2, `--${flag} ${word} is no step of ${run}.`);

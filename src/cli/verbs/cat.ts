@@ -32,16 +32,13 @@ export const verb: Verb = {
       }
       return undefined;
     }
-    if (out.json) {
-      out.object({ path: quotePath(bytes), type: entry.type, mode: entry.mode.toString(8), id: entry.id });
-      return undefined;
-    }
+    out.object({ path: quotePath(bytes), type: entry.type, mode: entry.mode.toString(8), id: entry.id });
+    if (!out.bytes) return undefined;
     const parts =
       entry.type === "l"
         ? [(await store.objects.get(entry.id))!, Buffer.from("\n")]
         : readContent(store.objects, entry.type, entry.id);
-    for await (const part of parts)
-      if (!process.stdout.write(part)) await new Promise((resolve) => process.stdout.once("drain", resolve));
+    for await (const part of parts) await out.bytes(part);
     return undefined;
   },
 };

@@ -74,7 +74,7 @@ export const verb: Verb = {
       out.say(`Would destroy ${what}.`);
       return named;
     }
-    if (!flags.yes && !(await askYesNo(`Destroy ${what} for good?`)))
+    if (!flags.yes && !(await askYesNo(out, `Destroy ${what} for good?`)))
       throw new Exit(3, "Nothing was destroyed: add --yes to go on without being asked.");
     const report = await forgetAll(store, [...ids], { reason: text(flags, "reason") ?? "", signal });
     const { forgotten, records, bytes, driven } = report;

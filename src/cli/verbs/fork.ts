@@ -78,7 +78,7 @@ export const verb: Verb = {
     if (limits) checkLimits(run, (await grantsOf(store, parent.log)).limits, limits);
     const at = below(await workspacePath(store, parent.log), context.cwd);
     const services = await servicesFor(store, flags, at, parent);
-    const words = told === "-" ? readFileSync(0, "utf8") : told;
+    const words = told === "-" && out.attached ? readFileSync(0, "utf8") : told;
     let rewrite: number | null = null;
     const made = await forkScope(store, run, n, {
       count: k,

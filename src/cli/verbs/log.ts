@@ -2,7 +2,10 @@
 
 import { framesToTheEnd } from "../../run/follow.ts";
 import { listScopes } from "../../scope/registry.ts";
+import { listTags } from "../../scope/tags.ts";
 import { type Found, readLog, readScope } from "../../scope/view.ts";
+import { importOf } from "../../trace/bundle/imported.ts";
+import { quoted } from "../../trace/finding.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { allRows, type Shown, shownRows } from "../rowcache.ts";
 import { formatRow, rowOf } from "../rows.ts";
@@ -25,6 +28,14 @@ export const verb: Verb = {
     const limit = count(flags, "number", 1) ?? Number.POSITIVE_INFINITY;
     const run = await chooseRun(context, args[0]);
     const store = await context.store();
+    const imported = await importOf(store, run.log);
+    if (imported && !out.json)
+      out.warn(
+        out.style(
+          "dim",
+          `(${run.name} was imported on ${new Date(imported.at).toISOString().slice(0, 10)} from ${quoted(imported.file)})`,
+        ),
+      );
     const wanted = (row: Shown): boolean => !flags.tools || !["model", "message", "run"].includes(row.kind);
     if (flags.follow) {
       await follow(context, run.name, wanted);
@@ -32,6 +43,7 @@ export const verb: Verb = {
     }
     const live = (await store.leases.holder(`log/${run.log}`)) !== null;
     const forks = flags.graph ? await forksOf(store) : new Map<string, string[]>();
+    const tags = out.json ? new Map<string, string[]>() : await tagsOf(store, run.workspace);
     let left = limit;
     const all = out.json
       ? await allRows(store, run.log, await namesOf(store), live)
@@ -46,7 +58,7 @@ export const verb: Verb = {
           out.line("|/");
         }
         if (out.json) out.object(row);
-        else out.line(formatRow(row, out));
+        else out.line(formatRow(row, out, "*", tags.get(`${log}/${row.n}`)));
       }
     }
     return undefined;
@@ -55,6 +67,14 @@ export const verb: Verb = {
 
 const namesOf = async (store: EmbeddedStore): Promise<Map<string, string>> =>
   new Map((await listScopes(store)).map((scope) => [scope.log, scope.name]));
+
+/** Names of steps, by `log/n`. */
+async function tagsOf(store: EmbeddedStore, workspace: string): Promise<Map<string, string[]>> {
+  const tags = new Map<string, string[]>();
+  for (const { name, stands, n } of await listTags(store, workspace))
+    tags.set(`${stands}/${n}`, [...(tags.get(`${stands}/${n}`) ?? []), name]);
+  return tags;
+}
 
 /** Names of the scopes that were forked at each step, as `log/n`. */
 async function forksOf(store: EmbeddedStore): Promise<Map<string, string[]>> {

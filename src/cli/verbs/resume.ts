@@ -47,6 +47,8 @@ export const verb: Verb = {
     const open = choice(flags, "open", ["perform", "drop"]);
     if (await releasePaused(context, run, flags, words[0])) return undefined;
     const started = await taskOf(store, run.name);
+    if (started.agent?.module !== undefined)
+      return (await import("../program.ts")).resumeProgram(context, flags, run, started, words[0]);
     const isCommand = started.worker === "command" || (started.worker === "gateway" && started.argv !== undefined);
     if (isCommand && words[0] !== undefined)
       throw new Exit(

@@ -105,6 +105,6 @@ async function landBack(context: Context, run: ScopeRef, n: number, how: Land | 
   const directory = await workspacePath(store, run.log);
   if (!(await hasLanded(store, directory, view))) return null;
   const question = `${run.name} has landed in ${directory}. Set that back to step ${n} too?`;
-  if (how !== "auto" && !(live && how === undefined) && !(await askYesNo(question))) return null;
+  if (how !== "auto" && !(live && how === undefined) && !(await askYesNo(out, question))) return null;
   return landRun(store, run.name, { signal, partly: true, confirm: confirmOnTerminal(out) });
 }

@@ -41,7 +41,7 @@ const MOST = 100;
 
 export const verb: Verb = {
   brief: "run Claude Code, Codex or any command on files of its own",
-  usage: '[claude|codex] [--model M] "TASK" | -- COMMAND…',
+  usage: '[claude|codex] [--model M] "TASK" | FILE#AGENT | -- COMMAND…',
   goesOn: true,
   command: true,
   options: {
@@ -56,6 +56,13 @@ export const verb: Verb = {
       multiple: true,
       value: "FILE",
       help: "servers of tools for the built-in agent, as other agents have them",
+    },
+    input: { type: "string", value: "JSON", help: "what an agent that FILE exports is given" },
+    allow: {
+      type: "string",
+      multiple: true,
+      value: "EFFECT",
+      help: "an effect of that agent that needs no question",
     },
     count: { type: "string", short: "k", value: "K", help: "K runs side by side, 100 at most" },
     from: { type: "string", value: "STEP", help: "go on from this step, in a fork of its run" },
@@ -105,10 +112,15 @@ export const verb: Verb = {
     'shepherd run -k 3 --from 6 "now add rate limiting"',
     "shepherd run --root debian -- apt-get install -y jq",
     'shepherd run --model haiku "fix the login bug"',
+    'shepherd run ./agents.mjs#implement --input \'{"feature": "login"}\'',
   ],
   agents: true,
   run: async (context, flags, args) => {
     const { out, signal } = context;
+    const { namesModule, runProgram } = await import("../program.ts");
+    if (!context.rest && namesModule(args[0])) return runProgram(context, flags, args);
+    const only = ["input", "allow"].find((flag) => flags[flag] !== undefined);
+    if (only) throw new Exit(2, `--${only} is for an agent that a file exports: \`shepherd run ./FILE.mjs#AGENT\`.`);
     const store = await context.store();
     const quota = await requireRoom(store);
     await keepReserve(store);

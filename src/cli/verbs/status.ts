@@ -4,6 +4,7 @@ import { stateOf } from "../../run/lifecycle.ts";
 import { orphans } from "../../scope/operations.ts";
 import { grantsOf, listScopes } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
+import { importOf } from "../../trace/bundle/imported.ts";
 import { isReadOnly } from "../../trace/disk.ts";
 import { allDiscarded, findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";
@@ -48,6 +49,7 @@ export const verb: Verb = {
       const head = view.fold.head();
       const { limits = {} } = await grantsOf(store, ref.log);
       const at = new Date(ref.created).toISOString();
+      const imported = await importOf(store, ref.log);
       out.object({
         scope: ref.name,
         state,
@@ -57,9 +59,10 @@ export const verb: Verb = {
         at,
         pid: owner?.pid ?? null,
         discarded: ref.discarded !== null,
+        imported: imported && { at: new Date(imported.at).toISOString(), file: imported.file },
         limits,
       });
-      const words = limitWords(limits);
+      const words = [imported ? "imported" : "", limitWords(limits)].filter(Boolean).join("  ");
       const style = STYLES[state as keyof typeof STYLES];
       const shown = style ? out.style(style, state.padEnd(11)) : state.padEnd(11);
       out.line(

@@ -1,10 +1,10 @@
 /** `shepherd uninstall`: removes all that Shepherd has put on this machine. */
 import { rmdirSync, rmSync } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
 import type { Plugin } from "../../plugins/plugin.ts";
 import { PLUGINS } from "../../plugins/plugins.ts";
 import { hasLanded } from "../../run/land.ts";
+import { socketFolder } from "../../scope/exec/spec.ts";
 import { listScopes, workspacePath } from "../../scope/registry.ts";
 import { readScope } from "../../scope/view.ts";
 import { target } from "../../trace/bytes.ts";
@@ -57,15 +57,14 @@ export const verb: Verb = {
       out.object({ ...told, removed: false });
       return undefined;
     }
-    if (!flags.yes && !(await askYesNo(`Remove it for good?`)))
+    if (!flags.yes && !(await askYesNo(out, `Remove it for good?`)))
       throw new Exit(3, "Nothing was removed; --yes removes it without a question.");
     await context.close();
     // As an ordinary user too, whatever modes agents have left there.
     if (!(await discard(bytesOf(dirname(directory)), basename(directory))))
       throw new Exit(4, `Something is mounted below ${directory}: unmount it, then try again.`);
     for (const plugin of PLUGINS) for (const place of configPlaces(plugin)) removeEmpty(place);
-    const sockets = join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `shepherd-${userInfo().uid}`);
-    rmSync(sockets, { recursive: true, force: true });
+    rmSync(socketFolder(), { recursive: true, force: true });
     out.object({ ...told, removed: true });
     out.say("The store is removed. `npm uninstall -g shepherd-ai` removes the command, if you installed it so.");
     return undefined;

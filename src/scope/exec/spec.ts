@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Limits } from "../limits.ts";
 
 /** One directory or file of the host, seen at a path of its own in the sandbox. */
@@ -115,3 +117,7 @@ export const SERVICES: readonly string[] = [
   "/run/initctl",
   "/run/systemd/initctl",
 ];
+
+/** Where control sockets lie that have no room in the store: for `hide`, since who can open one can do what its owner can. */
+export const socketFolder = (): string =>
+  join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `shepherd-${process.getuid?.() ?? -1}`);

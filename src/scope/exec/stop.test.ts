@@ -38,5 +38,19 @@ test("who starts another each time it is looked at does not hold up the work for
     pids.push(await sleeper());
     return pids;
   };
-  expect(await whileStopped(list, async () => "done")).toBe("done");
+  expect((await whileStopped(list, async () => "done")).done).toBe("done");
+});
+
+test("work that takes longer than they may stand still goes on without that, and says so", async () => {
+  const one = await sleeper();
+  const list = async (): Promise<number[]> => [one];
+  const goesOn = async (): Promise<string> => {
+    expect(state(one)).toBe("T");
+    while (state(one) === "T") await new Promise((resolve) => setTimeout(resolve, 1));
+    return "done";
+  };
+  expect(await whileStopped(list, goesOn, 5)).toEqual({ done: "done", held: false });
+  const quick = async (): Promise<string | undefined> => state(one);
+  expect(await whileStopped(list, quick, 60_000)).toEqual({ done: "T", held: true });
+  while (state(one) === "T") await new Promise((resolve) => setTimeout(resolve, 1));
 });

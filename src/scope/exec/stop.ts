@@ -9,11 +9,21 @@ import { type Process, readProcess, send } from "./table.ts";
 const PATIENCE = 200;
 
 /**
- * Works while processes stand still, and lets those go on that it has stopped. `list` is asked again until it names no new one, since they may
- * start others meanwhile.
+ * Works while processes stand still, and lets those go on that it has stopped: at the end, or once it has taken longer than `most` ms. `held` tells
+ * which. `list` is asked again until it names no new one, since they may start others meanwhile.
  */
-export async function whileStopped<T>(list: () => Promise<readonly number[]>, work: () => Promise<T>): Promise<T> {
+export async function whileStopped<T>(
+  list: () => Promise<readonly number[]>,
+  work: () => Promise<T>,
+  most = Number.POSITIVE_INFINITY,
+): Promise<{ done: T; held: boolean }> {
   const stopped = new Map<number, Process>();
+  let held = true;
+  const letGo = (): void => {
+    for (const { pid, born } of stopped.values()) if (readProcess(pid)?.born === born) send(pid, "SIGCONT");
+    stopped.clear();
+  };
+  let timer: NodeJS.Timeout | undefined;
   try {
     const until = performance.now() + PATIENCE;
     for (let more = true; more && performance.now() < until; ) {
@@ -27,9 +37,15 @@ export async function whileStopped<T>(list: () => Promise<readonly number[]>, wo
       while (performance.now() < until && [...stopped.values()].some(isMoving))
         await new Promise((resolve) => setTimeout(resolve, 1));
     }
-    return await work();
+    if (most < Number.POSITIVE_INFINITY)
+      timer = setTimeout(() => {
+        held = false;
+        letGo();
+      }, most);
+    return { done: await work(), held };
   } finally {
-    for (const { pid, born } of stopped.values()) if (readProcess(pid)?.born === born) send(pid, "SIGCONT");
+    clearTimeout(timer);
+    letGo();
   }
 }
 
