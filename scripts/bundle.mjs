@@ -11,7 +11,8 @@ import { types } from "./types.mjs";
  */
 export async function bundle(dir, declared) {
   rmSync(dir, { recursive: true, force: true });
-  const made = await rolldown({ input: { shepherd: "src/cli/main.ts", index: "src/index.ts" }, platform: "node" });
+  const input = { shepherd: "src/cli/main.ts", index: "src/index.ts", testing: "src/testing/index.ts" };
+  const made = await rolldown({ input, platform: "node" });
   await made.write({ dir, format: "esm", chunkFileNames: "[name]-[hash].js" });
   await made.close();
   // npm sets it when it installs, not when what an installed link leads to is built anew.

@@ -1,4 +1,4 @@
-// The declarations of the library, and of no more than it names: what tsc made of `src/index.ts`, and what that leads to.
+// The declarations of the library, and of no more than it names: what tsc made of its entries, and what these lead to.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
@@ -16,4 +16,5 @@ export function types(from, to) {
     for (const [, , specifier] of text.matchAll(RELATIVE)) take(normalize(join(dirname(path), `${specifier}.d.ts`)));
   };
   take("index.d.ts");
+  take("testing/index.d.ts");
 }

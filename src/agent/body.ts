@@ -6,6 +6,7 @@ import type { LiveScope } from "../scope/scope.ts";
 import { getBytes, putBytes } from "../scope/thread.ts";
 import type { Json } from "../trace/ports.ts";
 import { type Agent, type Definition, definitionOf } from "./agent.ts";
+import { type Clock, machineClock } from "./clock.ts";
 import type { Context, FetchInit } from "./context.ts";
 import type { DeclaredEffect } from "./effect.ts";
 import { Failed, Invalid, ShepherdError } from "./errors.ts";
@@ -23,6 +24,7 @@ export interface BodyOptions {
   input: unknown;
   thread: string;
   signal: AbortSignal;
+  clock: Clock;
   /** Runs another agent within step `n`, and gives its result as plain data. */
   call(agent: Agent, input: Json, attempt: Attempt): Promise<{ value: Json; child: string }>;
 }
@@ -94,7 +96,7 @@ function boundTo(scope: LiveScope, { perform }: Performing, input: unknown): unk
 }
 
 function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptions): Context {
-  const { definition, signal } = options;
+  const { definition, signal, clock } = options;
   const once = (name: string, make: () => Json) =>
     perform(
       name,
@@ -114,14 +116,14 @@ function contextOf(scope: LiveScope, { perform }: Performing, options: BodyOptio
       const input = { command, ...(given.timeoutMs !== undefined && { timeout_ms: given.timeoutMs }) };
       return perform("bash", input, commandIn(scope, options)) as never;
     },
-    now: () => once("now", Date.now) as Promise<number>,
+    now: () => once("now", clock.now) as Promise<number>,
     random: () => once("random", Math.random) as Promise<number>,
     uuid: () => once("uuid", randomUUID) as Promise<string>,
     sleep: (ms) =>
       perform(
         "sleep",
         ms,
-        recorded(scope, (attempt) => rest(scope, attempt)),
+        recorded(scope, (attempt) => rest(scope, clock, attempt)),
       ) as Promise<void>,
     fetch: (url, init = {}) => perform("fetch", { ...init, url: String(url) }, fetching(scope, init)) as never,
   };
@@ -136,10 +138,11 @@ async function itsOwn<T>(run: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A wait goes on where a crash has interrupted it. */
-async function rest({ writer }: LiveScope, { n, input, signal }: Attempt): Promise<null> {
-  const left = writer.fold.steps.get(n)!.at + (input as number) - Date.now();
-  if (left > 0) await sleep(left, undefined, { signal });
+/** A wait goes on where a crash has interrupted it; by a clock of the program's own, which the log does not know, it begins anew. */
+async function rest({ writer }: LiveScope, clock: Clock, { n, input, signal }: Attempt): Promise<null> {
+  const ms = input as number;
+  const left = clock === machineClock ? writer.fold.steps.get(n)!.at + ms - clock.now() : ms;
+  if (left > 0) await clock.sleep(left, signal);
   return null;
 }
 

@@ -23,6 +23,7 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { type Agent, type Definition, definitionOf } from "./agent.ts";
 import { runBody } from "./body.ts";
+import type { Clock } from "./clock.ts";
 import { Cancelled, Conflict, InDoubt, Invalid, publicError } from "./errors.ts";
 import { fitInput, outputOf } from "./fit.ts";
 import { runInstruction } from "./instruct.ts";
@@ -48,6 +49,7 @@ export interface Work {
   /** Shared with all that it calls. */
   budget: Spending;
   signal: AbortSignal;
+  clock: Clock;
   emit(event: LiveEvent): void;
   controlled(control: Control): Promise<void>;
   /** Main as it is read, for a run whose first step is not written; null for one that goes on. */
@@ -110,6 +112,7 @@ export async function driveScope(name: string, work: Work): Promise<{ json: Json
               input,
               thread,
               signal: stop,
+              clock: work.clock,
               call: (agent, given, attempt) => callAgent(scope, work, agent, given, attempt),
             });
           else {
@@ -243,6 +246,7 @@ async function callAgent(
     land: "never",
     thread,
     budget: work.budget,
+    clock: work.clock,
     signal,
     emit: work.emit,
     controlled: async () => {},

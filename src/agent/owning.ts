@@ -14,6 +14,7 @@ import { readScope } from "../scope/view.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Definition } from "./agent.ts";
+import { machineClock } from "./clock.ts";
 import { driveScope, type Work } from "./driving.ts";
 import { Conflict, Invalid, OverBudget, publicError } from "./errors.ts";
 import { fitInput } from "./fit.ts";
@@ -172,12 +173,13 @@ const workOf = (
   drive: Drive,
   store: EmbeddedStore,
   definition: Definition,
-  { land = "never", model }: DriveOptions,
+  { land = "never", model, clock = machineClock }: DriveOptions,
 ): Omit<Work, "budget" | "task" | "fresh"> => ({
   store,
   definition,
   model,
   land,
+  clock,
   thread: MAIN,
   signal: drive.signal,
   emit: drive.emit,

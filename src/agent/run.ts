@@ -1,5 +1,6 @@
 /** A run as a value: what can be done with one, whoever drives it. */
 import type { Kind, Tier } from "../trace/frame.ts";
+import type { Clock } from "./clock.ts";
 import type { DeclaredEffect, Effects } from "./effect.ts";
 import type { AgentEvent } from "./events.ts";
 import type { Handle } from "./handle.ts";
@@ -42,6 +43,8 @@ export interface DriveOptions {
   readonly model?: Model;
   /** Directory of the store; that of the command line without it. */
   readonly store?: string;
+  /** What `now` and `sleep` of a code body go by, for tests; the machine's without it. */
+  readonly clock?: Clock;
 }
 
 export interface StartOptions extends DriveOptions {

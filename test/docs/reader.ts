@@ -42,6 +42,8 @@ export async function read(document: string): Promise<string[]> {
   fs.writeFileSync(join(bin, "shepherd"), `#!/bin/sh\nexec "${process.execPath}" "${await built()}" "$@"\n`, {
     mode: 0o755,
   });
+  // The clone: what of it a project installs.
+  fs.symlinkSync(dirname(dirname(await built())), join(home, "shepherd"));
   // The reader of README and CONTRIBUTING stands in the clone.
   let cwd = document.includes("/") ? home : ROOT;
   let last = 0;
