@@ -1,5 +1,6 @@
 /** A run as a value: what can be done with one, whoever drives it. */
 import type { Kind, Tier } from "../trace/frame.ts";
+import { serial } from "../trace/serial.ts";
 import type { Clock } from "./clock.ts";
 import type { DeclaredEffect, Effects } from "./effect.ts";
 import type { AgentEvent } from "./events.ts";
@@ -275,6 +276,8 @@ const directly: Through = (_name, _given, act) => act(undefined);
 
 /** The value that a holder gets of a run. */
 export function makeRun(handle: Handle, rights: ReadonlySet<Right>, through: Through = directly): Run {
+  /** Forks are made, and so named, in the order in which they were asked for. */
+  const inTurn = serial();
   const methods: { [R in Right]: object } = {
     observe: {
       observe: async function* (options: ObserveOptions<Effects> = {}) {
@@ -295,8 +298,8 @@ export function makeRun(handle: Handle, rights: ReadonlySet<Right>, through: Thr
       fork: (options: ForkOptions = {}) => {
         const { at = null, instruction = null } = options;
         // At once, so that it has its place among what a body does.
-        const made = through("fork", { at, instruction }, async (key) =>
-          (await import("./owning.ts")).makeFork(handle, options, key),
+        const made = through("fork", { at, instruction }, (key) =>
+          inTurn(async () => (await import("./owning.ts")).makeFork(handle, options, key)),
         );
         // Who drives it tells of it.
         made.catch(() => {});

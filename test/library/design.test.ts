@@ -190,6 +190,9 @@ test("what a fork goes on from is what its prefix has: a body does the rest anew
   expect(did).toEqual(["a", "b", "b"]);
   expect([second[0], second[1]]).toEqual([first[0], 3]);
   expect(second[2]).not.toBe(first[2]);
+  const more = [1, 0, 2, 1].map((at) => run.fork({ at }));
+  expect(await Promise.all(more.map(({ scope }) => scope))).toEqual(["walk.2", "walk.3", "walk.4", "walk.5"]);
+  await Promise.all(more.map(({ result }) => result));
 });
 
 test("agents that change the same place conflict, and the body may go on", async () => {
