@@ -49,7 +49,9 @@ export function landLive(scope: LiveScope, directory: string, { onStop }: LiveOp
   const queue = (work: () => Promise<void>): Promise<void> =>
     inOrder(async () => {
       if (stopped) return;
-      await work().catch((error: Error) => stop(`nothing lands by itself any more: ${error.message}`));
+      await work().catch((error: Error) =>
+        stop(`nothing lands by itself any more: ${error.message.replace(/\.$/, "")}`),
+      );
     });
 
   const land = async (): Promise<void> => {
