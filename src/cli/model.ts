@@ -32,6 +32,11 @@ export function modelFor(
 ): string | undefined {
   if (named === undefined) {
     // What it goes on with must be there, too.
+    if (task.worker === "agent" && !task.agent && !task.model)
+      throw new Exit(
+        2,
+        `${run} came out of a file, whose word for a model is not taken: add --model MODEL, as --model haiku.`,
+      );
     if (task.worker === "agent" && task.model) openModel(task.model, { table: userTable(storeDirectory()) });
     return undefined;
   }

@@ -1,6 +1,7 @@
 /** Starting a run: a scope whose step 0 is the task, on the files of main as they are now. */
 
 import { detect } from "../scope/exec/abilities.ts";
+import { isForeign } from "../scope/foreign.ts";
 import { createScope, freeName, type Grants, NameError, nameFor, type ScopeRef } from "../scope/registry.ts";
 import { type LiveScope, treeLink } from "../scope/scope.ts";
 import { getBytes, MAIN, putItem, putItems } from "../scope/thread.ts";
@@ -101,7 +102,10 @@ export async function placeRun(scope: LiveScope, n: number, main: Main, task: Ta
   );
 }
 
-/** The task of a run, from its step 0 or from that of the scope it was forked from. Throws `NameError` where it has none. */
+/**
+ * The task of a run, from its step 0 or from that of the scope it was forked from; of one that descends from a file of somebody's, without what would
+ * decide who is asked and what runs here. Throws `NameError` where it has none.
+ */
 export async function taskOf(store: EmbeddedStore, name: string): Promise<Task> {
   const view = await readScope(store, name);
   const found = await findStep(store, view, 0);
@@ -110,5 +114,19 @@ export async function taskOf(store: EmbeddedStore, name: string): Promise<Task> 
   const what = own ?? (found?.step.intent.kind === "run" ? found.step.intent.what : meta.task);
   if (typeof what !== "string")
     throw new NameError(`${name} was not started by \`shepherd run\`, so there is nothing to go on with.`);
-  return JSON.parse((await getBytes(store, what as Link)).toString()) as Task;
+  const task = JSON.parse((await getBytes(store, what as Link)).toString()) as Task;
+  return (await isForeign(store, view.log)) ? foreignTask(task) : task;
+}
+
+/** What a stranger may say of a run: no model (it can be a server of theirs, or a file here), no servers of tools, no module, no words for a program
+ * but a name of one of its models. */
+function foreignTask({ model: _, mcp: __, plugin, agent, ...task }: Task): Task {
+  const { module: ___, ...known } = agent ?? {};
+  const [option, name, ...more] = Array.isArray(plugin?.args) ? plugin.args : [];
+  const named = option === "--model" && more.length === 0 && /^\w[\w.:[\]/-]*$/.test(String(name));
+  return {
+    ...task,
+    ...(plugin && { plugin: { ...plugin, args: named ? plugin.args : [] } }),
+    ...(agent && { agent: known as NonNullable<Task["agent"]> }),
+  };
 }

@@ -18,6 +18,13 @@ export async function checkOurs(store: EmbeddedStore, scope: { name: string; log
   if (await importOf(store, scope.log)) throw new ImportedScope(scope.name);
 }
 
+/** Whether a log came out of a file, or began as a fork of one that did. */
+export async function isForeign(store: EmbeddedStore, log: string): Promise<boolean> {
+  for (let at: string | undefined = log; at !== undefined; at = (await store.logs.header(at))?.origin?.log)
+    if (await importOf(store, at)) return true;
+  return false;
+}
+
 const isObject = (value: Json | undefined): value is { [key: string]: Json } =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 

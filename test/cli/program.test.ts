@@ -1,5 +1,5 @@
 /** `shepherd run FILE#AGENT`: agents that a module of the user's exports. */
-import { writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { built } from "../support/built.ts";
@@ -78,4 +78,29 @@ test("a file of TypeScript is read where Node does that, and else told of", asyn
   const { code, err } = await run("./typed.ts#x");
   const reads = Boolean((process.features as { typescript?: unknown }).typescript);
   expect([code, err]).toEqual([2, expect.stringContaining(reads ? "exports no agent" : "does not read TypeScript")]);
+});
+
+test("the module that an imported run names is loaded by nobody who goes on from it", async () => {
+  const mark = join(user.directory, "loaded");
+  const index = join(dirname(await built()), "index.js");
+  writeFileSync(
+    `${user.project}/marks.mjs`,
+    `import { writeFileSync } from "node:fs";
+import { agent } from ${JSON.stringify(index)};
+writeFileSync(${JSON.stringify(mark)}, "");
+export const marks = agent("marks", { body: async () => 1 });
+`,
+  );
+  expect((await run("./marks.mjs#marks")).code).toBe(0);
+  expect(existsSync(mark)).toBe(true);
+  rmSync(mark);
+  const file = join(user.directory, "marks.shepherd");
+  await user.does(["export", "marks", "-o", file]);
+  const there = { cwd: join(user.directory, "there"), env: { SHEPHERD_DIR: join(user.directory, "other") } };
+  mkdirSync(there.cwd);
+  await user.does(["import", file], 0, there);
+  await user.does(["resume", "marks"], 3, there);
+  await user.does(["fork", "marks", "1", "--scope", "mine"], 0, there);
+  expect((await user.does(["resume", "mine"], 2, there)).err).toContain("of the agent marks of a program");
+  expect(existsSync(mark)).toBe(false);
 });

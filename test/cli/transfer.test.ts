@@ -90,6 +90,18 @@ test("a run goes to another store, is looked at there as here, and its forks go 
   expect((await user.does(["service", "mine"], 0, there)).out).not.toContain("say");
   expect((await user.does(["fsck", "--full"], 0, there)).out).toContain("sound");
 
+  // Whom it asks is not the stranger's choice.
+  const unnamed = /^shepherd: \S+ came out of a file, whose word for a model is not taken: add --model MODEL/m;
+  const runs = await user.does(["status", "--json", "--all"], 0, there);
+  for (const words of [
+    ["resume", "mine"],
+    ["run", "--from", "w@2", "go on"],
+  ])
+    expect((await user.does(words, 2, there)).err).toMatch(unnamed);
+  expect((await user.does(["status", "--json", "--all"], 0, there)).out).toBe(runs.out);
+  const model = user.script([{ say: "" }, { say: "Gone on." }, { say: "Gone on." }]);
+  expect((await user.does(["run", "--from", "w@2", "--model", model, "go on"], 0, there)).out).toContain("Gone on.");
+
   if (!long) return;
   // More of it comes by a later file.
   await user.does(["exec", "w", "--", "touch", "later"]);

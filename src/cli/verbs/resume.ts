@@ -1,5 +1,6 @@
 /** `shepherd resume`: go on with a run that stopped, or that is paused. */
 import { landsLive } from "../../run/lifecycle.ts";
+import { checkOurs } from "../../scope/foreign.ts";
 import { findScope, isName } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { AGENT_BUDGET, agentBudgetOf } from "../budget.ts";
@@ -42,6 +43,7 @@ export const verb: Verb = {
       throw new Exit(2, 'What is the agent to be told? Without an instruction it goes on as it was: leave `""` out.');
     if (!isRun) requireNoName(words);
     const run = await chooseToGoOn(context, isRun ? args[0] : undefined);
+    await checkOurs(store, run);
     if (words.length > 1)
       throw new Exit(2, `One instruction, in quotes: \`shepherd resume ${run.name} "${words.join(" ")}"\`.`);
     const open = choice(flags, "open", ["perform", "drop"]);
