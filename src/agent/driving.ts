@@ -184,7 +184,7 @@ async function goesOn(scope: LiveScope, { place, inDoubt, definition }: Work): P
     const step = writer.fold.steps.get(doubt.n)!;
     const found = await placeOf(store, step);
     const { name = "", input = null } = found?.call ?? {};
-    const key = idempotencyKey(ref.log, doubt.n, step.intent.what ?? "");
+    const key = idempotencyKey(ref.log, step);
     const verdict = found && inDoubt ? await inDoubt({ ...doubt, name, input, key }) : "leave";
     if (verdict === "leave") open.push(doubt);
     else if (verdict !== "perform") {

@@ -50,11 +50,7 @@ export const revert = (handle: Handle, n: number, acknowledge: boolean): Promise
     // A run that lands as it goes takes the directory with it.
     if (landsLive(view) && (await hasLanded(store, await workspacePath(store, view.log), view)))
       await landRun(store, name, { partly: true });
-    const outside = done.outside.map((each) => ({
-      ...each,
-      compensated: each.compensated || each.tier === "compensable",
-    }));
-    return { n: done.n, outside };
+    return { n: done.n, outside: done.outside };
   });
 
 export const merge = (

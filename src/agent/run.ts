@@ -62,8 +62,8 @@ export interface ResumeOptions extends DriveOptions {
   /** A message for the agent to go on with; not for a code body. */
   readonly instruction?: string;
   /**
-   * Says what becomes of an effect that may have acted: it is performed (again, with the same key), or has this output, or is left in doubt
-   * (the default), so that the run ends with `InDoubt`.
+   * Says what becomes of an effect that may have acted: it is performed (with the same key, or a new one if it was taken back), or has this output, or
+   * is left in doubt (the default), so that the run ends with `InDoubt`.
    */
   readonly inDoubt?: (effect: DoubtfulEffect) => Verdict | Promise<Verdict>;
 }

@@ -73,8 +73,7 @@ export const verb: Verb = {
       ...{ ended, left, services },
     });
     out.say(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
-    for (const effect of outside)
-      out.say(`  ${tellLeft(effect.tier === "compensable" ? { ...effect, compensated: true } : effect)}`);
+    for (const effect of outside) out.say(`  ${tellLeft(effect)}`);
     if (ended.length > 0) out.say(`  ran in the background, and was ended: ${someCommands(ended)}`);
     if (left.length > 0)
       out.say(`  ran in the background at step ${n}, and is not started again: ${someCommands(left)}`);
