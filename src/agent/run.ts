@@ -52,7 +52,7 @@ export interface StartOptions extends DriveOptions {
   /** The directory whose files it works on; the present one without it. */
   readonly in?: string;
   readonly grants?: GrantOptions;
-  /** `FILE#NAME`: where the agent is exported, by which `shepherd resume` finds it. */
+  /** `FILE#NAME`: where the agent is exported, by which `shepherd resume`, `revert` and `discard` find it. */
   readonly module?: string;
   /** Name of the run; made of the agent's without it. */
   readonly name?: string;

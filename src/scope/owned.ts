@@ -46,7 +46,7 @@ export async function ownedSince(store: EmbeddedStore, view: View, order: number
       if (owners.some((owner) => owner.log === view.log && owner.place > order))
         here.push({ log, step, compensated: isCompensated(folds, log, step) });
     }
-    owned.push(here.sort((a, b) => b.step.outcomeSeq - a.step.outcomeSeq));
+    owned.push(here.sort((a, b) => endOf(b.step) - endOf(a.step) || b.step.n - a.step.n));
   }
   return lastFirst(owned);
 }
@@ -58,6 +58,9 @@ const fold = async (store: EmbeddedStore, folds: Folds, log: string): Promise<Fo
 };
 
 const placeOf = (step: Step): number => step.sealed?.order ?? Number.POSITIVE_INFINITY;
+
+/** Where a step ended in its log. What a crash left without an outcome, in the log of who was called, was the last. */
+const endOf = ({ outcome, outcomeSeq }: Step): number => (outcome ? outcomeSeq : Number.MAX_SAFE_INTEGER);
 
 /** Whether a step acted, or may have: its consent is written down in the moment in which it begins. */
 function isEffect(step: Step): boolean {
