@@ -85,6 +85,19 @@ test("who does not know how to take all of it back takes back nothing", async ()
   expect(acts).toEqual(["pay a", "pay b", "undo b", "undo a"]);
 });
 
+test("what a gate has changed is taken back as it was done", async () => {
+  const order = agent("order", {
+    input: z.string(),
+    effects: { pay },
+    body: async (to, ctx) => [await ctx.do.pay(to), await ctx.do.pay("c")],
+  });
+  const run = order.start("a", { ...rig.at, grants });
+  run.gate(({ input }) => (input === "a" ? { rewrite: "b" } : "allow"));
+  await run.result;
+  await run.revert(0);
+  expect(acts).toEqual(["pay b", "pay c", "undo c", "undo b"]);
+});
+
 test("what an agent did that was called and failed is taken back with what called it", async () => {
   const order = agent("order", {
     input: z.string(),

@@ -1,17 +1,18 @@
 /** How effects of a log are taken back: by the undo of the definition that declared them. */
 import type { Compensate } from "../scope/effect.ts";
 import { Refused, UndoFailed } from "../scope/revert.ts";
+import type { Json } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { knownDefinition } from "./agent.ts";
-import { placeOf } from "./journal.ts";
+import { actedOn, placeOf } from "./journal.ts";
 import { readResult } from "./performing.ts";
 import { validated } from "./schema.ts";
 
 /** Of effects that came through the merge of another run too. Throws `Refused` where this program does not know the undo, `UndoFailed` where that throws. */
 export function undoing(store: EmbeddedStore): Compensate {
   /** What the undo of a step is, and what it is given. */
-  const known = async (step: Step) => {
+  const known = async ({ step, log }: { step: Step; log: string }) => {
     const found = await placeOf(store, step);
     const agent = String(step.intent.agent);
     const name = found ? `${agent}: ${found.call.name}` : agent;
@@ -20,7 +21,7 @@ export function undoing(store: EmbeddedStore): Compensate {
       throw new Refused(
         `The undo of step ${step.n}${found ? ` (${name})` : ""} is not known to this program: define that agent in it.`,
       );
-    const input = await validated(effect.input, found.call.input);
+    const input = await validated(effect.input, await actedOn(store, log, step, found.call.input as Json));
     const output =
       step.outcome?.status === "done"
         ? await validated(effect.output, await readResult({ store }, step.outcome))
@@ -32,8 +33,8 @@ export function undoing(store: EmbeddedStore): Compensate {
     return { name, undo: async (key: string) => effect.undo!(done, { key, signal: new AbortController().signal }) };
   };
   return Object.assign(
-    async ({ step, key }: { step: Step; key: string }): Promise<void> => {
-      const { name, undo } = await known(step);
+    async ({ step, key, log }: { step: Step; key: string; log: string }): Promise<void> => {
+      const { name, undo } = await known({ step, log });
       try {
         await undo(key);
       } catch (error) {
@@ -41,6 +42,6 @@ export function undoing(store: EmbeddedStore): Compensate {
         throw new UndoFailed(`The undo of step ${step.n} (${name}) failed: ${why}`, { cause: error });
       }
     },
-    { check: async (step: Step) => void (await known(step)) },
+    { check: async (effect: { step: Step; log: string }) => void (await known(effect)) },
   );
 }

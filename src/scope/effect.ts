@@ -37,7 +37,7 @@ export interface Compensate {
   /** Takes one back. Called with the same key for every try, so that the outside can tell a second try. */
   (effect: { step: Step; key: string; log: string }): Promise<void>;
   /** Throws a sentence where it does not know how to. */
-  check?(step: Step): Promise<void>;
+  check?(effect: { step: Step; log: string }): Promise<void>;
 }
 
 /** What came of an effect. */

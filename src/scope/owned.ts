@@ -129,8 +129,12 @@ function ownerOf(folds: Folds, { log, place }: Place): Place {
   return first ? ownerOf(folds, { log: first.log, place: placeOf(first.step) }) : { log, place };
 }
 
-const isCompensated = (folds: Folds, log: string, { n }: Step): boolean =>
-  [...folds].some(([by, { compensated }]) => compensated.has(by === log ? String(n) : `${log}/${n}`));
+const isCompensated = (folds: Folds, log: string, step: Step): boolean =>
+  [...folds].some(([by, { compensated }]) => compensated.has(nameIn(by, log, step)));
+
+/** What an effect is called in the log of who takes it back. Where that is another, it is the attempt that was made by then. */
+export const nameIn = (by: string, log: string, { n, attempts }: Step): string =>
+  by === log ? String(n) : `${log}/${n}${attempts > 1 ? `/${attempts}` : ""}`;
 
 const atOf = ({ outcomeWitness }: Step): number =>
   typeof outcomeWitness.at === "number" ? outcomeWitness.at : Number.POSITIVE_INFINITY;

@@ -4,7 +4,7 @@ import type { Sealed } from "../trace/seal.ts";
 import { tierOf } from "../trace/seal.ts";
 import type { Compensate } from "./effect.ts";
 import { planOperation, updateOperation } from "./operations.ts";
-import { type Outside, ownedSince } from "./owned.ts";
+import { nameIn, type Outside, ownedSince } from "./owned.ts";
 import { idempotencyKey, type LiveScope } from "./scope.ts";
 import { sealedStep, viewOf } from "./view.ts";
 
@@ -114,7 +114,7 @@ export async function compensateAll(
 ): Promise<Outside[]> {
   await mustKnowUndo(outside, compensate);
   for (const { log, step } of outside.filter(isDue)) {
-    const of = log === scope.ref.log ? String(step.n) : `${log}/${step.n}`;
+    const of = nameIn(scope.ref.log, log, step);
     const tell = (what: "compensating" | "compensated"): Promise<void> =>
       by === null ? scope.writer.note(null, { note: what, of }) : scope.writer.part(by, { part: what, of });
     await tell("compensating");
@@ -128,11 +128,11 @@ export async function compensateAll(
 
 /** Throws a sentence where something is to be compensated, and how is not known. */
 export async function mustKnowUndo(outside: readonly Outside[], compensate: Compensate | undefined): Promise<void> {
-  for (const { step } of outside.filter(isDue)) {
+  for (const { step, log } of outside.filter(isDue)) {
     if (!compensate)
       throw new Refused(
         `Step ${step.n} has an effect that must be compensated, and its undo is not known here: run this from the program that declared it.`,
       );
-    await compensate.check?.(step);
+    await compensate.check?.({ step, log });
   }
 }
