@@ -7,6 +7,7 @@ import { hasLanded, landRun } from "../run/land.ts";
 import { landsLive } from "../run/lifecycle.ts";
 import { type Left, operate as operateOn, type Params } from "../run/operate.ts";
 import { socketPath } from "../run/socket.ts";
+import type { Take } from "../scope/merge.ts";
 import { workspacePath } from "../scope/registry.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -55,7 +56,7 @@ export const revert = (handle: Handle, n: number, acknowledge: boolean): Promise
 
 export const merge = (
   handle: Handle,
-  { into = "directory", take, yes = false }: { into?: "directory" | "parent"; take?: "ours" | "theirs"; yes?: boolean },
+  { into = "directory", take, yes = false }: { into?: "directory" | "parent"; take?: Take; yes?: boolean },
 ): Promise<Merged> =>
   on(handle, async (store, name) => {
     if (into === "parent") return mergeIntoParent(store, name, take);
@@ -72,11 +73,7 @@ export const merge = (
     };
   });
 
-async function mergeIntoParent(
-  store: EmbeddedStore,
-  name: string,
-  take: "ours" | "theirs" | undefined,
-): Promise<Merged> {
+async function mergeIntoParent(store: EmbeddedStore, name: string, take: Take | undefined): Promise<Merged> {
   const { parent } = await refOf(store, name);
   if (parent === null) throw new Invalid(`${name} is no fork: merge lands it in its directory.`, { run: name });
   const merged = (await operate(store, parent, "merge", { from: name, take: take ?? null })) as unknown as {

@@ -238,9 +238,13 @@ interface Rights<Out, E extends Effects> {
   merge: {
     /**
      * Lands its files in the directory that it was started in, or in the run that it was forked from (`into: "parent"`). What changed there meanwhile is kept
-     * and merged. Throws `Conflict`, with nothing changed, where both changed a place, unless `take` says whose counts. `shepherd undo` takes it back.
+     * and merged. Throws `Conflict`, with nothing changed, where both changed a place, unless `take` says whose counts, or `both`, where the two go together. `shepherd undo` takes it back.
      */
-    merge(options?: { into?: "directory" | "parent"; take?: "ours" | "theirs"; yes?: boolean }): Promise<Merged>;
+    merge(options?: {
+      into?: "directory" | "parent";
+      take?: "ours" | "theirs" | "both";
+      yes?: boolean;
+    }): Promise<Merged>;
   };
   discard: {
     /** Gives it up: stops it, runs the undos of its effects. `shepherd undo` brings it back. Synced at return. */
