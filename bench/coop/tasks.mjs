@@ -36,7 +36,11 @@ function taskIn(path, repos) {
     .map((name) => numbered(name, "feature"))
     .filter((n) => n >= 0)
     .sort((a, b) => a - b)
-    .map((n) => ({ n, patch: withoutTests(read(`feature${n}/feature.patch`)), tests: read(`feature${n}/tests.patch`) }));
+    .map((n) => ({
+      n,
+      patch: withoutTests(read(`feature${n}/feature.patch`)),
+      tests: read(`feature${n}/tests.patch`),
+    }));
   return {
     name: `${url}-${numbered(path.split("/").at(-1), "task")}`,
     repo: join(repos, url),
