@@ -3,6 +3,9 @@ import { rowsOf } from "../lib.mjs";
 import { ARMS } from "./arms.mjs";
 import { mcnemar } from "./mcnemar.mjs";
 
+/** What Python says where a function that a test has defined is given an argument that it does not know. */
+const STAND_IN = /<locals>.*unexpected keyword argument/;
+
 const p = (value) => (value < 0.001 ? value.toExponential(1) : value.toFixed(3));
 
 /** @param results one for each pair: `{ task, a, b, arms: { NAME: { pass, settled, why } } }` */
@@ -40,11 +43,13 @@ export function report(ceiling, results) {
   ];
   const both = (test) => results.filter(({ arms }) => test(arms.both));
   const failing = both(({ pass }) => !pass);
+  const unfit = both(({ settled, pass, why }) => settled && !pass && STAND_IN.test(why));
   lines.push(
     "",
     `\`--take both\` settled ${both(({ settled }) => settled).length} pairs that conflict, of which ${both(({ settled, pass }) => settled && pass).length} pass and ${both(({ settled, pass }) => settled && !pass).length} do not, and left ${both(({ why }) => why?.startsWith("conflict")).length} as a conflict. ` +
       `Union settled ${results.filter(({ arms }) => arms.union.settled).length}, of which ${results.filter(({ arms }) => arms.union.settled && arms.union.pass).length} pass.`,
     `Pairs that git merges without a conflict and that pass: ${clean(results).filter(({ arms }) => arms.git.pass).length}; of these \`shepherd merge\` passes ${clean(results).filter(({ arms }) => arms.git.pass && arms.lines.pass).length}, with \`--take both\` ${clean(results).filter(({ arms }) => arms.git.pass && arms.both.pass).length}.`,
+    `Of the settled pairs that do not pass, ${unfit.length} fail since a stand-in in the tests of one feature does not take an argument that the other feature gives (\`unexpected keyword argument\`): the dataset's own merge gives it only where it is asked for.`,
     "",
     `The ${failing.length} pairs that do not pass with \`--take both\`:`,
     "",

@@ -87,8 +87,7 @@ function segments(run: readonly Statement[]): Segment[] {
     held.push(each);
     if (each.key === "" || (each.quoted && !prose)) continue;
     const at = columns(each.indent);
-    if (at < least && made.length === 0) made.push(held);
-    else if (at < least && !ONWARD.test(each.text)) made.push(held);
+    if (at < least && (made.length === 0 || !ONWARD.test(each.text))) made.push(held);
     else made.at(-1)!.push(...held);
     least = Math.min(least, at);
     held = [];
