@@ -90,11 +90,7 @@ export async function revertRun(
   // A run that lands as it goes takes the directory with it.
   if (landsLive(view) && (await hasLanded(store, await workspacePath(store, view.log), view)))
     await landRun(store, name, { partly: true });
-  const outside = done.outside.map((each) => ({
-    ...each,
-    compensated: each.compensated || each.tier === "compensable",
-  }));
-  return { n: done.n, outside };
+  return { n: done.n, outside: done.outside };
 }
 
 /** Begins the conversation of a run anew; with the files of another one, where `from` names it. Gives the number of the step. */
