@@ -11,7 +11,7 @@ import { getBytes } from "../scope/thread.ts";
 import type { View } from "../scope/view.ts";
 import { frameHash } from "../trace/logs.ts";
 import type { Json } from "../trace/ports.ts";
-import { startFold } from "../trace/seal.ts";
+import { type Step, startFold } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { Cancelled, Conflict, Failed, Invalid, ShepherdError } from "./errors.ts";
 import { stopRun } from "./operations.ts";
@@ -113,15 +113,26 @@ export async function outsideResult(store: EmbeddedStore, view: View): Promise<J
   if (task.worker !== "command" && task.worker !== "gateway") return resultIn(store, view, about);
   const last = view.fold.sealed.findLast(({ intent }) => intent.kind === "command");
   // Throws where it has not ended well, and why.
-  await resultIn(store, view, about).catch((error: unknown) => {
+  await resultIn(store, view, about).catch(async (error: unknown) => {
     if (!(error instanceof ShepherdError) || error instanceof Cancelled || !last) throw error;
     const { code } = last.outcome!;
-    if (typeof code === "number" && code !== 0)
-      throw new Failed(`The command of ${name} ended with code ${code}.`, { run: name, step: last.n, cause: error });
-    throw error;
+    if (typeof code !== "number" || code === 0) throw error;
+    const words = (await printed(store, last)).trim().slice(-MOST_WORDS).toWellFormed();
+    const said = words === "" ? "." : `:\n${words}`;
+    throw new Failed(`The command of ${name} ended with code ${code}${said}`, {
+      run: name,
+      step: last.n,
+      cause: error,
+    });
   });
-  return last?.outcome?.result ? (await getBytes(store, last.outcome.result)).toString() : "";
+  return last ? printed(store, last) : "";
 }
+
+/** More of what a command that failed has printed is not told, in characters. */
+const MOST_WORDS = 4000;
+
+const printed = async (store: EmbeddedStore, { outcome }: Step): Promise<string> =>
+  outcome?.result ? (await getBytes(store, outcome.result)).toString() : "";
 
 /** What gates that are set on a handle need of whoever drives the run: its socket, as if it were here. */
 export function controlOf(store: EmbeddedStore, log: string): Control["methods"] {

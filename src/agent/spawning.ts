@@ -99,7 +99,7 @@ async function forked(
 /** A scope that was forked for another task begins as behind a handoff: with the files, and with a conversation of its own. */
 export async function beginAnew(begun: Beginning, task: Task): Promise<void> {
   // A command has no conversation.
-  if (task.worker === "command") return;
+  if (task.worker === "command" || task.worker === "gateway") return;
   const what = await putItem(begun.store, {
     role: "user",
     content: [{ type: "text", text: task.text.toWellFormed() }],

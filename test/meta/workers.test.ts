@@ -3,11 +3,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { agent, Cancelled, Failed, Invalid, inputs, OverBudget, runOf, worker } from "../../src/index.ts";
 import { useCommand } from "../../src/run/child.ts";
 import { built } from "../support/built.ts";
+import { answerTurns, DONE, FILES, LAST } from "../support/driven.ts";
 import { type LibraryRig, libraryRig } from "../support/library-rig.ts";
+import { startProvider } from "../support/provider.ts";
 import { until } from "../support/user.ts";
 
 beforeAll(async () => useCommand(await built()), 300_000);
@@ -61,6 +63,8 @@ test("a task is done by the built-in agent in a process of its own, and a comman
   const failing = worker("command").start({ argv: ["sh", "-c", "exit 3"] }, rig.at);
   await expect(failing.result).rejects.toThrow("ended with code 3");
   expect(await failing.result.catch((error) => error)).toBeInstanceOf(Failed);
+  const words = worker("command").start({ argv: ["sh", "-c", "echo first; echo why >&2; exit 3"] }, rig.at);
+  await expect(words.result).rejects.toThrow("ended with code 3:\nfirst\nwhy");
   // By its name, whatever it is a run of.
   expect(await worker("any").run(await command.scope, { store: rig.at.store }).result).toBe("b\n");
   expect(await worker("any").run(await run.scope, { store: rig.at.store }).result).toBe("Done.");
@@ -172,6 +176,36 @@ test("a body calls a worker, and has its files", async () => {
   });
   const run = both.start(undefined, rig.at);
   expect(await run.result).toEqual(["Written.", "b\n", "a\nb\nc\n"]);
+});
+
+test("a command that asks models is a run of `gateway`, with their calls as steps, and is driven when it was set back", async () => {
+  const asked: number[] = [];
+  const provider = await startProvider(answerTurns((turn) => asked.push(turn) > 0));
+  vi.stubEnv("ANTHROPIC_BASE_URL", provider.url);
+  vi.stubEnv("ANTHROPIC_API_KEY", "sk-planted-key");
+  const place = libraryRig(FILES);
+  try {
+    const run = worker("gateway").start({ argv: [process.execPath, "agent.mjs"] }, place.at);
+    await run.result;
+    const models = (await run.steps()).filter(({ kind }) => kind === "model");
+    expect([models.length, asked.length]).toEqual([LAST + 1, LAST + 1]);
+    await run.revert(models[1]!.n);
+    await run.resume().result;
+    expect(asked.slice(LAST + 1)).toEqual([2, 3, 4]);
+    await run.merge();
+    expect(place.read("n")).toBe(DONE.n);
+    await expect(run.inject("faster")).rejects.toThrow("told nothing");
+    await expect(worker("gateway").start({ argv: [] }, place.at).result).rejects.toThrow("must be {argv}");
+    const spends = worker("gateway").start(
+      { argv: [process.execPath, "agent.mjs"] },
+      { ...place.at, budget: { turns: 1 } },
+    );
+    expect(await spends.result.catch((error) => error)).toBeInstanceOf(OverBudget);
+  } finally {
+    vi.unstubAllEnvs();
+    await provider.close();
+    place.end();
+  }
 });
 
 test("rights over a worker are what a holder can do with it", async () => {

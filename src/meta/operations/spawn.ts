@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Denied, Invalid } from "../../agent/errors.ts";
 import { spawnRun } from "../../agent/spawning.ts";
-import { checkedWorker, taskFor } from "../../agent/worker.ts";
+import { checkedWorker, takesWords, taskFor } from "../../agent/worker.ts";
 import { taskOf } from "../../run/start.ts";
 import { operation, STEP } from "../define.ts";
 import { goOn } from "../going.ts";
@@ -16,7 +16,7 @@ export const spawn = operation({
     worker: {
       type: "string",
       description:
-        "claude or codex, or another coding agent of this machine; agent (the built-in one, with `model`); command.",
+        "claude or codex, or another coding agent of this machine; agent (the built-in one, with `model`); command, or gateway for one that asks models.",
     },
     task: { type: "string", description: "What it is to do; for a command the line, as one types it into a shell." },
     model: { type: "string", description: "Which model it asks." },
@@ -24,13 +24,13 @@ export const spawn = operation({
   },
   optional: ["model", "at"],
   act: async ({ store, name }, { worker, task, model, at }, doing) => {
-    if (worker === "any") throw new Invalid("Which worker? claude, codex, agent or command.");
+    if (worker === "any") throw new Invalid("Which worker? claude, codex, agent, command or gateway.");
     const outside = checkedWorker(worker!, model);
     // A server or a file as a model would be more than the run has.
     const { model: own } = await taskOf(store, name);
     if (model !== undefined && model !== own && !/^\w[\w.@[\]-]*$/.test(model))
       throw new Denied(`A new worker asks a model by its name, and not ${JSON.stringify(model)}.`, { run: name });
-    const given = worker === "command" ? { argv: ["sh", "-c", task!] } : { task: task! };
+    const given = takesWords(worker!) ? { argv: ["sh", "-c", task!] } : { task: task! };
     const made = await spawnRun(store, name, taskFor(outside, given, randomUUID()), { ...doing, at });
     await goOn(store, made);
     return { run: name, spawned: made };
