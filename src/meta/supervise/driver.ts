@@ -1,0 +1,195 @@
+/**
+ * The live supervisor: an agent with a code body, whose argument is other agents. It has no loop of its own: each look is an effect whose recorded
+ * outcome is what was decided, and so is each thing that is done. Killed, it is run again against what stands there, and decides nothing twice.
+ *
+ *     start       the workers, each a run of its own on the commit of main on which this run stands
+ *     tick        waits for news, asks the policy once: what is decided, and what was said of calls meanwhile
+ *     act         does one decision
+ *     common …    the end that the user asked for (`ending.ts`)
+ */
+import { type Agent, agent } from "../../agent/agent.ts";
+import { OverBudget } from "../../agent/errors.ts";
+import type { RunState } from "../../run/lifecycle.ts";
+import { mainOf } from "../../run/pattern.ts";
+import { type Task, taskOf } from "../../run/start.ts";
+import { type Grants, workspacePath } from "../../scope/registry.ts";
+import type { Carry, Json } from "../../trace/ports.ts";
+import type { EmbeddedStore } from "../../trace/store.ts";
+import { act } from "./act.ts";
+import { type Crew, openCrew } from "./crew.ts";
+import { again, plain } from "./effects.ts";
+import { endingEffects, finish } from "./ending.ts";
+import { EMPTY, type Memory, remember } from "./memory.ts";
+import type { Mind } from "./mind.ts";
+import { type Finished, type Plan, SUPERVISE, type Taken, type Tick, type Told } from "./plan.ts";
+import { type Reader, readerOf } from "./reading.ts";
+import { NOTHING_SPENT, type Spent, together } from "./standing.ts";
+import { baseOf, makeWorker } from "./workers.ts";
+
+export interface Rim {
+  store: EmbeddedStore;
+  /** The command `shepherd`, as words. */
+  command: readonly string[];
+  /** US dollars instead of those of the plan. */
+  budget?: number;
+  mind(plan: Plan): Promise<Mind>;
+  grants(task: Task): Promise<Grants>;
+  /** What a worker starts with besides the files. @param workspace path of the user's directory */
+  carry(task: Task, workspace: string): Promise<Carry>;
+  tell(event: Told): void;
+}
+
+/** What follows from what is written down: the body keeps it up to date, and the effects read it. */
+interface Known {
+  plan: Plan;
+  self: string;
+  /** How each stands. */
+  stood: Map<string, RunState>;
+  seen: { [worker: string]: number };
+  paths: Map<string, readonly string[]>;
+  memory: Memory;
+  /** What the policy has cost. */
+  spent: Spent;
+}
+
+export interface Supervisor {
+  agent: Agent<Plan, Finished>;
+  /** Lets go of the workers. @param stop stops those that it has started, as a Ctrl-C does */
+  close(stop: boolean): Promise<void>;
+}
+
+/** The supervisor as an agent of the library. `rim` is what it has of this process. */
+export function supervisor(rim: Rim): Supervisor {
+  const { store, tell } = rim;
+  let known: Known;
+  let opened: Promise<{ crew: Crew; mind: Mind }> | null = null;
+  const readers = new Map<string, Reader>();
+
+  const open = (): Promise<{ crew: Crew; mind: Mind }> => {
+    opened ??= (async () => {
+      const { plan, self } = known;
+      const mind = await rim.mind(plan);
+      const params = { by: self, right: "gate", ...(plan.guard !== null && { as: SUPERVISE }) };
+      const gate = mind.judge && { params, judge: mind.judge };
+      return {
+        mind,
+        crew: await openCrew({ store, base: await baseOf(store, self), command: rim.command, gate, tell }),
+      };
+    })();
+    return opened;
+  };
+
+  const start = again<null, string[]>(async () => {
+    const { plan, self } = known;
+    const base = await baseOf(store, self);
+    const names: string[] = [];
+    for (const [at, worker] of plan.workers.entries())
+      names.push(
+        await makeWorker(store, base, at, worker, {
+          grants: rim.grants,
+          carry: (task) => rim.carry(task, base.workspace.path),
+          ...(plan.guard !== null && { meta: { guards: { [SUPERVISE]: plan.guard } } }),
+        }),
+      );
+    return names;
+  });
+
+  const tick = again<{ workers: string[] }, Tick>(async ({ workers }, { signal }) => {
+    const { plan, stood, seen, memory } = known;
+    const { crew, mind } = await open();
+    for (const tail of await crew.enter(workers)) {
+      if (readers.has(tail.name)) continue;
+      const task = await taskOf(store, tail.name);
+      const workspace = await workspacePath(store, tail.log);
+      const about = { task, paths: known.paths.get(tail.name) ?? [], workspace };
+      readers.set(tail.name, readerOf(store, tail, about));
+      mind.enter(tail.name, about);
+    }
+    crew.know(seen);
+    await crew.standing(workers);
+    const news = await crew.news(workers, { every: plan.every, settle: mind.settle(plan.every), signal });
+    const standing = await crew.standing(workers);
+    checkBudget(rim.budget ?? plan.budget, together([crew.spent([...stood.keys()]), known.spent]), known.self);
+    const views = await Promise.all(workers.map((name) => readers.get(name)!.view(standing.get(name)!)));
+    tell({ event: "look", views });
+    const at = Date.now();
+    const { decisions, refused, shown, spent } = await mind.decide(views, memory, signal);
+    const done: Tick = {
+      at,
+      news: news.count,
+      waited: news.first === null ? null : Math.max(0, at - news.first),
+      asked: Date.now() - at,
+      shown,
+      decisions: decisions.map((each) => ({ ...each, seq: news.seen[each.decision.worker]! })),
+      refused,
+      verdicts: crew.verdicts().map((verdict) => ({ ...verdict, input: short(verdict.input) })),
+      states: Object.fromEntries(
+        [...standing].flatMap(([name, { state }]) => (stood.get(name) === state ? [] : [[name, state]])),
+      ),
+      over: [...standing.values()].every(({ over }) => over) && decisions.length === 0,
+      seen: Object.fromEntries(Object.entries(news.seen).filter(([name, seq]) => seen[name] !== seq)),
+      spent,
+    };
+    tell({ event: "tick", tick: done });
+    return done;
+  });
+
+  const acts = again<Taken, { refused: string | null }>(async (taken, { key }) => {
+    const refused = await act(store, taken, { key, by: known.self });
+    tell({ event: "acted", taken, refused });
+    return { refused };
+  });
+
+  const made = agent(SUPERVISE, {
+    input: plain<Plan>(),
+    effects: { start, tick, act: acts, ...endingEffects(store, () => known.self, tell) },
+    body: async (plan: Plan, ctx): Promise<Finished> => {
+      const stood = new Map<string, RunState>();
+      const paths = new Map<string, readonly string[]>();
+      known = { plan, self: ctx.run, stood, seen: {}, paths, memory: EMPTY, spent: NOTHING_SPENT };
+      const started = await ctx.do.start(null);
+      for (const [at, name] of started.entries()) paths.set(name, plan.workers[at]!.paths);
+      for (const run of plan.runs) paths.set(run.name, run.paths);
+      for (const name of paths.keys()) stood.set(name, "idle");
+      const watch = async (workers: string[]): Promise<void> => {
+        for (;;) {
+          const looked = await ctx.do.tick({ workers });
+          for (const [name, state] of Object.entries(looked.states)) stood.set(name, state);
+          Object.assign(known.seen, looked.seen);
+          known.spent = together([known.spent, looked.spent]);
+          known.memory = remember(
+            known.memory,
+            looked.decisions.map(({ decision: { worker, action }, cause }) => ({ worker, cause, action })),
+          );
+          for (const taken of looked.decisions) await ctx.do.act(taken);
+          if (looked.over) return;
+        }
+      };
+      await watch([...stood.keys()]);
+      return finish(ctx.do, stood, watch, plan.check);
+    },
+  });
+  return {
+    agent: made as unknown as Agent<Plan, Finished>,
+    close: async (stop) => {
+      const crew = (await opened?.catch(() => null))?.crew;
+      if (stop) await crew?.stop();
+      await crew?.close();
+    },
+  };
+}
+
+/** What a call is about is enough beside what was said of it: the call itself stands in the log of its worker. */
+const LONGEST = 300;
+function short(input: Json): string {
+  const text = mainOf(input)?.text ?? JSON.stringify(input);
+  return text.length > LONGEST ? `${text.slice(0, LONGEST).toWellFormed()}…` : text.toWellFormed();
+}
+
+function checkBudget(budget: number | null, { usd }: Spent, run: string): void {
+  if (budget === null || usd < budget) return;
+  throw new OverBudget(`The budget of $${budget} is spent: $${usd.toFixed(4)}.`, {
+    run,
+    hint: "Resumed with more, it goes on.",
+  });
+}
