@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Run } from "../../agent/run.ts";
+import { maskedIn } from "../../meta/mask.ts";
 import { type Rim, supervisor } from "../../meta/supervise/driver.ts";
 import { type Finished, MODULE, type Plan, SUPERVISE } from "../../meta/supervise/plan.ts";
 import { reportOf } from "../../meta/supervise/report/data.ts";
@@ -15,7 +16,6 @@ import type { EmbeddedStore } from "../../trace/store.ts";
 import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { type Land, landOf } from "../landing.ts";
-import { maskedIn } from "../mask.ts";
 import { plain } from "../output.ts";
 import { lacks } from "../partial.ts";
 import { below, findWorkspace } from "../select.ts";
@@ -142,7 +142,6 @@ function rimOf(context: Context, store: EmbeddedStore): Omit<Rim, "tell"> {
   const { out } = context;
   return {
     store,
-    command: [process.execPath, process.argv[1]!],
     mind: (plan) => mindOf(store, plan),
     grants: async ({ worker }) => ({ ...NO_GRANTS, ...(worker === "plugin" && { network: "proxy" as const }) }),
     carry: async (task, workspace) => {

@@ -1,7 +1,8 @@
 /** What is told of a supervisor while it works: a line for each worker that is drawn anew on a terminal, and a line for each thing that is decided. */
+
+import { masked } from "../../meta/mask.ts";
 import type { Plan, Told } from "../../meta/supervise/plan.ts";
 import type { WorkerView } from "../../meta/supervise/view.ts";
-import { masked } from "../mask.ts";
 import { clip, type Output, plain } from "../output.ts";
 import { type Line, makeBoard } from "./board.ts";
 

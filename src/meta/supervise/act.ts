@@ -1,74 +1,83 @@
 /** Doing what was decided, by the operations that there are for everybody. */
-import { settleModels } from "../../agent/settle.ts";
-import { ask } from "../../run/connect.ts";
-import { operate, type Params } from "../../run/operate.ts";
-import { socketPath } from "../../run/socket.ts";
-import { findScope } from "../../scope/registry.ts";
+import { ShepherdError } from "../../agent/errors.ts";
+import type { Input } from "../../agent/tools/tool.ts";
 import { readScope } from "../../scope/view.ts";
 import type { Kind } from "../../trace/frame.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
+import { type Actor, OPERATIONS } from "../operation.ts";
+import type { Decision } from "./decision.ts";
 import type { Taken } from "./plan.ts";
 
+interface Doing {
+  /** The supervisor's run. */
+  who: string;
+  /** The same for each attempt. */
+  key: string;
+  signal: AbortSignal;
+  /** Whether it holds a run. */
+  holds(run: string): boolean;
+}
+
+interface Step {
+  operation: "inject" | "handoff" | "revert" | "pause" | "resume";
+  input: Input;
+}
+
 /** Does a decision, once, whoever was killed meanwhile. Gives why it was refused; null where it was done. */
-export async function act(
-  store: EmbeddedStore,
-  { decision, seq }: Taken,
-  { key, by }: { key: string; by: string },
-): Promise<string | null> {
-  const { worker, action, reason } = decision;
-  const said = { by, right: action, why: reason };
-  const change = (operation: string, params: Params = {}) =>
-    operate(store, worker, operation, { ...params, ...said }, { settle: settleModels });
-  const tell = (text: string | undefined) =>
-    text === undefined ? null : change("inject", { id: key.slice(0, 32), text });
-  const ownerDoes = async (method: string) => {
-    const { log } = (await findScope(store, worker))!;
-    await ask(socketPath(store, log), method, said);
-  };
-  /** What was done before a crash stands in the log, behind what was read when it was decided. */
-  const done = async (kind: Kind): Promise<boolean> => {
-    const { fold } = await readScope(store, worker);
-    return [...fold.steps.values()].some(
-      (step) =>
-        step.intent.kind === kind && step.intentSeq >= seq && step.witness.by === by && step.outcome?.status === "done",
-    );
-  };
+export async function act(store: EmbeddedStore, { decision, seq }: Taken, doing: Doing): Promise<string | null> {
+  const { worker, reason } = decision;
+  const { who, key, signal, holds } = doing;
   try {
-    if (action === "inject") await tell(decision.guidance);
-    else if (action === "pause" || action === "resume") await ownerDoes(action);
-    else if (action === "handoff") {
-      const { guidance, from } = decision;
-      if (!(await done("handoff"))) await change("handoff", { guidance, ...(from !== undefined && { from }) });
-    } else if (action === "revert" || action === "discard") {
-      const n = action === "revert" ? decision.n : await firstOf(store, worker);
-      if (!(await done("revert"))) await change("revert", { n });
-      await tell(decision.guidance);
-    } else return "There is nothing that waits for that any more.";
+    const steps = await stepsOf(store, decision);
+    if (!steps) return "Nothing waits for that any more.";
+    for (const { operation, input } of steps) {
+      if (await done(store, worker, operation, { who, seq })) continue;
+      const { right, act } = OPERATIONS[operation]!;
+      const by: Actor = { who, right, why: reason };
+      await act({ store, name: worker }, input, by, {
+        signal,
+        key,
+        may: async (run) => holds(run),
+      });
+    }
     return null;
   } catch (error) {
-    if (!isRefusal(error)) throw error;
-    return (error as Error).message;
+    // What an operation says no with is an outcome; that a store or a host is unfit is none.
+    if (!(error instanceof ShepherdError) || signal.aborted) throw error;
+    return error.message;
   }
 }
 
-/** The step behind which a run has its files as it began with them. */
-async function firstOf(store: EmbeddedStore, worker: string): Promise<number> {
-  return (await readScope(store, worker)).fold.header.origin?.n ?? 0;
+async function stepsOf(store: EmbeddedStore, decision: Decision): Promise<Step[] | null> {
+  const { worker, action } = decision;
+  const told = "guidance" in decision ? decision.guidance : undefined;
+  const tells: Step[] = told === undefined ? [] : [{ operation: "inject", input: { text: told } }];
+  if (action === "inject") return tells;
+  if (action === "pause" || action === "resume") return [{ operation: action, input: {} }];
+  if (action === "revert") return [{ operation: "revert", input: { n: decision.n } }, ...tells];
+  if (action === "handoff") {
+    const { from } = decision;
+    return [{ operation: "handoff", input: { guidance: told!, ...(from !== undefined && { from }) } }];
+  }
+  if (action === "discard") {
+    const at = (await readScope(store, worker)).fold.header.origin?.n ?? 0;
+    return [{ operation: "handoff", input: { guidance: told ?? "", from: worker, at } }];
+  }
+  return null;
 }
 
-/** What an operation, or whoever drives the run, says no with; all else says that the store or the host is unfit. */
-const REFUSALS: ReadonlySet<string> = new Set([
-  "OwnerError",
-  "NoOwner",
-  "Refused",
-  "Unacknowledged",
-  "Moved",
-  "InDoubt",
-  "NameError",
-  "StepError",
-  "Busy",
-  "Error",
-]);
-
-const isRefusal = (error: unknown): boolean =>
-  error instanceof Error && REFUSALS.has(error.constructor.name) && (error as NodeJS.ErrnoException).code === undefined;
+/** Whether what makes a step was done before a crash: it stands in the log, behind what was read when it was decided. */
+async function done(
+  store: EmbeddedStore,
+  worker: string,
+  operation: string,
+  { who, seq }: { who: string; seq: number },
+): Promise<boolean> {
+  const kind: Kind | null = operation === "handoff" || operation === "revert" ? operation : null;
+  if (kind === null) return false;
+  const { fold } = await readScope(store, worker);
+  return [...fold.steps.values()].some(
+    (step) =>
+      step.intent.kind === kind && step.intentSeq >= seq && step.witness.by === who && step.outcome?.status === "done",
+  );
+}

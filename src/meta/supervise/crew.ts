@@ -12,8 +12,6 @@ import { type Base, isOwn } from "./workers.ts";
 export interface CrewOptions {
   store: EmbeddedStore;
   base: Base;
-  /** The command `shepherd`, as words. */
-  command: readonly string[];
   /** What gates ask and are told as; null: none is set. */
   gate: { params: { [key: string]: string }; judge(asked: Asked): Judged } | null;
   /** Told of what happens, at once. */
@@ -54,7 +52,7 @@ export interface News {
 /** So often a process is started for a run that gets no further. */
 const TRIES = 3;
 
-export async function openCrew({ store, base, command, gate, tell }: CrewOptions): Promise<Crew> {
+export async function openCrew({ store, base, gate, tell }: CrewOptions): Promise<Crew> {
   const tails = openTails(store);
   const own = new Map<string, boolean>();
   const seen: { [run: string]: number } = {};
@@ -63,13 +61,7 @@ export async function openCrew({ store, base, command, gate, tell }: CrewOptions
   const said: Verdict[] = [];
   let fresh: Array<{ run: string; seq: number; at: number }> = [];
   let wake = (): void => {};
-  const keeper = openKeeper({
-    store,
-    command,
-    cwd: base.workspace.path,
-    words: ["--json", "--land", "never"],
-    ended: () => wake(),
-  });
+  const keeper = openKeeper(store, () => wake());
   const gates =
     gate &&
     openGates({
@@ -128,7 +120,7 @@ export async function openCrew({ store, base, command, gate, tell }: CrewOptions
             resolve();
           };
           signal.addEventListener("abort", wake, { once: true });
-        });
+        }).finally(() => signal.removeEventListener("abort", wake));
         if (await ended(runs)) break;
       }
       await tails.caughtUp();

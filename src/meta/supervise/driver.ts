@@ -28,8 +28,6 @@ import { baseOf, makeWorker } from "./workers.ts";
 
 export interface Rim {
   store: EmbeddedStore;
-  /** The command `shepherd`, as words. */
-  command: readonly string[];
   /** US dollars instead of those of the plan. */
   budget?: number;
   mind(plan: Plan): Promise<Mind>;
@@ -73,7 +71,7 @@ export function supervisor(rim: Rim): Supervisor {
       const gate = mind.judge && { params, judge: mind.judge };
       return {
         mind,
-        crew: await openCrew({ store, base: await baseOf(store, self), command: rim.command, gate, tell }),
+        crew: await openCrew({ store, base: await baseOf(store, self), gate, tell }),
       };
     })();
     return opened;
@@ -134,8 +132,13 @@ export function supervisor(rim: Rim): Supervisor {
     return done;
   });
 
-  const acts = again<Taken, { refused: string | null }>(async (taken, { key }) => {
-    const refused = await act(store, taken, { key, by: known.self });
+  const acts = again<Taken, { refused: string | null }>(async (taken, { key, signal }) => {
+    const refused = await act(store, taken, {
+      key,
+      signal,
+      who: known.self,
+      holds: (run) => known.stood.has(run),
+    });
     tell({ event: "acted", taken, refused });
     return { refused };
   });

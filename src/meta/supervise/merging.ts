@@ -100,7 +100,7 @@ async function takeBack(store: EmbeddedStore, into: string): Promise<void> {
   const last = fold.sealed.findLast(({ intent, outcome }) => intent.kind === "merge" && outcome?.status === "done");
   const { origin } = fold.header;
   const n = last?.n ?? origin!.n;
-  const state = last?.sealed!.state ?? origin!.state;
+  const { state } = last?.sealed ?? origin!;
   if (fold.head().state!.roots.workspace === state.roots.workspace) return;
   await operate(store, into, "revert", { n, acknowledge: true }, { settle: settleModels });
 }

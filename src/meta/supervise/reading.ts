@@ -64,6 +64,12 @@ export function readerOf(store: EmbeddedStore, tail: Tail, { task, paths, worksp
       }
     }
     tree = now;
+    // What was tried before says nothing of who begins anew.
+    if ((intent.kind === "handoff" || intent.kind === "revert") && outcome?.status === "done") {
+      errors = 0;
+      still = 0;
+      calls.length = 0;
+    }
     if (intent.kind !== "tool" && intent.kind !== "command") return;
     if (outcome?.status === "not-run") return;
     const shown = await stepOf(store, step).catch(() => null);

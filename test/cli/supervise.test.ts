@@ -1,0 +1,289 @@
+/** `shepherd supervise`, typed by a user: workers that are merged, checked, handed back and landed; killed, interrupted and gone on with. */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { readScope } from "../../src/scope/view.ts";
+import { openStore } from "../../src/trace/store.ts";
+import { runs, seed } from "../support/runs.ts";
+import { bash, newUser, put, type Turn, type User, until } from "../support/user.ts";
+
+let user: User;
+beforeEach(async () => {
+  user = await newUser({ "a.txt": "one\ntwo\nthree\n", "b.txt": "x\n" });
+});
+afterEach(() => user.end());
+
+/** A file of tasks, each done by a script. */
+function tasks(workers: { [name: string]: Turn[] }, paths: { [name: string]: string[] } = {}): string {
+  const file = join(user.directory, "tasks.jsonl");
+  const lines = Object.entries(workers).map(([name, turns]) =>
+    JSON.stringify({ name, task: `do ${name}`, model: user.script(turns, name), paths: paths[name] ?? [] }),
+  );
+  fs.writeFileSync(file, `${lines.join("\n")}\n`);
+  return file;
+}
+
+const rowsOf = (objects: Array<{ [key: string]: unknown }>, event: string) =>
+  objects.filter((each) => each.event === event).map(({ worker, what }) => [worker, what]);
+
+/** What a supervisor's log has done, in short. */
+async function effects(run = "supervise"): Promise<string[]> {
+  const { out } = await user.does(["log", run, "--json"]);
+  return out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { kind: string; status: string; summary: string })
+    .filter(({ kind, status }) => kind === "effect" && status === "done")
+    .map(({ summary }) => summary.split(" ")[0]!)
+    .reverse();
+}
+
+test("workers begin with the same files, are merged in the order of the tasks, checked and landed; nothing of the check lands", async () => {
+  const file = tasks({
+    up: [{ call: [bash("sed -i s/one/ONE/ a.txt")] }, { say: "done" }],
+    make: [{ call: [put("c.txt", "made\n")] }, { say: "done" }],
+  });
+  const check = "echo left > left.txt; grep -q ONE a.txt && test -e c.txt";
+  const done = await user.does([
+    ...["supervise", "--policy", "none", "--tasks", file, "--check", check, "--land", "auto"],
+    ...["--report", "report", "--json"],
+  ]);
+  const objects = done.objects();
+  expect(rowsOf(objects, "merge")).toEqual([
+    ["up", "done"],
+    ["make", "done"],
+  ]);
+  expect(rowsOf(objects, "check")).toEqual([[null, "passes"]]);
+  expect(objects.find(({ ok }) => ok !== undefined)).toMatchObject({ ok: true, into: "supervise-merged", check: 0 });
+  expect(objects.at(-1)).toMatchObject({ scope: "supervise-merged", landed: { status: "done" } });
+  const { "report/report.html": html, "report/report.md": markdown, ...files } = user.files();
+  expect(files).toEqual({ "a.txt": "ONE\ntwo\nthree\n", "b.txt": "x\n", "c.txt": "made\n" });
+  expect(markdown).toContain("2 of 2 workers are merged in supervise-merged. The check passes");
+  expect(html).toContain("<svg");
+  expect(html).not.toMatch(/<script|src=|href=/);
+  const store = await openStore(user.store);
+  const bases = await Promise.all(
+    ["supervise", "up", "make"].map(async (run) => (await readScope(store, run)).fold.steps.get(0)!.outcome!.base),
+  );
+  await store.close();
+  expect(new Set(bases).size).toBe(1);
+});
+
+test("a conflict is handed back to the worker that came later, with both versions, and is mended by it", async () => {
+  const file = tasks({
+    first: [{ call: [bash("sed -i s/two/TWO/ a.txt")] }, { say: "done" }],
+    second: [
+      { call: [bash("sed -i s/two/zwei/ a.txt; echo y > d.txt")] },
+      { say: "done" },
+      { call: [bash("cat a.txt; sed -i s/TWO/TWO-zwei/ a.txt")] },
+      { say: "mended" },
+    ],
+  });
+  const done = await user.does(["supervise", "--policy", "none", "--tasks", file, "--land", "auto", "--json"]);
+  const objects = done.objects();
+  expect(rowsOf(objects, "merge")).toEqual([
+    ["first", "done"],
+    ["second", "conflict"],
+    ["second", "done"],
+  ]);
+  expect(rowsOf(objects, "handed-back")).toEqual([["second", "conflict"]]);
+  expect(user.files()).toEqual({ "a.txt": "one\nTWO-zwei\nthree\n", "b.txt": "x\n", "d.txt": "y\n" });
+  // What it was told has both versions, and it looked at theirs.
+  const log = (await user.does(["log", "second", "--json"])).objects<{ n: number; kind: string }>();
+  const told = log.find(({ kind }) => kind === "inject")!;
+  const { out } = await user.does(["show", "second", String(told.n)]);
+  expect(out).toContain("+zwei");
+  expect(out).toContain("+TWO");
+  expect(out).toContain("no instruction");
+});
+
+test("where the check fails, the worker whose merge made it fail is found and mends it; all others are left alone", async () => {
+  const file = tasks({
+    good: [{ call: [put("good.txt", "g\n")] }, { say: "done" }],
+    bad: [
+      { call: [put("bad.txt", "broken\n")] },
+      { say: "done" },
+      { call: [bash("test -e good.txt && test -e last.txt && echo fine > bad.txt")] },
+      { say: "mended" },
+    ],
+    last: [{ call: [put("last.txt", "l\n")] }, { say: "done" }],
+  });
+  const check = "! grep broken bad.txt";
+  const args = ["supervise", "--policy", "none", "--tasks", file, "--check", check, "--land", "auto", "--json"];
+  const objects = (await user.does(args)).objects();
+  expect(rowsOf(objects, "check")).toEqual([
+    [null, "fails"],
+    [null, "passes"],
+  ]);
+  expect(rowsOf(objects, "culprit")).toEqual([["bad", "found"]]);
+  expect(rowsOf(objects, "handed-back")).toEqual([["bad", "check"]]);
+  expect(user.read("bad.txt")).toBe("fine\n");
+  expect(rowsOf(objects, "merge").map(([worker]) => worker)).toEqual(["good", "bad", "last", "bad"]);
+});
+
+test("what stays wrong is handed back twice, and then nothing lands", async () => {
+  const file = tasks({
+    bad: [{ call: [put("bad.txt", "broken\n")] }, ...[1, 2, 3, 4].map((n) => ({ say: `I did ${n}.` }))],
+  });
+  const check = "! grep -s broken bad.txt";
+  const args = ["supervise", "--policy", "none", "--tasks", file, "--check", check, "--land", "auto", "--json"];
+  const objects = (await user.does(args, 1)).objects();
+  expect(rowsOf(objects, "check").map(([, what]) => what)).toEqual(["fails", "fails", "fails"]);
+  expect(rowsOf(objects, "handed-back")).toHaveLength(2);
+  expect(Object.keys(user.files())).toEqual(["a.txt", "b.txt"]);
+});
+
+test("a worker that fails is left out and named, and the others come together", async () => {
+  const file = tasks({
+    good: [{ call: [put("good.txt", "g\n")] }, { say: "done" }],
+    empty: [{ call: [put("half.txt", "h\n")] }],
+  });
+  const args = ["supervise", "--policy", "none", "--tasks", file, "--land", "auto", "--json"];
+  const objects = (await user.does(args, 1)).objects();
+  const end = objects.find(({ ok }) => ok !== undefined) as { ok: boolean; workers: unknown };
+  expect(end.ok).toBe(false);
+  expect(end.workers).toMatchObject([
+    { name: "good", merged: "done" },
+    { name: "empty", merged: "left", state: "error" },
+  ]);
+  expect(Object.keys(user.files())).toEqual(["a.txt", "b.txt"]);
+  expect((await user.does(["cat", "supervise-merged@", "good.txt"])).out).toBe("g\n");
+});
+
+test("commands are workers, too, with the task in the place of {}", async () => {
+  const args = ["supervise", "--policy", "none", "--land", "auto", "x", "y", "--", "sh", "-c", "echo {} > {}.txt"];
+  await user.does(args);
+  expect(user.files()).toMatchObject({ "x.txt": "x\n", "y.txt": "y\n" });
+});
+
+test("runs that are at work already are supervised by name, and left to whoever drives them", async () => {
+  const model = user.script([{ call: [bash("sleep 0.7; echo late > late.txt")] }, { say: "done" }], "late");
+  const running = user.start(["run", "--scope", "late", "--land", "never", "--model", model, "be late"]);
+  await until(() => running.out.includes("model"));
+  await user.does(["supervise", "--policy", "none", "--runs", "late", "--land", "auto"]);
+  expect((await running.ended).code).toBe(0);
+  expect(user.read("late.txt")).toBe("late\n");
+});
+
+/** Three workers of some steps each, of which two conflict, with a check that fails at first. */
+const work = (): string =>
+  tasks({
+    one: [
+      ...[1, 2, 3].map((n) => ({ call: [bash(`echo ${n} >> one.txt; sleep 0.05`)] })),
+      { call: [bash("sed -i s/two/TWO/ a.txt")] },
+      { say: "done" },
+    ],
+    two: [
+      { call: [bash("sed -i s/two/zwei/ a.txt; sleep 0.1")] },
+      { say: "done" },
+      { call: [bash("sed -i s/TWO/TWO-zwei/ a.txt")] },
+      { say: "mended" },
+    ],
+    three: [
+      { call: [put("three.txt", "broken\n")] },
+      { say: "done" },
+      { call: [put("three.txt", "fine\n")] },
+      { say: "mended" },
+    ],
+  });
+const CHECK = "! grep -s broken three.txt";
+const END = {
+  "a.txt": "one\nTWO-zwei\nthree\n",
+  "b.txt": "x\n",
+  "one.txt": "1\n2\n3\n",
+  "three.txt": "fine\n",
+};
+
+test("killed at any moment and gone on with, it comes to the same end, and does nothing twice", async () => {
+  let random = seed;
+  const next = (): number => {
+    random = (random * 1103515245 + 12345) % 2 ** 31;
+    return random / 2 ** 31;
+  };
+  for (let k = 0; k < runs(60, 4); k++) {
+    const other = await newUser({ "a.txt": "one\ntwo\nthree\n", "b.txt": "x\n" });
+    const before = user;
+    user = other;
+    try {
+      const file = work();
+      const told: string[] = [];
+      let args = ["supervise", "--policy", "none", "--tasks", file, "--check", CHECK, "--land", "auto"];
+      for (let kills = 0; kills < 3; kills++) {
+        const running = other.start(args);
+        const over = running.ended.then(() => true);
+        const dead = await Promise.race([over, sleep(300 + next() * 2500).then(() => false)]);
+        running.process.kill("SIGKILL");
+        const { code, out, err } = await running.ended;
+        told.push(`${code}\n${out}${err}`);
+        if (dead) break;
+        const begun = (await other.shepherd(["log", "supervise"])).code === 0;
+        args = begun ? ["resume", "supervise", "--land", "auto"] : args;
+      }
+      const last = await other.shepherd(args[0] === "resume" ? args : ["resume", "supervise", "--land", "auto"]);
+      expect([last.code, last.err], `${told.join("\n--\n")}\n==\n${last.out}${last.err}`).toEqual([0, ""]);
+      expect(other.files()).toEqual(END);
+      // Each was told once what was handed back to it, and merged once for each state that it had.
+      for (const [worker, times] of [
+        ["one", 0],
+        ["two", 1],
+        ["three", 1],
+      ] as const) {
+        const steps = (await other.does(["log", worker, "--json"])).objects<{ kind: string; status: string }>();
+        expect(steps.filter(({ kind }) => kind === "inject")).toHaveLength(times);
+        expect(steps.filter(({ kind, status }) => kind === "sync" && status === "done")).toHaveLength(times);
+      }
+      const merged = (await other.does(["log", "supervise-merged", "--json"])).objects<{
+        kind: string;
+        status: string;
+        summary: string;
+      }>();
+      const merges = merged.filter(({ kind, status }) => kind === "merge" && status === "done");
+      expect(merges.map(({ summary }) => summary).sort()).toEqual(["one", "three", "three", "two"]);
+      expect((await other.does(["fsck"])).out).toContain("The store is sound");
+    } finally {
+      other.end();
+      user = before;
+    }
+  }
+}, 600_000);
+
+test("Ctrl-C stops the workers soundly, and all goes on with resume", async () => {
+  const file = tasks({
+    slow: [{ call: [bash("echo 1 > slow.txt; sleep 30; echo 2 >> slow.txt")] }, { say: "done" }],
+    quick: [{ call: [put("quick.txt", "q\n")] }, { say: "done" }],
+  });
+  const running = user.start(["supervise", "--policy", "none", "--tasks", file, "--land", "auto"]);
+  await until(() => /slow +worker .*running/.test(running.out) && /quick +worker .*done/.test(running.out));
+  running.process.kill("SIGINT");
+  const { code, err } = await running.ended;
+  expect(code).toBe(1);
+  expect(err).toContain("supervise was stopped, and its workers with it.");
+  expect(err).toContain("`shepherd resume supervise` goes on with it.");
+  const states = (await user.does(["status", "--json"])).objects<{ scope: string; state: string }>();
+  expect(states.find(({ scope }) => scope === "slow")).toMatchObject({ state: "aborted" });
+  user.script([{ call: [bash("echo 1 > slow.txt; echo 2 >> slow.txt")] }, { say: "done" }], "slow");
+  // Its call is performed anew, as it was asked for: only what it waits for is shorter now.
+  await user.does(["revert", "slow", "0"]);
+  await user.does(["supervise", "--resume", "--land", "auto"]);
+  expect(user.files()).toMatchObject({ "quick.txt": "q\n", "slow.txt": "1\n2\n" });
+  expect(await effects()).toContain("return");
+});
+
+test("what it is asked that cannot be is told in a sentence, and starts nothing", async () => {
+  for (const [args, says] of [
+    [["supervise"], "What is to be done?"],
+    [["supervise", "x"], "Who is to do that?"],
+    [["supervise", "--agent", "nobody", "x"], 'There is no agent "nobody"'],
+    [["supervise", "--policy", "model", "--worker-model", "haiku", "x"], "Which model decides?"],
+    [["supervise", "--policy", "rules", "--model", "haiku", "x"], "--model is the one that decides"],
+    [["supervise", "--policy", "none", "--guard", "wait", "x", "--", "true"], "leave --guard out"],
+    [["supervise", "--every", "1ms", "x", "--", "true"], "--every takes a time"],
+    [["supervise", "--budget", "much", "x", "--", "true"], "--budget takes US dollars"],
+    [["supervise", "--runs", "nobody"], 'There is no run "nobody"'],
+    [["supervise", "--resume"], "No supervisor was started in this directory"],
+    [["supervise", "--tasks", "none.jsonl"], "none.jsonl cannot be read (ENOENT)"],
+  ] as const)
+    expect((await user.does([...args], 2)).err, args.join(" ")).toContain(says);
+  expect((await user.does(["status"])).out).toContain("No runs");
+});
