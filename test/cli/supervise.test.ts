@@ -4,15 +4,66 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { readScope } from "../../src/scope/view.ts";
+import type { Json } from "../../src/trace/ports.ts";
 import { openStore } from "../../src/trace/store.ts";
+import { anthropicEvents, type Provider, startProvider, streamed, type Wire } from "../support/provider.ts";
 import { runs, seed } from "../support/runs.ts";
 import { bash, newUser, put, type Turn, type User, until } from "../support/user.ts";
 
+const FILES = { "a.txt": "one\ntwo\nthree\n", "b.txt": "x\n" };
 let user: User;
+let server: Provider | null = null;
 beforeEach(async () => {
-  user = await newUser({ "a.txt": "one\ntwo\nthree\n", "b.txt": "x\n" });
+  user = await newUser(FILES);
 });
-afterEach(() => user.end());
+afterEach(async () => {
+  stopWorkers(user);
+  user.end();
+  await server?.close();
+  server = null;
+});
+
+/** Ends what a supervisor that did not come to its end has left at work. */
+function stopWorkers({ store }: User): void {
+  for (const pid of fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (fs.readFileSync(`/proc/${pid}/environ`).includes(`SHEPHERD_DIR=${store}\0`))
+        process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It has ended, or is somebody else's.
+    }
+  }
+}
+
+interface Said {
+  say?: string;
+  call?: { tool: string; input: Json };
+}
+
+const KEYS: { [name: string]: string } = {};
+
+/**
+ * A model that answers by what it was told: the task, all that its user has said, and how often it has answered. Past what it knows it says `done`.
+ */
+async function talks(answer: (task: string, told: string[], turn: number) => Said | undefined): Promise<string> {
+  server = await startProvider(async (asked, response, request) => {
+    const words = (content: Wire): string =>
+      typeof content === "string" ? content : content.map(({ text = "" }: Wire) => text).join(" ");
+    const messages: Wire[] = asked.json.messages;
+    const users = messages.filter(({ role }) => role === "user").map(({ content }) => words(content));
+    const told = users.filter((text) => text.trim() !== "");
+    const turn = messages.filter(({ role }) => role === "assistant").length;
+    // A conversation that begins anew has its task behind what it is told first.
+    const task = told[0]!.startsWith("What you may do") ? "decide" : told[0]!.trim().split("\n").at(-1)!;
+    const { say, call } = answer(task, told, turn) ?? {};
+    const blocks = call
+      ? [{ type: "tool_use", id: `toolu_${turn}`, name: call.tool, input: call.input }]
+      : [{ type: "text", text: say ?? "done" }];
+    return streamed(anthropicEvents(blocks))(asked, response, request);
+  });
+  Object.assign(KEYS, { ANTHROPIC_API_KEY: "sk-planted-key-4711", ANTHROPIC_BASE_URL: server.url });
+  return "haiku";
+}
 
 /** A file of tasks, each done by a script. */
 function tasks(workers: { [name: string]: Turn[] }, paths: { [name: string]: string[] } = {}): string {
@@ -55,7 +106,11 @@ test("workers begin with the same files, are merged in the order of the tasks, c
     ["make", "done"],
   ]);
   expect(rowsOf(objects, "check")).toEqual([[null, "passes"]]);
-  expect(objects.find(({ ok }) => ok !== undefined)).toMatchObject({ ok: true, into: "supervise-merged", check: 0 });
+  expect(objects.find(({ ok }) => ok !== undefined)).toMatchObject({
+    ok: true,
+    into: "supervise-merged",
+    check: "passes",
+  });
   expect(objects.at(-1)).toMatchObject({ scope: "supervise-merged", landed: { status: "done" } });
   const { "report/report.html": html, "report/report.md": markdown, ...files } = user.files();
   expect(files).toEqual({ "a.txt": "ONE\ntwo\nthree\n", "b.txt": "x\n", "c.txt": "made\n" });
@@ -202,7 +257,7 @@ test("killed at any moment and gone on with, it comes to the same end, and does 
     return random / 2 ** 31;
   };
   for (let k = 0; k < runs(60, 4); k++) {
-    const other = await newUser({ "a.txt": "one\ntwo\nthree\n", "b.txt": "x\n" });
+    const other = await newUser(FILES);
     const before = user;
     user = other;
     try {
@@ -242,6 +297,7 @@ test("killed at any moment and gone on with, it comes to the same end, and does 
       expect(merges.map(({ summary }) => summary).sort()).toEqual(["one", "three", "three", "two"]);
       expect((await other.does(["fsck"])).out).toContain("The store is sound");
     } finally {
+      stopWorkers(other);
       other.end();
       user = before;
     }
@@ -254,7 +310,7 @@ test("Ctrl-C stops the workers soundly, and all goes on with resume", async () =
     quick: [{ call: [put("quick.txt", "q\n")] }, { say: "done" }],
   });
   const running = user.start(["supervise", "--policy", "none", "--tasks", file, "--land", "auto"]);
-  await until(() => /slow +worker .*running/.test(running.out) && /quick +worker .*done/.test(running.out));
+  await until(() => /slow +running/.test(running.out) && /quick +done/.test(running.out));
   running.process.kill("SIGINT");
   const { code, err } = await running.ended;
   expect(code).toBe(1);
@@ -268,6 +324,120 @@ test("Ctrl-C stops the workers soundly, and all goes on with resume", async () =
   await user.does(["supervise", "--resume", "--land", "auto"]);
   expect(user.files()).toMatchObject({ "quick.txt": "q\n", "slow.txt": "1\n2\n" });
   expect(await effects()).toContain("return");
+});
+
+test("a call that destroys something does not act, and the worker hears why; what it made itself it may remove", async () => {
+  const witness = join(user.directory, "witness");
+  fs.mkdirSync(witness);
+  const file = join(user.directory, "tasks.jsonl");
+  const model = user.script([
+    { call: [bash(`touch ${witness}/before; rm -rf ~/ /etc ./src ${witness}`)] },
+    { call: [bash("echo mine > mine.txt")] },
+    { call: [bash("rm mine.txt; echo fine > fine.txt")] },
+    { say: "done" },
+  ]);
+  fs.writeFileSync(file, JSON.stringify({ name: "wild", task: "be wild", model }));
+  const objects = (await user.does(["supervise", "--tasks", file, "--land", "auto", "--json"])).objects();
+  const verdicts = objects.filter(({ event }) => event === "verdict");
+  expect(verdicts).toMatchObject([{ worker: "wild", what: "deny", why: expect.stringContaining("destroy") }]);
+  expect(fs.readdirSync(witness)).toEqual([]);
+  expect(user.files()).toMatchObject({ "fine.txt": "fine\n" });
+  const log = (await user.does(["log", "wild", "--json"])).objects<{ n: number; kind: string; status: string }>();
+  const denied = log.find(({ status }) => status === "denied")!;
+  expect(denied.kind).toBe("tool");
+  expect((await user.does(["show", "wild", String(denied.n)])).out).toContain("destroy");
+});
+
+test("a worker that goes round in a circle is told so, and where it does not hear it begins anew", async () => {
+  const model = await talks((_task, told, turn) =>
+    // It hears what a new conversation begins with, and nothing else.
+    /Do not make them again/.test(told[0]!) ? [{ call: put("fine.txt", "fine\n") }][turn] : { call: bash("cat a.txt") },
+  );
+  const args = ["supervise", "--worker-model", model, "--every", "1s", "--land", "auto", "--json", "look"];
+  const objects = (await user.does(args, 0, { env: KEYS })).objects();
+  const decided = objects.filter(({ event }) => event === "decision");
+  expect(decided.map(({ what }) => what)).toEqual(["inject", "handoff"]);
+  const log = (await user.does(["log", "look", "--json"])).objects<{ n: number; kind: string; status: string }>();
+  for (const kind of ["inject", "handoff"]) expect(log.filter((each) => each.kind === kind)).toHaveLength(1);
+  // Who has done it, by which right and why, stands in the log of the worker.
+  const { witness } = (
+    await user.does(["show", "look", String(log.find(({ kind }) => kind === "handoff")!.n), "--json"])
+  ).objects<{ witness: object }>()[0]!;
+  expect(witness).toMatchObject({ by: "supervise", right: "handoff" });
+  expect(user.files()).toMatchObject({ "fine.txt": "fine\n" });
+  const end = objects.find(({ ok }) => ok !== undefined) as { workers: Array<{ usd: number; tokens: number }> };
+  expect(end.workers[0]!.usd).toBeGreaterThan(0);
+});
+
+test("of two that change the same lines the later one begins anew and takes its change back, so that both are merged", async () => {
+  const model = await talks((task, told, turn) => {
+    if (task === "first")
+      return [{ call: bash("sed -i s/two/TWO/ a.txt") }, { call: bash("sleep 5; echo 1 > first.txt") }][turn]!;
+    if (/has changed the same part/.test(told[0]!))
+      return { call: bash("sed -i s/zwei/two/ a.txt; echo 2 > second.txt") };
+    return [{ call: bash("sleep 1; sed -i s/two/zwei/ a.txt") }, { call: bash("sleep 4") }][turn];
+  });
+  const args = ["supervise", "--worker-model", model, "--every", "1s", "--land", "auto", "--json", "first", "second"];
+  const objects = (await user.does(args, 0, { env: KEYS })).objects();
+  const decided = objects.filter(({ event }) => event === "decision");
+  expect(decided).toMatchObject([{ worker: "second", what: "handoff", why: expect.stringContaining("a.txt") }]);
+  expect(rowsOf(objects, "merge").map(([, what]) => what)).toEqual(["done", "done"]);
+  expect(user.files()).toMatchObject({ "a.txt": "one\nTWO\nthree\n", "first.txt": "1\n", "second.txt": "2\n" });
+});
+
+test("a budget holds for all together: it stops them, and with more they go on", async () => {
+  const model = await talks((_task, _told, turn) =>
+    turn < 12 ? { call: bash(`echo ${turn} >> $(basename $PWD).txt; sleep 0.3`) } : { say: "done" },
+  );
+  const args = ["supervise", "--worker-model", model, "--budget", "0.001", "--every", "100ms", "--json", "x", "y"];
+  const stopped = await user.does(args, 1, { env: KEYS });
+  expect(stopped.err).toContain("The budget of $0.001 is spent");
+  const states = (await user.does(["status", "--json"])).objects<{ scope: string; state: string }>();
+  for (const name of ["x", "y"]) expect(states.find(({ scope }) => scope === name)!.state).not.toBe("running");
+  const more = await user.does(["supervise", "--resume", "--budget", "100", "--json"], 3, { env: KEYS });
+  const end = more.objects().find(({ ok }) => ok !== undefined) as { workers: Array<{ state: string }> };
+  expect(end.workers.map(({ state }) => state)).toEqual(["done", "done"]);
+});
+
+test("a model decides: it is asked once for all, and what it says that is no decision is none", async () => {
+  const asked: string[] = [];
+  const model = await talks((task, told, turn) => {
+    if (task === "decide") {
+      asked.push(told.at(-1)!);
+      const decisions =
+        asked.length === 1
+          ? [
+              { worker: "x", action: "inject", reason: "To see.", guidance: "Write heard.txt." },
+              { worker: "nobody", action: "discard", reason: "To see." },
+              { worker: "y", action: "land", reason: "To see." },
+            ]
+          : [];
+      return { say: JSON.stringify({ decisions }) };
+    }
+    if (told.at(-1)!.includes("Write heard.txt.")) return { call: put("heard.txt", "h\n") };
+    return turn < 5 ? { call: bash("sleep 0.4") } : { say: "done" };
+  });
+  const args = ["supervise", "--worker-model", model, "--model", model, "--every", "500ms", "--land", "auto", "--json"];
+  const objects = (await user.does([...args, "x", "y"], 0, { env: KEYS })).objects();
+  expect(rowsOf(objects, "decision")).toEqual([["x", "inject"]]);
+  const end = objects.find(({ ok }) => ok !== undefined) as { policy: { calls: number; usd: number } };
+  expect(end.policy.calls).toBe(asked.length);
+  expect(end.policy.usd).toBeGreaterThan(0);
+  for (const look of asked) expect(look).toMatch(/"worker":"(x|y)"/);
+  expect(asked[0]).toMatch(/"worker":"x".*\n.*"worker":"y"/);
+  expect(user.files()).toMatchObject({ "heard.txt": "h\n" });
+});
+
+test("a worker stays in its region: a call that would leave it is denied", async () => {
+  const file = tasks(
+    { inside: [{ call: [put("src/x.txt", "x\n"), put("b.txt", "no\n")] }, { say: "done" }] },
+    { inside: ["src/**"] },
+  );
+  const objects = (await user.does(["supervise", "--tasks", file, "--land", "auto", "--json"])).objects();
+  expect(objects.filter(({ event }) => event === "verdict")).toMatchObject([
+    { what: "deny", why: expect.stringContaining("b.txt") },
+  ]);
+  expect(user.files()).toMatchObject({ "b.txt": "x\n", "src/x.txt": "x\n" });
 });
 
 test("what it is asked that cannot be is told in a sentence, and starts nothing", async () => {

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import type { Run } from "../../agent/run.ts";
 import { maskedIn } from "../../meta/mask.ts";
 import { type Rim, supervisor } from "../../meta/supervise/driver.ts";
-import { type Finished, MODULE, type Plan, SUPERVISE } from "../../meta/supervise/plan.ts";
+import { type Finished, MODULE, SUPERVISE } from "../../meta/supervise/plan.ts";
 import { reportOf } from "../../meta/supervise/report/data.ts";
 import { html } from "../../meta/supervise/report/html.ts";
 import { markdown } from "../../meta/supervise/report/markdown.ts";
@@ -21,7 +21,6 @@ import { lacks } from "../partial.ts";
 import { below, findWorkspace } from "../select.ts";
 import { type Context, type Flags, text } from "../verb.ts";
 import { budgetOf, planOf } from "./asked.ts";
-import { mindOf } from "./mind.ts";
 import { telling } from "./telling.ts";
 
 /** Starts a supervisor, with its workers. */
@@ -40,7 +39,7 @@ export async function superviseNew(
     if (task.worker === "plugin") await (await import("../coding.ts")).requireProgram(context.out, task);
   const given = text(flags, "scope");
   const name = given ?? (await freeName(store, SUPERVISE));
-  return follow(context, flags, { plan, name, land, workspace: workspace.id }, ({ agent }, options) =>
+  return follow(context, flags, { name, land, workspace: workspace.id }, ({ agent }, options) =>
     agent.start(plan, { ...options, in: cwd, module: MODULE, name }),
   );
 }
@@ -87,16 +86,13 @@ async function chooseSupervisor(context: Context, store: EmbeddedStore, name: st
 
 const NONE: Task = { worker: "command", text: "" };
 
-export async function goOn(context: Context, flags: Flags, run: ScopeRef, land: Land | undefined): Promise<ExitCode> {
-  const store = await context.store();
-  const plan = (await taskOf(store, run.name)).agent!.input as unknown as Plan;
-  return follow(context, flags, { plan, name: run.name, land, workspace: run.workspace }, ({ agent }, options) =>
+export function goOn(context: Context, flags: Flags, run: ScopeRef, land: Land | undefined): Promise<ExitCode> {
+  return follow(context, flags, { name: run.name, land, workspace: run.workspace }, ({ agent }, options) =>
     agent.resume(run.name, options),
   );
 }
 
 interface Followed {
-  plan: Plan;
   name: string;
   land: Land | undefined;
   workspace: string;
@@ -105,13 +101,13 @@ interface Followed {
 async function follow(
   context: Context,
   flags: Flags,
-  { plan, name, land: word, workspace }: Followed,
+  { name, land: word, workspace }: Followed,
   begin: (made: ReturnType<typeof supervisor>, options: { store: string; signal: AbortSignal }) => Run<Finished>,
 ): Promise<ExitCode> {
   const { out, signal } = context;
   const store = await context.store();
   const land = await landOf(context, word, { workspace, count: 1, run: name });
-  const told = telling(out, plan);
+  const told = telling(out);
   const budget = budgetOf(flags);
   const made = supervisor({ ...rimOf(context, store), ...(budget !== undefined && { budget }), tell: told.tell });
   let finished: Finished | null = null;
@@ -142,7 +138,6 @@ function rimOf(context: Context, store: EmbeddedStore): Omit<Rim, "tell"> {
   const { out } = context;
   return {
     store,
-    mind: (plan) => mindOf(store, plan),
     grants: async ({ worker }) => ({ ...NO_GRANTS, ...(worker === "plugin" && { network: "proxy" as const }) }),
     carry: async (task, workspace) => {
       if (task.worker !== "plugin") return {};
@@ -197,7 +192,7 @@ async function end(
       handedBack: handedBack.conflict + handedBack.check,
       ...report.workers.find((each) => each.name === worker)!.spent,
     })),
-    check: finished.check?.code ?? null,
+    check: finished.check && (finished.check.code === 0 ? "passes" : "fails"),
     looks,
     decisions: decided,
     denied,

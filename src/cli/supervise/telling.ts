@@ -1,7 +1,7 @@
 /** What is told of a supervisor while it works: a line for each worker that is drawn anew on a terminal, and a line for each thing that is decided. */
 
 import { masked } from "../../meta/mask.ts";
-import type { Plan, Told } from "../../meta/supervise/plan.ts";
+import type { Told } from "../../meta/supervise/plan.ts";
 import type { WorkerView } from "../../meta/supervise/view.ts";
 import { clip, type Output, plain } from "../output.ts";
 import { type Line, makeBoard } from "./board.ts";
@@ -24,25 +24,16 @@ interface Row {
 /** What looks like a credential is masked; what a terminal would obey is shown. */
 const shown = (text: string): string => plain(masked(text));
 
-export function telling(out: Output, _plan: Plan): Telling {
+export function telling(out: Output): Telling {
   const board = makeBoard(process.stdout, out.flush);
   const states = new Map<string, string>();
-  let views: readonly WorkerView[] = [];
-  const draw = (): void => {
-    if (!out.json) board.set(views.map((view) => lineOf(view, out)));
+  const tell = (row: Omit<Row, "at">, words: string | null): void => {
+    out.object({ ...row, why: row.why && masked(row.why), at: new Date().toISOString() });
+    if (out.json || words === null) return;
+    const line = `${clip(row.worker ?? "", 16).padEnd(16)} ${shown(words)}`;
+    board.above(() => out.line(out.terminal ? clip(line, out.width - 1) : line));
   };
-  const row = (
-    event: string,
-    worker: string | null,
-    what: string,
-    why: string | null = null,
-    n: number | null = null,
-  ) => {
-    const made: Row = { event, worker, what, n, why: why === null ? null : masked(why), at: new Date().toISOString() };
-    out.object(made);
-    if (out.json) return;
-    board.above(() => out.line(said(made, out)));
-  };
+  const about = (words: string | null): string => (words === null || words === "" ? "" : `: ${words}`);
   return {
     tell: (told) => {
       switch (told.event) {
@@ -50,41 +41,54 @@ export function telling(out: Output, _plan: Plan): Telling {
           const { worker, state, steps, words } = told;
           if (states.get(worker) === state) return;
           states.set(worker, state);
-          row("worker", worker, state, words === "" ? null : words, steps === 0 ? null : steps - 1);
+          const row = { event: "worker", worker, what: state, n: null, why: words || null };
+          // On a terminal the line of the worker says it.
+          const seen = state === "idle" || (out.terminal && state === "running");
+          tell(row, seen ? null : `${state}${steps > 1 ? `, ${steps} steps` : ""}${about(words)}`);
           break;
         }
         case "look":
-          views = told.views;
-          draw();
+          if (!out.json) board.set(told.views.map((view) => lineOf(view, out)));
           break;
         case "verdict": {
-          const { run, n, tool, decision, reason } = told.verdict;
-          if (decision !== "allow") row("verdict", run, `${decision} ${tool}`, reason, n);
+          const { run: worker, n, tool, decision, reason: why } = told.verdict;
+          if (decision === "allow") return;
+          const did = decision === "deny" ? "denied" : "changed";
+          tell({ event: "verdict", worker, what: decision, n, why }, `${did} step ${n}, ${tool}${about(why)}`);
           break;
         }
         case "acted": {
-          const { decision } = told.taken;
-          const refused = told.refused === null ? "" : ` (refused: ${told.refused})`;
-          row("decision", decision.worker, decision.action, `${decision.reason}${refused}`);
+          const { worker, action, reason } = told.taken.decision;
+          const why = `${reason}${told.refused === null ? "" : ` (refused: ${told.refused})`}`;
+          tell({ event: "decision", worker, what: action, n: null, why }, `${action}${about(why)}`);
           break;
         }
-        case "merged":
-          row("merge", told.worker, told.status, told.paths.length > 0 ? told.paths.join(", ") : null);
+        case "merged": {
+          const { worker, status: what } = told;
+          const why = told.paths.length > 0 ? told.paths.join(", ") : null;
+          const word = { done: "merged", nothing: "nothing to merge" }[what] ?? what;
+          tell({ event: "merge", worker, what, n: null, why }, `${word}${about(why)}`);
           break;
-        case "check":
-          row("check", null, told.code === 0 ? "passes" : "fails", told.code === 0 ? null : lastLine(told.tail));
+        }
+        case "check": {
+          const what = told.code === 0 ? "passes" : "fails";
+          const why = told.code === 0 ? null : lastLine(told.tail);
+          tell({ event: "check", worker: null, what, n: null, why }, `the check ${what}${about(why)}`);
           break;
-        case "culprit":
-          row(
-            "culprit",
-            told.worker,
-            told.worker === null ? "unknown" : "found",
-            `${told.probes} more runs of the check`,
-          );
+        }
+        case "culprit": {
+          const { worker, probes } = told;
+          const what = worker === null ? "unknown" : "found";
+          const words = worker === null ? "nobody's merge alone made the check fail" : "its merge made the check fail";
+          tell({ event: "culprit", worker, what, n: null, why: `${probes} more runs of the check` }, words);
           break;
-        case "handed-back":
-          row("handed-back", told.worker, told.cause, `round ${told.round}`);
+        }
+        case "handed-back": {
+          const { worker, cause: what, round } = told;
+          const words = `handed back, since ${what === "conflict" ? "it conflicts" : "the check fails"} (round ${round})`;
+          tell({ event: "handed-back", worker, what, n: null, why: `round ${round}` }, words);
           break;
+        }
         case "tick":
           break;
       }
@@ -94,12 +98,6 @@ export function telling(out: Output, _plan: Plan): Telling {
 }
 
 const lastLine = (tail: string): string => tail.trimEnd().split("\n").at(-1) ?? "";
-
-function said({ event, worker, what, n, why }: Row, out: Output): string {
-  const step = n === null ? "" : ` ${n}`;
-  const words = `${(worker ?? "").padEnd(16)} ${event}${step} ${shown(what)}${why === null ? "" : `: ${shown(why)}`}`;
-  return out.terminal ? clip(words.trim(), out.width - 1) : words.trim();
-}
 
 const STYLES: { [state: string]: Parameters<Output["style"]>[0] } = {
   running: "cyan",

@@ -2,6 +2,8 @@
  * The workers of a supervisor as this process has them: their logs as they grow, the processes that drive them, the gates before their calls. All of
  * it can be made anew from what is written down; nothing here is known only here.
  */
+import type { RunState } from "../../run/lifecycle.ts";
+import type { Frame } from "../../trace/frame.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { type Asked, type Judged, openGates, type Verdict } from "./gates.ts";
 import { openKeeper } from "./keeper.ts";
@@ -13,13 +15,13 @@ export interface CrewOptions {
   store: EmbeddedStore;
   base: Base;
   /** What gates ask and are told as; null: none is set. */
-  gate: { params: { [key: string]: string }; judge(asked: Asked): Judged } | null;
+  gate: { params: { [key: string]: string }; judge(asked: Asked): Promise<Judged> } | null;
   /** Told of what happens, at once. */
   tell(event: CrewEvent): void;
 }
 
 export type CrewEvent =
-  | { event: "worker"; worker: string; state: Standing["state"]; steps: number; words: string }
+  | { event: "worker"; worker: string; state: RunState; steps: number; words: string }
   | { event: "verdict"; verdict: Verdict };
 
 export interface Crew {
@@ -74,22 +76,24 @@ export async function openCrew({ store, base, gate, tell }: CrewOptions): Promis
         wake();
       },
     });
-  tails.hear(({ tail, frame, at }) => {
-    const begins = frame.phase === "note" && frame.facts.note === "run" && frame.facts.state === "started";
-    // A run that waits is asked about at once.
-    if (begins || waits(frame)) gates?.ensure(tail);
-    if (!matters(frame) || frame.seq < (seen[tail.name] ?? 0)) return;
-    fresh.push({ run: tail.name, seq: frame.seq, at });
-    wake();
-  });
-
-  const tellState = (tail: Tail, { state }: Standing): void => {
+  const tellState = (tail: Tail, state: RunState): void => {
     const words = state === "failed" || state === "error" || state === "interrupted" ? keeper.words(tail.name) : "";
     const key = `${state} ${tail.fold.sealed.length}`;
     if (told.get(tail.name) === key) return;
     told.set(tail.name, key);
     tell({ event: "worker", worker: tail.name, state, steps: tail.fold.sealed.length, words });
   };
+
+  tails.hear(({ tail, frame, at }) => {
+    const begins = frame.phase === "note" && frame.facts.note === "run" && frame.facts.state === "started";
+    // A run that waits is asked about at once.
+    if (begins || waits(frame)) gates?.ensure(tail);
+    const state = stateIn(frame);
+    if (state !== null && frame.seq >= (seen[tail.name] ?? 0)) tellState(tail, state);
+    if (!matters(frame) || frame.seq < (seen[tail.name] ?? 0)) return;
+    fresh.push({ run: tail.name, seq: frame.seq, at });
+    wake();
+  });
 
   const crew: Crew = {
     enter: async (runs) => {
@@ -139,7 +143,7 @@ export async function openCrew({ store, base, gate, tell }: CrewOptions): Promis
         let standing = await standingOf(store, tail, own.get(run) ?? false);
         if (standing.driven) gates?.ensure(tail);
         else if (!standing.over && !(await goOn(tail))) standing = { ...standing, over: true };
-        tellState(tail, standing);
+        if (!standing.driven) tellState(tail, standing.state);
         found.set(run, standing);
       }
       return found;
@@ -177,6 +181,13 @@ export async function openCrew({ store, base, gate, tell }: CrewOptions): Promis
     return true;
   }
   return crew;
+}
+
+/** How a run stands from a frame of its log on; null where that says nothing of it. */
+function stateIn({ phase, facts }: Frame): RunState | null {
+  if (phase !== "note" || facts.note !== "run") return null;
+  if (facts.state === "ended") return facts.ending as RunState;
+  return facts.state === "paused" ? "paused" : "running";
 }
 
 /** So often it is looked anew whether a process is gone that said nothing, in ms. */

@@ -7,6 +7,7 @@
  *     act         does one decision
  *     common …    the end that the user asked for (`ending.ts`)
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Agent, agent } from "../../agent/agent.ts";
 import { OverBudget } from "../../agent/errors.ts";
 import type { RunState } from "../../run/lifecycle.ts";
@@ -19,18 +20,19 @@ import { act } from "./act.ts";
 import { type Crew, openCrew } from "./crew.ts";
 import { again, plain } from "./effects.ts";
 import { endingEffects, finish } from "./ending.ts";
+import type { Asked } from "./gates.ts";
 import { EMPTY, type Memory, remember } from "./memory.ts";
-import type { Mind } from "./mind.ts";
+import { type Mind, mindOf } from "./mind.ts";
 import { type Finished, type Plan, SUPERVISE, type Taken, type Tick, type Told } from "./plan.ts";
 import { type Reader, readerOf } from "./reading.ts";
 import { NOTHING_SPENT, type Spent, together } from "./standing.ts";
+import type { WorkerView } from "./view.ts";
 import { baseOf, makeWorker } from "./workers.ts";
 
 export interface Rim {
   store: EmbeddedStore;
   /** US dollars instead of those of the plan. */
   budget?: number;
-  mind(plan: Plan): Promise<Mind>;
   grants(task: Task): Promise<Grants>;
   /** What a worker starts with besides the files. @param workspace path of the user's directory */
   carry(task: Task, workspace: string): Promise<Carry>;
@@ -66,15 +68,25 @@ export function supervisor(rim: Rim): Supervisor {
   const open = (): Promise<{ crew: Crew; mind: Mind }> => {
     opened ??= (async () => {
       const { plan, self } = known;
-      const mind = await rim.mind(plan);
+      const mind = mindOf(store, plan.policy);
       const params = { by: self, right: "gate", ...(plan.guard !== null && { as: SUPERVISE }) };
-      const gate = mind.judge && { params, judge: mind.judge };
+      const { judge } = mind;
+      const gate = judge && { params, judge: async (asked: Asked) => judge(asked, await viewNow(asked.run)) };
       return {
         mind,
         crew: await openCrew({ store, base: await baseOf(store, self), gate, tell }),
       };
     })();
     return opened;
+  };
+
+  /** A worker as its log is read now: a call may come before it was looked at for the first time. */
+  const viewNow = async (run: string): Promise<WorkerView> => {
+    for (;;) {
+      const reader = readers.get(run);
+      if (reader) return reader.view({ state: "running" });
+      await sleep(10);
+    }
   };
 
   const start = again<null, string[]>(async () => {
@@ -95,29 +107,32 @@ export function supervisor(rim: Rim): Supervisor {
   const tick = again<{ workers: string[] }, Tick>(async ({ workers }, { signal }) => {
     const { plan, stood, seen, memory } = known;
     const { crew, mind } = await open();
+    crew.know(seen);
     for (const tail of await crew.enter(workers)) {
       if (readers.has(tail.name)) continue;
       const task = await taskOf(store, tail.name);
       const workspace = await workspacePath(store, tail.log);
       const about = { task, paths: known.paths.get(tail.name) ?? [], workspace };
       readers.set(tail.name, readerOf(store, tail, about));
-      mind.enter(tail.name, about);
     }
-    crew.know(seen);
-    await crew.standing(workers);
+    const look = async () => {
+      const standing = await crew.standing(workers);
+      const views = await Promise.all(workers.map((name) => readers.get(name)!.view(standing.get(name)!)));
+      tell({ event: "look", views });
+      return { standing, views };
+    };
+    await look();
     const news = await crew.news(workers, { every: plan.every, settle: mind.settle(plan.every), signal });
-    const standing = await crew.standing(workers);
+    const { standing, views } = await look();
     checkBudget(rim.budget ?? plan.budget, together([crew.spent([...stood.keys()]), known.spent]), known.self);
-    const views = await Promise.all(workers.map((name) => readers.get(name)!.view(standing.get(name)!)));
-    tell({ event: "look", views });
     const at = Date.now();
-    const { decisions, refused, shown, spent } = await mind.decide(views, memory, signal);
+    const { decisions, refused, spent } = await mind.decide(views, memory, signal);
     const done: Tick = {
       at,
       news: news.count,
       waited: news.first === null ? null : Math.max(0, at - news.first),
       asked: Date.now() - at,
-      shown,
+      model: spent.calls > 0,
       decisions: decisions.map((each) => ({ ...each, seq: news.seen[each.decision.worker]! })),
       refused,
       verdicts: crew.verdicts().map((verdict) => ({ ...verdict, input: short(verdict.input) })),

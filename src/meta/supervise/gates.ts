@@ -40,7 +40,7 @@ export interface GatesOptions {
   store: EmbeddedStore;
   /** What the gate asks and is told as. */
   params: { [key: string]: Json };
-  judge(asked: Asked): Judged;
+  judge(asked: Asked): Promise<Judged>;
   judged(verdict: Verdict): void;
 }
 
@@ -61,20 +61,23 @@ export function openGates({ store, params, judge, judged }: GatesOptions): Gates
   }
 
   async function follow(run: string, owner: Connection): Promise<void> {
-    const hear = (event: GateEvent): void => {
+    const hear = async (event: GateEvent): Promise<void> => {
       if (event.type !== "ask") return;
       const began = performance.now();
       const { id, n, tool, tier, input } = event;
       const asked = { run, n, tool, tier, input };
-      const { answer, said } = answered(judge, asked);
+      const said = await judge(asked).catch(failed);
       // Somebody else may have answered in between, or the run has ended: what counts stands in its log.
-      owner.request("answer", { id, answer }).then(
-        () => judged({ ...asked, ...said, ms: Math.round((performance.now() - began) * 100) / 100 }),
-        () => {},
-      );
+      await owner.request("answer", { id, answer: said as unknown as Json });
+      const reason = said.kind === "allow" ? null : said.reason;
+      judged({ ...asked, decision: said.kind, reason, ms: Math.round((performance.now() - began) * 100) / 100 });
     };
     try {
-      await owner.request("gate", { asks: true, ...params }, (event) => hear(event as unknown as GateEvent));
+      await owner.request(
+        "gate",
+        { asks: true, ...params },
+        (event) => void hear(event as unknown as GateEvent).catch(() => {}),
+      );
     } finally {
       owner.close();
     }
@@ -92,20 +95,7 @@ export function openGates({ store, params, judge, judged }: GatesOptions): Gates
 }
 
 /** Where judging fails, nothing passes. */
-function answered(
-  judge: (asked: Asked) => Judged,
-  asked: Asked,
-): { answer: Json; said: { decision: Judged["kind"]; reason: string | null } } {
-  let judged: Judged;
-  try {
-    judged = judge(asked);
-  } catch (error) {
-    judged = {
-      kind: "deny",
-      reason: `the supervisor failed: ${error instanceof Error ? error.message : String(error)}`,
-    };
-  }
-  const { kind } = judged;
-  const reason = judged.kind === "allow" ? null : judged.reason;
-  return { answer: judged as unknown as Json, said: { decision: kind, reason } };
-}
+const failed = (error: unknown): Judged => ({
+  kind: "deny",
+  reason: `the supervisor failed: ${error instanceof Error ? error.message : String(error)}`,
+});

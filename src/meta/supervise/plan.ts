@@ -53,8 +53,8 @@ export interface Tick {
   waited: number | null;
   /** How long the policy took, in ms. */
   asked: number;
-  /** Bytes that a model was shown; 0 where none was asked. */
-  shown: number;
+  /** Whether a model was asked. */
+  model: boolean;
   decisions: Taken[];
   /** Why what the policy said besides is no decision. */
   refused: string[];

@@ -1,12 +1,15 @@
 /** What a supervisor knows of a worker, made from its log: each step is looked at once, when it is sealed. */
 import { stepOf } from "../../agent/watching.ts";
-import { waitingIn } from "../../run/lifecycle.ts";
+import { type RunState, waitingIn } from "../../run/lifecycle.ts";
 import { mainOf } from "../../run/pattern.ts";
 import type { Task } from "../../run/start.ts";
 import { textsOf } from "../../scope/changes.ts";
+import { getCommit } from "../../scope/history.ts";
 import { encodeJson, sha256, target } from "../../trace/bytes.ts";
+import type { Kind } from "../../trace/frame.ts";
 import type { Hash, Json } from "../../trace/ports.ts";
 import type { Step } from "../../trace/seal.ts";
+import { serial } from "../../trace/serial.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { type Change, diffTrees } from "../../world/diff.ts";
 import { hunks } from "../../world/hunks.ts";
@@ -25,9 +28,11 @@ export interface About {
 
 export interface Reader {
   /** The worker as its log is read now. */
-  view(standing: Standing): Promise<WorkerView>;
+  view(standing: Pick<Standing, "state">): Promise<WorkerView>;
 }
 
+/** Steps that bring the files of another run. */
+const BRINGS: ReadonlySet<Kind> = new Set<Kind>(["sync", "merge", "resolve", "handoff"]);
 /** Of what a call said that failed, so many characters are kept. */
 const MOST_ERROR = 300;
 /** So many paths that differ are told, and of so many of them which lines. */
@@ -56,7 +61,12 @@ export function readerOf(store: EmbeddedStore, tail: Tail, { task, paths, worksp
       tree = now;
     }
     const changed = now !== tree;
-    if (changed) {
+    // What was brought from elsewhere is no work of this one: it goes on from there.
+    const brought = BRINGS.has(intent.kind) && outcome?.with !== undefined && typeof intent.of === "string";
+    if (brought) {
+      base = target((await getCommit(store, intent.of as Hash)).state.roots.workspace);
+      modified = { of: null, paths: [] };
+    } else if (changed) {
       const when = typeof outcomeWitness.at === "number" ? outcomeWitness.at : step.at;
       for await (const { path } of diffTrees(store.objects, tree, now)) {
         const name = quotePath(path);
@@ -93,31 +103,34 @@ export function readerOf(store: EmbeddedStore, tail: Tail, { task, paths, worksp
     last = { action: what === "" ? name : `${name} ${what}`, at: step.at };
   };
 
+  const inTurn = serial();
   return {
-    view: async ({ state }) => {
-      const { fold } = tail;
-      for (; at < fold.sealed.length; at++) await read(fold.sealed[at]!);
-      if (modified.of !== tree) modified = { of: tree, paths: await modifiedBetween(store, base, tree, first, lined) };
-      const { calls: asked, tokens, usd } = spentBy(fold.steps.values());
-      return {
-        name: tail.name,
-        task: task.text,
-        state,
-        agent: task.plugin?.name ?? task.worker,
-        workspace,
-        steps: Math.max(0, fold.next() - 1),
-        errors,
-        still,
-        modified: modified.paths,
-        ...(paths.length > 0 && { regions: paths }),
-        last: last && { action: last.action, ageMs: Math.max(0, Date.now() - last.at) },
-        calls: [...calls],
-        pending: await pendingOf(store, tail),
-        spent: { tokens, usd, calls: asked, ms: began.at === null ? 0 : Math.max(0, Date.now() - began.at) },
-        budget: {},
-      };
-    },
+    view: ({ state }) => inTurn(() => viewOf(state)),
   };
+
+  async function viewOf(state: RunState): Promise<WorkerView> {
+    const { fold } = tail;
+    for (; at < fold.sealed.length; at++) await read(fold.sealed[at]!);
+    if (modified.of !== tree) modified = { of: tree, paths: await modifiedBetween(store, base, tree, first, lined) };
+    const { calls: asked, tokens, usd } = spentBy(fold.steps.values());
+    return {
+      name: tail.name,
+      task: task.text,
+      state,
+      agent: task.plugin?.name ?? task.worker,
+      workspace,
+      steps: Math.max(0, fold.next() - 1),
+      errors,
+      still,
+      modified: modified.paths,
+      ...(paths.length > 0 && { regions: paths }),
+      last: last && { action: last.action, ageMs: Math.max(0, Date.now() - last.at) },
+      calls: [...calls],
+      pending: await pendingOf(store, tail),
+      spent: { tokens, usd, calls: asked, ms: began.at === null ? 0 : Math.max(0, Date.now() - began.at) },
+      budget: {},
+    };
+  }
 }
 
 /** The tree with which a run begins, where that stands in the head of its log, and when it began. */

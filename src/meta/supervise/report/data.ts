@@ -50,7 +50,7 @@ export interface Report {
   to: number;
   plan: Pick<Plan, "policy" | "check" | "every" | "guard" | "budget">;
   workers: WorkerReport[];
-  ticks: Array<Pick<Tick, "at" | "news" | "waited" | "asked" | "shown" | "spent">>;
+  ticks: Array<Pick<Tick, "at" | "news" | "waited" | "asked" | "model" | "spent">>;
   decisions: DecisionReport[];
   verdicts: Array<Tick["verdicts"][number] & { at: number }>;
   merges: Array<{ worker: string; status: string; paths: string[] }>;
@@ -89,7 +89,7 @@ export async function reportOf(store: EmbeddedStore, run: string): Promise<Repor
     to: Math.max(...times),
     plan,
     workers,
-    ticks: ticks.map(({ at, news, waited, asked, shown, spent }) => ({ at, news, waited, asked, shown, spent })),
+    ticks: ticks.map(({ at, news, waited, asked, model, spent }) => ({ at, news, waited, asked, model, spent })),
     decisions: of<Taken, { refused: string | null }>("act").map(({ at, input: { decision }, output }) => ({
       at,
       worker: decision.worker,

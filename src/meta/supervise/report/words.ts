@@ -25,7 +25,7 @@ export function figuresOf({ from, to, ticks, decisions, verdicts }: Report): Fig
     looks: ticks.length,
     waited: quantiles(ticks.flatMap(({ waited }) => (waited === null ? [] : [waited]))),
     gate: quantiles(verdicts.map(({ ms }) => ms)),
-    asked: quantiles(ticks.filter(({ shown }) => shown > 0).map(({ asked }) => asked)),
+    asked: quantiles(ticks.filter(({ model }) => model).map(({ asked }) => asked)),
     decided: decisions.length,
     refused: decisions.filter(({ refused }) => refused !== null).length,
     denied: verdicts.filter(({ decision }) => decision !== "allow").length,
