@@ -8,6 +8,7 @@ import { freshMain } from "../run/placing.ts";
 import { createRun, type Task, taskOf } from "../run/start.ts";
 import { findWorkspace } from "../run/workspace.ts";
 import { forkScope } from "../scope/fork.ts";
+import { GUARD_DEFAULTS } from "../scope/guards.ts";
 import { checkName, findScope, type Grants, workspacePath } from "../scope/registry.ts";
 import { MAIN } from "../scope/thread.ts";
 import { readScope } from "../scope/view.ts";
@@ -18,7 +19,7 @@ import { machineClock } from "./clock.ts";
 import { driveScope, type Work } from "./driving.ts";
 import { Conflict, Invalid, OverBudget, publicError } from "./errors.ts";
 import { fitInput } from "./fit.ts";
-import type { Drive, Handle } from "./handle.ts";
+import { checkGateName, type Drive, type Handle } from "./handle.ts";
 import { madeBefore } from "./made.ts";
 import { readyRuns } from "./rights.ts";
 import type { DriveOptions, ForkOptions, GrantOptions, ResumeOptions, StartOptions } from "./run.ts";
@@ -54,7 +55,8 @@ export async function startRun(
         ...(options.module !== undefined && { module: options.module }),
       },
     };
-    const grants = grantsOf(options.grants, workspace.path);
+    const guards = guardsOf(options.guards);
+    const grants = { ...grantsOf(options.grants, workspace.path), ...(guards && { guards }) };
     const { name } = await createRun(store, {
       task,
       workspace,
@@ -235,6 +237,16 @@ async function requireOf(store: EmbeddedStore, definition: Definition, name: str
       { run: name },
     );
   return task;
+}
+
+/** Throws `Invalid` for what declares no gate. */
+function guardsOf(guards: StartOptions["guards"]): Grants["guards"] {
+  for (const [name, holds] of Object.entries(guards ?? {})) {
+    checkGateName(name);
+    if (!GUARD_DEFAULTS.includes(holds))
+      throw new Invalid(`The gate ${name} is declared by "allow", "deny" or "wait", not ${JSON.stringify(holds)}.`);
+  }
+  return guards && { ...guards };
 }
 
 function grantsOf({ allow, readOnly = [], writable = [] }: GrantOptions = {}, workspace: string): Grants {

@@ -21,9 +21,10 @@ export interface Control {
   methods: { [name: string]: Method };
 }
 
-export function makeControl(scope: LiveScope): Control {
+/** @param guarded whether gates that its grants declare are missed where they are not there */
+export function makeControl(scope: LiveScope, guarded = true): Control {
   const pause = makePause(scope.writer);
-  const gates = makeGates(scope);
+  const gates = makeGates(scope, guarded);
   return {
     unpaused: pause.over,
     inbox: makeInbox(scope),
@@ -35,7 +36,7 @@ export function makeControl(scope: LiveScope): Control {
       },
       resume: ({ by }) => pause.end(nameOf(by)),
       gate: async (params, send, closed) => {
-        await gates.attach(gateOptions(params), (event) => void send(event as unknown as Json), closed);
+        await gates.attach(gateOptions(params), (event) => send(event as unknown as Json), closed);
         return null;
       },
       answer: async ({ id, answer }) => {
@@ -54,12 +55,13 @@ const nameOf = (by: Json | undefined): string => String(by).toWellFormed();
 
 const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
 
-const gateOptions = ({ allow, deny, asks, timeoutMs, by }: Params): GateOptions => ({
+const gateOptions = ({ allow, deny, asks, timeoutMs, by, as }: Params): GateOptions => ({
   allow: texts(allow),
   deny: texts(deny),
   asks: asks === true,
   by: nameOf(by),
   ...(typeof timeoutMs === "number" && { timeoutMs }),
+  ...(as !== undefined && as !== null && { as: String(as) }),
 });
 
 /** The answer, whoever sent it. Throws where it is none. */
