@@ -70,6 +70,7 @@ const NAMES: { [name: string]: { as: keyof typeof FAMILY; hint: string } } = {
   NoOwner: { as: "Conflict", hint: "Nobody drives the run: resume it." },
   Unacknowledged: { as: "Conflict", hint: "Pass { acknowledge: true } to go on although these stand." },
   Refused: { as: "Conflict", hint: "" },
+  NameTaken: { as: "Conflict", hint: "" },
   Fenced: { as: "Conflict", hint: "" },
 };
 

@@ -200,10 +200,7 @@ async function end(
     report: written,
   });
   for (const { name: worker, state, merged } of finished.workers)
-    if (merged === "left")
-      out.say(
-        `${worker} is not merged, since it is ${state}: \`shepherd log ${worker}\`, \`shepherd resume ${worker}\`.`,
-      );
+    if (merged === "left") out.say(`${worker} is not merged, since it is ${state}: \`shepherd log ${worker}\`.`);
     else if (merged === "conflict")
       out.say(`${worker} is not merged: both it and those before it have changed the same places.`);
   if (finished.check && finished.check.code !== 0)

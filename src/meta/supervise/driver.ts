@@ -96,9 +96,8 @@ export function supervisor(rim: Rim): Supervisor {
     for (const [at, worker] of plan.workers.entries())
       names.push(
         await makeWorker(store, base, at, worker, {
-          grants: rim.grants,
+          grants: async (task) => ({ ...(await rim.grants(task)), ...guardsFor(task, plan.guard) }),
           carry: (task) => rim.carry(task, base.workspace.path),
-          ...(plan.guard !== null && { meta: { guards: { [SUPERVISE]: plan.guard } } }),
         }),
       );
     return names;
@@ -196,6 +195,10 @@ export function supervisor(rim: Rim): Supervisor {
     },
   };
 }
+
+/** What holds for the calls of a worker while its supervisor is not there. A command is one step: nobody is asked within it. */
+const guardsFor = ({ worker }: Task, guard: Plan["guard"]): Pick<Grants, "guards"> =>
+  guard === null || worker === "command" ? {} : { guards: { [SUPERVISE]: guard } };
 
 /** What a call is about is enough beside what was said of it: the call itself stands in the log of its worker. */
 const LONGEST = 300;

@@ -145,7 +145,7 @@ const digest = (name: string, input: Json): string => sha256(encodeJson([name, i
 /** Calls that wait for somebody. */
 async function pendingOf(store: EmbeddedStore, { fold }: Tail): Promise<PendingView[]> {
   const note = fold.notes.get("waiting");
-  const steps = note && note.epoch === fold.notes.get("run")?.epoch ? (waitingIn(note) ?? []) : [];
+  const steps = note && note.epoch === fold.notes.get("run")?.epoch ? (waitingIn(note)?.steps ?? []) : [];
   const pending: PendingView[] = [];
   for (const n of steps) {
     const step = fold.steps.get(n);

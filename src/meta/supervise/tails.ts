@@ -43,7 +43,7 @@ export const matters = ({ phase, facts }: Frame): boolean =>
   (phase === "note" && (facts.note === "run" || facts.note === "waiting" || facts.note === "cancelled"));
 
 /** Whether a call waits for somebody, as far as a frame says. */
-export const waits = (frame: Frame): boolean => (waitingIn(frame)?.length ?? 0) > 0;
+export const waits = (frame: Frame): boolean => (waitingIn(frame)?.steps.length ?? 0) > 0;
 
 export function openTails(store: EmbeddedStore): Tails {
   const stop = new AbortController();

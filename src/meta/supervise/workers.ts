@@ -12,7 +12,7 @@ import {
 import { attach, type LiveScope } from "../../scope/scope.ts";
 import { findStep, readScope } from "../../scope/view.ts";
 import { target } from "../../trace/bytes.ts";
-import type { Carry, Hash, Json, State } from "../../trace/ports.ts";
+import type { Carry, Hash, State } from "../../trace/ports.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 
 /** A task for a worker. */
@@ -65,8 +65,6 @@ export interface StartOptions {
   grants(task: Task): Promise<Grants>;
   /** What it starts with besides the files: the configuration of a coding agent. */
   carry(task: Task): Promise<Carry>;
-  /** Written in the head of its log. */
-  meta?: { [key: string]: Json };
 }
 
 /** Makes the run of a worker, at its first step, unless it is made already. Gives its name. Synced at return. */
@@ -89,7 +87,7 @@ export async function makeWorker(
       workspace: base.workspace,
       name: await freeName(store, wanted),
       grants: await options.grants(task),
-      meta: { ...options.meta, ...markOf(base, `worker ${at}`) },
+      meta: markOf(base, `worker ${at}`),
     });
   }
 
