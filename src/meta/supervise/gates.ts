@@ -49,12 +49,13 @@ const PAUSE = 20;
 const TRIES = 250;
 
 export function openGates({ store, params, judge, judged }: GatesOptions): Gates {
-  const stop = new AbortController();
+  let closed = false;
   const attached = new Set<string>();
+  const open = new Set<Connection>();
 
   async function stand({ name, log }: Tail): Promise<void> {
-    for (let tries = 0; tries < TRIES && !stop.signal.aborted; tries++) {
-      const owner = await connect(socketPath(store, log), stop.signal).catch(() => null);
+    for (let tries = 0; tries < TRIES && !closed; tries++) {
+      const owner = await connect(socketPath(store, log)).catch(() => null);
       if (owner) return follow(name, owner);
       await sleep(PAUSE, undefined, { ref: false });
     }
@@ -79,18 +80,22 @@ export function openGates({ store, params, judge, judged }: GatesOptions): Gates
         (event) => void hear(event as unknown as GateEvent).catch(() => {}),
       );
     } finally {
+      open.delete(owner);
       owner.close();
     }
   }
   return {
     ensure: (tail) => {
-      if (attached.has(tail.name) || stop.signal.aborted) return;
+      if (attached.has(tail.name) || closed) return;
       attached.add(tail.name);
       void stand(tail)
         .catch(() => {})
         .finally(() => attached.delete(tail.name));
     },
-    close: () => stop.abort(),
+    close: () => {
+      closed = true;
+      for (const owner of open) owner.close();
+    },
   };
 }
 
