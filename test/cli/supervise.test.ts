@@ -307,6 +307,62 @@ test("killed at any moment and gone on with, it comes to the same end, and does 
   }
 }, 600_000);
 
+/** All notes by which the gate of a supervisor let a call pass or not, and all steps that it has made, of a worker. */
+async function saidOf(worker: string): Promise<{ verdicts: string[]; made: string[] }> {
+  const store = await openStore(user.store);
+  const { log, fold } = await readScope(store, worker);
+  const verdicts: string[] = [];
+  for await (const { phase, n, facts } of store.logs.read(log))
+    if (phase === "note" && facts.note === "gate" && facts.gate === "supervise" && facts.decision !== undefined)
+      verdicts.push(`${n} ${facts.decision}`);
+  const made = [...fold.steps.values()].flatMap(({ intent, witness }) =>
+    witness.by === "supervise" ? [`${intent.kind}`] : [],
+  );
+  await store.close();
+  return { verdicts, made };
+}
+
+test("killed while it supervises by rules, it does nothing twice; meanwhile calls wait for it, and nothing is destroyed", async () => {
+  const kept = { ...FILES, "src/kept.txt": "kept\n" };
+  user.write(kept);
+  let random = seed + 1;
+  const next = (): number => {
+    random = (random * 1103515245 + 12345) % 2 ** 31;
+    return random / 2 ** 31;
+  };
+  const model = await talks((task, told, turn) => {
+    if (task === "wild")
+      return turn < 8
+        ? { call: bash(turn % 2 ? "echo ran > witness.txt; rm -rf src" : `echo ${turn} >> wild.txt`) }
+        : { say: "done" };
+    if (/Do not make them again/.test(told[0]!)) return [{ call: put("fine.txt", "fine\n") }][turn];
+    return { call: bash("cat a.txt; sleep 0.1") };
+  });
+  for (let k = 0; k < runs(30, 2); k++) {
+    let args = ["supervise", "--worker-model", model, "--every", "1s", "--land", "auto", "wild", "loop"];
+    for (let kills = 0; kills < 3; kills++) {
+      const running = user.start(args, { env: KEYS });
+      const over = running.ended.then(() => true);
+      const dead = await Promise.race([over, sleep(700 + next() * 2500).then(() => false)]);
+      running.process.kill("SIGKILL");
+      await running.ended;
+      if (dead) break;
+      if ((await user.shepherd(["log", "supervise"])).code === 0) args = ["resume", "supervise", "--land", "auto"];
+    }
+    await user.does(["resume", "supervise", "--land", "auto"], 0, { env: KEYS });
+    expect(user.files()).toEqual({ ...kept, "fine.txt": "fine\n", "wild.txt": "0\n2\n4\n6\n" });
+    const wild = await saidOf("wild");
+    expect(wild.verdicts.filter((each) => each.endsWith("deny"))).toHaveLength(4);
+    expect(new Set(wild.verdicts).size).toBe(wild.verdicts.length);
+    const loop = await saidOf("loop");
+    expect(loop.made.filter((kind) => kind === "handoff")).toHaveLength(1);
+    expect(loop.made.filter((kind) => kind === "inject")).toHaveLength(1);
+    expect((await user.does(["fsck"])).out).toContain("The store is sound");
+    fs.rmSync(user.store, { recursive: true });
+    for (const name of ["fine.txt", "wild.txt"]) fs.rmSync(join(user.project, name));
+  }
+}, 600_000);
+
 test("Ctrl-C stops the workers soundly, and all goes on with resume", async () => {
   const file = tasks({
     slow: [{ call: [bash("echo 1 > slow.txt; sleep 30; echo 2 >> slow.txt")] }, { say: "done" }],
@@ -330,21 +386,18 @@ test("Ctrl-C stops the workers soundly, and all goes on with resume", async () =
 });
 
 test("a call that destroys something does not act, and the worker hears why; what it made itself it may remove", async () => {
-  const witness = join(user.directory, "witness");
-  fs.mkdirSync(witness);
-  const file = join(user.directory, "tasks.jsonl");
+  user.write({ "src/kept.txt": "kept\n" });
   const model = user.script([
-    { call: [bash(`touch ${witness}/before; rm -rf ~/ /etc ./src ${witness}`)] },
+    { call: [bash("echo ran > witness.txt; rm -rf src")] },
     { call: [bash("echo mine > mine.txt")] },
     { call: [bash("rm mine.txt; echo fine > fine.txt")] },
     { say: "done" },
   ]);
-  fs.writeFileSync(file, JSON.stringify({ name: "wild", task: "be wild", model }));
-  const objects = (await user.does(["supervise", "--tasks", file, "--land", "auto", "--json"])).objects();
+  const args = ["supervise", "--worker-model", model, "--scope", "boss", "--land", "auto", "--json", "wild"];
+  const objects = (await user.does(args)).objects();
   const verdicts = objects.filter(({ event }) => event === "verdict");
   expect(verdicts).toMatchObject([{ worker: "wild", what: "deny", why: expect.stringContaining("destroy") }]);
-  expect(fs.readdirSync(witness)).toEqual([]);
-  expect(user.files()).toMatchObject({ "fine.txt": "fine\n" });
+  expect(user.files()).toEqual({ ...FILES, "src/kept.txt": "kept\n", "fine.txt": "fine\n" });
   const log = (await user.does(["log", "wild", "--json"])).objects<{ n: number; kind: string; status: string }>();
   const denied = log.find(({ status }) => status === "denied")!;
   expect(denied.kind).toBe("tool");
