@@ -59,7 +59,7 @@ async function supervised(count) {
   const report = await reportOf(store, "supervise");
   await store.close();
   const waited = report.ticks.flatMap((tick) => (tick.waited === null ? [] : [tick.waited]));
-  const gate = report.verdicts.map((verdict) => verdict.ms);
+  const gate = report.judged;
   return { count, took, ...last, looks: report.ticks.length, waited, gate };
 }
 

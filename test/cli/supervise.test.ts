@@ -488,6 +488,47 @@ test("a model decides: it is asked once for all, and what it says that is no dec
   expect(user.files()).toMatchObject({ "heard.txt": "h\n" });
 });
 
+test("each thing that can be decided is done to the worker that it is about, and stands in its log", async () => {
+  const names = ["told", "anew", "over", "back", "held"];
+  let looks = 0;
+  let decided = false;
+  const model = await talks((task, told, turn) => {
+    if (task === "decide") {
+      const look = told.at(-1)!;
+      if (decided)
+        return {
+          say: JSON.stringify({
+            decisions: ++looks === 4 ? [{ worker: "held", action: "resume", reason: "Enough." }] : [],
+          }),
+        };
+      // All have done something that can be taken back.
+      decided = names.every((name) => new RegExp(`"worker":"${name}".*"paths":`).test(look));
+      const guidance = "Now be done.";
+      const decisions = [
+        { worker: "told", action: "inject", reason: "To tell.", guidance },
+        { worker: "anew", action: "handoff", reason: "To begin anew.", guidance },
+        { worker: "over", action: "discard", reason: "To begin all anew.", guidance },
+        { worker: "back", action: "revert", n: 0, reason: "To go back.", guidance },
+        { worker: "held", action: "pause", reason: "To wait." },
+      ];
+      return { say: JSON.stringify({ decisions: decided ? decisions : [] }) };
+    }
+    if (told.some((each) => each.includes("Now be done."))) return { say: "done" };
+    if (turn === 0) return { call: put(`${task}.txt`, "first\n") };
+    return turn < 300 && !(task === "held" && looks >= 4) ? { call: bash("sleep 0.1") } : { say: "done" };
+  });
+  const args = ["supervise", "--worker-model", model, "--model", model, "--every", "500ms", "--land", "auto", "--json"];
+  const objects = (await user.does([...args, ...names], 0, { env: KEYS })).objects();
+  const acted = objects.filter(({ event }) => event === "decision");
+  expect(acted.filter(({ why }) => String(why).includes("refused"))).toEqual([]);
+  expect(acted.map(({ what }) => what)).toEqual(["inject", "handoff", "discard", "revert", "pause", "resume"]);
+  const made = await Promise.all(names.slice(0, 4).map(async (name) => (await saidOf(name)).made));
+  expect(made).toEqual([["inject"], ["handoff"], ["handoff"], ["revert", "inject"]]);
+  expect(rowsOf(objects, "worker").filter(([name]) => name === "held")).toContainEqual(["held", "paused"]);
+  // Files stay with whoever begins a conversation anew, and are those of the beginning where all is.
+  expect(Object.keys(user.files()).sort()).toEqual(["a.txt", "anew.txt", "b.txt", "held.txt", "told.txt"]);
+});
+
 test("a worker stays in its region: a call that would leave it is denied", async () => {
   const file = tasks(
     { inside: [{ call: [put("src/x.txt", "x\n"), put("b.txt", "no\n")] }, { say: "done" }] },

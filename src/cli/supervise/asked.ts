@@ -63,7 +63,16 @@ export async function planOf(
   const guard = choice(flags, "guard", GUARDS) ?? (stands ? "wait" : null);
   if (guard !== null && !stands)
     throw new Exit(2, `The policy ${policy.name} stands before no call: leave --guard out.`);
-  return { workers, runs, policy, check: text(flags, "check") ?? null, every, guard, budget: budgetOf(flags) ?? null };
+  return {
+    workers,
+    runs,
+    policy,
+    check: text(flags, "check") ?? null,
+    at: at ?? null,
+    every,
+    guard,
+    budget: budgetOf(flags) ?? null,
+  };
 }
 
 export function budgetOf(flags: Flags): number | undefined {

@@ -52,13 +52,15 @@ export const verb: Verb = {
     const started = await taskOf(store, run.name);
     const supervise = started.agent?.module === SUPERVISOR && (await import("../supervise/drive.ts"));
     if (supervise) {
-      const odd = Object.keys(flags).find((flag) => flags[flag] !== undefined && flag !== "land" && flag !== "json");
+      const odd = Object.keys(flags).find(
+        (flag) => flags[flag] !== undefined && !["land", "json", "budget"].includes(flag),
+      );
       if (odd || words.length > 0)
         throw new Exit(
           2,
           `${run.name} is a run of a supervisor, which goes on as it was started: leave ${odd ? `--${odd}` : "the instruction"} out.`,
         );
-      return supervise.goOn(context, {}, run, choice(flags, "land", LANDS_ONCE));
+      return supervise.goOn(context, { budget: flags.budget }, run, choice(flags, "land", LANDS_ONCE));
     }
     if (started.agent?.module !== undefined)
       return (await import("../program.ts")).resumeProgram(context, flags, run, started, words[0]);

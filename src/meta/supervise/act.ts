@@ -21,6 +21,8 @@ interface Doing {
 interface Step {
   operation: "inject" | "handoff" | "revert" | "pause" | "resume";
   input: Input;
+  /** Where nobody drives the worker it need not be. */
+  atWork?: boolean;
 }
 
 /** Does a decision, once, whoever was killed meanwhile. Gives why it was refused; null where it was done. */
@@ -30,7 +32,8 @@ export async function act(store: EmbeddedStore, { decision, seq }: Taken, doing:
   try {
     const steps = await stepsOf(store, decision);
     if (!steps) return "Nothing waits for that any more.";
-    for (const { operation, input } of steps) {
+    for (const { operation, input, atWork } of steps) {
+      if (atWork && !(await isDriven(store, worker))) continue;
       if (await done(store, worker, operation, { who, seq })) continue;
       const { right, act } = OPERATIONS[operation]!;
       const by: Actor = { who, right, why: reason };
@@ -54,7 +57,13 @@ async function stepsOf(store: EmbeddedStore, decision: Decision): Promise<Step[]
   const tells: Step[] = told === undefined ? [] : [{ operation: "inject", input: { text: told } }];
   if (action === "inject") return tells;
   if (action === "pause" || action === "resume") return [{ operation: action, input: {} }];
-  if (action === "revert") return [{ operation: "revert", input: { n: decision.n } }, ...tells];
+  if (action === "revert") {
+    const back: Step = { operation: "revert", input: { n: decision.n } };
+    if (told === undefined) return [back];
+    // Held back meanwhile, so that it does not go on without hearing why.
+    const held = (operation: "pause" | "resume"): Step => ({ operation, input: {}, atWork: true });
+    return [held("pause"), back, ...tells, held("resume")];
+  }
   if (action === "handoff") {
     const { from } = decision;
     return [{ operation: "handoff", input: { guidance: told!, ...(from !== undefined && { from }) } }];
@@ -64,6 +73,10 @@ async function stepsOf(store: EmbeddedStore, decision: Decision): Promise<Step[]
     return [{ operation: "handoff", input: { guidance: told ?? "", from: worker, at } }];
   }
   return null;
+}
+
+async function isDriven(store: EmbeddedStore, worker: string): Promise<boolean> {
+  return (await store.leases.holder(`log/${(await readScope(store, worker)).log}`)) !== null;
 }
 
 /** Whether what makes a step was done before a crash: it stands in the log, behind what was read when it was decided. */

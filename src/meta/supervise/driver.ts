@@ -20,9 +20,9 @@ import { act } from "./act.ts";
 import { type Crew, openCrew } from "./crew.ts";
 import { again, plain } from "./effects.ts";
 import { endingEffects, finish } from "./ending.ts";
-import type { Asked } from "./gates.ts";
+import type { Asked, Verdict } from "./gates.ts";
 import { EMPTY, type Memory, remember } from "./memory.ts";
-import { type Mind, mindOf } from "./mind.ts";
+import { type Mind, mindOf, NOTHING_SAID } from "./mind.ts";
 import { type Finished, type Plan, SUPERVISE, type Taken, type Tick, type Told } from "./plan.ts";
 import { type Reader, readerOf } from "./reading.ts";
 import { NOTHING_SPENT, type Spent, together } from "./standing.ts";
@@ -125,7 +125,10 @@ export function supervisor(rim: Rim): Supervisor {
     const { standing, views } = await look();
     checkBudget(rim.budget ?? plan.budget, together([crew.spent([...stood.keys()]), known.spent]), known.self);
     const at = Date.now();
-    const { decisions, refused, spent } = await mind.decide(views, memory, signal);
+    // A model is not asked the same again, unless what it holds back waits for its word.
+    const asks = !mind.asks || news.count > 0 || views.some(({ state }) => state === "paused");
+    const { decisions, refused, spent } = asks ? await mind.decide(views, memory, signal) : NOTHING_SAID;
+    const said = crew.verdicts();
     const done: Tick = {
       at,
       news: news.count,
@@ -134,7 +137,8 @@ export function supervisor(rim: Rim): Supervisor {
       model: spent.calls > 0,
       decisions: decisions.map((each) => ({ ...each, seq: news.seen[each.decision.worker]! })),
       refused,
-      verdicts: crew.verdicts().map((verdict) => ({ ...verdict, input: short(verdict.input) })),
+      verdicts: said.filter(isSaid).map((verdict) => ({ ...verdict, input: short(verdict.input) })),
+      passed: said.filter((verdict) => !isSaid(verdict)).map(({ ms }) => ms),
       states: Object.fromEntries(
         [...standing].flatMap(([name, { state }]) => (stood.get(name) === state ? [] : [[name, state]])),
       ),
@@ -183,7 +187,7 @@ export function supervisor(rim: Rim): Supervisor {
         }
       };
       await watch([...stood.keys()]);
-      return finish(ctx.do, stood, watch, plan.check);
+      return finish(ctx.do, stood, watch, plan);
     },
   });
   return {
@@ -199,6 +203,8 @@ export function supervisor(rim: Rim): Supervisor {
 /** What holds for the calls of a worker while its supervisor is not there. A command is one step: nobody is asked within it. */
 const guardsFor = ({ worker }: Task, guard: Plan["guard"]): Pick<Grants, "guards"> =>
   guard === null || worker === "command" ? {} : { guards: { [SUPERVISE]: guard } };
+
+const isSaid = ({ decision }: Verdict): boolean => decision !== "allow";
 
 /** What a call is about is enough beside what was said of it: the call itself stands in the log of its worker. */
 const LONGEST = 300;

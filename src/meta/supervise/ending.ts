@@ -11,6 +11,7 @@ import { conflictWords, failureWords } from "./evidence.ts";
 import {
   bringTo,
   type Checked,
+  type Checking,
   checkIn,
   commonScope,
   conflictsWith,
@@ -25,6 +26,7 @@ import { baseOf } from "./workers.ts";
 const ROUNDS = 2;
 
 type Merge = { worker: string; n: number };
+type Check = { into: string } & Checking;
 export interface HandBack {
   worker: string;
   into: string;
@@ -37,8 +39,8 @@ export interface HandBack {
 export type EndingEffects = {
   common: Again<{ check: string | null }, string>;
   merge: Again<{ worker: string; into: string }, MergedIn>;
-  check: Again<{ into: string; check: string }, Checked>;
-  culprit: Again<{ into: string; check: string; merges: Merge[] }, { worker: string | null; probes: number }>;
+  check: Again<Check, Checked>;
+  culprit: Again<Check & { merges: Merge[] }, { worker: string | null; probes: number }>;
   handBack: Again<HandBack, { refused: string | null }>;
 };
 
@@ -52,12 +54,12 @@ export function endingEffects(store: EmbeddedStore, self: () => string, tell: (e
       tell({ event: "merged", worker, into, status: merged.status, paths: merged.conflicts.map(({ path }) => path) });
       return merged;
     }),
-    check: again(async ({ into, check }, { signal }) => {
+    check: again(async ({ into, ...check }, { signal }) => {
       const checked = await checkIn(store, into, check, signal);
       tell({ event: "check", into, code: checked.code, tail: checked.tail });
       return checked;
     }),
-    culprit: again(async ({ into, check, merges }, { signal }) => {
+    culprit: again(async ({ into, merges, ...check }, { signal }) => {
       const found = await culpritOf(store, into, merges, check, signal);
       tell({ event: "culprit", ...found });
       return found;
@@ -82,8 +84,8 @@ export function endingEffects(store: EmbeddedStore, self: () => string, tell: (e
 type Does = { [K in keyof EndingEffects]: (input: never) => Promise<unknown> } & {
   common(input: { check: string | null }): Promise<string>;
   merge(input: { worker: string; into: string }): Promise<OutputOf<EndingEffects["merge"]["output"]>>;
-  check(input: { into: string; check: string }): Promise<Checked>;
-  culprit(input: { into: string; check: string; merges: Merge[] }): Promise<{ worker: string | null }>;
+  check(input: Check): Promise<Checked>;
+  culprit(input: Check & { merges: Merge[] }): Promise<{ worker: string | null }>;
   handBack(input: HandBack): Promise<{ refused: string | null }>;
 };
 
@@ -96,7 +98,7 @@ export async function finish(
   does: Does,
   states: ReadonlyMap<string, RunState>,
   watch: (workers: string[]) => Promise<void>,
-  check: string | null,
+  { check, at }: { check: string | null; at: string | null },
 ): Promise<Finished> {
   const names = [...states.keys()];
   const rounds = new Map(names.map((name) => [name, { conflict: 0, check: 0 }]));
@@ -144,11 +146,11 @@ export async function finish(
   for (const worker of names) if (isDone(worker)) await mergeOne(worker);
   if (check === null) return end(into, null);
   for (;;) {
-    const checked = await does.check({ into, check });
+    const checked = await does.check({ into, check, at });
     const stands = { code: checked.code, n: checked.n };
     if (checked.code === 0 || merges.length === 0) return end(into, stands);
     const workers = new Set(merges.map(({ worker }) => worker));
-    const { worker } = workers.size > 1 ? await does.culprit({ into, check, merges }) : merges[0]!;
+    const { worker } = workers.size > 1 ? await does.culprit({ into, check, at, merges }) : merges[0]!;
     // Where it failed before all of them, the one that came last has the work of all.
     const whose = worker ?? merges.at(-1)!.worker;
     const { code, tail } = checked;

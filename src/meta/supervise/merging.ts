@@ -64,6 +64,12 @@ export async function mergeIn(store: EmbeddedStore, into: string, worker: string
   return { status: before ? "done" : "nothing", n: before?.n ?? null, conflicts: [] };
 }
 
+/** A command, and where it starts: relative to the workspace, or at its root. */
+export interface Checking {
+  check: string;
+  at: string | null;
+}
+
 export interface Checked {
   code: number | null;
   /** The step of the check. */
@@ -79,12 +85,12 @@ const TAIL = 3000;
 export async function checkIn(
   store: EmbeddedStore,
   into: string,
-  check: string,
+  { check, at }: Checking,
   signal: AbortSignal,
 ): Promise<Checked> {
   await takeBack(store, into);
   const done = await withDriven(store, into, { signal, settle: settleModels }, async (scope) => {
-    const { n, code } = await performCommand(scope, checkArgv(check), signal);
+    const { n, code } = await performCommand(scope, checkArgv(check), signal, { at: at ?? undefined });
     signal.throwIfAborted();
     const { result } = scope.writer.fold.steps.get(n)!.outcome!;
     const output = result ? await getBytes(store, result) : Buffer.alloc(0);
@@ -115,7 +121,7 @@ export async function culpritOf(
   store: EmbeddedStore,
   into: string,
   merges: ReadonlyArray<{ worker: string; n: number }>,
-  check: string,
+  { check, at: place }: Checking,
   signal: AbortSignal,
 ): Promise<{ worker: string | null; probes: number }> {
   const states = [0, ...merges.map(({ n }) => n)];
@@ -124,7 +130,7 @@ export async function culpritOf(
     // That it fails behind the last one is why it is asked.
     if (at === states.length - 1) return "fails";
     probes++;
-    const options = { argv: checkArgv(check), at: "", signal, settle: settleModels };
+    const options = { argv: checkArgv(check), at: place ?? "", signal, settle: settleModels };
     return (await probeAt(store, into, states[at]!, options)).verdict;
   };
   const found = await bisect(states.length, probe);

@@ -24,6 +24,8 @@ export interface Said {
   spent: Spent;
 }
 
+export const NOTHING_SAID: Said = { decisions: [], refused: [], spent: NOTHING_SPENT };
+
 export interface Mind {
   /** Whether a model is asked. */
   readonly asks: boolean;

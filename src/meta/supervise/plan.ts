@@ -19,6 +19,8 @@ export interface Plan {
   readonly policy: PolicyPlan;
   /** A command for the merged work. */
   readonly check: string | null;
+  /** Where the workers and the check start, relative to the workspace; at its root where it is null. */
+  readonly at: string | null;
   /** ms between two looks at most. */
   readonly every: number;
   /** What becomes of calls while no supervisor is there; null: it stands before none. */
@@ -58,8 +60,10 @@ export interface Tick {
   decisions: Taken[];
   /** Why what the policy said besides is no decision. */
   refused: string[];
-  /** What was said of calls since the look before. */
+  /** Calls since the look before that did not pass as they were, */
   verdicts: Verdict[];
+  /** and, of those that did, how long each was asked about, in ms. */
+  passed: number[];
   /** How those stand that stand otherwise than before. */
   states: { [worker: string]: RunState };
   /** Whether nothing comes of any of them any more. */

@@ -1,14 +1,17 @@
 /** What a report tells of supervised work, read from the logs: of the supervisor's run and of its workers. */
 import { stepOf } from "../../../agent/watching.ts";
+import { mainOf } from "../../../run/pattern.ts";
 import { taskOf } from "../../../run/start.ts";
 import { countChanges } from "../../../scope/changes.ts";
+import { getBytes } from "../../../scope/thread.ts";
 import { findStep, readScope, type View } from "../../../scope/view.ts";
 import { target } from "../../../trace/bytes.ts";
+import type { Json, Link } from "../../../trace/ports.ts";
 import type { Step } from "../../../trace/seal.ts";
 import type { EmbeddedStore } from "../../../trace/store.ts";
 import type { HandBack } from "../ending.ts";
 import type { Checked, MergedIn } from "../merging.ts";
-import type { Finished, Plan, Taken, Tick } from "../plan.ts";
+import { type Finished, type Plan, SUPERVISE, type Taken, type Tick } from "../plan.ts";
 import { type Spent, spentBy, together } from "../standing.ts";
 
 /** A step of a worker, on the clock. */
@@ -43,6 +46,16 @@ export interface DecisionReport {
   refused: string | null;
 }
 
+export interface VerdictReport {
+  run: string;
+  n: number;
+  tool: string;
+  input: string;
+  decision: string;
+  reason: string | null;
+  at: number;
+}
+
 export interface Report {
   run: string;
   /** Of its first and its newest step, in ms since the epoch. */
@@ -52,7 +65,10 @@ export interface Report {
   workers: WorkerReport[];
   ticks: Array<Pick<Tick, "at" | "news" | "waited" | "asked" | "model" | "spent">>;
   decisions: DecisionReport[];
-  verdicts: Array<Tick["verdicts"][number] & { at: number }>;
+  /** Calls that did not pass as they were, as the logs of the workers have them. */
+  verdicts: VerdictReport[];
+  /** How long calls were asked about, in ms. */
+  judged: number[];
   merges: Array<{ worker: string; status: string; paths: string[] }>;
   checks: Array<{ code: number | null; tail: string }>;
   handedBack: Array<{ worker: string; cause: string; round: number; refused: string | null }>;
@@ -98,7 +114,8 @@ export async function reportOf(store: EmbeddedStore, run: string): Promise<Repor
       guidance: "guidance" in decision ? (decision.guidance ?? null) : null,
       refused: output.refused,
     })),
-    verdicts: ticks.flatMap(({ at, verdicts }) => verdicts.map((each) => ({ ...each, at }))),
+    verdicts: (await Promise.all(names.map((name) => verdictsOf(store, name)))).flat().sort((a, b) => a.at - b.at),
+    judged: ticks.flatMap(({ verdicts, passed }) => [...verdicts.map(({ ms }) => ms), ...passed]),
     merges: of<{ worker: string }, MergedIn>("merge").map(({ input, output }) => ({
       worker: input.worker,
       status: output.status,
@@ -126,6 +143,29 @@ async function effectsOf(store: EmbeddedStore, { fold }: View): Promise<Done[]> 
     const shown = await stepOf(store, step);
     if (shown.kind === "effect")
       found.push({ name: shown.name, input: shown.input, output: shown.output, at: shown.at });
+  }
+  return found;
+}
+
+/** So much of what a call is about is told, in characters. */
+const LONGEST = 300;
+
+/** What the gate of a supervisor said no to, or changed. */
+async function verdictsOf(store: EmbeddedStore, run: string): Promise<VerdictReport[]> {
+  const { log, fold } = await readScope(store, run);
+  const found: VerdictReport[] = [];
+  for await (const { phase, n, facts } of store.logs.read(log)) {
+    if (phase !== "note" || n === null || facts.note !== "gate" || facts.gate !== SUPERVISE) continue;
+    const { decision, why } = facts;
+    if (decision !== "deny" && decision !== "rewrite") continue;
+    const step = fold.steps.get(n)!;
+    const shown = await stepOf(store, step);
+    const [tool, input] = "name" in shown ? [shown.name, shown.input as Json] : [shown.kind, null];
+    found.push({
+      ...{ run, n, tool, decision, at: step.at },
+      input: (mainOf(input)?.text ?? JSON.stringify(input)).slice(0, LONGEST).toWellFormed(),
+      reason: typeof why === "string" ? (await getBytes(store, why as Link)).toString() : null,
+    });
   }
   return found;
 }

@@ -16,9 +16,8 @@ const table = (head: readonly string[], rows: ReadonlyArray<readonly string[]>):
     .join("")}</table>`;
 
 export function html(report: Report): string {
-  const { plan, workers, decisions, verdicts, merges, checks, spent, ticks, handedBack } = report;
+  const { plan, workers, decisions, verdicts, judged, merges, checks, spent, ticks, handedBack } = report;
   const figures = figuresOf(report);
-  const denied = verdicts.filter(({ decision }) => decision !== "allow");
   const waited = ticks.flatMap((tick) => (tick.waited === null ? [] : [tick.waited]));
   const parts = [
     `<h1>${escaped(report.run)}</h1>`,
@@ -46,14 +45,8 @@ export function html(report: Report): string {
     "<h2>From an event to the decision</h2>",
     `<p>Without the policy's own time: ${waited.length} of ${figures.looks} looks had news.</p>`,
     histogram(waited, "From an event to the decision"),
-    ...(verdicts.length > 0
-      ? [
-          "<h2>From a call to its verdict</h2>",
-          histogram(
-            verdicts.map(({ ms }) => ms),
-            "From a call to its verdict",
-          ),
-        ]
+    ...(judged.length > 0
+      ? ["<h2>From a call to its verdict</h2>", histogram(judged, "From a call to its verdict")]
       : []),
     "<h2>Workers</h2>",
     table(
@@ -85,12 +78,12 @@ export function html(report: Report): string {
             each.refused ?? "",
           ]),
         ),
-    ...(denied.length > 0
+    ...(verdicts.length > 0
       ? [
           "<h2>Calls that did not pass</h2>",
           table(
             ["worker", "step", "call", "verdict", "reason"],
-            denied.map(({ run, n, tool, input, decision, reason }) => [
+            verdicts.map(({ run, n, tool, input, decision, reason }) => [
               run,
               String(n),
               `${tool} ${String(input)}`,

@@ -26,7 +26,6 @@ const spread = (of: Quantiles | null): string =>
 export function markdown(report: Report): string {
   const figures = figuresOf(report);
   const { plan, workers, decisions, verdicts, merges, checks, handedBack } = report;
-  const denied = verdicts.filter(({ decision }) => decision !== "allow");
   const lines = [
     `# ${report.run}`,
     "",
@@ -76,13 +75,13 @@ export function markdown(report: Report): string {
         ]),
       ),
     );
-  if (denied.length > 0)
+  if (verdicts.length > 0)
     lines.push(
       "## Calls that did not pass",
       "",
       ...table(
         ["worker", "step", "call", "verdict", "reason"],
-        denied.map(({ run, n, tool, input, decision, reason }) => [
+        verdicts.map(({ run, n, tool, input, decision, reason }) => [
           run,
           String(n),
           cell(`${tool} ${String(input)}`),

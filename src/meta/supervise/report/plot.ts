@@ -35,10 +35,9 @@ export function timeline({ from, to, workers, decisions, verdicts }: Report): st
         `<path d="M${x(at).toFixed(1)} ${y - 3}l-5 -8h10z" fill="#36c"><title>${escaped(`${action}: ${reason}`)}</title></path>`,
       );
     for (const { at, tool, decision, reason } of verdicts.filter(({ run }) => run === name))
-      if (decision !== "allow")
-        body.push(
-          `<path d="M${x(at).toFixed(1)} ${y + 3}l-5 8h10z" fill="#c33"><title>${escaped(`${decision} ${tool}: ${reason ?? ""}`)}</title></path>`,
-        );
+      body.push(
+        `<path d="M${x(at).toFixed(1)} ${y + 3}l-5 8h10z" fill="#c33"><title>${escaped(`${decision} ${tool}: ${reason ?? ""}`)}</title></path>`,
+      );
   }
   const bottom = workers.length * LANE;
   body.push(text(LEFT, bottom + 14, "0 s"), text(WIDTH - 10, bottom + 14, seconds(span), "end"));

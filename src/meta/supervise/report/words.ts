@@ -19,16 +19,16 @@ export interface Figures {
   denied: number;
 }
 
-export function figuresOf({ from, to, ticks, decisions, verdicts }: Report): Figures {
+export function figuresOf({ from, to, ticks, decisions, verdicts, judged }: Report): Figures {
   return {
     ms: to - from,
     looks: ticks.length,
     waited: quantiles(ticks.flatMap(({ waited }) => (waited === null ? [] : [waited]))),
-    gate: quantiles(verdicts.map(({ ms }) => ms)),
+    gate: quantiles(judged),
     asked: quantiles(ticks.filter(({ model }) => model).map(({ asked }) => asked)),
     decided: decisions.length,
     refused: decisions.filter(({ refused }) => refused !== null).length,
-    denied: verdicts.filter(({ decision }) => decision !== "allow").length,
+    denied: verdicts.length,
   };
 }
 
