@@ -8,7 +8,7 @@ import { costWords, endWords, figuresOf, money, time } from "./words.ts";
 const cell = (text: string, most = 200): string => {
   const line = text.replace(/\s+/g, " ").trim();
   const cut = line.length > most ? `${line.slice(0, most).toWellFormed()}…` : line;
-  return cut.replace(/[\\|`*_[\]<>&#!~]/g, (char) => `\\${char}`);
+  return cut.replace(/[&<>]/g, (char) => `&#${char.charCodeAt(0)};`).replace(/[\\|`*_[\]!~]/g, (char) => `\\${char}`);
 };
 
 const table = (head: readonly string[], rows: ReadonlyArray<readonly string[]>): string[] => [
