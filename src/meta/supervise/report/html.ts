@@ -1,7 +1,7 @@
 /** A report as one HTML file with its plots. It loads nothing, and runs nothing. */
 import type { Report } from "./data.ts";
 import { bars, escaped, histogram, seconds, timeline } from "./plot.ts";
-import { costWords, endWords, figuresOf, money, time } from "./words.ts";
+import { costWords, endWords, figuresOf, money, time, WORKER_HEAD, workerRow } from "./words.ts";
 
 const STYLE =
   "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}table{border-collapse:collapse;font-size:13px}td,th{border-bottom:1px solid #ddd;padding:.2rem .6rem;text-align:left;vertical-align:top}td{overflow-wrap:anywhere}svg{width:100%;font:11px system-ui,sans-serif}.lane{stroke:#eee}pre{background:#f6f6f6;padding:.6rem;overflow:auto;font-size:12px}h2{margin-top:2rem}";
@@ -49,21 +49,7 @@ export function html(report: Report): string {
       ? ["<h2>From a call to its verdict</h2>", histogram(judged, "From a call to its verdict")]
       : []),
     "<h2>Workers</h2>",
-    table(
-      ["worker", "task", "agent", "state", "merged", "handed back", "steps", "files", "tokens", "cost"],
-      workers.map((each) => [
-        each.name,
-        each.task,
-        each.agent,
-        each.state,
-        each.merged ?? "",
-        String(each.handedBack.conflict + each.handedBack.check),
-        String(each.steps),
-        `${each.changes.files} (+${each.changes.added} -${each.changes.removed})`,
-        String(each.spent.tokens),
-        money(each.spent.usd),
-      ]),
-    ),
+    table(WORKER_HEAD, workers.map(workerRow)),
     "<h2>Decisions</h2>",
     decisions.length === 0
       ? "<p>None.</p>"

@@ -2,7 +2,7 @@
 import type { Report } from "./data.ts";
 import { seconds } from "./plot.ts";
 import type { Quantiles } from "./quantiles.ts";
-import { costWords, endWords, figuresOf, money, time } from "./words.ts";
+import { costWords, endWords, figuresOf, time, WORKER_HEAD, workerRow } from "./words.ts";
 
 /** Text of others in a cell: one line, and nothing in it that Markdown or HTML would take for its own. */
 const cell = (text: string, most = 200): string => {
@@ -44,19 +44,8 @@ export function markdown(report: Report): string {
     "## Workers",
     "",
     ...table(
-      ["worker", "task", "agent", "state", "merged", "handed back", "steps", "files", "tokens", "cost"],
-      workers.map((each) => [
-        each.name,
-        cell(each.task, 120),
-        cell(each.agent, 60),
-        each.state,
-        each.merged ?? "",
-        String(each.handedBack.conflict + each.handedBack.check),
-        String(each.steps),
-        `${each.changes.files} (+${each.changes.added} -${each.changes.removed})`,
-        String(each.spent.tokens),
-        money(each.spent.usd),
-      ]),
+      WORKER_HEAD,
+      workers.map((each) => workerRow(each).map((text, at) => (WORKER_HEAD[at] === "files" ? text : cell(text, 120)))),
     ),
   ];
   if (decisions.length > 0)

@@ -1,6 +1,6 @@
 /** Numbers of a report, and what it says in both of its forms. */
 
-import type { Report } from "./data.ts";
+import type { Report, WorkerReport } from "./data.ts";
 import { type Quantiles, quantiles } from "./quantiles.ts";
 
 export const money = (usd: number): string => `$${usd.toFixed(usd < 0.1 ? 4 : 2)}`;
@@ -52,3 +52,30 @@ export function endWords({ finished, plan }: Report): string {
         : `The check fails on the merged work (${finished.check.code ?? "a signal"}).`;
   return `${done} of ${finished.workers.length} workers are merged${finished.into === null ? "" : ` in ${finished.into}`}. ${check}`;
 }
+
+export const WORKER_HEAD = [
+  "worker",
+  "task",
+  "agent",
+  "state",
+  "merged",
+  "handed back",
+  "steps",
+  "files",
+  "tokens",
+  "cost",
+] as const;
+
+/** A worker as a row under that head. */
+export const workerRow = (each: WorkerReport): string[] => [
+  each.name,
+  each.task,
+  each.agent,
+  each.state,
+  each.merged ?? "",
+  String(each.handedBack.conflict + each.handedBack.check),
+  String(each.steps),
+  `${each.changes.files} (+${each.changes.added} -${each.changes.removed})`,
+  String(each.spent.tokens),
+  money(each.spent.usd),
+];
