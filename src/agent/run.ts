@@ -181,6 +181,8 @@ export interface Gate {
     }>;
     readonly waiting: readonly number[];
   }>;
+  /** Resolves once it is asked no more: it was closed, the run has ended, or the process that drove it is gone. Never rejects. */
+  readonly ended: Promise<void>;
 }
 
 export interface ForkOptions extends DriveOptions {
