@@ -167,19 +167,29 @@ test("the owner killed before a frame is written, whichever it is: the word that
   await expectSound(whole, "wait", result);
   const dice = random(seed);
   const all = Array.from({ length: frames }, (_, k) => k + 1);
-  const chosen = long ? all : all.filter(() => dice() < 6 / all.length);
-  for (const at of chosen) {
+  await killedAt(long ? all : all.filter(() => dice() < 6 / all.length));
+});
+
+test("the owner killed when the call has acted, and its outcome is not written: it is not asked about again", async () => {
+  // The first is that of the run itself.
+  const outcomes = Array.from({ length: 10 }, (_, k) => k + 2);
+  await killedAt(outcomes.slice(0, runs(10, 5)), '"phase":"outcome"');
+});
+
+/** Kills the owner before frames in which `text` stands, and lets another one go on. */
+async function killedAt(frames: readonly number[], text = ""): Promise<void> {
+  for (const at of frames) {
     const rig = begin();
-    const lives = child("gate", rig);
-    const first = await child("owner", rig, "wait", String(at)).ended;
-    // What was said otherwise made another number of frames.
+    const gate = child("gate", rig);
+    // What is said otherwise makes another number of frames.
+    const first = await child("owner", rig, "wait", String(at), text).ended;
     const done = first ?? (await child("owner", rig, "wait", "0").ended);
-    lives.kill();
-    await lives.ended;
+    gate.kill();
+    await gate.ended;
     await expectSound(rig, "wait", done!.result);
     rig.end();
   }
-});
+}
 
 test("gate and owner killed at random moments, as often as they like, by what is declared for the gate", async () => {
   const dice = random(seed + 1);

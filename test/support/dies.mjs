@@ -2,8 +2,11 @@
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 
-/** Gives how many frames this process has written; before the one with number `at`, from 1, it ends itself. To be called before the store is opened. */
-export function diesBefore(at) {
+/**
+ * Gives how many frames this process has written; before the one with number `at`, from 1, it ends itself. To be called before the store is opened.
+ * Only frames count in which `text` stands.
+ */
+export function diesBefore(at, text = "") {
   let frames = 0;
   const logs = new Set();
   const { openSync, writeSync } = fs;
@@ -13,9 +16,9 @@ export function diesBefore(at) {
     else logs.delete(fd);
     return fd;
   };
-  fs.writeSync = (fd, ...rest) => {
-    if (logs.has(fd) && ++frames === at) process.kill(process.pid, "SIGKILL");
-    return writeSync(fd, ...rest);
+  fs.writeSync = (fd, bytes, ...rest) => {
+    if (logs.has(fd) && Buffer.from(bytes).includes(text) && ++frames === at) process.kill(process.pid, "SIGKILL");
+    return writeSync(fd, bytes, ...rest);
   };
   syncBuiltinESMExports();
   return () => frames;

@@ -6,7 +6,7 @@ import { diesBefore } from "./dies.mjs";
 const [, , role, index, directory, ...words] = process.argv;
 const store = `${directory}/store`;
 const say = (file, entry) => fs.appendFileSync(`${directory}/${file}`, `${JSON.stringify(entry)}\n`);
-const frames = diesBefore(role === "owner" ? Number(words[1]) : 0);
+const frames = diesBefore(role === "owner" ? Number(words[1]) : 0, words[2]);
 
 const { agent, effect } = await import(index);
 const any = { "~standard": { version: 1, vendor: "test", validate: (value) => ({ value }) } };
@@ -52,7 +52,10 @@ const ship = agent("ship", {
 
 if (role === "owner") {
   const [guard] = words;
-  const inDoubt = ({ key, input }) => (acted().some((each) => each.key === key) ? { output: input } : "perform");
+  const inDoubt = ({ key }) => {
+    const did = acted().find((each) => each.key === key);
+    return did ? { output: did.input } : "perform";
+  };
   const known = fs.existsSync(`${directory}/begun`);
   fs.writeFileSync(`${directory}/begun`, "");
   const resumed = () => ship.resume("ship", { store, inDoubt });
