@@ -137,22 +137,39 @@ function driving(
     gate: (decide, as) => {
       checkGateName(as);
       const closed = new AbortController();
-      let set: (known: Attached) => void = () => {};
-      let fail: (why: unknown) => void = () => {};
+      let set: (known: Attached | Promise<Attached>) => void = () => {};
       const attached = new Promise<Attached>((resolve, reject) => {
         set = resolve;
-        fail = reject;
         result.then(
           () => reject(new Conflict("The run ended before the gate was set.", { run: name })),
           (error) => reject(error),
         );
       });
       attached.catch(() => {});
-      const attach = (to: Controlling): Promise<void> =>
-        attachGate(to, decide, as, closed.signal).then(set, (error) => fail(publicError(error, name)));
+      let end: () => void = () => {};
+      const ended = new Promise<void>((resolve) => {
+        end = resolve;
+        result.then(
+          () => resolve(),
+          () => resolve(),
+        );
+      });
+      const attach = async ({ methods }: Controlling): Promise<void> => {
+        const asking = askingGate(
+          (method, params, hear) => methods[method]!(params, async (event) => hear(event), closed.signal),
+          decide,
+          as,
+        );
+        void asking.ended.then(end);
+        const known = asking.attached.catch((error: unknown) => {
+          throw publicError(error, name);
+        });
+        set(known);
+        await known.catch(() => {});
+      };
       gates.push(attach);
       if (control) void attach(control);
-      return { close: () => closed.abort(), attached };
+      return { close: () => closed.abort(), attached, ended };
     },
     cancel: async (reason, who) => {
       if (driven) await control?.cancelling?.({ by: who, right: "cancel" }, reason).catch(() => {});
@@ -206,46 +223,38 @@ export function checkGateName(as: string | undefined): void {
   }
 }
 
-/** Asks a function, as the command line asks a person. */
-function attachGate(
-  { methods }: Controlling,
-  decide: Decide,
-  as: string | undefined,
-  closed: AbortSignal,
-): Promise<Attached> {
-  const request = (method: string, params: Params, hear: (event: Json) => void): Promise<Json> =>
-    methods[method]!(params, async (event) => hear(event), closed);
-  return askingGate(request, decide, as);
-}
-
 type Params = { [key: string]: Json };
 
 /**
- * Sets a gate over a way to ask the owner of a run. Resolves once it is asked, with what it is told then; rejects with the owner's refusal, or once the
- * owner is gone before that. @param over called once it is asked no more
+ * Sets a gate over a way to ask the owner of a run: asks a function, as the command line asks a person. `attached` rejects with the owner's refusal, or
+ * where the owner goes before.
  */
 export function askingGate(
   request: (method: string, params: Params, hear: (event: Json) => void) => Promise<Json>,
   decide: Decide,
   as: string | undefined,
-  over: () => void = () => {},
-): Promise<Attached> {
-  return new Promise((resolve, reject) => {
-    const decided: Array<Attached["decided"][number]> = [];
-    const hear = async (event: GateEvent): Promise<void> => {
-      if (event.type === "decided" && event.earlier && event.decision !== "default") {
-        const { n, tool, input, decision, reason } = event;
-        decided.push({ n, tool, input, decision, reason });
-      }
-      if (event.type === "attached") resolve({ decided, waiting: event.waiting });
-      if (event.type === "ask")
-        await request("answer", { id: event.id, answer: await answered(decide, event) }, () => {});
-    };
-    // Somebody else may have answered in between.
-    const heard = (event: Json): void => void hear(event as unknown as GateEvent).catch(() => {});
-    const asks = { asks: true, by: "the program", right: "gate", ...(as !== undefined && { as }) };
-    request("gate", asks, heard).then(over, reject);
+): Pick<Gate, "attached" | "ended"> {
+  let set: (known: Attached) => void = () => {};
+  let fail: (why: unknown) => void = () => {};
+  const attached = new Promise<Attached>((resolve, reject) => {
+    set = resolve;
+    fail = reject;
   });
+  const decided: Array<Attached["decided"][number]> = [];
+  const hear = async (event: GateEvent): Promise<void> => {
+    if (event.type === "decided" && event.earlier && event.decision !== "default") {
+      const { n, tool, input, decision, reason } = event;
+      decided.push({ n, tool, input, decision, reason });
+    }
+    if (event.type === "attached") set({ decided, waiting: event.waiting });
+    if (event.type === "ask")
+      await request("answer", { id: event.id, answer: await answered(decide, event) }, () => {});
+  };
+  // Somebody else may have answered in between.
+  const heard = (event: Json): void => void hear(event as unknown as GateEvent).catch(() => {});
+  const asks = { asks: true, by: "the program", right: "gate", ...(as !== undefined && { as }) };
+  const ended = request("gate", asks, heard).then(() => {}, fail);
+  return { attached, ended };
 }
 
 /** What a gate's function says, as an answer that can cross a socket. What it throws, and what is no verdict, denies. */
@@ -293,11 +302,16 @@ export function resumed(definition: Definition, name: string, options: ResumeOpt
     gate: (decide, as) => {
       checkGateName(as);
       const closed = new AbortController();
-      const attached = import("./operations.ts").then(({ gateElsewhere }) =>
+      const asked = import("./operations.ts").then(({ gateElsewhere }) =>
         gateElsewhere(handle, decide, as, closed.signal),
       );
+      const attached = asked.then(({ known }) => known);
       attached.catch(() => {});
-      return { close: () => closed.abort(), attached };
+      const ended = asked.then(
+        (asking) => asking.ended,
+        () => {},
+      );
+      return { close: () => closed.abort(), attached, ended };
     },
     cancel: async (reason, who) => {
       const { on, stopRun } = await import("./operations.ts");

@@ -275,11 +275,10 @@ export const gateElsewhere = (
   decide: Decide,
   as: string | undefined,
   closed: AbortSignal,
-): Promise<Awaited<Gate["attached"]>> =>
+): Promise<{ known: Awaited<Gate["attached"]>; ended: Promise<void> }> =>
   on(handle, async (store, name) => {
     const owner = await connect(socketPath(store, (await refOf(store, name)).log), closed);
-    return askingGate(owner.request, decide, as, owner.close).catch((error: unknown) => {
-      owner.close();
-      throw error;
-    });
+    const { attached, ended } = askingGate(owner.request, decide, as);
+    void ended.then(owner.close);
+    return { known: await attached, ended };
   });

@@ -185,6 +185,8 @@ export interface Gate {
     }>;
     readonly waiting: readonly number[];
   }>;
+  /** Resolves once it is asked no more: it was closed, the run has ended, or the process that drove it is gone. Never rejects. */
+  readonly ended: Promise<void>;
 }
 
 /** What an operation on a run can say of itself. */

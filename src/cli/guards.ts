@@ -8,8 +8,8 @@ export const GUARD_OPTION: { [name: string]: Option } = {
   guard: {
     type: "string",
     multiple: true,
-    value: "NAME=HOW",
-    help: "a gate of the run, and what holds for its calls while that is not there: allow, deny or wait",
+    value: "GUARD",
+    help: "NAME=HOW: a gate of the run, and what holds for calls while it is not there: allow, deny or wait",
   },
 };
 

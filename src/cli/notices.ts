@@ -32,7 +32,7 @@ export function noticesOf(out: Pick<Output, "warn">, name: string, call = ring):
     const away = gates.filter((gate) => !missed.includes(gate));
     if (away.length > 0)
       out.warn(
-        `shepherd: ${name} waits for its gate ${named(away)}, ${before}: \`shepherd gate ${name} --as ${away[0]}\`.`,
+        `shepherd: ${name} waits for its gate${away.length > 1 ? "s" : ""} ${named(away)}, ${before}: \`shepherd gate ${name} --as ${away[0]}\`.`,
       );
     missed = gates;
     waits = steps.length > 0;

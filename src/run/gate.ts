@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Decision, type EffectView, type Handler, needsConsent } from "../scope/effect.ts";
 import { type GuardDefault, gateName } from "../scope/guards.ts";
 import type { LiveScope } from "../scope/scope.ts";
+import { Forgotten } from "../trace/objects.ts";
 import type { Json } from "../trace/ports.ts";
 import { answerOf, type By, callReader, hashOf, makeDecisions, type Said } from "./decisions.ts";
 import { type Pattern, parsePattern, patternLike } from "./pattern.ts";
@@ -129,7 +130,7 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
     const { timeoutMs, ...rest } = gate;
     const asked = holds === "wait" ? rest : gate;
     const word = await questions.ask(asked, { n, tool, tier, input, always: patternLike(call, home(scope)) }, signal);
-    if (word.kind === "none") return tell(word, "nobody", { reason: word.why });
+    if (word.kind === "none") return holds && gate.closed.aborted ? word : tell(word, "nobody", { reason: word.why });
     if (word.kind === "deny") return deny("person", word.reason ? `${OFF}: ${word.reason}` : OFF);
     const always = word.kind === "allow" ? (word.always ?? null) : null;
     if (always !== null) gate.allow.push(parsePattern(always));
@@ -170,14 +171,14 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
     const { view, heard } = call;
     let { input } = view;
     let passed = false;
-    let why: string | null = null;
+    const unanswered = new Map<Gate | string, string>();
     /** Gives the refusal, if it is one. */
     const hear = (who: Gate | string, word: Word): Decision | null => {
       heard.add(who);
+      if (word.kind !== "none") unanswered.delete(who);
       if (word.kind === "deny") return { kind: "deny", reason: word.reason! };
       if (word.kind === "rewrite") input = word.input;
-      if (word.kind === "none") why = word.why;
-      else passed = true;
+      if (word.kind !== "none") passed = true;
       return null;
     };
     for (const said of await decisions.of(view)) {
@@ -193,15 +194,20 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
         const { gate } = who;
         const { as } = gate;
         const word = await decide(gate, { ...view, input }, signal);
-        if (word.kind !== "none" || as === undefined || !guards.has(as)) refused = hear(as ?? gate, word);
-        else if (guards.get(as) !== "wait") refused = hear(as, inPlaceOf(as));
+        const gone = word.kind === "none" && gate.closed.aborted;
+        const declared = as !== undefined && guards.has(as);
+        // What holds then is said next, unless another one of its name is there already.
+        if (gone && declared) continue;
+        if (word.kind === "none" && !declared) unanswered.set(as ?? gate, word.why);
+        refused = hear(gone ? gate : (as ?? gate), word.kind === "none" && declared ? inPlaceOf(as) : word);
       }
       if (refused) return refused;
     }
     const rewritten = input !== view.input;
     if (!needsConsent(view.tier)) return rewritten ? { kind: "rewrite", input } : { kind: "forward" };
     // Somebody was asked and has not said that it may run.
-    if (why !== null) return { kind: "deny", reason: why };
+    const [why] = unanswered.values();
+    if (why !== undefined) return { kind: "deny", reason: why };
     if (passed) return rewritten ? { kind: "rewrite", input, allow: true } : { kind: "allow" };
     return { kind: "forward" };
   };
@@ -237,7 +243,10 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
   const tellEarlier = async (name: string, gate: Gate): Promise<void> => {
     const read = callReader(scope);
     for (const said of await decisions.by(name)) {
-      const answer = await answerOf(scope, said);
+      const answer = await answerOf(scope, said).catch((error: unknown): Answer => {
+        if (error instanceof Forgotten) return { kind: "deny" };
+        throw error;
+      });
       if (answer.kind === "allow" && answer.always !== undefined) gate.allow.push(parsePattern(answer.always));
       await gate.send(earlier(said, answer, await read(said)));
     }

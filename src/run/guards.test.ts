@@ -251,6 +251,24 @@ test("a declared gate that goes away, or is late, in the middle of a question: i
   expect((await notes(scope)).slice(-1)).toEqual([[late.n, "strict", "default", "deny"]]);
 });
 
+test("one that is back in time is asked about a call that others still hold, and its word is the one that it had not said", async () => {
+  const scope = await begin();
+  const gates = makeGates(scope);
+  const pay = await intend(scope, "pay", "irreversible");
+  const person = await come(gates, undefined);
+  const first = await come(gates, "docs");
+  const asked = call(gates, pay);
+  await until(() => first.inputs().length > 0);
+  first.leave();
+  await until(() => person.inputs().length > 0);
+  const second = await come(gates, "docs", [{ kind: "allow" }]);
+  expect(second.waiting()).toEqual([pay.n]);
+  const { id } = person.events.find((event) => event.type === "ask")!;
+  gates.answer(id, { kind: "allow" });
+  expect(await asked).toEqual({ kind: "allow" });
+  expect(second.inputs()).toEqual([{ command: "pay" }]);
+});
+
 test("a name is one connection's: a second is refused until the first is gone", async () => {
   const gates = makeGates(await begin());
   const first = await come(gates, "docs");

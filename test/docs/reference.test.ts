@@ -191,6 +191,19 @@ describe("objects of --json", () => {
     ]);
   };
 
+  /** A run that waits for its gate. */
+  const tellWaiting = async (): Promise<void> => {
+    const model = user.script([{ call: [bash("true")] }, { say: "." }], "waits");
+    const running = user.start(["run", "--scope", "guarded", "--guard", "docs=wait", "--model", model, "wait"]);
+    await until(
+      () => running.err.includes("waits for its gate docs"),
+      () => running.err,
+    );
+    await tell(0, "status");
+    running.process.kill("SIGINT");
+    await running.ended;
+  };
+
   beforeAll(async () => {
     const work = user.script([
       { say: "I write.", call: [bash("printf 'three\\n' >> a.txt"), { tool: "read", input: { path: "a.txt" } }] },
@@ -228,6 +241,7 @@ describe("objects of --json", () => {
     await tell(0, "exec", ["w", "--", "rm", "dir/b.txt"]);
     await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
     await tellGateway();
+    await tellWaiting();
     await tellServe();
     await tellSteering();
     await reachOut();

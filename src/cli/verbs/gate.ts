@@ -14,7 +14,7 @@ import { count, list, text, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
   brief: "be asked before each call of a run",
-  usage: "[RUN] [--as NAME] [--allow PATTERN]… [--deny PATTERN]… [--timeout S]",
+  usage: "[RUN] [--as NAME] [--allow PATTERN]… [--deny PATTERN]…",
   most: 1,
   options: {
     allow: { type: "string", multiple: true, value: "PATTERN", help: "calls that pass without a question" },
