@@ -34,6 +34,8 @@ export function periodOf(calls: readonly CallView[], identical: number, cycle: n
     const wanted = period === 1 ? identical : Math.max(cycle, 2 * period);
     if (calls.length < wanted) continue;
     const tail = calls.slice(-wanted);
+    // A cycle of several is one of different calls.
+    if (period > 1 && tail.every(({ same }) => same === tail[0]!.same)) continue;
     if (tail.every(({ same }, at) => at < period || same === tail[at - period]!.same)) return period;
   }
   return null;
