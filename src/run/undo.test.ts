@@ -102,7 +102,7 @@ test("the undo of a discard can be taken back, and that again; what was taken ba
 });
 
 test("what had brought a scope back is not taken back where something else has, since: the scope stays", async () => {
-  const { op } = await discardRun(store, "fix", async () => {});
+  const { op } = await discardRun(store, "fix", { compensate: async () => {} });
   const first = await undo(op);
   const second = await undo((await undo(first.op)).op);
   await undo(first.op);
