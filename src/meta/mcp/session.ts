@@ -60,7 +60,7 @@ export interface Session {
    * @param gone aborts when the client cannot be answered any more
    */
   hear(message: Json, notify: Notify, gone?: AbortSignal): Promise<Json>;
-  /** Takes back what is not begun, and waits for the rest. */
+  /** Leaves what waits or is not begun, and waits for the rest. */
   close(): Promise<void>;
 }
 
@@ -71,11 +71,16 @@ const MOST_IN_BATCH = 64;
 const LONGEST_NAME = 64;
 
 type Id = string | number;
+interface Call {
+  control: AbortController;
+  ended: Promise<unknown>;
+  takenBack: boolean;
+}
 const isId = (value: Json | undefined): value is Id => typeof value === "string" || Number.isFinite(value);
 
 export function makeSession({ tools, lacking, instructions, version }: SessionOptions): Session {
   const byName = new Map(tools.map((tool) => [tool.name, tool]));
-  const calls = new Map<Id, { control: AbortController; ended: Promise<unknown> }>();
+  const calls = new Map<Id, Call>();
   let revision: Revision | null = null;
   let client = "";
 
@@ -114,19 +119,29 @@ export function makeSession({ tools, lacking, instructions, version }: SessionOp
       notify({ jsonrpc: "2.0", method: "notifications/progress", params: about });
     };
     const told = tool.call(input, { client, signal, progress });
-    calls.set(id, { control, ended: told.catch(() => {}) });
+    const open: Call = { control, ended: told.catch(() => {}), takenBack: false };
+    calls.set(id, open);
     try {
       const { text, value, failed } = await told;
       // Who took it back hears no more of it.
-      if (control.signal.aborted) return null;
+      if (open.takenBack) return null;
       return resultOf(id, {
         content: [{ type: "text", text }],
         ...(value && revision! >= "2025-06-18" && { structuredContent: value }),
         isError: failed,
       });
+    } catch {
+      return open.takenBack ? null : errorOf(id, INTERNAL_ERROR, "The call could not be performed.");
     } finally {
       calls.delete(id);
     }
+  };
+
+  const takeBack = (id: Id): void => {
+    const open = calls.get(id);
+    if (!open) return;
+    open.takenBack = true;
+    open.control.abort(new DOMException("The client took it back.", "AbortError"));
   };
 
   const answer = async (id: Id, method: string, params: Members, notify: Notify, gone?: AbortSignal): Promise<Json> => {
@@ -149,7 +164,7 @@ export function makeSession({ tools, lacking, instructions, version }: SessionOp
       return errorOf(known, INVALID_REQUEST, "A message is an object of JSON-RPC 2.0.");
     if (known === null) {
       if (method === "notifications/cancelled" && isMembers(params) && isId(params.requestId))
-        calls.get(params.requestId)?.control.abort(new DOMException("The client took it back.", "AbortError"));
+        takeBack(params.requestId);
       return null;
     }
     if (!isMembers(params)) return errorOf(known, INVALID_PARAMS, '"params" must be an object.');

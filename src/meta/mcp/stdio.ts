@@ -19,10 +19,16 @@ export async function serveStdio(
 ): Promise<void> {
   const gone = new AbortController();
   const end = (): void => gone.abort(new DOMException("The client has gone.", "AbortError"));
+  let reads = true;
+  const unread = (): void => {
+    reads = false;
+    end();
+  };
+  // Who has said its last word may still hear what comes of it.
   const send = (message: Json): void => {
-    if (gone.signal.aborted || message === null) return;
+    if (!reads || message === null) return;
     output.write(`${JSON.stringify(message)}\n`);
-    if (output.writableLength > MOST_UNREAD) end();
+    if (output.writableLength > MOST_UNREAD) unread();
   };
   const open = new Set<Promise<void>>();
   const read = lineReader(LONGEST, (line) => {
@@ -40,7 +46,7 @@ export async function serveStdio(
   signal.addEventListener("abort", end, { once: true });
   if (signal.aborted) end();
   input.on("data", read).on("end", end).on("close", end).on("error", end);
-  output.on("close", end).on("error", end);
+  output.on("close", unread).on("error", unread);
   await over;
   input.off("data", read).pause();
   await session.close();
