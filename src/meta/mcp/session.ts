@@ -12,10 +12,9 @@ import {
 import { isMembers, type Members } from "../../gateway/protocol.ts";
 import type { Json } from "../../trace/ports.ts";
 
-/** How a call of a tool went: words for the model, and the same as data where there is some. */
+/** How a call of a tool went, in words. Never as data beside them: who is given both may be shown the data alone, without what the words say of it. */
 export interface Told {
   text: string;
-  value?: Members;
   failed: boolean;
 }
 
@@ -122,14 +121,10 @@ export function makeSession({ tools, lacking, instructions, version }: SessionOp
     const open: Call = { control, ended: told.catch(() => {}), takenBack: false };
     calls.set(id, open);
     try {
-      const { text, value, failed } = await told;
+      const { text, failed } = await told;
       // Who took it back hears no more of it.
       if (open.takenBack) return null;
-      return resultOf(id, {
-        content: [{ type: "text", text }],
-        ...(value && revision! >= "2025-06-18" && { structuredContent: value }),
-        isError: failed,
-      });
+      return resultOf(id, { content: [{ type: "text", text }], isError: failed });
     } catch {
       return open.takenBack ? null : errorOf(id, INTERNAL_ERROR, "The call could not be performed.");
     } finally {
@@ -147,9 +142,10 @@ export function makeSession({ tools, lacking, instructions, version }: SessionOp
   const answer = async (id: Id, method: string, params: Members, notify: Notify, gone?: AbortSignal): Promise<Json> => {
     if (method === "ping") return resultOf(id, {});
     if (method === "initialize") return initialize(id, params);
-    if (!revision) return errorOf(id, INVALID_REQUEST, `"initialize" comes before ${JSON.stringify(clean(method))}.`);
+    if (method !== "tools/list" && method !== "tools/call")
+      return errorOf(id, NO_METHOD, `There is no method ${JSON.stringify(clean(method))}.`);
+    if (!revision) return errorOf(id, INVALID_REQUEST, `"initialize" comes before ${method}.`);
     if (method === "tools/call") return call(id, params, notify, gone);
-    if (method !== "tools/list") return errorOf(id, NO_METHOD, `There is no method ${JSON.stringify(clean(method))}.`);
     if (params.cursor !== undefined) return errorOf(id, INVALID_PARAMS, "There is no such page.");
     return resultOf(id, { tools: tools.map((tool) => tool.listed) });
   };
