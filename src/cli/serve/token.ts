@@ -7,9 +7,12 @@ import { sha256 } from "../../trace/bytes.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { Exit } from "../errors.ts";
 
+export const tokenPath = ({ directory }: Pick<EmbeddedStore, "directory">, name: string): string =>
+  `${directory}/run/${name}.token`;
+
 /** The token of a store for one sort of server, made at first use. Throws a sentence where somebody else could know it. */
-export function tokenOf({ directory }: Pick<EmbeddedStore, "directory">, random: () => string, name = "serve"): Token {
-  const path = `${directory}/run/${name}.token`;
+export function tokenOf(store: Pick<EmbeddedStore, "directory">, random: () => string, name = "serve"): Token {
+  const path = tokenPath(store, name);
   const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {

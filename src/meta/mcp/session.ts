@@ -24,7 +24,7 @@ export interface CallContext {
   /** Aborts when nobody waits for the call any more. */
   signal: AbortSignal;
   /** Says that it is still under way, for who asked to hear that. */
-  progress(done: number, total: number, message: string): void;
+  progress(done: number, total: number | undefined, message: string): void;
 }
 
 export interface ServedTool {
@@ -114,7 +114,12 @@ export function makeSession({ tools, lacking, instructions, version }: SessionOp
       // It must grow.
       if (!isId(token) || signal.aborted || done <= last) return;
       last = done;
-      const about = { progressToken: token, progress: done, total, ...(revision! >= "2025-03-26" && { message }) };
+      const about = {
+        progressToken: token,
+        progress: done,
+        ...(total !== undefined && { total }),
+        ...(revision! >= "2025-03-26" && { message }),
+      };
       notify({ jsonrpc: "2.0", method: "notifications/progress", params: about });
     };
     const told = tool.call(input, { client, signal, progress });
