@@ -18,8 +18,8 @@ export interface GateOptions {
   asks: boolean;
   /** So long a question waits, in ms; without it for ever. */
   timeoutMs?: number | undefined;
-  /** Who it is. */
-  by: string;
+  /** Who it is, by which right, and why. */
+  witness: { [key: string]: Json };
 }
 
 /** What a gate is told. */
@@ -85,7 +85,7 @@ export function makeGates(scope: LiveScope): Gates {
         reason: null,
       };
       gate.send({ ...said, ...more });
-      await writer.note(view.n, { note: "gate", decision, how: by }, { witness: { by: gate.by } });
+      await writer.note(view.n, { note: "gate", decision, how: by }, { witness: gate.witness });
     };
     const denied = fitting(gate.deny, false);
     if (denied !== null) {
@@ -150,7 +150,7 @@ export function makeGates(scope: LiveScope): Gates {
       const gate: Gate = { ...options, allow: allow.map(parsePattern), deny: deny.map(parsePattern), send, closed };
       gates.push(gate);
       try {
-        await writer.note(null, { note: "gate", state: "attached" }, { witness: { by: gate.by } });
+        await writer.note(null, { note: "gate", state: "attached" }, { witness: gate.witness });
         send({ type: "attached" });
         if (!closed.aborted)
           await new Promise<void>((resolve) => closed.addEventListener("abort", () => resolve(), { once: true }));

@@ -89,7 +89,7 @@ test("what two undos have taken back is so until none of them stands", async () 
 test("the undo of a discard can be taken back, and that again; what was taken back outside is so once", async () => {
   let compensated = 0;
   const compensate = async (): Promise<void> => void compensated++;
-  const { op } = await discardRun(store, "fix", compensate);
+  const { op } = await discardRun(store, "fix", { compensate });
   const back = await undo(op);
   expect(await isDiscarded()).toBe(false);
   const again = await undo(back.op, compensate);
@@ -110,11 +110,11 @@ async function ownerless(op: number): Promise<void> {
 
 test("a scope that was discarded again since comes back by the undo of that only", async () => {
   const none = async (): Promise<void> => {};
-  const { op } = await discardRun(store, "fix", none);
+  const { op } = await discardRun(store, "fix", { compensate: none });
   const again = await undo((await undo(op)).op);
   await undo(op);
   await expect(undo(again.op)).rejects.toThrow("is not discarded");
-  const last = await discardRun(store, "fix", none);
+  const last = await discardRun(store, "fix", { compensate: none });
   await expect(undo(again.op)).rejects.toThrow("was discarded again since");
   await undo(last.op);
   expect(await isDiscarded()).toBe(false);
@@ -124,7 +124,7 @@ test("one that was cut short before it had given the scope up does not count, wh
   const { log } = (await findScope(store, "fix"))!;
   const cut = await planOperation(store, { kind: "discard", workspace: workspace.id, scope: "fix", log });
   await ownerless(cut.op);
-  const { op } = await discardRun(store, "fix", async () => {});
+  const { op } = await discardRun(store, "fix", { compensate: async () => {} });
   await settleOperations(store, workspace.id);
   expect(await operations()).toEqual(["discard void", "discard done"]);
   await undo(op);
@@ -132,7 +132,7 @@ test("one that was cut short before it had given the scope up does not count, wh
 });
 
 test("one that was cut short after it had given the scope up again counts", async () => {
-  const { op } = await discardRun(store, "fix", async () => {});
+  const { op } = await discardRun(store, "fix", { compensate: async () => {} });
   const back = await undo(op);
   const scope = (await findScope(store, "fix"))!;
   const cut = await planOperation(store, {

@@ -151,6 +151,8 @@ export async function editsLeftBehind(store: EmbeddedStore, id: Hash): Promise<A
     const of = typeof intent.of === "string" ? graph.get(intent.of) : undefined;
     // A revert has what its target has; its undo what stood before the revert besides.
     if (kind === "revert" && typeof intent.to === "string" && graph.has(intent.to)) held.add(intent.to);
+    // Its files are those of the scope that it was handed over from.
+    else if (kind === "handoff" && parents.length > 1) held.add(parents[1]!);
     else for (const parent of parents) held.add(parent);
     if (kind === "undo" && of?.kind === "revert" && !undone.has(each)) held.add(before(intent.of as Hash)!);
   }

@@ -1,4 +1,5 @@
 /** Undo: appends the inverse of an operation. */
+import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { invert, putConflicts } from "./merge.ts";
 import {
@@ -25,7 +26,11 @@ export interface Undone {
 }
 
 /** Takes back an operation that changed the state of a scope: revert, merge, sync, resolve. Synced at return. */
-export async function undoInScope(scope: LiveScope, operation: Operation): Promise<Undone> {
+export async function undoInScope(
+  scope: LiveScope,
+  operation: Operation,
+  witness: { [key: string]: Json } = {},
+): Promise<Undone> {
   const { store, writer, ref } = scope;
   const step = operation.n === null ? undefined : writer.fold.steps.get(operation.n);
   if (!step?.sealed) throw new StepError(`Operation ${operation.op} made no step that could be taken back.`);
@@ -47,7 +52,7 @@ export async function undoInScope(scope: LiveScope, operation: Operation): Promi
   });
   const n = await writer.intent(
     { kind: "undo", tier: "reversible", of: step.sealed.id },
-    { witness: { op: undo.op, undoes: operation.op } },
+    { witness: { ...witness, op: undo.op, undoes: operation.op } },
   );
   if (inverse.state) {
     const carry = inverse.carry ?? now.carry;

@@ -2,6 +2,7 @@
 import { discardRun } from "../../run/discard.ts";
 import type { ScopeRef } from "../../scope/registry.ts";
 import { tellLeft } from "../operate.ts";
+import { me } from "../owner.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
 
@@ -25,7 +26,7 @@ export const verb: Verb = {
         out.say(`Would discard ${run.name}.`);
         continue;
       }
-      const done = await discardRun(await context.store(), run.name);
+      const done = await discardRun(await context.store(), run.name, { by: { who: me() } });
       out.object({ scope: run.name, op: done.op, outside: done.outside });
       out.say(`Discarded ${run.name}. \`shepherd undo\` brings it back.`);
       for (const effect of done.outside) out.say(`  ${tellLeft(effect)}`);

@@ -1,5 +1,6 @@
 /** `shepherd show`: one step in full. */
 
+import { masked, maskedIn, maskedLines } from "../../meta/mask.ts";
 import { EGRESS, egressOf, type Reached } from "../../scope/egress.ts";
 import { aboutOf } from "../../scope/image.ts";
 import { grantsOf, type ScopeRef } from "../../scope/registry.ts";
@@ -12,7 +13,6 @@ import type { Step } from "../../trace/seal.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { askedOf, callLines } from "../asked.ts";
 import { Exit, isMisread } from "../errors.ts";
-import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
 import { leftOutOf, linesOf, rowOf } from "../rows.ts";
 import { chooseStep, chooseUnfinished } from "../select.ts";

@@ -144,5 +144,5 @@ async function giveUp(real: Real, name: Name, sys: System, undoes?: Operation): 
   await stop(driven, sys);
   await real.release(driven);
   real.driven.delete(name);
-  await discardRun(real.store, name, compensator(real), undoes);
+  await discardRun(real.store, name, { compensate: compensator(real), ...(undoes && { undoes }) });
 }
