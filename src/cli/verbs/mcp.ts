@@ -4,12 +4,14 @@ import { rmSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname } from "node:path";
+import type { Right } from "../../agent/run.ts";
 import { openMcpDoor, PATH } from "../../meta/mcp/http.ts";
 import { reachOf } from "../../meta/mcp/reach.ts";
 import { makeSession, type Session } from "../../meta/mcp/session.ts";
 import { serveStdio } from "../../meta/mcp/stdio.ts";
 import { BY_DEFAULT, INSTRUCTIONS, lackingOf, READING, RIGHTS, toolsFor } from "../../meta/mcp/tools.ts";
 import { socketPath } from "../../run/socket.ts";
+import { quoteAll } from "../../scope/exec/quote.ts";
 import { sha256 } from "../../trace/bytes.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { version } from "../../version.ts";
@@ -74,14 +76,14 @@ export const verb: Verb = {
 };
 
 /** What is allowed, in one order. */
-function rightsIn(flags: Flags): string[] {
+function rightsIn(flags: Flags): Right[] {
   const granted = list(flags, "grant").flatMap((words) => words.split(","));
-  const odd = granted.find((right) => !RIGHTS.includes(right));
+  const odd = granted.find((right) => !RIGHTS.some((each) => each === right));
   if (odd !== undefined)
     throw new Exit(2, `There is no right ${JSON.stringify(odd)}: --grant takes ${RIGHTS.join(", ")}.`);
   if (flags["read-only"] && granted.length > 0)
     throw new Exit(2, "--read-only lets nothing be changed: leave --grant out.");
-  const given = flags["read-only"] ? READING : [...BY_DEFAULT, ...granted];
+  const given: readonly string[] = flags["read-only"] ? READING : [...BY_DEFAULT, ...granted];
   return RIGHTS.filter((right) => given.includes(right));
 }
 

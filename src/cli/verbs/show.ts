@@ -63,6 +63,7 @@ async function show(context: Context, flags: Flags, { run, log, step, live }: Ch
   for (const [thread, effect] of Object.entries(step.outcome?.threads ?? {}))
     for (const each of effect.append ?? []) items.push({ thread, ...(await getItem(store, each)) });
   const egress = await reached(store, log, step);
+  const why = typeof step.witness.why === "string" ? masked(await readable(store, step.witness.why as Link)) : null;
   out.object({
     ...row,
     egress,
@@ -73,6 +74,7 @@ async function show(context: Context, flags: Flags, { run, log, step, live }: Ch
     witness: { ...step.witness, ...step.outcomeWitness },
     input: input && masked(input),
     items: maskedIn(items),
+    why,
   });
   const field = (name: string, value: string): void => out.line(`${out.style("dim", name.padEnd(10))} ${value}`);
   const tell = (text: string): void => {
@@ -84,7 +86,10 @@ async function show(context: Context, flags: Flags, { run, log, step, live }: Ch
   field("kind", `${row.kind} (${row.tier})`);
   field("status", STATUS[row.status] ?? row.status);
   field("at", row.at);
-  if (row.kind === "inject" && typeof step.witness.by === "string") field("by", plain(step.witness.by));
+  const { by, right } = step.witness;
+  if (typeof by === "string" && (row.kind === "inject" || typeof right === "string"))
+    field("by", plain(typeof right === "string" ? `${by} (right: ${right})` : by));
+  if (why !== null) field("why", plain(why));
   if (row.changes && row.changes.files > 0)
     field("changed", `${counted(row.changes.files, "file")} (${linesOf(row.changes)})`);
   if (typeof step.outcomeWitness.paths === "string") field("paths", step.outcomeWitness.paths);

@@ -30,7 +30,7 @@ export interface CallContext {
 export interface ServedTool {
   name: string;
   /** What `tools/list` says of it: description, schemas, annotations. */
-  listed: Members;
+  listed: object;
   /** Whether it changes nothing: then a call is left where its client has gone. */
   readOnly: boolean;
   /** What goes wrong with the call is told, and not thrown. */
@@ -152,7 +152,7 @@ export function makeSession({ tools, lacking, instructions, version }: SessionOp
     if (!revision) return errorOf(id, INVALID_REQUEST, `"initialize" comes before ${method}.`);
     if (method === "tools/call") return call(id, params, notify, gone);
     if (params.cursor !== undefined) return errorOf(id, INVALID_PARAMS, "There is no such page.");
-    return resultOf(id, { tools: tools.map((tool) => tool.listed) });
+    return resultOf(id, { tools: tools.map((tool) => tool.listed as Members) });
   };
 
   const hear: Session["hear"] = async (message, notify, gone) => {

@@ -1,8 +1,8 @@
 /** Operations on runs as tools of a server: those of the rights that its client was given, on the runs that it may reach. */
 import { Invalid, ShepherdError } from "../../agent/errors.ts";
+import type { Right } from "../../agent/run.ts";
 import { clip } from "../../agent/tools/clip.ts";
 import { checkInput, type Input, type InputSchema, type Property, schema } from "../../agent/tools/tool.ts";
-import type { Members } from "../../gateway/protocol.ts";
 import { stateOf } from "../../run/lifecycle.ts";
 import { readLog } from "../../scope/view.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
@@ -14,9 +14,9 @@ import type { CallContext, ServedTool, Told } from "./session.ts";
 const ALL: readonly Operation[] = Object.values(OPERATIONS);
 
 /** Every right that there is. */
-export const RIGHTS: readonly string[] = [...new Set(ALL.map(({ right }) => right))];
+export const RIGHTS: readonly Right[] = [...new Set(ALL.map(({ right }) => right))];
 /** What is given where nothing is said: all of it leaves the user's directory, and runs of others, as they are. */
-export const BY_DEFAULT: readonly string[] = [
+export const BY_DEFAULT: readonly Right[] = [
   "observe",
   "inject",
   "pause",
@@ -27,7 +27,7 @@ export const BY_DEFAULT: readonly string[] = [
   "replay",
 ];
 /** What changes nothing. */
-export const READING: readonly string[] = RIGHTS.filter((right) =>
+export const READING: readonly Right[] = RIGHTS.filter((right) =>
   ALL.every((each) => each.right !== right || each.readOnly),
 );
 
@@ -49,7 +49,7 @@ const MOST_RUNS = 100;
 
 export interface ToolsOptions {
   store: EmbeddedStore;
-  rights: readonly string[];
+  rights: readonly Right[];
   reach: Reach;
   /** Who it is in the records; without it what the client says to be. */
   who: string | undefined;
@@ -61,59 +61,65 @@ export interface ToolsOptions {
 
 const RUN: Property = { type: "string", description: "Name of the run; where there is only one, it is that one." };
 
-export function toolsFor({ store, rights, reach, who, during, explain }: ToolsOptions): ServedTool[] {
-  const may = async (name: string, right: string): Promise<boolean> =>
-    rights.includes(right) && (await reach.has(name));
-
-  const served = (name: string, listed: Members & { inputSchema: InputSchema }, readOnly: boolean, act: Act) => ({
-    name,
-    readOnly,
-    listed: {
-      name,
-      ...listed,
-      annotations: {
-        readOnlyHint: readOnly,
-        ...(!readOnly && { destructiveHint: DESTRUCTIVE.has(name) }),
-        openWorldHint: false,
-      },
-    } as Members,
-    call: (input: Input, context: CallContext): Promise<Told> =>
-      pulsing(context, input, async () => {
-        const fitting = checkInput({ name, input: listed.inputSchema, content: ["text", "instruction"] }, input);
-        if (typeof fitting === "string") return { text: fitting, failed: true };
-        try {
-          const work = (): Promise<string> => act(fitting, context);
-          // A look that waits may take as long as the run does.
-          return { text: await (fitting.wait_ms === undefined ? during(work) : work()), failed: false };
-        } catch (error) {
-          return { text: told(error, explain), failed: true };
-        }
-      }),
-  });
-
-  return [
-    ...(rights.includes("observe") ? [served("runs", LISTING, true, () => listRuns(store, reach))] : []),
-    ...ALL.filter(({ right }) => rights.includes(right)).map((operation) => {
-      const { name, right, brief, readOnly } = operation;
-      const inputSchema = inputOf(operation, { run: RUN });
-      return served(name, { description: brief, inputSchema }, readOnly, async ({ run, ...given }, context) => {
+export function toolsFor(options: ToolsOptions): ServedTool[] {
+  const { store, rights, reach, who } = options;
+  const may = async (name: string, right: Right): Promise<boolean> => rights.includes(right) && (await reach.has(name));
+  const listing: Spec = {
+    ...{ name: "runs", brief: "The runs that you can reach, newest first: how each stands, and at which step." },
+    ...{ readOnly: true, inputSchema: schema({}), act: () => listRuns(store, reach) },
+  };
+  const specs = ALL.filter(({ right }) => rights.includes(right)).map(
+    (operation): Spec => ({
+      ...operation,
+      inputSchema: inputOf(operation, { run: RUN }),
+      act: async ({ run, ...given }, { client, signal }) => {
         const { input, why, expect } = partsOf(given);
         if (why !== undefined && why.length > LONGEST_REASON)
           throw new Invalid(`"why" has at most ${LONGEST_REASON} characters.`);
-        const target = await reach.find(run as string | undefined);
-        const by = { who: who ?? `${context.client || "a client"} over MCP`, right, ...(why !== undefined && { why }) };
-        const acting = { signal: context.signal, may, ...(expect !== undefined && { expect }) };
-        return clip(operation.tell(await operation.act({ store, name: target.name }, input, by, acting)));
-      });
+        const { name } = await reach.find(run as string | undefined);
+        const { right } = operation;
+        const by = { who: who ?? `${client || "a client"} over MCP`, right, ...(why !== undefined && { why }) };
+        const acting = { signal, may, ...(expect !== undefined && { expect }) };
+        return clip(operation.tell(await operation.act({ store, name }, input, by, acting)));
+      },
     }),
-  ];
+  );
+  return [...(rights.includes("observe") ? [listing] : []), ...specs].map((spec) => served(spec, options));
 }
 
-type Act = (input: Input, context: CallContext) => Promise<string>;
+interface Spec {
+  name: string;
+  brief: string;
+  readOnly: boolean;
+  inputSchema: InputSchema;
+  /** Gives what is told. Its input fits the schema. */
+  act(input: Input, context: CallContext): Promise<string>;
+}
+
+function served({ name, brief, readOnly, inputSchema, act }: Spec, { during, explain }: ToolsOptions): ServedTool {
+  const hints = readOnly ? { readOnlyHint: true } : { readOnlyHint: false, destructiveHint: DESTRUCTIVE.has(name) };
+  const perform = async (given: Input, context: CallContext): Promise<Told> => {
+    const input = checkInput({ name, input: inputSchema }, given);
+    if (typeof input === "string") return { text: input, failed: true };
+    const work = (): Promise<string> => act(input, context);
+    try {
+      // A look that waits may take as long as the run does.
+      return { text: await (input.wait_ms === undefined ? during(work) : work()), failed: false };
+    } catch (error) {
+      return { text: told(error, explain), failed: true };
+    }
+  };
+  return {
+    name,
+    readOnly,
+    listed: { name, description: brief, inputSchema, annotations: { ...hints, openWorldHint: false } },
+    call: (input, context) => pulsing(context, input, () => perform(input, context)),
+  };
+}
 
 /** Why a tool of that name is not there, for who asks for it all the same. */
 export const lackingOf =
-  (rights: readonly string[]) =>
+  (rights: readonly Right[]) =>
   (name: string): string | undefined => {
     const operation = ALL.find((each) => each.name === name);
     if (!operation || rights.includes(operation.right)) return undefined;
@@ -139,11 +145,6 @@ async function pulsing({ progress }: CallContext, input: Input, work: () => Prom
     clearInterval(timer);
   }
 }
-
-const LISTING = {
-  description: "The runs that you can reach, newest first: how each stands, and at which step.",
-  inputSchema: schema({}),
-};
 
 async function listRuns(store: EmbeddedStore, reach: Reach): Promise<string> {
   const runs = (await reach.runs()).reverse();
