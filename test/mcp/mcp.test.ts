@@ -390,9 +390,15 @@ describe("over HTTP", () => {
 test("what adds it to an agent is printed, and nothing is written", async () => {
   await worked();
   const print = async (...args: string[]) => (await user.does(["mcp", "--print", ...args])).out;
-  expect(await print("claude")).toBe("claude mcp add shepherd -- shepherd mcp\n");
+  // Not every client hands its environment on.
+  const where = `--env SHEPHERD_DIR=${user.store}`;
+  expect(await print("claude")).toBe(`claude mcp add shepherd ${where} -- shepherd mcp\n`);
   expect(await print("codex", "w", "--grant", "merge", "--as", "the watch")).toBe(
-    "codex mcp add shepherd -- shepherd mcp w --grant merge --as $'the watch'\n",
+    `codex mcp add shepherd ${where} -- shepherd mcp w --grant merge --as $'the watch'\n`,
+  );
+  const usual = { env: { SHEPHERD_DIR: undefined } };
+  expect((await user.does(["mcp", "--print", "claude"], 0, usual)).out).toBe(
+    "claude mcp add shepherd -- shepherd mcp\n",
   );
   const http = await print("codex", "--http", "--port", "8765");
   expect(http).toContain(

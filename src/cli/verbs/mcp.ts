@@ -11,6 +11,7 @@ import { makeSession, type Session } from "../../meta/mcp/session.ts";
 import { serveStdio } from "../../meta/mcp/stdio.ts";
 import { BY_DEFAULT, INSTRUCTIONS, lackingOf, READING, RIGHTS, toolsFor } from "../../meta/mcp/tools.ts";
 import { socketPath } from "../../run/socket.ts";
+import { storeDirectory } from "../../run/stores.ts";
 import { quoteAll } from "../../scope/exec/quote.ts";
 import { sha256 } from "../../trace/bytes.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
@@ -136,7 +137,9 @@ function print({ out }: Context, store: EmbeddedStore, flags: Flags, names: stri
   if (flags["read-only"]) words.push("--read-only");
   if (flags.as !== undefined) words.push("--as", text(flags, "as")!);
   const lines: string[] = [];
-  if (!flags.http) lines.push(`${agent} mcp add shepherd -- ${quoteAll(words)}`);
+  // Not every client hands its own environment on.
+  const place = store.directory === storeDirectory({}) ? [] : ["--env", `SHEPHERD_DIR=${store.directory}`];
+  if (!flags.http) lines.push(quoteAll([agent, "mcp", "add", "shepherd", ...place, "--", ...words]));
   else {
     const port = count(flags, "port", 1, 65_535);
     if (port === undefined) throw new Exit(2, "Where will it listen? Add --port PORT.");
