@@ -28,6 +28,7 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
   inject: { brief: "tell the agent of a run something", load: () => import("./verbs/inject.ts") },
   gate: { brief: "be asked before each call of a run", load: () => import("./verbs/gate.ts") },
   pause: { brief: "hold a run back", load: () => import("./verbs/pause.ts") },
+  handoff: { brief: "a fresh conversation on the files of a run", load: () => import("./verbs/handoff.ts") },
   port: { brief: "reach a server that listens in a run", load: () => import("./verbs/port.ts") },
   service: { brief: "the services of a run, and what they wrote", load: () => import("./verbs/service.ts") },
   shell: { brief: "a shell in a scope, each command a step", load: () => import("./verbs/shell.ts") },

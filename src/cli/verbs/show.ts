@@ -63,7 +63,8 @@ async function show(context: Context, flags: Flags, { run, log, step, live }: Ch
   for (const [thread, effect] of Object.entries(step.outcome?.threads ?? {}))
     for (const each of effect.append ?? []) items.push({ thread, ...(await getItem(store, each)) });
   const egress = await reached(store, log, step);
-  const why = typeof step.witness.why === "string" ? masked(await readable(store, step.witness.why as Link)) : null;
+  const { why } = step.witness;
+  const reason = typeof why === "string" && parseLink(why) ? masked(await readable(store, why as Link)) : null;
   out.object({
     ...row,
     egress,
@@ -72,9 +73,9 @@ async function show(context: Context, flags: Flags, { run, log, step, live }: Ch
     state: sealed?.state ?? null,
     carry: sealed?.carry ?? null,
     witness: { ...step.witness, ...step.outcomeWitness },
+    why: reason,
     input: input && masked(input),
     items: maskedIn(items),
-    why,
   });
   const field = (name: string, value: string): void => out.line(`${out.style("dim", name.padEnd(10))} ${value}`);
   const tell = (text: string): void => {
@@ -87,9 +88,9 @@ async function show(context: Context, flags: Flags, { run, log, step, live }: Ch
   field("status", STATUS[row.status] ?? row.status);
   field("at", row.at);
   const { by, right } = step.witness;
-  if (typeof by === "string" && (row.kind === "inject" || typeof right === "string"))
-    field("by", plain(typeof right === "string" ? `${by} (right: ${right})` : by));
-  if (why !== null) field("why", plain(why));
+  if (typeof by === "string")
+    field("by", `${plain(by)}${typeof right === "string" ? ` (right: ${plain(right)})` : ""}`);
+  if (reason !== null) field("why", plain(reason));
   if (row.changes && row.changes.files > 0)
     field("changed", `${counted(row.changes.files, "file")} (${linesOf(row.changes)})`);
   if (typeof step.outcomeWitness.paths === "string") field("paths", step.outcomeWitness.paths);
