@@ -107,8 +107,11 @@ async function followOutside(
   { model, ...options }: Omit<ResumeOptions, "model"> & { model?: Model | undefined },
 ): Promise<unknown> {
   const { driveOutside, controlOf } = await import("./outside.ts");
+  const { stopRun } = await import("./operations.ts");
   const { log } = await readScope(store, name);
   const methods = controlOf(store, log);
+  const cancelling = (said: { [key: string]: Json }, reason: string): Promise<void> =>
+    stopRun(store, name, reason, { by: { who: String(said.by), right: "cancel" } });
   return withBudget(drive, store, name, options, async (budget) => ({
     value: await driveOutside(store, name, {
       signal: drive.signal,
@@ -117,7 +120,7 @@ async function followOutside(
       instruction: options.instruction,
       model: model === undefined ? undefined : textModel(model),
       ...(options.land && { land: options.land }),
-      begun: () => void drive.controlled({ methods }),
+      begun: () => void drive.controlled({ methods, cancelling }),
     }),
   }));
 }

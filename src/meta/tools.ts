@@ -10,6 +10,7 @@ import { type Input, type InputSchema, type Property, schema, type Tool } from "
 import { viewIn } from "../agent/watching.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Acting, OPERATIONS, type Operation } from "./operation.ts";
+import { cut } from "./quote.ts";
 
 const RUN: Property = {
   type: "string",
@@ -52,6 +53,8 @@ export async function isBelow(store: EmbeddedStore, run: string, name: string): 
 }
 
 const MOST = 1000;
+/** So much is told of why something was refused, in characters. */
+const LONGEST_ERROR = 1000;
 
 /** The tools of the runs that an agent holds. With several runs each has the name of the member of its input before its own. */
 export const toolsFor = (holdings: readonly Holding[]): Tool[] =>
@@ -91,7 +94,8 @@ function toolOf(operation: Operation, { key, handle }: Holding, holdings: readon
       } catch (error) {
         // What an operation refuses is a result for the model.
         if (!(error instanceof ShepherdError)) throw error;
-        return { status: "failed" as const, text: `${error.message}${error.hint ? ` ${error.hint}` : ""}` };
+        const text = `${error.message}${error.hint ? ` ${error.hint}` : ""}`;
+        return { status: "failed" as const, text: cut(text, LONGEST_ERROR) };
       }
     },
   };

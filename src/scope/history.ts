@@ -115,8 +115,10 @@ export async function mergeBases(store: EmbeddedStore, a: Hash, b: Hash): Promis
   const graph = await historyOf(store, a, b);
   const undone = undoneMerges(graph);
   const parentsOf = (id: Hash): readonly Hash[] => {
-    const { parents } = graph.get(id)!;
-    return undone.has(id) ? parents.slice(0, 1) : parents;
+    const { parents, kind } = graph.get(id)!;
+    if (undone.has(id)) return parents.slice(0, 1);
+    // It has nothing of what stood before it, but the files of another scope.
+    return kind === "handoff" && parents.length > 1 ? parents.slice(1) : parents;
   };
   const ancestors = (id: Hash): Set<Hash> => {
     const seen = new Set([id]);

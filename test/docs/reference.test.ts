@@ -226,6 +226,10 @@ describe("objects of --json", () => {
     await tell(0, "fork", ["w", "2", "-k", "2"]);
     await tell(0, "fork", ["w", "2", "--result", "otherwise", "--scope", "other"]);
     await tell(0, "diff", ["w", "other"]);
+    await tell(0, "handoff", ["other", "begin anew", "--dry-run"]);
+    await tell(0, "handoff", ["other", "--from", "w@2", "--dry-run"]);
+    await tell(0, "handoff", ["other", "begin anew"]);
+    await tell(0, "handoff", ["other", "begin anew", "--from", "w@2"]);
     await tell(0, "tag", ["here", "w@2"]);
     await tell(0, "tag", ["--check", "grep -q three a.txt"]);
     await tell(0, "tag");

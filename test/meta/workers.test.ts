@@ -1,6 +1,8 @@
 /** Workers that the command `shepherd` drives, as values of the library. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { agent, Cancelled, Failed, Invalid, inputs, OverBudget, runOf, worker } from "../../src/index.ts";
 import { useCommand } from "../../src/run/child.ts";
@@ -123,6 +125,39 @@ test("a worker that is cancelled, or has spent its budget, stands, and goes on w
   expect(await who.resume(await run.scope, { store: at.store }).result).toBe("Done.");
   const spends = who.start({ task: "work" }, { ...at, budget: { turns: 1 } });
   expect(await spends.result.catch((error) => error)).toBeInstanceOf(OverBudget);
+});
+
+test("a worker goes on when the program that started it is killed, and is found again by its name", async () => {
+  const at = gated();
+  const file = join(rig.directory, "long.jsonl");
+  const turns = [{ say: "I begin.", call: [wait("one")] }, { say: "Done." }];
+  writeFileSync(file, turns.map((turn) => JSON.stringify(turn)).join("\n"));
+  const program = join(rig.directory, "program.mjs");
+  const index = join(dirname(await built()), "index.js");
+  writeFileSync(
+    program,
+    `import { worker } from ${JSON.stringify(index)};
+const run = worker("agent", { model: ${JSON.stringify(`script:${file}`)} }).start({ task: "work" }, ${JSON.stringify(at)});
+console.log(await run.scope);
+await run.result;`,
+  );
+  const child = spawn(process.execPath, [program], { stdio: ["ignore", "pipe", "inherit"] });
+  const name = await new Promise<string>((resolve) =>
+    child.stdout.once("data", (text) => resolve(String(text).trim())),
+  );
+  await begun("one");
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  const run = worker("any").run(name, { store: rig.at.store });
+  expect(run.scope).toBeInstanceOf(Promise);
+  go("one");
+  expect(await run.result).toBe("Done.");
+  expect((await run.steps()).map(({ kind, status }) => `${kind} ${status}`)).toEqual([
+    "run done",
+    "model done",
+    "tool done",
+    "model done",
+  ]);
 });
 
 test("a body calls a worker, and has its files", async () => {
