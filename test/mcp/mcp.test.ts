@@ -50,6 +50,19 @@ async function waits(name = "w"): Promise<{ running: Running; open: () => void }
   return { running, open: () => fs.writeFileSync(gate, "") };
 }
 
+/** Whether a process still goes on with a run of the user's: what a server has set going is no child of this one. */
+const resuming = (): boolean =>
+  fs.readdirSync("/proc").some((pid) => {
+    try {
+      const [words, variables] = ["cmdline", "environ"].map((file) =>
+        fs.readFileSync(`/proc/${pid}/${file}`, "latin1"),
+      );
+      return words!.includes("\0resume\0") && variables!.includes(`SHEPHERD_DIR=${user.store}\0`);
+    } catch {
+      return false;
+    }
+  });
+
 const rows = async (name: string): Promise<Array<{ n: number; kind: string }>> =>
   (await user.does(["log", name, "--json"])).objects<{ n: number; kind: string }>().reverse();
 
@@ -59,14 +72,15 @@ const GRANTED = ["discard", "handoff", "land", "merge", "spawn", "sync"];
 describe("rights", () => {
   test("what is given by itself leaves the user's directory as it is; the rest is neither listed nor done", async () => {
     await worked();
+    const before = await rows("w");
     const { call, tools, ask } = await client();
     expect((await tools()).sort()).toEqual(BY_DEFAULT);
     for (const each of GRANTED)
       await expect(ask("tools/call", { name: each, arguments: { run: "w" } })).rejects.toThrow(
         `The right to ${each} was not given here: who starts \`shepherd mcp\` can give it (--grant ${each}).`,
       );
-    expect(await rows("w")).toHaveLength((await rows("w")).length);
     expect((await call("runs")).text).toContain("w is done");
+    expect(await rows("w")).toEqual(before);
     expect(user.files()).toEqual({ "a.txt": "one\n" });
   });
 
@@ -145,6 +159,26 @@ test("runs that were not named are not there, and what was forked from those tha
   }
 });
 
+test("what a client forks or spawns is in its reach, goes on by itself, and is merged where that is", async () => {
+  await worked("w");
+  await worked("other");
+  const { call } = await client(["w", "--grant", "spawn,merge"]);
+  expect((await call("fork", { run: "w", at: 4, still: true })).text).toBe("Made w.1.");
+  expect((await call("revert", { run: "w.1", n: 2 })).failed).toBe(false);
+  const made = await call("spawn", { run: "w", worker: "command", task: "echo spawned > s.txt", why: "to see" });
+  const spawned = /works as (\S+)\.$/.exec(made.text)![1]!;
+  await until(async () => (await call("runs")).text.includes(`${spawned} is done`));
+  await until(() => !resuming());
+  expect((await call("observe", { run: spawned })).text).toContain("1 command done");
+  expect((await call("merge", { run: spawned, into: "w" })).text).toBe("Merged into w.");
+  expect((await user.does(["cat", "w@", "s.txt"])).out).toBe("spawned\n");
+  expect((await call("merge", { run: spawned, into: "other" })).failed).toBe(true);
+  // Started from it, another one has the same runs, and a server of another run has none of them.
+  expect((await (await client(["w"])).call("runs")).text).toContain(`${spawned} is done`);
+  expect((await (await client(["other"])).call("observe", { run: spawned })).failed).toBe(true);
+  expect(user.files()).toEqual({ "a.txt": "one\n" });
+});
+
 test("what is done stands in the run with who did it, by which right and why", async () => {
   await worked();
   const { call } = await client(["w"], { name: "watcher" });
@@ -216,6 +250,7 @@ test("a run at work is paused, told something, observed and cancelled, and goes 
   again.open();
   expect((await other.call("resume")).failed).toBe(false);
   await until(async () => (await other.call("runs")).text.includes("v is done"));
+  await until(() => !resuming());
 });
 
 test("a look that is taken back ends, and its client is served on", async () => {

@@ -70,6 +70,10 @@ export const verb: Verb = {
         lacking: lackingOf(rights),
         ...{ instructions: INSTRUCTIONS, version },
       });
+    if (process.stdin.isTTY && !flags.http)
+      context.out.warn(
+        "shepherd: An agent speaks to this, on standard input and output: `shepherd mcp --print claude` prints what adds it. Ctrl-C ends it.",
+      );
     if (flags.http) await serveHttp(context, store, { port: port ?? 0, allows, newSession });
     else await serveStdio(newSession(), { input: process.stdin, output: process.stdout }, context.signal);
     return 0;
