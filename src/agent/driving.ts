@@ -28,7 +28,7 @@ import type { Clock } from "./clock.ts";
 import { Cancelled, Conflict, InDoubt, Invalid, publicError } from "./errors.ts";
 import { fitInput, outputOf } from "./fit.ts";
 import { runInstruction } from "./instruct.ts";
-import { placeOf } from "./journal.ts";
+import { actedOn, placeOf } from "./journal.ts";
 import { madeBefore } from "./made.ts";
 import { modelOf, optionsIn } from "./models.ts";
 import { putResult, stopping } from "./performing.ts";
@@ -185,8 +185,9 @@ async function goesOn(scope: LiveScope, { place, inDoubt, definition }: Work): P
   for (const doubt of doubts) {
     const step = writer.fold.steps.get(doubt.n)!;
     const found = await placeOf(store, step);
-    const { name = "", input = null } = found?.call ?? {};
-    const key = idempotencyKey(ref.log, doubt.n, step.intent.what ?? "");
+    const { name = "", input: asked = null } = found?.call ?? {};
+    const input = await actedOn(store, ref.log, step, asked as Json);
+    const key = idempotencyKey(ref.log, step);
     const verdict = found && inDoubt ? await inDoubt({ ...doubt, name, input, key }) : "leave";
     if (verdict === "leave") open.push(doubt);
     else if (verdict !== "perform") {

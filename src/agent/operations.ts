@@ -15,6 +15,7 @@ import { socketPath } from "../run/socket.ts";
 import { taskOf } from "../run/start.ts";
 import { workspacePath } from "../scope/registry.ts";
 import { type Replay, replayLog } from "../scope/replay.ts";
+import { importOf } from "../trace/bundle/imported.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
@@ -89,11 +90,7 @@ export async function revertRun(
   // A run that lands as it goes takes the directory with it.
   if (landsLive(view) && (await hasLanded(store, await workspacePath(store, view.log), view)))
     await landRun(store, name, { partly: true });
-  const outside = done.outside.map((each) => ({
-    ...each,
-    compensated: each.compensated || each.tier === "compensable",
-  }));
-  return { n: done.n, outside };
+  return { n: done.n, outside: done.outside };
 }
 
 /** Begins the conversation of a run anew; with the files of another one, where `from` names it. Gives the number of the step. */
@@ -134,6 +131,7 @@ export async function landInDirectory(
       name,
       landed.conflicts.map(({ path }) => quotePath(path)),
     );
+  if (landed.op !== null) await noteIn(store, name, { note: "landed", op: landed.op }, by);
   return {
     status: landed.status === "nothing" ? "nothing" : "done",
     changes: landed.changes.map(({ path, kind }) => ({ path: quotePath(path), kind })),
@@ -161,7 +159,19 @@ export async function mergeIntoRun(
       name,
       merged.conflicts.map(({ path }) => path),
     );
+  if (merged.status === "done") await noteIn(store, name, { note: "merged", into: to }, doing.by);
   return { status: merged.status, changes: [], held: [] };
+}
+
+/** What became of a run's files stands in its own log, too; nobody writes into what came out of a file. */
+async function noteIn(
+  store: EmbeddedStore,
+  name: string,
+  facts: { note: string; [key: string]: Json },
+  by: Actor,
+): Promise<void> {
+  const { log } = await refOf(store, name);
+  if (!(await importOf(store, log))) await operate(store, name, "note", { n: null, facts }, { by });
 }
 
 const bothChanged = (run: string, paths: string[]): Conflict =>

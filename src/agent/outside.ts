@@ -4,8 +4,9 @@ import { resumeElsewhere } from "../run/child.ts";
 import { connect } from "../run/connect.ts";
 import type { Control } from "../run/control.ts";
 import { framesToTheEnd } from "../run/follow.ts";
+import { endOf } from "../run/lifecycle.ts";
 import { socketPath } from "../run/socket.ts";
-import type { Task } from "../run/start.ts";
+import { type Task, taskOf } from "../run/start.ts";
 import { getBytes } from "../scope/thread.ts";
 import type { View } from "../scope/view.ts";
 import { frameHash } from "../trace/logs.ts";
@@ -40,6 +41,10 @@ export async function driveOutside(store: EmbeddedStore, name: string, following
   signal.throwIfAborted();
   const driven = async (): Promise<boolean> => (await store.leases.holder(`log/${log}`)) !== null;
   const taken = await driven();
+  // A body that is run again comes here for a run that is done: an agent finds that out, a command would be started anew.
+  const view = await viewIn(store, name);
+  if (!taken && endOf(view) === "done" && (await taskOf(store, name)).worker === "command")
+    return outsideResult(store, view);
   const child = taken ? null : resumeElsewhere(store, name, options);
   const over = new AbortController();
   const stop = (why: Error): Promise<void> =>
@@ -102,7 +107,6 @@ async function resultOr(store: EmbeddedStore, name: string, end: { code: number;
 
 /** What a run came to that no program has defined: what its agent said last, or what its command printed. */
 export async function outsideResult(store: EmbeddedStore, view: View): Promise<Json> {
-  const { taskOf } = await import("../run/start.ts");
   const name = view.ref!.name;
   const task: Task = await taskOf(store, name);
   const about = { name: task.agent?.name ?? name, output: null, ...(task.agent?.body && { body: true }) };

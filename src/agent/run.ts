@@ -56,7 +56,7 @@ export interface StartOptions extends DriveOptions {
   /** The directory whose files it works on; the present one without it. */
   readonly in?: string;
   readonly grants?: GrantOptions;
-  /** `FILE#NAME`: where the agent is exported, by which `shepherd resume` finds it. */
+  /** `FILE#NAME`: where the agent is exported, by which `shepherd resume`, `revert` and `discard` find it. */
   readonly module?: string;
   /** Name of the run; made of the agent's without it. */
   readonly name?: string;
@@ -66,8 +66,8 @@ export interface ResumeOptions extends DriveOptions {
   /** A message for the agent to go on with; not for a code body. */
   readonly instruction?: string;
   /**
-   * Says what becomes of an effect that may have acted: it is performed (again, with the same key), or has this output, or is left in doubt
-   * (the default), so that the run ends with `InDoubt`.
+   * Says what becomes of an effect that may have acted: it is performed (with the same key, or a new one if it was taken back), or has this output, or
+   * is left in doubt (the default), so that the run ends with `InDoubt`.
    */
   readonly inDoubt?: (effect: DoubtfulEffect) => Verdict | Promise<Verdict>;
 }

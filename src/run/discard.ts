@@ -43,19 +43,12 @@ export async function discardRun(
     checkExpected({ ref: scope.ref, fold: scope.writer.fold }, expect);
     const owned = () => ownedSince(store, viewOf(scope), -1);
     // One that is refused must not end what is in doubt.
-    if (!compensate) mustKnowUndo(await owned());
+    await mustKnowUndo(await owned(), compensate);
     await settlePending(scope, compensate);
-    const outside = await owned();
-    await compensateAll(scope, null, outside, compensate);
+    const outside = await compensateAll(scope, null, await owned(), compensate);
     if (by) await scope.writer.note(null, { note: "discard" }, { witness: await witnessBy(store, asParams(by)) });
     const operation = await discardScope(store, name, undoes);
-    const done = scope.writer.fold.compensated;
-    return {
-      op: operation.op,
-      outside: outside.map((each) =>
-        tellOutside({ ...each, compensated: each.compensated || done.has(String(each.step.n)) }),
-      ),
-    };
+    return { op: operation.op, outside: outside.map(tellOutside) };
   } finally {
     await scope.close();
   }

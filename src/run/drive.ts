@@ -2,6 +2,7 @@
 
 import { recordBackground } from "../scope/background.ts";
 import { holdingHere } from "../scope/exec/limit.ts";
+import { isReverting } from "../scope/revert.ts";
 import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
@@ -127,8 +128,8 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
       // Who asked for it and has gone since does not want it any more.
       for (const { begin, closed } of operations) if (!closed.aborted) await begin();
       restarted = true;
-      // Nobody performs those again unasked: who resumes the run is told.
-      if (doubtsOf(scope).length > 0) {
+      // Nobody performs those again unasked: who resumes the run is told. Nor does anybody go on who is half set back.
+      if (doubtsOf(scope).length > 0 || isReverting(scope)) {
         ending = "aborted";
         break;
       }

@@ -162,7 +162,7 @@ async function compensateOnce(scope: LiveScope, step: Step, compensate: Compensa
   if (scope.writer.fold.compensated.has(of)) return;
   await scope.writer.part(step.n, { part: "compensating", of });
   await scope.writer.sync();
-  await compensate({ step, log: scope.ref.log, key: idempotencyKey(scope.ref.log, step.n, step.intent.what ?? "") });
+  await compensate({ step, log: scope.ref.log, key: idempotencyKey(scope.ref.log, step) });
   await scope.writer.part(step.n, { part: "compensated", of });
   await scope.writer.sync();
 }

@@ -1,4 +1,6 @@
 /** The table of operations, on runs of each kind: at work here, at work in another process, and at rest. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -264,4 +266,42 @@ test("nor do two both have it on a run that is at work in another process", asyn
   }
   await act("cancel", run, { reason: "enough" });
   await ended;
+});
+
+test("a program behind the gateway, in another process: all but what it would have to be told", async () => {
+  const name = "behind";
+  const command = "until [ -e go.txt ]; do sleep 0.05; done; echo out > out.txt";
+  const child = spawn(
+    process.execPath,
+    [await built(), "gateway", "--scope", name, "--network", "host", "--json", "--", "sh", "-c", command],
+    { cwd: rig.at.in, env: { ...process.env, SHEPHERD_DIR: rig.at.store }, stdio: "ignore" },
+  );
+  const ended = once(child, "exit");
+  await until(
+    async () =>
+      existsSync(rig.at.store) &&
+      ((await act("snapshot", name).catch(() => null)) as { open?: unknown[] } | null)?.open?.length === 1,
+    () => "it has not begun",
+  );
+  expect(await act("observe", name)).toMatchObject({ state: "running" });
+  expect(await act("replay", name)).toMatchObject({ wrong: [] });
+  for (const [operation, input] of [
+    ["inject", { text: "x" }],
+    ["handoff", { guidance: "x" }],
+  ] as const) {
+    const error = await act(operation, name, input).catch((error) => error);
+    expect([operation, error]).toEqual([operation, expect.any(Invalid)]);
+  }
+  await act("pause", name);
+  expect(await act("resume", name)).toMatchObject({ released: true });
+  expect(await saidIn(name, "pause")).toEqual(["run for pause"]);
+  expect(await act("fork", name, { still: true, at: 0 })).toMatchObject({ runs: [`${name}.1`] });
+  writeFileSync(join(rig.at.in, "go.txt"), "");
+  expect(await act("sync", name)).toMatchObject({ status: "done" });
+  await ended;
+  expect(await act("snapshot", name)).toMatchObject({ state: "done" });
+  expect(((await act("land", name)) as { changes: unknown[] }).changes).toHaveLength(1);
+  expect(rig.read("out.txt")).toBe("out\n");
+  expect(await act("revert", name, { n: 0 })).toMatchObject({ to: 0 });
+  await act("discard", name);
 });

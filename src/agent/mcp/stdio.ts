@@ -1,5 +1,6 @@
 /** A server that is a program: it runs in the sandbox of the scope, and is spoken to by lines on its input and output. */
 import type { Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Sandbox } from "../../scope/exec/sandbox.ts";
 import type { Json } from "../../trace/ports.ts";
 import { lineReader } from "./lines.ts";
@@ -13,6 +14,8 @@ export interface Program {
 
 /** A line is at most this long. */
 const LONGEST = 64 << 20;
+/** So long its end is waited for once it reads no more, in ms. */
+const PATIENCE = 2000;
 /** So much of what it says beside is told where it ends. */
 const TAIL = 2000;
 
@@ -63,11 +66,16 @@ export async function startProgram(sandbox: Sandbox, { command, args, env }: Pro
     get broken() {
       return broken;
     },
-    send: (message) =>
-      new Promise((resolve, reject) => {
-        if (broken) return reject(broken);
-        input.write(`${JSON.stringify(message)}\n`, (error) => (error ? reject(broken ?? error) : resolve()));
-      }),
+    send: async (message) => {
+      if (broken) throw broken;
+      const refused = await new Promise<Error | null | undefined>((resolve) => {
+        input.write(`${JSON.stringify(message)}\n`, resolve);
+      });
+      if (!refused) return;
+      // Its input is closed, mostly since it ends: how it ended says more.
+      await Promise.race([ended, sleep(PATIENCE, undefined, { ref: false })]);
+      throw broken ?? refused;
+    },
     close: async () => {
       input.end();
       const late = setTimeout(() => stop.abort(), 1000);

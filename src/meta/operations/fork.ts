@@ -28,5 +28,6 @@ export const fork = operation({
     if (!still) for (const run of runs) await goOn(store, run, told);
     return { run: name, runs, still };
   },
-  tell: ({ runs, still }) => `${still ? "Made" : "Goes on as"} ${runs.join(", ")}.`,
+  tell: ({ runs, still }) =>
+    `${still ? "Made" : runs.length === 1 ? "It goes on as" : "They go on as"} ${runs.join(", ")}.`,
 });
