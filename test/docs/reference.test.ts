@@ -131,6 +131,17 @@ describe("objects of --json", () => {
     await tell(0, "serve", ["--python"]);
   };
 
+  const tellMcp = async (): Promise<void> => {
+    const running = user.start(["mcp", "--http", "--json"]);
+    await until(
+      () => running.out.includes("socket"),
+      () => running.err,
+    );
+    running.process.kill("SIGINT");
+    printed.set("mcp", (await running.ended).objects());
+    await tell(0, "mcp", ["--print", "claude"]);
+  };
+
   /** A run that others steer while it is at work. */
   const tellSteering = async (): Promise<void> => {
     const open = join(user.directory, "open");
@@ -199,6 +210,7 @@ describe("objects of --json", () => {
     await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
     await tellGateway();
     await tellServe();
+    await tellMcp();
     await tellSteering();
     await reachOut();
     await tell(0, "log", ["w"]);
