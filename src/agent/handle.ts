@@ -1,9 +1,10 @@
 /** What stands behind a run: its name in a store, and what this process knows of it if it drives it. All that is heavy is loaded when it is needed. */
 import type { Control } from "../run/control.ts";
 import type { GateEvent } from "../run/gate.ts";
+import { gateName } from "../scope/guards.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Definition } from "./agent.ts";
-import { Cancelled, Conflict, publicError } from "./errors.ts";
+import { Cancelled, Conflict, Invalid, publicError } from "./errors.ts";
 import { lossy } from "./lossy.ts";
 import type {
   DriveOptions,
@@ -23,7 +24,8 @@ const keyOf = (directory: string | undefined, name: string): string => `${direct
 export const activeHandle = (directory: string | undefined, name: string): Handle | undefined =>
   ACTIVE.get(keyOf(directory, name));
 
-type Decide = (effect: GatedEffect<never>) => GateVerdict | Promise<GateVerdict>;
+export type Decide = (effect: GatedEffect<never>) => GateVerdict | Promise<GateVerdict>;
+type Attached = Awaited<Gate["attached"]>;
 
 export interface Handle {
   readonly definition: Definition;
@@ -36,7 +38,8 @@ export interface Handle {
   /** Whether this process drives it now. */
   readonly driven: boolean;
   live(): AsyncIterable<LiveEvent>;
-  gate(decide: Decide): Gate;
+  /** @param as its name; throws `Invalid` for what is none */
+  gate(decide: Decide, as: string | undefined): Gate;
   /** Stops it, and resolves when it has ended. */
   cancel(reason: string, who: string): Promise<void>;
   /** Another run that was started from it. @param made its name, once there is one */
@@ -131,21 +134,22 @@ function driving(
       else events.end();
       return events;
     },
-    gate: (decide) => {
+    gate: (decide, as) => {
+      checkGateName(as);
       const closed = new AbortController();
-      let set: () => void = () => {};
-      const attached = new Promise<void>((resolve, reject) => {
+      let set: (known: Attached) => void = () => {};
+      let fail: (why: unknown) => void = () => {};
+      const attached = new Promise<Attached>((resolve, reject) => {
         set = resolve;
+        fail = reject;
         result.then(
           () => reject(new Conflict("The run ended before the gate was set.", { run: name })),
           (error) => reject(error),
         );
       });
       attached.catch(() => {});
-      const attach = async (to: Controlling): Promise<void> => {
-        await attachGate(to, decide, closed.signal);
-        set();
-      };
+      const attach = (to: Controlling): Promise<void> =>
+        attachGate(to, decide, as, closed.signal).then(set, (error) => fail(publicError(error, name)));
       gates.push(attach);
       if (control) void attach(control);
       return { close: () => closed.abort(), attached };
@@ -193,22 +197,55 @@ const at = ({ directory }: Handle): { store?: string } => (directory === undefin
 const cancelledBy = (reason: unknown, run: string | null): Cancelled =>
   new Cancelled(reason instanceof Error ? reason.message : String(reason), { run, cause: reason });
 
+/** Throws `Invalid` for what is no name of a gate. */
+export function checkGateName(as: string | undefined): void {
+  try {
+    if (as !== undefined) gateName(as);
+  } catch (error) {
+    throw new Invalid((error as Error).message);
+  }
+}
+
 /** Asks a function, as the command line asks a person. */
-async function attachGate({ methods }: Controlling, decide: Decide, closed: AbortSignal): Promise<void> {
-  let attached: () => void = () => {};
-  const done = new Promise<void>((resolve) => {
-    attached = resolve;
+function attachGate(
+  { methods }: Controlling,
+  decide: Decide,
+  as: string | undefined,
+  closed: AbortSignal,
+): Promise<Attached> {
+  const request = (method: string, params: Params, hear: (event: Json) => void): Promise<Json> =>
+    methods[method]!(params, async (event) => hear(event), closed);
+  return askingGate(request, decide, as);
+}
+
+type Params = { [key: string]: Json };
+
+/**
+ * Sets a gate over a way to ask the owner of a run. Resolves once it is asked, with what it is told then; rejects with the owner's refusal, or once the
+ * owner is gone before that. @param over called once it is asked no more
+ */
+export function askingGate(
+  request: (method: string, params: Params, hear: (event: Json) => void) => Promise<Json>,
+  decide: Decide,
+  as: string | undefined,
+  over: () => void = () => {},
+): Promise<Attached> {
+  return new Promise((resolve, reject) => {
+    const decided: Array<Attached["decided"][number]> = [];
+    const hear = async (event: GateEvent): Promise<void> => {
+      if (event.type === "decided" && event.earlier && event.decision !== "default") {
+        const { n, tool, input, decision, reason } = event;
+        decided.push({ n, tool, input, decision, reason });
+      }
+      if (event.type === "attached") resolve({ decided, waiting: event.waiting });
+      if (event.type === "ask")
+        await request("answer", { id: event.id, answer: await answered(decide, event) }, () => {});
+    };
+    // Somebody else may have answered in between.
+    const heard = (event: Json): void => void hear(event as unknown as GateEvent).catch(() => {});
+    const asks = { asks: true, by: "the program", right: "gate", ...(as !== undefined && { as }) };
+    request("gate", asks, heard).then(over, reject);
   });
-  const hear = async (event: Json): Promise<void> => {
-    const heard = event as unknown as GateEvent;
-    if (heard.type === "attached") attached();
-    if (heard.type === "ask")
-      await methods.answer!({ id: heard.id, answer: await answered(decide, heard) }, send, closed);
-  };
-  // Somebody else may have answered in between.
-  const send = async (event: Json): Promise<void> => void hear(event).catch(() => {});
-  void methods.gate!({ asks: true, by: "the program" }, send, closed).catch(() => {});
-  await done;
 }
 
 /** What a gate's function says, as an answer that can cross a socket. What it throws, and what is no verdict, denies. */
@@ -253,10 +290,11 @@ export function resumed(definition: Definition, name: string, options: ResumeOpt
       none.end();
       return none;
     },
-    gate: (decide) => {
+    gate: (decide, as) => {
+      checkGateName(as);
       const closed = new AbortController();
       const attached = import("./operations.ts").then(({ gateElsewhere }) =>
-        gateElsewhere(handle, decide, closed.signal),
+        gateElsewhere(handle, decide, as, closed.signal),
       );
       attached.catch(() => {});
       return { close: () => closed.abort(), attached };
