@@ -38,6 +38,7 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
     load: () => import("./verbs/supervise.ts"),
   },
   serve: { brief: "runs for programs: start, step, fork, grade over HTTP", load: () => import("./verbs/serve.ts") },
+  mcp: { brief: "runs for other agents, over the Model Context Protocol", load: () => import("./verbs/mcp.ts") },
   gateway: { brief: "record the model calls of any program", load: () => import("./verbs/gateway.ts") },
   replay: { brief: "compute all commits of a run anew, and compare", load: () => import("./verbs/replay.ts") },
   export: { brief: "a run as one file", load: () => import("./verbs/export.ts") },

@@ -131,6 +131,17 @@ describe("objects of --json", () => {
     await tell(0, "serve", ["--python"]);
   };
 
+  const tellMcp = async (): Promise<void> => {
+    const running = user.start(["mcp", "--http", "--json"]);
+    await until(
+      () => running.out.includes("socket"),
+      () => running.err,
+    );
+    running.process.kill("SIGINT");
+    printed.set("mcp", (await running.ended).objects());
+    await tell(0, "mcp", ["--print", "claude"]);
+  };
+
   /** A run that others steer while it is at work. */
   const tellSteering = async (): Promise<void> => {
     const open = join(user.directory, "open");
@@ -243,6 +254,7 @@ describe("objects of --json", () => {
     await tellGateway();
     await tellWaiting();
     await tellServe();
+    await tellMcp();
     await tellSteering();
     await reachOut();
     await tellSupervisor();
