@@ -6,7 +6,16 @@ import type { Json } from "../trace/ports.ts";
 import type { Definition } from "./agent.ts";
 import { Cancelled, Conflict, Invalid, publicError } from "./errors.ts";
 import { lossy } from "./lossy.ts";
-import type { ForkOptions, Gate, GatedEffect, GateVerdict, LiveEvent, ResumeOptions, StartOptions } from "./run.ts";
+import type {
+  DriveOptions,
+  ForkOptions,
+  Gate,
+  GatedEffect,
+  GateVerdict,
+  LiveEvent,
+  ResumeOptions,
+  StartOptions,
+} from "./run.ts";
 
 /** Runs that this process drives, by store and name: a run that is written down as a name is found again. */
 const ACTIVE = new Map<string, Handle>();
@@ -32,7 +41,11 @@ export interface Handle {
   /** @param as its name; throws `Invalid` for what is none */
   gate(decide: Decide, as: string | undefined): Gate;
   /** Stops it, and resolves when it has ended. */
-  cancel(reason: string): Promise<void>;
+  cancel(reason: string, who: string): Promise<void>;
+  /** Another run that was started from it. @param made its name, once there is one */
+  spawn(definition: Definition, options: DriveOptions, made: Promise<string>): Handle;
+  /** @param released whether it was only paused, and goes on where it is driven */
+  resume(options: ResumeOptions, released: Promise<boolean>): Handle;
   /** @param made the fork's name, once there is one */
   fork(options: ForkOptions, made: Promise<string>): Handle;
 }
@@ -46,8 +59,11 @@ export interface Drive {
   named(scope: string): void;
   emit(event: LiveEvent): void;
   /** Called before it works. Resolves when all gates that were set are asked. */
-  controlled(control: Control): Promise<void>;
+  controlled(control: Controlling): Promise<void>;
 }
+
+/** What gates and a cancel need of whoever drives the run. */
+export type Controlling = Pick<Control, "methods"> & Partial<Pick<Control, "cancelling">>;
 
 /** A handle on a run that this process drives: `work` does, and gives its result. */
 function driving(
@@ -57,9 +73,9 @@ function driving(
   work: (drive: Drive) => Promise<unknown>,
 ): Handle {
   const stop = new AbortController();
-  const gates: Array<(control: Control) => Promise<void>> = [];
+  const gates: Array<(control: Controlling) => Promise<void>> = [];
   const listeners = new Set<ReturnType<typeof lossy<LiveEvent>>>();
-  let control: Control | null = null;
+  let control: Controlling | null = null;
   let name: string | null = null;
   let driven = true;
   let known: (scope: string) => void = () => {};
@@ -138,7 +154,7 @@ function driving(
           () => resolve(),
         );
       });
-      const attach = async ({ methods }: Control): Promise<void> => {
+      const attach = async ({ methods }: Controlling): Promise<void> => {
         const asking = askingGate(
           (method, params, hear) => methods[method]!(params, async (event) => hear(event), closed.signal),
           decide,
@@ -155,7 +171,8 @@ function driving(
       if (control) void attach(control);
       return { close: () => closed.abort(), attached, ended };
     },
-    cancel: async (reason) => {
+    cancel: async (reason, who) => {
+      if (driven) await control?.cancelling?.({ by: who, right: "cancel" }, reason).catch(() => {});
       if (driven) stop.abort(new Cancelled(reason, { run: name, hint: "resume goes on with it." }));
       await result.catch(() => {});
     },
@@ -163,9 +180,36 @@ function driving(
       driving(definition, directory, options.signal, async (own) =>
         (await import("./owning.ts")).forkRun(own, handle, options, made),
       ),
+    resume: (options, released) => goingOn(handle, options, released),
+    spawn: (spawned, options, made) => spawning(handle, spawned, options, made),
   };
   return handle;
 }
+
+const spawning = (
+  { directory }: Pick<Handle, "directory">,
+  definition: Definition,
+  options: DriveOptions,
+  made: Promise<string>,
+): Handle =>
+  driving(definition, directory, options.signal, async (drive) =>
+    (await import("./owning.ts")).resumeRun(drive, definition, await made, {
+      ...options,
+      ...(directory !== undefined && { store: directory }),
+    }),
+  );
+
+/** The same run as it goes on: where it is driven, if it was only paused there, else in this process. */
+const goingOn = (handle: Handle, options: ResumeOptions, released: Promise<boolean>): Handle =>
+  driving(handle.definition, handle.directory, options.signal, async (drive) => {
+    const name = await handle.named;
+    if (!(await released))
+      return (await import("./owning.ts")).resumeRun(drive, handle.definition, name, { ...options, ...at(handle) });
+    drive.named(name);
+    return handle.driven ? handle.result : (await import("./watching.ts")).resultOf(handle);
+  });
+
+const at = ({ directory }: Handle): { store?: string } => (directory === undefined ? {} : { store: directory });
 
 const cancelledBy = (reason: unknown, run: string | null): Cancelled =>
   new Cancelled(reason instanceof Error ? reason.message : String(reason), { run, cause: reason });
@@ -208,7 +252,7 @@ export function askingGate(
   };
   // Somebody else may have answered in between.
   const heard = (event: Json): void => void hear(event as unknown as GateEvent).catch(() => {});
-  const asks = { asks: true, by: "the program", ...(as !== undefined && { as }) };
+  const asks = { asks: true, by: "the program", right: "gate", ...(as !== undefined && { as }) };
   const ended = request("gate", asks, heard).then(() => {}, fail);
   return { attached, ended };
 }
@@ -269,7 +313,12 @@ export function resumed(definition: Definition, name: string, options: ResumeOpt
       );
       return { close: () => closed.abort(), attached, ended };
     },
-    cancel: async (reason) => (await import("./operations.ts")).cancelElsewhere(handle, reason),
+    cancel: async (reason, who) => {
+      const { on, stopRun } = await import("./operations.ts");
+      await on(handle, (store, name) => stopRun(store, name, reason, { by: { who, right: "cancel" } }));
+    },
+    resume: (options, released) => goingOn(handle, options, released),
+    spawn: (spawned, options, made) => spawning(handle, spawned, options, made),
     fork: (forking, made) =>
       driving(definition, options.store, forking.signal, async (own) =>
         (await import("./owning.ts")).forkRun(own, handle, forking, made),

@@ -1,5 +1,6 @@
 /** The person at a gate: is asked about one call at a time, in the order in which they came. */
 import { createInterface, type Interface } from "node:readline/promises";
+import { masked, maskedIn, maskedLines } from "../meta/mask.ts";
 import type { Decided, GateEvent } from "../run/gate.ts";
 import { mainOf } from "../run/pattern.ts";
 import type { Answer } from "../run/question.ts";
@@ -7,7 +8,6 @@ import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import { callLines } from "./asked.ts";
 import { ring } from "./bell.ts";
-import { masked, maskedIn, maskedLines } from "./mask.ts";
 import { clip, columns, type Output, plain } from "./output.ts";
 import type { Context } from "./verb.ts";
 

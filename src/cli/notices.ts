@@ -12,7 +12,7 @@ export function noticesOf(out: Pick<Output, "warn">, name: string, call = ring):
   let missed: readonly string[] = [];
   return ({ phase, facts, witness }) => {
     if (phase === "note" && facts.note === "run" && (facts.state === "paused" || facts.state === "resumed")) {
-      const by = plain(String(witness?.by));
+      const by = plain(String(witness?.by ?? "somebody"));
       if (facts.state === "resumed") out.warn(`shepherd: ${name} goes on (${by}).`);
       else out.warn(`shepherd: ${name} is paused (${by}): \`shepherd resume ${name}\` goes on.`);
     }

@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { framesToTheEnd } from "../run/follow.ts";
 import { endOf } from "../run/lifecycle.ts";
+import type { Left } from "../run/operate.ts";
 import type { Task } from "../run/start.ts";
 import { findScope, type ScopeRef } from "../scope/registry.ts";
 import { readLog } from "../scope/view.ts";
@@ -27,6 +28,12 @@ interface Exported {
   name: string;
   start(input: unknown, options: object): Started;
   resume(run: string, options: object): Started;
+  run(run: string, options: object): Known;
+}
+/** A run that somebody else drives, or nobody. */
+export interface Known {
+  revert(n: number, options: { acknowledge: boolean }): Promise<{ n: number; outside: Left[] }>;
+  discard(): Promise<void>;
 }
 interface Started {
   readonly scope: Promise<string>;
@@ -37,7 +44,7 @@ interface Started {
 const isAgent = (value: unknown): value is Exported =>
   typeof value === "object" &&
   value !== null &&
-  ["start", "resume"].every((name) => typeof (value as { [name: string]: unknown })[name] === "function") &&
+  ["start", "resume", "run"].every((name) => typeof (value as { [name: string]: unknown })[name] === "function") &&
   typeof (value as Exported).name === "string";
 
 const MODULE = /^(.+\.[cm]?[jt]sx?)(?:#([\w$]+))?$/;
@@ -129,7 +136,7 @@ function resolvedModule(cwd: string, word: string): string {
 }
 
 /** The agent that `FILE#NAME` means; its only one without a name. The code of the module runs in this process. Throws `Exit`. */
-async function agentIn(cwd: string, word: string): Promise<Exported> {
+export async function agentIn(cwd: string, word: string): Promise<Exported> {
   const [, file = "", name] = MODULE.exec(word)!;
   const path = resolve(cwd, file);
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) throw new Exit(2, `There is no file ${path}.`);
@@ -211,7 +218,7 @@ async function follow(context: Context, flags: Flags, land: Land, run: Started):
   // Where it never came to its end, there is nothing to wait for.
   if (error) stop.abort();
   await told;
-  if (error?.name === "InDoubt" || error?.name === "Conflict") throw new Exit(3, error.message, hintOf(error));
+  if (error?.name === "InDoubt" || error?.name === "Conflict") throw refusalOf(error);
   if (error === null && typeof result === "string") out.line(result);
   else if (error === null && result !== null && result !== undefined) out.line(JSON.stringify(result, null, 2));
   const state = endOf(await readLog(store, log));
@@ -227,4 +234,10 @@ async function follow(context: Context, flags: Flags, land: Land, run: Started):
   );
 }
 
-const hintOf = (error: Error): string | undefined => (error as { hint?: string }).hint || undefined;
+/** What ends a command where an error of the library's family does, of whichever copy. */
+export const refusalOf = (error: Error): Exit =>
+  new Exit(
+    error.name === "InDoubt" || error.name === "Conflict" ? 3 : 1,
+    error.message,
+    (error as { hint?: string }).hint || undefined,
+  );

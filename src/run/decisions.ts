@@ -38,8 +38,8 @@ export interface Said {
 export interface Decisions {
   /** What was said of a call in attempts of it before, in the order in which it was. */
   of(view: EffectView): Promise<Said[]>;
-  /** Writes down what a gate says. @param by who it is */
-  write(view: EffectView, gate: string, answer: Answer, how: By, by: string): Promise<void>;
+  /** Writes down what a gate says. @param witness who it is, by which right, and why */
+  write(view: EffectView, gate: string, answer: Answer, how: By, witness: { [key: string]: Json }): Promise<void>;
   /** All that a gate has said of calls of this run. */
   by(gate: string): Promise<Said[]>;
 }
@@ -82,7 +82,7 @@ export function makeDecisions({ store, writer }: Pick<LiveScope, "store" | "writ
       await read;
       return known.get(keyOf(view)) ?? [];
     },
-    write: async ({ n, input, within }, gate, answer, how, by) => {
+    write: async ({ n, input, within }, gate, answer, how, witness) => {
       const put = (text: string): Promise<Link> => putBytes(store, Buffer.from(text.toWellFormed()));
       const links = {
         ...(answer.kind === "rewrite" && { what: await putBytes(store, encodeJson(answer.input)) }),
@@ -90,7 +90,7 @@ export function makeDecisions({ store, writer }: Pick<LiveScope, "store" | "writ
         ...(answer.kind === "allow" && answer.always !== undefined && { always: await put(answer.always) }),
       };
       const facts = { gate, decision: answer.kind, how, of: hashOf(input), ...(within && { within }), ...links };
-      await writer.note(n, { note: "gate", ...facts }, { witness: { by } });
+      await writer.note(n, { note: "gate", ...facts }, { witness });
       add({ n, within: null, what: null, why: null, always: null, ...facts });
     },
     by: async (gate) => {

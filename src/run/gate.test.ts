@@ -43,7 +43,7 @@ function gates(broken?: number) {
       if (event.type === "ask") questions.push(event.id);
       wake();
     };
-    void attach({ allow: [], deny: [], asks: true, by: "anna", ...options }, hear, closed.signal);
+    void attach({ allow: [], deny: [], asks: true, witness: { by: "anna" }, ...options }, hear, closed.signal);
     await attached;
     const asked = async (): Promise<void> => {
       while (questions.length === 0)

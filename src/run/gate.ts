@@ -22,8 +22,8 @@ export interface GateOptions {
   asks: boolean;
   /** So long a question waits, in ms; without it for ever, as before a call that is to wait for the gate. */
   timeoutMs?: number | undefined;
-  /** Who it is. */
-  by: string;
+  /** Who it is, by which right, and why. */
+  witness: { [key: string]: Json };
   /** The name by which what it said is known when it comes back. */
   as?: string | undefined;
 }
@@ -111,7 +111,7 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
     const tell = async (word: Word, by: By, more: Partial<Decided> = {}): Promise<Word> => {
       const { n, name: tool, input } = view;
       const decision = word.kind === "none" ? "default" : word.kind;
-      if (gate.as !== undefined && word.kind !== "none") await decisions.write(view, gate.as, word, by, gate.by);
+      if (gate.as !== undefined && word.kind !== "none") await decisions.write(view, gate.as, word, by, gate.witness);
       else await noteGate(n, gate, { decision, how: by, ...(holds && { default: holds }) });
       const said: Decided = { ...NEW, type: "decided", n, tool, input, decision, by, ...more };
       void gate.send(said);
@@ -137,8 +137,8 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
     return tell(word, "person", { pattern: always });
   };
 
-  const noteGate = (n: number | null, { as, by }: Pick<Gate, "as" | "by">, facts: { [key: string]: Json }) =>
-    writer.note(n, { note: "gate", ...facts, ...(as !== undefined && { gate: as }) }, { witness: { by } });
+  const noteGate = (n: number | null, { as, witness }: Pick<Gate, "as" | "witness">, facts: { [key: string]: Json }) =>
+    writer.note(n, { note: "gate", ...facts, ...(as !== undefined && { gate: as }) }, { witness });
 
   /** What holds where a gate that is declared has said nothing. */
   const inPlaceOf = (name: string): Word =>
@@ -148,7 +148,7 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
 
   const missing = async (name: string, { n }: EffectView): Promise<Word> => {
     const holds: GuardDefault = guards.get(name)!;
-    await noteGate(n, { as: name, by: "nobody" }, { decision: "default", how: "nobody", default: holds });
+    await noteGate(n, { as: name, witness: { by: "nobody" } }, { decision: "default", how: "nobody", default: holds });
     return inPlaceOf(name);
   };
 

@@ -43,7 +43,11 @@ async function come(gates: Gates, as: string | undefined, says: Answer[] = [], m
     const said = event.type === "ask" ? says.shift() : undefined;
     if (event.type === "ask" && said) setImmediate(() => gates.answer(event.id, said));
   };
-  const over = gates.attach({ allow: [], deny: [], asks: true, by: "anna", as, ...more }, hear, closed.signal);
+  const over = gates.attach(
+    { allow: [], deny: [], asks: true, witness: { by: "anna" }, as, ...more },
+    hear,
+    closed.signal,
+  );
   await Promise.race([attached, over]);
   const gate: Gate = {
     events,

@@ -4,7 +4,7 @@ import type { LiveScope } from "../scope/scope.ts";
 import { putBytes } from "../scope/thread.ts";
 import type { View } from "../scope/view.ts";
 import type { Frame } from "../trace/frame.ts";
-import type { Owner } from "../trace/ports.ts";
+import type { Json, Owner } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Writer } from "../trace/writer.ts";
 
@@ -19,16 +19,19 @@ export const noteStarted = (writer: Writer, by: string): Promise<void> =>
 export const noteEnded = (writer: Writer, ending: Ending): Promise<void> =>
   writer.note(null, { note: "run", state: "ended", ending });
 
-export const notePaused = (writer: Writer, by: string): Promise<void> =>
-  writer.note(null, { note: "run", state: "paused" }, { witness: { by } });
+/** Who does something, by which right, and why: members of a witness. */
+type Said = { [key: string]: Json };
 
-export const noteResumed = (writer: Writer, by: string): Promise<void> =>
-  writer.note(null, { note: "run", state: "resumed" }, { witness: { by } });
+export const notePaused = (writer: Writer, witness: Said): Promise<void> =>
+  writer.note(null, { note: "run", state: "paused" }, { witness });
+
+export const noteResumed = (writer: Writer, witness: Said): Promise<void> =>
+  writer.note(null, { note: "run", state: "resumed" }, { witness });
 
 /** Who has ended a run before it was done, and why: in their words. */
-export async function noteCancelled({ store, writer }: LiveScope, by: string, reason: string): Promise<void> {
+export async function noteCancelled({ store, writer }: LiveScope, witness: Said, reason: string): Promise<void> {
   const why = await putBytes(store, Buffer.from(reason.toWellFormed()));
-  await writer.note(null, { note: "cancelled", why }, { witness: { by: by.toWellFormed() } });
+  await writer.note(null, { note: "cancelled", why }, { witness });
 }
 
 /** Why a run failed: the name of an error, and its words. */

@@ -34,8 +34,13 @@ export interface Handler {
   timeoutMs?: number;
 }
 
-/** Takes an effect back. Called with the same key for every try, so that the outside can tell a second try. */
-export type Compensate = (effect: { step: Step; key: string; log: string }) => Promise<void>;
+/** Takes effects back. */
+export interface Compensate {
+  /** Takes one back. Called with the same key for every try, so that the outside can tell a second try. */
+  (effect: { step: Step; key: string; log: string }): Promise<void>;
+  /** Throws a sentence where it does not know how to. */
+  check?(effect: { step: Step; log: string }): Promise<void>;
+}
 
 /** What came of an effect. */
 export interface Performed {
@@ -52,7 +57,7 @@ export interface Performed {
 
 export interface Attempt {
   n: number;
-  /** The same for every attempt of this intent, and for no other intent. */
+  /** The same for every attempt of this intent, unless one was taken back in between, and for no other intent. */
   key: string;
   input: Json;
   signal: AbortSignal;
