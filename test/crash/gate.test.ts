@@ -2,7 +2,6 @@
  * Kill -9 of a gate with a name, and of the run at which it stands, before each frame and at random moments: nothing is decided twice, nothing acts
  * without its word or what is declared, and what is written down is what happened.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,6 +15,7 @@ import type { Json, Link } from "../../src/trace/ports.ts";
 import { openStore } from "../../src/trace/store.ts";
 import { built } from "../support/built.ts";
 import { random } from "../support/crash.ts";
+import { untilKilled } from "../support/killed.ts";
 import { type LibraryRig, libraryRig } from "../support/library-rig.ts";
 import { long, runs, seed } from "../support/runs.ts";
 
@@ -24,9 +24,9 @@ const HOLDS = ["allow", "deny", "wait"] as const;
 let index: string;
 
 const rigs: LibraryRig[] = [];
-const children = new Set<ChildProcess>();
+const children = new Set<Child>();
 afterEach(async () => {
-  for (const child of children) child.kill("SIGKILL");
+  for (const child of children) child.kill();
   while (children.size > 0) await sleep(5);
   for (const rig of rigs.splice(0)) rig.end();
 });
@@ -43,28 +43,15 @@ interface Child {
 }
 
 function child(role: "owner" | "gate", { directory }: LibraryRig, ...words: string[]): Child {
-  const started = spawn(process.execPath, [CHILD, role, index, directory, ...words], {
-    stdio: ["ignore", "pipe", "pipe"],
+  const over = new AbortController();
+  const ended = untilKilled<{ result: string[]; frames: number }>([CHILD, role, index, directory, ...words], {
+    signal: over.signal,
   });
+  const started: Child = { kill: () => over.abort(), ended };
   children.add(started);
-  let said = "";
-  let wrong = "";
-  started.stdout.on("data", (chunk) => {
-    said += chunk;
-  });
-  started.stderr.on("data", (chunk) => {
-    wrong += chunk;
-  });
-  const ended = new Promise<string | null>((done) => started.on("close", (_code, signal) => done(signal))).then(
-    (signal) => {
-      children.delete(started);
-      if (signal === "SIGKILL") return null;
-      expect(wrong).toBe("");
-      return JSON.parse(said) as { result: string[]; frames: number };
-    },
-  );
-  ended.catch(() => {});
-  return { kill: () => void started.kill("SIGKILL"), ended };
+  const gone = (): void => void children.delete(started);
+  ended.then(gone, gone);
+  return started;
 }
 
 const linesOf = <T>({ directory }: LibraryRig, file: string): T[] =>

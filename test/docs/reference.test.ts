@@ -172,6 +172,19 @@ describe("objects of --json", () => {
     await tell(0, "observe", ["s"]);
   };
 
+  /** A run that waits for its gate. */
+  const tellWaiting = async (): Promise<void> => {
+    const model = user.script([{ call: [bash("true")] }, { say: "." }], "waits");
+    const running = user.start(["run", "--scope", "guarded", "--guard", "docs=wait", "--model", model, "wait"]);
+    await until(
+      () => running.err.includes("waits for its gate docs"),
+      () => running.err,
+    );
+    await tell(0, "status");
+    running.process.kill("SIGINT");
+    await running.ended;
+  };
+
   /** Two workers that conflict, of which one makes the check fail. */
   const tellSupervisor = async (): Promise<void> => {
     const one = user.script([{ call: [put("both.txt", "1\n")] }, { say: "." }], "one");
@@ -200,19 +213,6 @@ describe("objects of --json", () => {
       "--report",
       report,
     ]);
-  };
-
-  /** A run that waits for its gate. */
-  const tellWaiting = async (): Promise<void> => {
-    const model = user.script([{ call: [bash("true")] }, { say: "." }], "waits");
-    const running = user.start(["run", "--scope", "guarded", "--guard", "docs=wait", "--model", model, "wait"]);
-    await until(
-      () => running.err.includes("waits for its gate docs"),
-      () => running.err,
-    );
-    await tell(0, "status");
-    running.process.kill("SIGINT");
-    await running.ended;
   };
 
   beforeAll(async () => {

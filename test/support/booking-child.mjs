@@ -1,10 +1,10 @@
 // A program that drives, reverts or discards a run of an agent that books, and ends itself before it writes a certain frame.
 import { booking } from "./booking.mjs";
-import { diesBefore } from "./dies.mjs";
+import { killAtFrame } from "./kill-at.mjs";
 
 const [, , index, directory, killAt, agent, does, n] = process.argv;
 const at = { in: `${directory}/ws`, store: `${directory}/store` };
-const frames = diesBefore(Number(killAt));
+const frames = killAtFrame(Number(killAt));
 const known = booking(await import(index))[agent];
 const run = () => known.run(agent, { store: at.store });
 const WORKS = {

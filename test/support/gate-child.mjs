@@ -1,12 +1,12 @@
 // A run whose effects are asked about at a gate `docs` (`owner`), and that gate (`gate`). Each ends when it is killed; the owner also with its run.
 import fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { diesBefore } from "./dies.mjs";
+import { killAtFrame } from "./kill-at.mjs";
 
 const [, , role, index, directory, ...words] = process.argv;
 const store = `${directory}/store`;
 const say = (file, entry) => fs.appendFileSync(`${directory}/${file}`, `${JSON.stringify(entry)}\n`);
-const frames = diesBefore(role === "owner" ? Number(words[1]) : 0, words[2]);
+const frames = killAtFrame(role === "owner" ? Number(words[1]) : 0, words[2]);
 
 const { agent, effect } = await import(index);
 const any = { "~standard": { version: 1, vendor: "test", validate: (value) => ({ value }) } };

@@ -1,6 +1,6 @@
 // A program whose agent does some thirty things, of every tier, and calls others that do; it ends itself before it writes a certain frame.
 import fs from "node:fs";
-import { diesBefore } from "./dies.mjs";
+import { killAtFrame } from "./kill-at.mjs";
 
 const [, , index, directory, killAt] = process.argv;
 const at = { in: `${directory}/ws`, store: `${directory}/store` };
@@ -20,7 +20,7 @@ const act = (entry) => {
   if (entry.did !== undefined && entry.did === process.env.DIES_IN) process.kill(process.pid, "SIGKILL");
 };
 
-const frames = diesBefore(Number(killAt));
+const frames = killAtFrame(Number(killAt));
 const { agent, effect, open } = await import(index);
 const any = { "~standard": { version: 1, vendor: "test", validate: (value) => ({ value }) } };
 const does = (tier, name, more = {}) =>

@@ -1,12 +1,9 @@
-// A process that ends itself before it writes a certain frame.
+// Ends this process before it writes a certain frame. To be called before the library is loaded.
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 
-/**
- * Gives how many frames this process has written; before the one with number `at`, from 1, it ends itself. To be called before the store is opened.
- * Only frames count in which `text` stands.
- */
-export function diesBefore(at, text = "") {
+/** @param killAt number of the frame, from 1, of those in which `text` stands; 0 for none. Gives how many were written so far. */
+export function killAtFrame(killAt, text = "") {
   let frames = 0;
   const logs = new Set();
   const { openSync, writeSync } = fs;
@@ -17,7 +14,7 @@ export function diesBefore(at, text = "") {
     return fd;
   };
   fs.writeSync = (fd, bytes, ...rest) => {
-    if (logs.has(fd) && Buffer.from(bytes).includes(text) && ++frames === at) process.kill(process.pid, "SIGKILL");
+    if (logs.has(fd) && Buffer.from(bytes).includes(text) && ++frames === killAt) process.kill(process.pid, "SIGKILL");
     return writeSync(fd, bytes, ...rest);
   };
   syncBuiltinESMExports();
