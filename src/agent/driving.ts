@@ -81,6 +81,7 @@ export async function driveScope(name: string, work: Work): Promise<{ json: Json
   const ending = await drive(store, name, {
     signal,
     handlers: work.around ? [work.around] : [work.budget.handler],
+    guarded: work.around === undefined,
     compensate: undoing(store),
     files: ({ ref, ...about }) => openFilesOf(store, ref, { ...about, signal }),
     prepared: async (scope) => {

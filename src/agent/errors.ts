@@ -70,6 +70,7 @@ const NAMES: { [name: string]: { as: keyof typeof FAMILY; hint: string } } = {
   NoOwner: { as: "Conflict", hint: "Nobody drives the run: resume it." },
   Unacknowledged: { as: "Conflict", hint: "Pass { acknowledge: true } to go on although these stand." },
   Refused: { as: "Conflict", hint: "" },
+  NameTaken: { as: "Conflict", hint: "" },
   UndoFailed: {
     as: "Failed",
     hint: "Once it can be done, `revert`, `resume` or `discard` goes on with it; what was taken back stays so.",

@@ -6,7 +6,6 @@ import { ask, connect, NoOwner } from "../run/connect.ts";
 import { cannot } from "../run/control.ts";
 import { discardRun } from "../run/discard.ts";
 import { checkExpected, type Expected } from "../run/expect.ts";
-import type { GateEvent } from "../run/gate.ts";
 import { hasLanded, landRun } from "../run/land.ts";
 import { landsLive, stateOf } from "../run/lifecycle.ts";
 import { type Left, operate as operateOn, type Params } from "../run/operate.ts";
@@ -20,8 +19,8 @@ import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { Conflict, Invalid, publicError } from "./errors.ts";
-import { answered, type Handle } from "./handle.ts";
-import type { GatedEffect, GateVerdict, Merged, Reverted } from "./run.ts";
+import { askingGate, type Decide, type Handle } from "./handle.ts";
+import type { Gate, Merged, Reverted } from "./run.ts";
 import { settleModels } from "./settle.ts";
 import { withStore } from "./stores.ts";
 import { undoing } from "./undoing.ts";
@@ -271,26 +270,15 @@ export const replayRun = async (store: EmbeddedStore, name: string, { signal }: 
   replayLog(store, (await refOf(store, name)).log, signal ? { signal } : {});
 
 /** Asks `decide` before the calls of a run that another process drives. Resolves when it is asked. */
-export async function gateElsewhere(
+export const gateElsewhere = (
   handle: Handle,
-  decide: (effect: GatedEffect<never>) => GateVerdict | Promise<GateVerdict>,
+  decide: Decide,
+  as: string | undefined,
   closed: AbortSignal,
-): Promise<void> {
-  await on(handle, async (store, name) => {
+): Promise<{ known: Awaited<Gate["attached"]>; ended: Promise<void> }> =>
+  on(handle, async (store, name) => {
     const owner = await connect(socketPath(store, (await refOf(store, name)).log), closed);
-    await new Promise<void>((resolve, reject) => {
-      const hear = async (event: GateEvent): Promise<void> => {
-        if (event.type === "attached") resolve();
-        if (event.type === "ask")
-          await owner.request("answer", { id: event.id, answer: await answered(decide, event) });
-      };
-      owner
-        .request(
-          "gate",
-          { asks: true, by: "the program", right: "gate" },
-          (event) => void hear(event as unknown as GateEvent).catch(() => {}),
-        )
-        .then(() => owner.close(), reject);
-    });
+    const { attached, ended } = askingGate(owner.request, decide, as);
+    void ended.then(owner.close);
+    return { known: await attached, ended };
   });
-}

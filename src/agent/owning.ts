@@ -7,6 +7,7 @@ import type { Main } from "../run/main.ts";
 import { freshMain } from "../run/placing.ts";
 import { createRun, type Task, taskOf } from "../run/start.ts";
 import { findWorkspace } from "../run/workspace.ts";
+import { GUARD_DEFAULTS } from "../scope/guards.ts";
 import { checkName, findScope, type Grants, workspacePath } from "../scope/registry.ts";
 import { Busy } from "../scope/scope.ts";
 import { MAIN } from "../scope/thread.ts";
@@ -18,7 +19,7 @@ import { machineClock } from "./clock.ts";
 import { driveScope, type Work } from "./driving.ts";
 import { Conflict, Invalid, OverBudget, publicError } from "./errors.ts";
 import { fitInput } from "./fit.ts";
-import type { Drive, Handle } from "./handle.ts";
+import { checkGateName, type Drive, type Handle } from "./handle.ts";
 import { forksOf } from "./made.ts";
 import { readyRuns } from "./rights.ts";
 import type { DriveOptions, ForkOptions, GrantOptions, Holder, Model, ResumeOptions, StartOptions } from "./run.ts";
@@ -45,8 +46,12 @@ export async function startRun(
     const workspace = await findWorkspace(store, resolve(options.in ?? "."));
     if (options.name !== undefined) await requireFree(store, options.name);
     const task = await taskFor(definition, given, options);
-    const granted = grantsOf(options.grants, workspace.path);
-    const grants = { ...granted, ...(task.worker === "plugin" && { network: "proxy" as const }) };
+    const guards = guardsOf(options.guards);
+    const grants = {
+      ...grantsOf(options.grants, workspace.path),
+      ...(task.worker === "plugin" && { network: "proxy" as const }),
+      ...(guards && { guards }),
+    };
     const { name } = await createRun(store, {
       task,
       workspace,
@@ -306,6 +311,16 @@ async function requireAtRest(store: EmbeddedStore, name: string): Promise<void> 
   const { log } = await readScope(store, name);
   const owner = await store.leases.holder(`log/${log}`);
   if (owner) throw new Busy(name, owner.pid);
+}
+
+/** Throws `Invalid` for what declares no gate. */
+function guardsOf(guards: StartOptions["guards"]): Grants["guards"] {
+  for (const [name, holds] of Object.entries(guards ?? {})) {
+    checkGateName(name);
+    if (!GUARD_DEFAULTS.includes(holds))
+      throw new Invalid(`The gate ${name} is declared by "allow", "deny" or "wait", not ${JSON.stringify(holds)}.`);
+  }
+  return guards && { ...guards };
 }
 
 function grantsOf({ allow, readOnly = [], writable = [] }: GrantOptions = {}, workspace: string): Grants {

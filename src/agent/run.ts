@@ -56,6 +56,8 @@ export interface StartOptions extends DriveOptions {
   /** The directory whose files it works on; the present one without it. */
   readonly in?: string;
   readonly grants?: GrantOptions;
+  /** Gates by name, and what holds for a call while the gate of that name is not there: it passes, is denied, or waits. Forks have them too. */
+  readonly guards?: { readonly [name: string]: "allow" | "deny" | "wait" };
   /** `FILE#NAME`: where the agent is exported, by which `shepherd resume`, `revert` and `discard` find it. */
   readonly module?: string;
   /** Name of the run; made of the agent's without it. */
@@ -167,10 +169,24 @@ export type GatedEffect<E extends Effects> =
 export type GateVerdict = "allow" | { readonly deny: string } | { readonly rewrite: unknown };
 
 export interface Gate {
-  /** Asks no more: what waits goes as its tier says. */
+  /** Asks no more: what waits goes as its tier says, or as the run declares for the gate's name. */
   close(): void;
-  /** Resolves once it is asked; rejects where nobody drives the run. */
-  readonly attached: Promise<void>;
+  /**
+   * Resolves once it is asked, with what a gate of its name decided before, which it is not asked again, and the steps of calls that are held.
+   * Rejects where nobody drives the run, and where another gate has the name.
+   */
+  readonly attached: Promise<{
+    readonly decided: ReadonlyArray<{
+      readonly n: number;
+      readonly tool: string | null;
+      readonly input: unknown;
+      readonly decision: "allow" | "deny" | "rewrite";
+      readonly reason: string | null;
+    }>;
+    readonly waiting: readonly number[];
+  }>;
+  /** Resolves once it is asked no more: it was closed, the run has ended, or the process that drove it is gone. Never rejects. */
+  readonly ended: Promise<void>;
 }
 
 /** What an operation on a run can say of itself. */
@@ -274,8 +290,8 @@ interface Rights<Out, E extends Effects> {
     steps(): Promise<Array<Step<E>>>;
   };
   gate: {
-    /** Asks before each tool call and effect that is not read-only, also of agents that it calls. All gates must let it pass; what throws denies. A gate that is set in the same turn as `start` misses nothing. */
-    gate(decide: (effect: GatedEffect<E>) => GateVerdict | Promise<GateVerdict>): Gate;
+    /** Asks before each tool call and effect that is not read-only, also of agents that it calls. All gates must let it pass; what throws denies. A gate that is set in the same turn as `start` misses nothing. What one with a name (`as`) said is written down before the call goes on, and counts for good. */
+    gate(decide: (effect: GatedEffect<E>) => GateVerdict | Promise<GateVerdict>, options?: { as?: string }): Gate;
   };
   inject: {
     /** Tells its agent something before its next request. Synced at return. Throws `Invalid` for a code body, which is told nothing. */
@@ -434,7 +450,10 @@ export function makeRun(handle: Handle, rights: ReadonlySet<Right>, through: Thr
       steps: () => through("steps", null, async () => (await import("./watching.ts")).stepsOf(handle)),
     },
     gate: {
-      gate: (decide: (effect: GatedEffect<Effects>) => GateVerdict | Promise<GateVerdict>) => handle.gate(decide),
+      gate: (
+        decide: (effect: GatedEffect<Effects>) => GateVerdict | Promise<GateVerdict>,
+        { as }: { as?: string } = {},
+      ) => handle.gate(decide, as),
     },
     inject: {
       inject: (text: string, options: Deciding = {}) =>

@@ -45,8 +45,9 @@ function given(member: keyof typeof MEMBERS): Schema {
 
 /**
  * A worker that is no agent of a program: `claude`, `codex` or another plugin, with a task; `agent`, the built-in one, which takes a `model`;
- * `command`, with the words of a command; `gateway`, the same behind the model gateway, which records what it asks its models. Their runs are driven by the command `shepherd`, in a process of its own that goes on when this one ends;
- * what they say last, or what the command printed, is their result. `any` stands for a run of whatever kind: `worker("any").run(name)`.
+ * `command`, with the words of a command; `gateway`, the same, for one that asks models: it is behind the gateway, which records that. Their runs are
+ * driven by the command `shepherd`, in a process of its own that goes on when this one ends; what they say last, or what the command printed, is their
+ * result. `any` stands for a run of whatever kind: `worker("any").run(name)`.
  */
 export function worker(name: "command" | "gateway"): Agent<{ argv: readonly string[] }, string, Record<never, never>>;
 export function worker(name: "any"): Agent<never, unknown, Record<never, never>>;

@@ -147,10 +147,12 @@ async function edited(
 const WORDS = { allow: "allowed", deny: "denied", rewrite: "changed and allowed", default: "not answered" };
 
 export function tellDecided(out: Output, scope: string, event: Decided): void {
-  const { n, tool, input, decision, by, pattern, reason } = event;
-  out.object({ scope, n, tool, input: maskedIn(input), decision, by, pattern, reason: reason && masked(reason) });
+  const { n, tool, input, decision, by, pattern, reason, earlier } = event;
+  const about = { scope, n, tool, input: maskedIn(input) };
+  out.object({ ...about, decision, by, pattern, reason: reason && masked(reason), earlier });
   const what = plain(masked(mainOf(input)?.text ?? JSON.stringify(input)));
   const why = reason ?? (pattern && (by === "pattern" ? `fits ${pattern}` : `and all that fits ${pattern}`));
-  const line = `${String(n).padStart(3)}  ${WORDS[decision]}  ${plain(tool)} ${what}${why ? `  (${plain(masked(why))})` : ""}`;
+  const before = earlier ? " before" : "";
+  const line = `${String(n).padStart(3)}  ${WORDS[decision]}${before}  ${plain(tool ?? "?")} ${what}${why ? `  (${plain(masked(why))})` : ""}`;
   out.line(out.terminal ? clip(line, out.width) : line);
 }

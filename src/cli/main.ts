@@ -33,7 +33,12 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
   service: { brief: "the services of a run, and what they wrote", load: () => import("./verbs/service.ts") },
   shell: { brief: "a shell in a scope, each command a step", load: () => import("./verbs/shell.ts") },
   exec: { brief: "one command in a scope, as a step", load: () => import("./verbs/exec.ts") },
+  supervise: {
+    brief: "several workers under one supervisor, merged and checked at the end",
+    load: () => import("./verbs/supervise.ts"),
+  },
   serve: { brief: "runs for programs: start, step, fork, grade over HTTP", load: () => import("./verbs/serve.ts") },
+  mcp: { brief: "runs for other agents, over the Model Context Protocol", load: () => import("./verbs/mcp.ts") },
   gateway: { brief: "record the model calls of any program", load: () => import("./verbs/gateway.ts") },
   replay: { brief: "compute all commits of a run anew, and compare", load: () => import("./verbs/replay.ts") },
   export: { brief: "a run as one file", load: () => import("./verbs/export.ts") },

@@ -26,9 +26,10 @@ export interface Control {
   methods: { [name: string]: Method };
 }
 
-export function makeControl(scope: LiveScope): Control {
+/** @param guarded whether gates that its grants declare are missed where they are not there */
+export function makeControl(scope: LiveScope, guarded = true): Control {
   const pause = makePause(scope.writer);
-  const gates = makeGates(scope);
+  const gates = makeGates(scope, guarded);
   return {
     unpaused: pause.over,
     inbox: makeInbox(scope),
@@ -44,7 +45,7 @@ export function makeControl(scope: LiveScope): Control {
       resume: async (said) => pause.end(await witnessBy(scope.store, said)),
       gate: async (params, send, closed) => {
         const said = { by: "somebody", ...(await witnessBy(scope.store, params)) };
-        await gates.attach(gateOptions(params, said), (event) => void send(event as unknown as Json), closed);
+        await gates.attach(gateOptions(params, said), (event) => send(event as unknown as Json), closed);
         return null;
       },
       answer: async ({ id, answer }) => {
@@ -60,12 +61,13 @@ type Params = { [key: string]: Json };
 
 const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
 
-const gateOptions = ({ allow, deny, asks, timeoutMs }: Params, witness: Params): GateOptions => ({
+const gateOptions = ({ allow, deny, asks, timeoutMs, as }: Params, witness: Params): GateOptions => ({
   allow: texts(allow),
   deny: texts(deny),
   asks: asks === true,
   witness,
   ...(typeof timeoutMs === "number" && { timeoutMs }),
+  ...(as !== undefined && as !== null && { as: String(as) }),
 });
 
 /** The answer, whoever sent it. Throws where it is none. */

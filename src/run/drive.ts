@@ -30,6 +30,8 @@ export interface Worker {
 export interface DriveOptions extends AttachOptions {
   worker: Worker;
   signal: AbortSignal;
+  /** False for a scope at whose calls another one's gates stand, or nobody's: the gates that its grants declare are not missed then. */
+  guarded?: boolean;
   /** Requests that its socket takes besides. */
   methods?: { [name: string]: Method };
   /** Called once the lease is held, before the worker starts. */
@@ -74,7 +76,7 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
       waiting.push({ begin: () => work().then(resolve, reject), closed });
       interrupt.abort(new Interrupted("An operation stops the worker for a moment."));
     });
-  const control = makeControl(scope);
+  const control = makeControl(scope, options.guarded);
   const standing = { ref: scope.ref, fold: scope.writer.fold };
   const cancelled = new AbortController();
   const methods: { [name: string]: Method } = {

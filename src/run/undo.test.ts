@@ -101,6 +101,17 @@ test("the undo of a discard can be taken back, and that again; what was taken ba
   expect(compensated).toBe(1);
 });
 
+test("what had brought a scope back is not taken back where something else has, since: the scope stays", async () => {
+  const { op } = await discardRun(store, "fix", { compensate: async () => {} });
+  const first = await undo(op);
+  const second = await undo((await undo(first.op)).op);
+  await undo(first.op);
+  await undo(op);
+  expect(await isDiscarded()).toBe(false);
+  await expect(undo(second.op)).rejects.toThrow("was brought back once more since");
+  expect(await isDiscarded()).toBe(false);
+});
+
 /** As if the process of an operation were gone. */
 async function ownerless(op: number): Promise<void> {
   const ref = `op/${workspace.id}/${String(op).padStart(10, "0")}`;

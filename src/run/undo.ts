@@ -2,7 +2,7 @@
 
 import type { Compensate } from "../scope/effect.ts";
 import { discards, type Operation } from "../scope/operations.ts";
-import { type Undone, undoDiscard } from "../scope/undo.ts";
+import { checkGivesUp, type Undone, undoDiscard } from "../scope/undo.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { unquotePath } from "../world/paths.ts";
 import { type Actor, asParams } from "./actor.ts";
@@ -24,6 +24,7 @@ export async function undoOperation(
   const gaveUp = discards(operation);
   if (gaveUp === true) return undoDiscard(store, operation);
   if (gaveUp === false) {
+    await checkGivesUp(store, operation);
     const again = await discardRun(store, scope, { ...options, undoes: operation });
     return { op: again.op, n: null, status: "done", conflicts: [], threads: [] };
   }

@@ -88,14 +88,25 @@ export async function discardedWord(store: EmbeddedStore, { name, log, workspace
     : `${name} only drove a run again, and is thrown away.`;
 }
 
+/** Throws where to take back what had brought a scope back would not give it up: something else has brought it back since, or it is given up already. */
+export async function checkGivesUp(store: EmbeddedStore, operation: Operation): Promise<void> {
+  const scope = await findScope(store, operation.scope);
+  if (!scope || scope.discarded !== null) return;
+  if (!discardStands(await listOperations(store, operation.workspace), operation))
+    throw new NameError(`${scope.name} was brought back once more since: take that back, or discard it.`);
+}
+
+/** Whether a scope is given up once an operation on it is taken back. */
+const discardStands = (operations: readonly Operation[], { op, log }: Operation): boolean =>
+  withUndone(operations, op).some((each) => each.kind === "discard" && each.log === log && each.state === "done");
+
 /** Brings a discarded scope back. Synced at return. */
 export async function undoDiscard(store: EmbeddedStore, operation: Operation): Promise<Undone> {
   const scope = await findScope(store, operation.scope);
   if (!scope) throw new NameError(`${operation.scope} is gone: retention has taken it.`);
   if (scope.discarded === null)
     throw new NameError(`${scope.name} is not discarded, so there is nothing to bring back.`);
-  const after = withUndone(await listOperations(store, operation.workspace), operation.op);
-  if (after.some(({ kind, log, state }) => kind === "discard" && log === operation.log && state === "done"))
+  if (discardStands(await listOperations(store, operation.workspace), operation))
     throw new NameError(`${scope.name} was discarded again since: take that back.`);
   const { op } = await mark(store, scope, false, operation);
   return { op, n: null, status: "done", conflicts: [], threads: [] };
