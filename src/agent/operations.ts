@@ -12,6 +12,7 @@ import { type Left, operate as operateOn, type Params } from "../run/operate.ts"
 import { freshMain } from "../run/placing.ts";
 import { socketPath } from "../run/socket.ts";
 import { taskOf } from "../run/start.ts";
+import type { Take } from "../scope/merge.ts";
 import { workspacePath } from "../scope/registry.ts";
 import { type Replay, replayLog } from "../scope/replay.ts";
 import { importOf } from "../trace/bundle/imported.ts";
@@ -106,7 +107,7 @@ export async function handOver(
 }
 
 export interface MergeOptions {
-  take?: "ours" | "theirs" | undefined;
+  take?: Take | undefined;
   /** Whether files land that run code later. */
   yes?: boolean | undefined;
 }

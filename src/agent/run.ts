@@ -328,20 +328,20 @@ interface Rights<Out, E extends Effects> {
   };
   sync: {
     /** Brings into it what changed in its directory meanwhile. Throws `Conflict` where both changed a place, unless `take` says whose counts. */
-    sync(options?: { take?: "ours" | "theirs" } & Deciding): Promise<Synced>;
+    sync(options?: { take?: "ours" | "theirs" | "both" } & Deciding): Promise<Synced>;
   };
   merge: {
     /**
      * Lands its files in the directory that it was started in, or in the run that it was forked from (`into: "parent"`). What changed there meanwhile is kept
-     * and merged. Throws `Conflict`, with nothing changed, where both changed a place, unless `take` says whose counts. `shepherd undo` takes it back.
+     * and merged. Throws `Conflict`, with nothing changed, where both changed a place, unless `take` says whose counts, or `both`, where the two go together. `shepherd undo` takes it back.
      */
     merge(
-      options?: { into?: "directory" | "parent"; take?: "ours" | "theirs"; yes?: boolean } & Deciding,
+      options?: { into?: "directory" | "parent"; take?: "ours" | "theirs" | "both"; yes?: boolean } & Deciding,
     ): Promise<Merged>;
   };
   land: {
     /** `merge` into the directory alone. */
-    land(options?: { take?: "ours" | "theirs"; yes?: boolean } & Deciding): Promise<Merged>;
+    land(options?: { take?: "ours" | "theirs" | "both"; yes?: boolean } & Deciding): Promise<Merged>;
   };
   discard: {
     /** Gives it up: stops it, runs the undos of its effects. `shepherd undo` brings it back. Synced at return. */
@@ -396,7 +396,7 @@ export const handleOf = (value: unknown): { handle: Handle; rights: ReadonlySet<
 type Operations = typeof import("./operations.ts");
 const operations = (): Promise<Operations> => import("./operations.ts");
 
-type Merging = { take?: "ours" | "theirs"; yes?: boolean } & Deciding;
+type Merging = { take?: "ours" | "theirs" | "both"; yes?: boolean } & Deciding;
 
 /** Who does what a holder does, and the key that is the same for each attempt of it. */
 export interface Holder {
@@ -509,7 +509,7 @@ export function makeRun(handle: Handle, rights: ReadonlySet<Right>, through: Thr
         ),
     },
     sync: {
-      sync: (options: { take?: "ours" | "theirs" } & Deciding = {}) =>
+      sync: (options: { take?: "ours" | "theirs" | "both" } & Deciding = {}) =>
         does("sync", options, (store, name, doing, { syncRun }) => syncRun(store, name, options, doing)),
     },
     merge: {

@@ -6,7 +6,7 @@
 import { recordBackground } from "../scope/background.ts";
 import type { Compensate } from "../scope/effect.ts";
 import { handoffScope } from "../scope/handoff.ts";
-import { mergeScope, syncScope, type Take } from "../scope/merge.ts";
+import { type Merged, mergeScope, syncScope, type Take } from "../scope/merge.ts";
 import { listOperations } from "../scope/operations.ts";
 import type { Outside } from "../scope/owned.ts";
 import { findScope } from "../scope/registry.ts";
@@ -72,7 +72,7 @@ export const OPERATIONS: { [name: string]: Operate } = {
     const inDoubt = await standStill(scope);
     const by = await witnessBy(scope.store, said);
     const merged = await mergeScope(scope, await readScope(scope.store, from as string), takeOf(take), by);
-    return { ...merged, inDoubt, conflicts: tellConflicts(merged.conflicts) };
+    return { ...merged, inDoubt, ...tellBoth(merged) };
   },
   sync: async (scope, { id, tree, name, log, take, expect, ...said }, signal) => {
     const stands = checkExpected({ ref: scope.ref, fold: scope.writer.fold }, expect);
@@ -81,7 +81,7 @@ export const OPERATIONS: { [name: string]: Operate } = {
       { id: id as string, tree: tree as string, name: name as string, log: log as string },
       { take: takeOf(take), signal, stands, witness: await witnessBy(scope.store, said) },
     );
-    return { ...merged, conflicts: tellConflicts(merged.conflicts) };
+    return { ...merged, ...tellBoth(merged) };
   },
   undo: async (scope, { op, ...said }) => {
     const operation = (await listOperations(scope.store, scope.ref.workspace)).find((each) => each.op === op);
@@ -104,6 +104,11 @@ export const OPERATIONS: { [name: string]: Operate } = {
 
 const tellConflicts = (conflicts: ReadonlyArray<{ path: Buffer; why: string }>) =>
   conflicts.map(({ path, why }) => ({ path: quotePath(path), why }));
+
+const tellBoth = ({ conflicts, resolved }: Merged) => ({
+  conflicts: tellConflicts(conflicts),
+  resolved: resolved.map(({ path, how }) => ({ path: quotePath(path), how })),
+});
 
 /** Nothing is under way any more, and all that was written is in a step. Gives what was ended although it may have acted. */
 async function standStill(scope: LiveScope): Promise<Array<{ n: number; tier: string }>> {
@@ -129,7 +134,7 @@ export const tellOutside = ({ step, compensated }: Outside): Left & { [key: stri
 });
 
 const takeOf = (value: Json | undefined): Take | undefined =>
-  value === "ours" || value === "theirs" ? value : undefined;
+  value === "ours" || value === "theirs" || value === "both" ? value : undefined;
 
 /** Operations for which a worker need not stop. */
 export const BESIDE: ReadonlySet<string> = new Set(["note", "sync", "inject"]);

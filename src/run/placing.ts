@@ -49,6 +49,8 @@ export interface Landed {
   conflicts: Array<{ path: Buffer; why: string }>;
   /** Paths that both changed, of which `take` chose the user's. */
   kept: Array<{ path: Buffer; why: string }>;
+  /** Texts that both changed, and how `take: "both"` settled them. */
+  resolved: Array<{ path: Buffer; how: string[] }>;
   /** Files that run code later, and were not allowed; and what can never land. */
   held: Array<{ path: Buffer; why: string; never?: "forgotten" | "refused" }>;
   /** Main's commits: as it was looked at, and behind the landing. */
@@ -62,6 +64,7 @@ export const nothingLanded = (main: Main): Landed => ({
   changes: [],
   conflicts: [],
   kept: [],
+  resolved: [],
   held: [],
   main: { before: main.head.id, after: main.head.id },
 });
@@ -156,6 +159,7 @@ export async function place(
       changes: told(done.landed),
       conflicts: all,
       kept: [],
+      resolved: [],
       held: [...done.held.map(waiting), ...done.left.map(({ path }) => ({ path, why: "was not begun" })), ...refused],
       main: { before: main.head.id, after: writer.fold.head().id! },
     };
