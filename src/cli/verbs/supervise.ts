@@ -1,9 +1,9 @@
-/** `shepherd supervise`: several workers under a supervisor, merged, checked. */
+/** `shepherd supervise`: several workers under a supervisor, merged and checked. */
 import { LANDS_ONCE } from "../landing.ts";
 import { choice, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
-  brief: "several workers under one supervisor, merged and checked at the end",
+  brief: "several workers under a supervisor, merged and checked",
   usage: '"TASK"… | --tasks FILE | --runs RUNS | -- COMMAND…',
   goesOn: true,
   command: true,
