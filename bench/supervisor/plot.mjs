@@ -47,5 +47,5 @@ export function plot({ title, x, y, series, level }) {
     );
     for (const [a, b] of points) parts.push(`<circle cx="${num(px(a))}" cy="${num(py(b))}" r="3" fill="${colour}"/>`);
   }
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12" fill="#777">\n${parts.join("\n")}\n</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12" fill="#777">\n<title>${title}</title>\n${parts.join("\n")}\n</svg>\n`;
 }

@@ -5,7 +5,10 @@ import type { InputOf, OutputOf, Schema } from "./schema.ts";
 
 /** What stands beside the input of an effect. */
 export interface EffectContext {
-  /** The same for every attempt of this effect, its undo included, and for no other: an idempotency key. */
+  /**
+   * The same for every attempt of this effect, its undo included, and for no other: an idempotency key. One that was taken back after a crash and is
+   * to be performed after all has a new one.
+   */
   readonly key: string;
   /** Aborts when the run is stopped. An effect that throws then has not acted, as far as it is not in doubt. */
   readonly signal: AbortSignal;
@@ -28,7 +31,7 @@ export type EffectSpec<I extends Schema, O extends Schema> = Common<I, O> &
   (
     | {
         readonly tier: "compensable";
-        /** Takes the effect back. Runs once, newest effect first; after a crash again with the same key. Must do no harm where the effect did not act. */
+        /** Takes the effect back. Runs once, newest effect first; after a crash again with the same key. Must do no harm where the effect did not act, and keep it from acting later. */
         undo(done: Done<I, O>, context: EffectContext): void | Promise<void>;
       }
     | { readonly tier: Exclude<Tier, "compensable">; readonly undo?: undefined }

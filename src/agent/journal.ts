@@ -7,7 +7,7 @@ import type { LiveScope } from "../scope/scope.ts";
 import { type Call, getBytes } from "../scope/thread.ts";
 import { cameThrough, viewOf } from "../scope/view.ts";
 import { decodeJson } from "../trace/bytes.ts";
-import type { Link } from "../trace/ports.ts";
+import type { Json, Link } from "../trace/ports.ts";
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { lastTurnOver } from "./steps.ts";
@@ -42,6 +42,22 @@ export async function placeOf(store: EmbeddedStore, { intent }: Step): Promise<{
   if ((intent.kind !== "effect" && intent.kind !== "tool") || typeof intent.agent !== "string") return null;
   const call = decodeJson(await getBytes(store, intent.what as Link)) as unknown as Call;
   return { place: Number(/^op_(\d+)$/.exec(call.id)?.[1] ?? -1), call };
+}
+
+/** The input with which a step acted last: the one that it was asked with, unless a gate had changed that. */
+export async function actedOn(store: EmbeddedStore, log: string, { n, parts }: Step, asked: Json): Promise<Json> {
+  if (parts === 0) return asked;
+  let changed: Link | null = null;
+  let acted: Link | null = null;
+  for await (const { frame } of store.logs.readFrom(log, null)) {
+    if (frame.n !== n) continue;
+    if (frame.phase === "part" && frame.facts.part === "rewrite") changed = frame.facts.what as Link;
+    if (frame.phase !== "note" || frame.facts.note !== "allowed") continue;
+    // Each attempt is asked about anew.
+    acted = changed;
+    changed = null;
+  }
+  return acted === null ? asked : decodeJson(await getBytes(store, acted));
 }
 
 /** Whether its outcome came of the effect, and not of what stopped it: else it is asked for anew. */

@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { framesToTheEnd } from "../run/follow.ts";
 import { endOf } from "../run/lifecycle.ts";
+import type { Left } from "../run/operate.ts";
 import type { Task } from "../run/start.ts";
 import { findScope, type ScopeRef } from "../scope/registry.ts";
 import { readLog } from "../scope/view.ts";
@@ -12,6 +13,7 @@ import { frameHash } from "../trace/logs.ts";
 import { startFold } from "../trace/seal.ts";
 import { tellEnd } from "./end.ts";
 import { Exit, type ExitCode } from "./errors.ts";
+import { guardsOf } from "./guards.ts";
 import { LANDS, type Land, landOf } from "./landing.ts";
 import type { Launch } from "./launch.ts";
 import { checkedModel } from "./model.ts";
@@ -26,6 +28,12 @@ interface Exported {
   name: string;
   start(input: unknown, options: object): Started;
   resume(run: string, options: object): Started;
+  run(run: string, options: object): Known;
+}
+/** A run that somebody else drives, or nobody. */
+export interface Known {
+  revert(n: number, options: { acknowledge: boolean }): Promise<{ n: number; outside: Left[] }>;
+  discard(): Promise<void>;
 }
 interface Started {
   readonly scope: Promise<string>;
@@ -36,7 +44,7 @@ interface Started {
 const isAgent = (value: unknown): value is Exported =>
   typeof value === "object" &&
   value !== null &&
-  ["start", "resume"].every((name) => typeof (value as { [name: string]: unknown })[name] === "function") &&
+  ["start", "resume", "run"].every((name) => typeof (value as { [name: string]: unknown })[name] === "function") &&
   typeof (value as Exported).name === "string";
 
 const MODULE = /^(.+\.[cm]?[jt]sx?)(?:#([\w$]+))?$/;
@@ -46,7 +54,7 @@ export const namesModule = (word: string | undefined): word is string =>
   word !== undefined && !/\s/.test(word) && MODULE.test(word);
 
 /** Options of `run` that an agent of a module takes. */
-const TAKES = ["input", "allow", "model", "scope", "land", "read-only", "write", "partial", "json"];
+const TAKES = ["input", "allow", "model", "scope", "land", "read-only", "write", "guard", "partial", "json"];
 
 /** Starts an agent that a module exports. */
 export async function runProgram(context: Context, flags: Flags, args: string[]): Promise<ExitCode> {
@@ -63,6 +71,7 @@ export async function runProgram(context: Context, flags: Flags, args: string[])
   const { id } = await findWorkspace(store, cwd);
   const land = await landOf(context, choice(flags, "land", LANDS), { workspace: id, count: 1 });
   const name = text(flags, "scope");
+  const guards = guardsOf(flags);
   const options = {
     ...drivenBy(context, store.directory, land),
     in: cwd,
@@ -72,6 +81,7 @@ export async function runProgram(context: Context, flags: Flags, args: string[])
       readOnly: list(flags, "read-only").map((path) => resolve(cwd, path)),
       writable: list(flags, "write").map((path) => resolve(cwd, path)),
     },
+    ...(guards && { guards }),
     ...(model !== undefined && { model: checkedModel(context, model) }),
     ...(name !== undefined && { name }),
   };
@@ -126,7 +136,7 @@ function resolvedModule(cwd: string, word: string): string {
 }
 
 /** The agent that `FILE#NAME` means; its only one without a name. The code of the module runs in this process. Throws `Exit`. */
-async function agentIn(cwd: string, word: string): Promise<Exported> {
+export async function agentIn(cwd: string, word: string): Promise<Exported> {
   const [, file = "", name] = MODULE.exec(word)!;
   const path = resolve(cwd, file);
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) throw new Exit(2, `There is no file ${path}.`);
@@ -208,7 +218,7 @@ async function follow(context: Context, flags: Flags, land: Land, run: Started):
   // Where it never came to its end, there is nothing to wait for.
   if (error) stop.abort();
   await told;
-  if (error?.name === "InDoubt" || error?.name === "Conflict") throw new Exit(3, error.message, hintOf(error));
+  if (error?.name === "InDoubt" || error?.name === "Conflict") throw refusalOf(error);
   if (error === null && typeof result === "string") out.line(result);
   else if (error === null && result !== null && result !== undefined) out.line(JSON.stringify(result, null, 2));
   const state = endOf(await readLog(store, log));
@@ -224,4 +234,10 @@ async function follow(context: Context, flags: Flags, land: Land, run: Started):
   );
 }
 
-const hintOf = (error: Error): string | undefined => (error as { hint?: string }).hint || undefined;
+/** What ends a command where an error of the library's family does, of whichever copy. */
+export const refusalOf = (error: Error): Exit =>
+  new Exit(
+    error.name === "InDoubt" || error.name === "Conflict" ? 3 : 1,
+    error.message,
+    (error as { hint?: string }).hint || undefined,
+  );

@@ -1,7 +1,7 @@
 /** Landing: what of a run is to come into main, and what of that is to be taken back. */
 
 import { editsLeftBehind, undoneIn } from "../scope/history.ts";
-import { baseTree, mergeTaking, putConflicts, type Take } from "../scope/merge.ts";
+import { baseTree, mergeTaking, putConflicts, type Take, woven } from "../scope/merge.ts";
 import type { Operation } from "../scope/operations.ts";
 import { mainLog, workspaceOf, workspacePath } from "../scope/registry.ts";
 import type { Undone } from "../scope/undo.ts";
@@ -10,7 +10,8 @@ import { target } from "../trace/bytes.ts";
 import { isReadOnly } from "../trace/disk.ts";
 import type { Hash, State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import type { Conflict } from "../world/merge.ts";
+import type { Conflict, Resolved } from "../world/merge.ts";
+import { checkExpected } from "./expect.ts";
 import { keepEdits } from "./landing/keep.ts";
 import { type LookOptions, withWriter } from "./main.ts";
 import { peekAtMain } from "./peek.ts";
@@ -19,6 +20,7 @@ import { freshMain, type Landed, type LandOptions, nothingLanded, place } from "
 /** Merges a run into the directory that it was started from. */
 export async function landRun(store: EmbeddedStore, name: string, options: LandOptions = {}): Promise<Landed> {
   const view = await readScope(store, name);
+  if (view.ref) checkExpected({ ref: view.ref, fold: view.fold }, options.expect);
   const directory = await workspacePath(store, view.log);
   const head = view.fold.head();
   if (!head.id || !head.state) throw new Error(`${name} has not started yet, so there is nothing to land.`);
@@ -28,23 +30,29 @@ export async function landRun(store: EmbeddedStore, name: string, options: LandO
   if (!merged) return nothing;
   const { tree, conflicts } = merged;
   const kept = merged.kept.map(({ path, why }) => ({ path, why }));
+  const resolved = merged.resolved.map(({ path, how }) => ({ path, how }));
   // It would count as merged, with nothing that an undo could take back: the run's side could not be reached any more.
   if (kept.length > 0 && tree === main.tree) return { ...nothing, kept };
   // What main names as merged must not be lost before that.
   await store.logs.sync(view.log);
-  const conflict = conflicts.length > 0 ? await putConflicts(store, conflicts) : null;
-  if (conflict && !options.partly) {
+  const refused = conflicts.length > 0 && !options.partly;
+  const disputed = refused ? conflicts : [...conflicts, ...merged.resolved];
+  const conflict = disputed.length > 0 ? await putConflicts(store, disputed) : null;
+  if (refused) {
     const told = conflicts.map(({ path, why }) => ({ path, why }));
     if (options.dryRun) return { ...nothing, status: "conflict", conflicts: told };
     await withWriter(store, main.log, async (writer) => {
-      const n = await writer.intent({ kind: "landing", tier: "reversible", of: head.id! }, { witness: { from: name } });
-      await writer.outcome(n, { status: "conflict", conflict }, { witness: { at: Date.now() } });
+      const n = await writer.intent(
+        { kind: "landing", tier: "reversible", of: head.id! },
+        { witness: { ...options.witness, from: name } },
+      );
+      await writer.outcome(n, { status: "conflict", conflict: conflict! }, { witness: { at: Date.now() } });
       await writer.sync();
     });
     return { ...nothing, status: "conflict", conflicts: told };
   }
   const to = { tree, from: name, of: head.id, conflict, undoes: null };
-  return { ...(await place(store, main, to, conflicts, options)), kept };
+  return { ...(await place(store, main, to, conflicts, options)), kept, resolved };
 }
 
 /** The files of main with what a run changed: the user's where both changed a place, unless `take` decides. Null if main has all of it. */
@@ -53,14 +61,18 @@ async function mergeIntoMain(
   main: { head: { id: Hash }; tree: Hash },
   head: { id: Hash; state: State },
   take?: Take,
-): Promise<{ tree: Hash; conflicts: Conflict[]; kept: Conflict[] } | null> {
+): Promise<{ tree: Hash; conflicts: Conflict[]; kept: Conflict[]; resolved: Resolved[] } | null> {
   const { tree: base, bases } = await baseTree(store, main.head.id, head.id);
   if (bases.includes(head.id)) return null;
   const merged = await mergeTaking(store, base, main.tree, target(head.state.roots.workspace), take);
-  if (take === "theirs") return { ...merged, kept: [] };
+  if (take === "theirs") return { ...merged, kept: [], resolved: [] };
   const kept = await keepEdits(store.objects, await editsLeftBehind(store, head.id), main.tree, merged.tree);
-  const conflicts = [...merged.conflicts, ...merged.resolved, ...kept.conflicts];
-  return { tree: kept.tree, ...(take ? { conflicts: [], kept: conflicts } : { conflicts, kept: [] }) };
+  if (take === "ours") {
+    const left = [...merged.conflicts, ...merged.resolved, ...kept.conflicts];
+    return { tree: kept.tree, conflicts: [], kept: left, resolved: [] };
+  }
+  const both = woven(merged.resolved).filter(({ path }) => !kept.conflicts.some((each) => each.path.equals(path)));
+  return { tree: kept.tree, conflicts: [...merged.conflicts, ...kept.conflicts], kept: [], resolved: both };
 }
 
 export interface Preview {

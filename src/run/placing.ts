@@ -8,11 +8,12 @@ import { markUndone, type Operation, orphans, planOperation, updateOperation } f
 import { workspaceOf } from "../scope/registry.ts";
 import { treeLink } from "../scope/scope.ts";
 import { target } from "../trace/bytes.ts";
-import type { Carry, Hash, Link } from "../trace/ports.ts";
+import type { Carry, Hash, Json, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Writer } from "../trace/writer.ts";
 import type { Conflict } from "../world/merge.ts";
 import { quotePath } from "../world/paths.ts";
+import type { Expected } from "./expect.ts";
 import { changedTree } from "./landing/come.ts";
 import { hold } from "./landing/hold.ts";
 import { type Landing, land } from "./landing/land.ts";
@@ -31,6 +32,10 @@ export interface LandOptions {
   confirm?: (path: string, why: string) => Promise<boolean>;
   /** Does nothing where every change would have to be asked for. */
   onlyIfFree?: boolean;
+  /** Where the run must stand. */
+  expect?: Expected | undefined;
+  /** Who does it, and why: stands beside the step. */
+  witness?: { [key: string]: Json };
   /** Where both changed a place the user's stays, and all else lands; without it nothing does. */
   partly?: boolean;
 }
@@ -44,6 +49,8 @@ export interface Landed {
   conflicts: Array<{ path: Buffer; why: string }>;
   /** Paths that both changed, of which `take` chose the user's. */
   kept: Array<{ path: Buffer; why: string }>;
+  /** Texts that both changed, and how `take: "both"` settled them. */
+  resolved: Array<{ path: Buffer; how: string[] }>;
   /** Files that run code later, and were not allowed; and what can never land. */
   held: Array<{ path: Buffer; why: string; never?: "forgotten" | "refused" }>;
   /** Main's commits: as it was looked at, and behind the landing. */
@@ -57,6 +64,7 @@ export const nothingLanded = (main: Main): Landed => ({
   changes: [],
   conflicts: [],
   kept: [],
+  resolved: [],
   held: [],
   main: { before: main.head.id, after: main.head.id },
 });
@@ -122,7 +130,12 @@ export async function place(
     const kind = to.undoes ? ("undo" as const) : ("landing" as const);
     const facts = { kind, tier: "reversible" as const, what, of: to.of, ...(to.conflict && { conflict: to.conflict }) };
     const n = await writer.intent(facts, {
-      witness: { op: operation.op, from: to.from, ...(to.undoes && { undoes: to.undoes.op }) },
+      witness: {
+        ...options.witness,
+        op: operation.op,
+        from: to.from,
+        ...(to.undoes && { undoes: to.undoes.op }),
+      },
     });
     await writer.sync();
     const done = await land({
@@ -146,6 +159,7 @@ export async function place(
       changes: told(done.landed),
       conflicts: all,
       kept: [],
+      resolved: [],
       held: [...done.held.map(waiting), ...done.left.map(({ path }) => ({ path, why: "was not begun" })), ...refused],
       main: { before: main.head.id, after: writer.fold.head().id! },
     };

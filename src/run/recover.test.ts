@@ -66,13 +66,14 @@ test("a compensation that a crash cut short is tried again with the same key", a
   expect(new Set(done).size).toBe(1);
 });
 
-test("a new attempt of a call that was taken back is in doubt by itself", async () => {
+test("a new attempt of a call that was taken back is in doubt by itself, under a key of its own", async () => {
   await killed("compensable", { allowed: true });
   const done: string[] = [];
   await driven((scope) => recover(scope, recovery(done)));
   await driven((scope) => scope.writer.part(1, { part: "attempt", attempt: 2 }));
   await driven((scope) => recover(scope, recovery(done)));
   expect(done).toHaveLength(2);
+  expect(new Set(done).size).toBe(2);
 });
 
 test("what nobody allowed has not acted, and is performed again", async () => {

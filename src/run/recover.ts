@@ -75,7 +75,7 @@ async function finishReverts(scope: LiveScope, compensate?: Compensate): Promise
         compensate,
       );
       if (operation) await updateOperation(scope.store, operation, { state: "done", n: step.n });
-    } else if (["merge", "sync", "undo", "resolve"].includes(step.intent.kind)) {
+    } else if (["merge", "sync", "undo", "resolve", "handoff"].includes(step.intent.kind)) {
       await scope.writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
       if (operation) await updateOperation(scope.store, operation, { state: "void" });
     }
@@ -162,7 +162,7 @@ async function compensateOnce(scope: LiveScope, step: Step, compensate: Compensa
   if (scope.writer.fold.compensated.has(of)) return;
   await scope.writer.part(step.n, { part: "compensating", of });
   await scope.writer.sync();
-  await compensate({ step, log: scope.ref.log, key: idempotencyKey(scope.ref.log, step.n, step.intent.what ?? "") });
+  await compensate({ step, log: scope.ref.log, key: idempotencyKey(scope.ref.log, step) });
   await scope.writer.part(step.n, { part: "compensated", of });
   await scope.writer.sync();
 }

@@ -1,6 +1,6 @@
 /** Attempts of a step: one intent, any number of attempts, one outcome. The first is not told by a part. */
 import type { Effect } from "./effect.ts";
-import type { LiveScope } from "./scope.ts";
+import { idempotencyKey, type LiveScope } from "./scope.ts";
 import { putBytes } from "./thread.ts";
 
 /** Writes that the running attempt of step `n` came to nothing, and that the next begins. Gives its number. */
@@ -17,6 +17,7 @@ export const attemptedAgain = (scope: LiveScope, effect: Effect, why: string): E
   ...effect,
   run: async (attempt) => {
     await nextAttempt(scope, attempt.n, why);
-    return effect.run(attempt);
+    const key = idempotencyKey(scope.ref.log, scope.writer.fold.steps.get(attempt.n)!);
+    return effect.run({ ...attempt, key });
   },
 });

@@ -14,6 +14,8 @@ export interface EffectView {
   input: Json;
   /** Whether it is declared to change no file. */
   readOnly: boolean;
+  /** Where it is an effect of a scope within this one, whose step `n` it runs in: that scope, and its number there. */
+  within?: { scope: string; n: number };
 }
 
 /** What a handler says. `forward` leaves it to the next handler outwards; who answers last of all is the default of the tier. */
@@ -32,8 +34,13 @@ export interface Handler {
   timeoutMs?: number;
 }
 
-/** Takes an effect back. Called with the same key for every try, so that the outside can tell a second try. */
-export type Compensate = (effect: { step: Step; key: string; log: string }) => Promise<void>;
+/** Takes effects back. */
+export interface Compensate {
+  /** Takes one back. Called with the same key for every try, so that the outside can tell a second try. */
+  (effect: { step: Step; key: string; log: string }): Promise<void>;
+  /** Throws a sentence where it does not know how to. */
+  check?(effect: { step: Step; log: string }): Promise<void>;
+}
 
 /** What came of an effect. */
 export interface Performed {
@@ -50,7 +57,7 @@ export interface Performed {
 
 export interface Attempt {
   n: number;
-  /** The same for every attempt of this intent, and for no other intent. */
+  /** The same for every attempt of this intent, unless one was taken back in between, and for no other intent. */
   key: string;
   input: Json;
   signal: AbortSignal;
@@ -114,7 +121,8 @@ export async function decide(effect: EffectView, handlers: readonly Handler[], s
 export const around = (handlers: readonly Handler[], n: number): Handler => ({
   name: "around",
   handle: async (effect, signal) => {
-    const { decided, input, changedBy } = await askAll({ ...effect, n }, handlers, signal);
+    const { within = { scope: effect.scope, n: effect.n } } = effect;
+    const { decided, input, changedBy } = await askAll({ ...effect, n, within }, handlers, signal);
     const rewritten = changedBy !== null;
     if (!decided) return rewritten ? { kind: "rewrite", input } : { kind: "forward" };
     if (decided.decision.kind === "allow" && rewritten) return { kind: "rewrite", input, allow: true };

@@ -1,10 +1,10 @@
 /** Merging states: a child into its parent, a parent into its child, an operation's inverse into what has come since. */
 import { encodeJson, link, target } from "../trace/bytes.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
-import type { Carry, Hash, Link, Session, State } from "../trace/ports.ts";
+import type { Carry, Hash, Json, Link, Session, State } from "../trace/ports.ts";
 import { capturedUnsealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
-import { type Conflict, mergeBase, mergeTrees, resolveTrees } from "../world/merge.ts";
+import { type Conflict, mergeBase, mergeTrees, type Resolved, resolveTrees, weaveTrees } from "../world/merge.ts";
 import { recordBackground } from "./background.ts";
 import { getCommit, mergeBases, nearestEdge } from "./history.ts";
 import type { Ticket } from "./lock.ts";
@@ -19,6 +19,8 @@ export interface Merged {
   status: "done" | "conflict" | "nothing";
   adopted: boolean;
   conflicts: Conflict[];
+  /** Places that both changed, and how \`take: "both"\` settled them. */
+  resolved: Resolved[];
 }
 
 /**
@@ -42,7 +44,7 @@ export async function baseTree(store: EmbeddedStore, a: Hash, b: Hash): Promise<
 /** The object that a conflict step names: base, ours and theirs of each path, and which conversations differ. */
 export async function putConflicts(
   store: EmbeddedStore,
-  conflicts: readonly Conflict[],
+  conflicts: readonly (Conflict | Resolved)[],
   threads: string[] = [],
 ): Promise<Link> {
   const paths = [];
@@ -59,22 +61,27 @@ export async function putConflicts(
       base: side(conflict.base),
       ours: side(conflict.ours),
       theirs: side(conflict.theirs),
+      ...("how" in conflict && { how: conflict.how }),
     });
   }
   return link("json", await store.objects.put(encodeJson({ type: "conflict", v: 1, paths, threads })));
 }
 
-/** Which side a path gets that both changed. */
-export type Take = "ours" | "theirs";
+/** Which side a place gets that both changed; `both` what `resolveText` makes of it. */
+export type Take = "ours" | "theirs" | "both";
 
-/** Merges two trees; with `take` each conflict is resolved for that side, and told. */
+/** What is settled of what both changed: for a side, or as `how` says. */
+export type Settled = Conflict & Partial<Resolved>;
+
+/** Merges two trees; with `take` each conflict is resolved for that side, and told; with `both` what can be resolved, while the others are left. */
 export async function mergeTaking(
   store: EmbeddedStore,
   base: Hash | null,
   ours: Hash,
   theirs: Hash,
   take?: Take,
-): Promise<{ tree: Hash; conflicts: Conflict[]; resolved: Conflict[] }> {
+): Promise<{ tree: Hash; conflicts: Conflict[]; resolved: Settled[] }> {
+  if (take === "both") return weaveTrees(store.objects, base, ours, theirs);
   const merged = await mergeTrees(store.objects, base, ours, theirs);
   if (!take || merged.conflicts.length === 0) return { ...merged, resolved: [] };
   const { tree } = await resolveTrees(store.objects, base, ours, theirs, take);
@@ -85,7 +92,12 @@ export async function mergeTaking(
  * Merges the head of `child` into a scope. Where the scope has not moved since the fork it takes over all of the child. A conflict keeps
  * the scope as it is; merging again with `take` resolves it. Synced at return.
  */
-export async function mergeScope(parent: LiveScope, child: View, take?: Take): Promise<Merged> {
+export async function mergeScope(
+  parent: LiveScope,
+  child: View,
+  take?: Take,
+  witness: { [key: string]: Json } = {},
+): Promise<Merged> {
   const { store, ref } = parent;
   const ours = parent.head();
   const theirs = child.fold.head();
@@ -107,8 +119,9 @@ export async function mergeScope(parent: LiveScope, child: View, take?: Take): P
     kind: merged.resolved.length > 0 ? "resolve" : "merge",
     from: child.ref?.name ?? "main",
     of: theirs.id,
-    witness: { merged: child.log },
+    witness: { ...witness, merged: child.log },
     conflicts: merged.conflicts,
+    resolved: woven(merged.resolved),
     effect,
     carry: adopted ? theirs.carry : null,
   });
@@ -149,31 +162,42 @@ export async function mergeBeside(scope: LiveScope, child: View, inside: number,
   }
 }
 
+export interface SyncOptions {
+  take?: Take | undefined;
+  signal?: AbortSignal | undefined;
+  /** Throws where the scope does not stand any more where it was to be; called when nothing can change it. */
+  stands?: () => void;
+  /** Who does it, and why. */
+  witness?: { [key: string]: Json };
+}
+
 /** Takes what changed in another tree (of the commit `from.id`, which `from.log` has made) into a scope: its files only. Synced at return. Left if `signal` aborts while it waits. */
 export async function syncScope(
   scope: LiveScope,
   from: { id: Hash; tree: Hash; name: string; log: string },
-  take?: Take,
-  signal?: AbortSignal,
+  { take, signal, stands, witness = {} }: SyncOptions = {},
 ): Promise<Merged> {
   const { store, ref } = scope;
   const ticket = await lockWhenSealed(scope, signal);
   try {
     signal?.throwIfAborted();
+    stands?.();
     await recordBackground(scope);
     const ours = scope.head();
     if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
     const { tree: base, bases } = await baseTree(store, ours.id, from.id);
     if (bases.includes(from.id)) return NOTHING;
     await store.logs.sync(from.log);
-    const { tree, conflicts } = await mergeTaking(store, base, target(ours.state.roots.workspace), from.tree, take);
+    const merged = await mergeTaking(store, base, target(ours.state.roots.workspace), from.tree, take);
+    const { tree, conflicts } = merged;
     return await takeIn(scope, {
       kind: "sync",
       beside: true,
       from: from.name,
       of: from.id,
-      witness: {},
+      witness,
       conflicts,
+      resolved: woven(merged.resolved),
       effect: { status: "done", workspace: treeLink(tree), with: from.id },
       carry: null,
     });
@@ -209,7 +233,11 @@ async function lockWhenSealed({ writer, lock }: LiveScope, signal?: AbortSignal)
   }
 }
 
-const NOTHING: Merged = { n: null, op: null, status: "nothing", adopted: false, conflicts: [] };
+const NOTHING: Merged = { n: null, op: null, status: "nothing", adopted: false, conflicts: [], resolved: [] };
+
+/** Of what was settled that which no side decided. */
+export const woven = (settled: readonly Settled[]): Resolved[] =>
+  settled.flatMap(({ how, ...conflict }) => (how ? [{ ...conflict, how }] : []));
 
 interface Incoming {
   kind: "merge" | "sync" | "resolve";
@@ -220,8 +248,9 @@ interface Incoming {
   /** Name of where it comes from, and its commit. */
   from: string;
   of: Hash;
-  witness: { [key: string]: string };
+  witness: { [key: string]: Json };
   conflicts: Conflict[];
+  resolved?: Resolved[];
   /** The outcome where there is no conflict. */
   effect: OutcomeFacts;
   /** What is carried from there; null keeps what the scope has. */
@@ -231,7 +260,7 @@ interface Incoming {
 /** The operation and the step by which a scope takes something in, or tells that it conflicts. */
 async function takeIn(scope: LiveScope, incoming: Incoming): Promise<Merged> {
   const { store, writer, ref } = scope;
-  const { kind, from, conflicts, effect, carry } = incoming;
+  const { kind, from, conflicts, resolved = [], effect, carry } = incoming;
   const conflict = conflicts.length > 0;
   const operation = await planOperation(store, {
     kind,
@@ -252,11 +281,19 @@ async function takeIn(scope: LiveScope, incoming: Incoming): Promise<Merged> {
   else {
     if (incoming.beside) await scope.files?.bring(effect.workspace!);
     else await scope.files?.restore(effect.workspace ?? effect.state!.roots.workspace, carry ?? scope.head().carry);
-    await writer.outcome(n, effect, carry ? { ...extra, carry } : extra);
+    const settled = resolved.length > 0 && { conflict: await putConflicts(store, resolved) };
+    await writer.outcome(n, { ...effect, ...settled }, carry ? { ...extra, carry } : extra);
   }
   await writer.sync();
   await updateOperation(store, operation, { state: conflict ? "void" : "done", n });
-  return { n, op: operation.op, status: conflict ? "conflict" : "done", adopted: false, conflicts };
+  return {
+    n,
+    op: operation.op,
+    status: conflict ? "conflict" : "done",
+    adopted: false,
+    conflicts,
+    resolved: conflict ? [] : resolved,
+  };
 }
 
 export interface Inverse {

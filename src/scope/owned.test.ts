@@ -67,3 +67,27 @@ test("what a scope has merged and taken back stays so when its name is gone and 
   expect((await revertScope(child, 0, { compensate })).outside).toEqual([]);
   expect(undone).toEqual([child.ref.log]);
 });
+
+test("of who was called and is done with, a new attempt is to be taken back, too", async () => {
+  const about = { workspace: { path: temp.directory, id: "w" }, parent: null, origin: null, grants: NO_GRANTS };
+  await createScope(store, { name: "fix", ...about });
+  const fix = await drive("fix");
+  const workspace = treeLink(await writeTree(store.objects, { mode: 0o755, entries: [] }));
+  await record(fix, { kind: "run", tier: "reversible" }, { status: "done", workspace });
+  const call = await fix.writer.intent({ kind: "effect", tier: "reversible", container: true });
+  await forkScope(store, "fix", 0, { meta: { call: { log: fix.ref.log, n: call, key: "key" } } });
+  const child = await drive("fix.1");
+  const n = await child.writer.intent({ kind: "effect", tier: "compensable" });
+  await child.writer.note(n, { note: "allowed" });
+  await fix.writer.outcome(call, { status: "aborted" });
+
+  const keys: string[] = [];
+  const compensate = async ({ key }: { key: string }) => void keys.push(key);
+  for (let k = 0; k < 2; k++) await revertScope(fix, 0, { compensate });
+  expect(keys).toHaveLength(1);
+  await child.writer.part(n, { part: "attempt", attempt: 2 });
+  for (let k = 0; k < 2; k++) await revertScope(fix, 0, { compensate });
+  await revertScope(child, 0, { compensate });
+  expect(new Set(keys).size).toBe(2);
+  expect(keys).toHaveLength(2);
+});

@@ -1,6 +1,7 @@
 /** What was done to the world outside, and which scope answers for it. */
-import type { Hash } from "../trace/ports.ts";
-import { type Fold, type Step, tierOf } from "../trace/seal.ts";
+import { importOf } from "../trace/bundle/imported.ts";
+import type { Hash, Json } from "../trace/ports.ts";
+import { type Fold, isContainer, type Step, tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { undoneIn } from "./history.ts";
 import { listScopes } from "./registry.ts";
@@ -15,10 +16,16 @@ export interface Outside {
 
 /** The folds that were read, by log. */
 type Folds = Map<string, Fold>;
+/** A place in a log. */
+interface Place {
+  log: string;
+  place: number;
+}
 
 /**
  * Effects that this scope owns and that came to it behind the step with place `order`: those that it performed, unless another scope has merged
- * them since, and those that it merged. What it only inherited belongs to others. Last performed first, which is the order of compensation.
+ * them since, those that it merged, and those of agents that it called whose work never came to be merged. What it only inherited belongs to
+ * others. Last performed first, which is the order of compensation.
  */
 export async function ownedSince(store: EmbeddedStore, view: View, order: number): Promise<Outside[]> {
   const folds: Folds = new Map([[view.log, view.fold]]);
@@ -29,16 +36,17 @@ export async function ownedSince(store: EmbeddedStore, view: View, order: number
   for (const { header } of folds.values())
     for (const log of [header.meta.parent, header.origin?.log])
       if (typeof log === "string" && (await store.logs.header(log))) await fold(store, folds, log);
+  const calls = await callsAmong(store, folds);
   const owned: Outside[][] = [];
   for (const [log, { steps }] of folds) {
     const here: Outside[] = [];
     for (const step of steps.values()) {
       if (!isEffect(step)) continue;
-      const owner = ownerOf(folds, log, placeOf(step));
-      if (owner.log === view.log && owner.place > order)
+      const owners = [...ownersOf(folds, calls, { log, place: placeOf(step) })];
+      if (owners.some((owner) => owner.log === view.log && owner.place > order))
         here.push({ log, step, compensated: isCompensated(folds, log, step) });
     }
-    owned.push(here.sort((a, b) => b.step.outcomeSeq - a.step.outcomeSeq));
+    owned.push(here.sort((a, b) => endOf(b.step) - endOf(a.step) || b.step.n - a.step.n));
   }
   return lastFirst(owned);
 }
@@ -51,6 +59,9 @@ const fold = async (store: EmbeddedStore, folds: Folds, log: string): Promise<Fo
 
 const placeOf = (step: Step): number => step.sealed?.order ?? Number.POSITIVE_INFINITY;
 
+/** Where a step ended in its log. What a crash left without an outcome, in the log of who was called, was the last. */
+const endOf = ({ outcome, outcomeSeq }: Step): number => (outcome ? outcomeSeq : Number.MAX_SAFE_INTEGER);
+
 /** Whether a step acted, or may have: its consent is written down in the moment in which it begins. */
 function isEffect(step: Step): boolean {
   const { outcome } = step;
@@ -58,6 +69,9 @@ function isEffect(step: Step): boolean {
   const tier = tierOf(step);
   return (tier === "compensable" || tier === "irreversible") && (step.allowed || outcome?.tier !== undefined);
 }
+
+/** Whether another agent was called in it, in a scope of its own. */
+const isCall = ({ intent }: Step): boolean => intent.kind === "effect" && isContainer(intent);
 
 /** Merges of a log that stand, and the log and place that each has merged. */
 function* merges({ sealed }: Fold): Generator<{ step: Step; log: string; upTo: Hash }> {
@@ -71,11 +85,11 @@ function* merges({ sealed }: Fold): Generator<{ step: Step; log: string; upTo: H
 
 const orderOf = ({ sealed }: Fold, commit: Hash): number => sealed.findIndex((step) => step.sealed!.id === commit);
 
-/** Effects in a log, and in those that it merged, whose place is in `from` to `to`. */
+/** Effects in a log, and in those that it merged, whose place is in `from` to `to`; and calls, in which others may have been performed. */
 async function within(store: EmbeddedStore, folds: Folds, log: string, from: number, to: number): Promise<Step[]> {
   const here = await fold(store, folds, log);
   const isIn = (step: Step): boolean => placeOf(step) >= from && placeOf(step) <= to;
-  const found = [...here.steps.values()].filter((step) => isEffect(step) && isIn(step));
+  const found = [...here.steps.values()].filter((step) => (isEffect(step) || isCall(step)) && isIn(step));
   for (const each of merges(here)) {
     if (!isIn(each.step)) continue;
     const child = await fold(store, folds, each.log);
@@ -84,19 +98,43 @@ async function within(store: EmbeddedStore, folds: Folds, log: string, from: num
   return found;
 }
 
-/** The scope that answers for what came to a log at a place, and where it came to that: the first that merged it, and so on. */
-function ownerOf(folds: Folds, log: string, place: number): { log: string; place: number } {
+/** Of logs that stand for a call of an agent in another: that other, and the number of the call. What a file says of the logs in it is no such thing. */
+async function callsAmong(store: EmbeddedStore, folds: Folds): Promise<Map<string, { log: string; n: number }>> {
+  const calls = new Map<string, { log: string; n: number }>();
+  for (const [log, { header }] of folds) {
+    const call = header.meta.call as { [key: string]: Json } | undefined;
+    if (typeof call?.log === "string" && typeof call.n === "number" && !(await importOf(store, log)))
+      calls.set(log, { log: call.log, n: call.n });
+  }
+  return calls;
+}
+
+/** Who answers for what came to a log at a place: the first that merged it, and so on; where it is nobody but who was called, whoever called, too. */
+function* ownersOf(folds: Folds, calls: Map<string, { log: string; n: number }>, from: Place): Generator<Place> {
+  const owner = ownerOf(folds, from);
+  yield owner;
+  const call = calls.get(owner.log);
+  const step = call && folds.get(call.log)?.steps.get(call.n);
+  if (step) yield* ownersOf(folds, calls, { log: call.log, place: placeOf(step) });
+}
+
+/** The scope that has what came to a log at a place, and where it came to that: the first that merged it, and so on. */
+function ownerOf(folds: Folds, { log, place }: Place): Place {
   const source = folds.get(log)!;
   let first: { log: string; step: Step } | null = null;
   for (const [by, fold] of folds)
     for (const { step, log: from, upTo } of merges(fold))
       if (from === log && orderOf(source, upTo) >= place && (!first || atOf(step) < atOf(first.step)))
         first = { log: by, step };
-  return first ? ownerOf(folds, first.log, placeOf(first.step)) : { log, place };
+  return first ? ownerOf(folds, { log: first.log, place: placeOf(first.step) }) : { log, place };
 }
 
-const isCompensated = (folds: Folds, log: string, { n }: Step): boolean =>
-  [...folds].some(([by, { compensated }]) => compensated.has(by === log ? String(n) : `${log}/${n}`));
+const isCompensated = (folds: Folds, log: string, step: Step): boolean =>
+  [...folds].some(([by, { compensated }]) => compensated.has(nameIn(by, log, step)));
+
+/** What an effect is called in the log of who takes it back. Where that is another, it is the attempt that was made by then. */
+export const nameIn = (by: string, log: string, { n, attempts }: Step): string =>
+  by === log ? String(n) : `${log}/${n}${attempts > 1 ? `/${attempts}` : ""}`;
 
 const atOf = ({ outcomeWitness }: Step): number =>
   typeof outcomeWitness.at === "number" ? outcomeWitness.at : Number.POSITIVE_INFINITY;

@@ -1,10 +1,11 @@
 /** Revert: a step whose state is that of an earlier one. Nothing is taken away; what was done since stays reachable. */
 
+import type { Json } from "../trace/ports.ts";
 import type { Sealed } from "../trace/seal.ts";
 import { tierOf } from "../trace/seal.ts";
 import type { Compensate } from "./effect.ts";
 import { planOperation, updateOperation } from "./operations.ts";
-import { type Outside, ownedSince } from "./owned.ts";
+import { nameIn, type Outside, ownedSince } from "./owned.ts";
 import { idempotencyKey, type LiveScope } from "./scope.ts";
 import { sealedStep, viewOf } from "./view.ts";
 
@@ -22,10 +23,15 @@ export class Unacknowledged extends Error {
 /** Thrown where an effect is to be taken back, and how is not known. */
 export class Refused extends Error {}
 
+/** Thrown where the undo of an effect failed: what was begun is gone on with by whoever comes next. */
+export class UndoFailed extends Error {}
+
 export interface RevertOptions {
   acknowledge?: boolean;
   /** Instead of the way that the scope has. */
   compensate?: Compensate | undefined;
+  /** Who does it, and why. */
+  witness?: { [key: string]: Json };
   /** Whether it is a part of going on, where an agent cannot go on from where its scope stands. */
   goesOn?: boolean;
 }
@@ -44,7 +50,7 @@ export async function checkRevert(
   const lost = outside.filter(({ step, compensated }) => tierOf(step) === "irreversible" && !compensated);
   if (lost.length > 0 && !options.acknowledge) throw new Unacknowledged(lost);
   // Before anything is planned: a revert that is begun must be gone on with by whoever comes next.
-  if (!(options.compensate ?? scope.compensate)) mustKnowUndo(outside);
+  await mustKnowUndo(outside, options.compensate ?? scope.compensate);
   return { target, outside };
 }
 
@@ -65,23 +71,27 @@ export async function revertScope(
   });
   const step = await writer.intent(
     { kind: "revert", tier: "reversible", to: target.sealed.id },
-    { witness: { op: operation.op, to: n, ...(options.goesOn && { goesOn: true }) } },
+    { witness: { ...options.witness, op: operation.op, to: n, ...(options.goesOn && { goesOn: true }) } },
   );
   await writer.sync();
-  await performRevert(scope, step, target.sealed, outside, options.compensate);
+  const left = await performRevert(scope, step, target.sealed, outside, options.compensate);
   await updateOperation(store, operation, { state: "done", n: step });
-  return { n: step, op: operation.op, outside };
+  return { n: step, op: operation.op, outside: left };
 }
 
-/** What a revert does once its intent is written; the same when it is gone on with after a crash. */
+/** Whether a revert was begun and not brought to its end: its compensations may have acted already, so that nobody may go on as if there was none. */
+export const isReverting = ({ writer }: Pick<LiveScope, "writer">): boolean =>
+  writer.fold.pending().some(({ intent, outcome }) => intent.kind === "revert" && !outcome);
+
+/** What a revert does once its intent is written; the same when it is gone on with after a crash. Gives the effects as they stand then. */
 export async function performRevert(
   scope: LiveScope,
   step: number,
   to: Sealed,
   outside: readonly Outside[],
   compensate?: Compensate,
-): Promise<void> {
-  await compensateAll(scope, step, outside, compensate);
+): Promise<Outside[]> {
+  const left = await compensateAll(scope, step, outside, compensate);
   await scope.files?.restore(to.state.roots.workspace, to.carry);
   await scope.writer.outcome(
     step,
@@ -89,34 +99,43 @@ export async function performRevert(
     { carry: to.carry, witness: { at: Date.now() } },
   );
   await scope.writer.sync();
+  return left;
 }
 
-/** Runs the compensations that are still due, newest effect first, each written down as part of step `by`, or as a note. */
+/** Whether an effect is still to be taken back. */
+const isDue = ({ step, compensated }: Outside): boolean => !compensated && tierOf(step) === "compensable";
+
+/**
+ * Runs the compensations that are still due, newest effect first, each written down as part of step `by`, or as a note. Gives the effects as they
+ * stand then.
+ */
 export async function compensateAll(
   scope: LiveScope,
   by: number | null,
   outside: readonly Outside[],
   compensate: Compensate | undefined = scope.compensate,
-): Promise<void> {
-  if (!compensate) return mustKnowUndo(outside);
-  for (const { log, step, compensated } of outside) {
-    if (compensated || tierOf(step) !== "compensable") continue;
-    const of = log === scope.ref.log ? String(step.n) : `${log}/${step.n}`;
+): Promise<Outside[]> {
+  await mustKnowUndo(outside, compensate);
+  for (const { log, step } of outside.filter(isDue)) {
+    const of = nameIn(scope.ref.log, log, step);
     const tell = (what: "compensating" | "compensated"): Promise<void> =>
       by === null ? scope.writer.note(null, { note: what, of }) : scope.writer.part(by, { part: what, of });
     await tell("compensating");
     await scope.writer.sync();
-    await compensate({ step, log, key: idempotencyKey(log, step.n, step.intent.what ?? "") });
+    await compensate!({ step, log, key: idempotencyKey(log, step) });
     await tell("compensated");
     await scope.writer.sync();
   }
+  return outside.map((each) => (isDue(each) ? { ...each, compensated: true } : each));
 }
 
-/** Throws a sentence where something is to be compensated. */
-export function mustKnowUndo(outside: readonly Outside[]): void {
-  const due = outside.find(({ step, compensated }) => !compensated && tierOf(step) === "compensable");
-  if (due)
-    throw new Refused(
-      `Step ${due.step.n} has an effect that must be compensated, and its undo is not known here: run this from the program that declared it.`,
-    );
+/** Throws a sentence where something is to be compensated, and how is not known. */
+export async function mustKnowUndo(outside: readonly Outside[], compensate: Compensate | undefined): Promise<void> {
+  for (const { step, log } of outside.filter(isDue)) {
+    if (!compensate)
+      throw new Refused(
+        `Step ${step.n} has an effect that must be compensated, and its undo is not known here: run this from the program that declared it.`,
+      );
+    await compensate.check?.({ step, log });
+  }
 }

@@ -67,8 +67,14 @@ export interface Settled {
   sealed: Step[];
 }
 
-/** The key by which an outside system can tell attempts of one intent from other intents. */
-export const idempotencyKey = (log: string, n: number, intent: string): string => sha256(`${log}\n${n}\n${intent}`);
+/**
+ * The key by which an outside system can tell attempts of one intent from other intents. What is compensable is taken back before it is attempted
+ * again: then a new key, since what the old one stands for is over, and the undo of the new attempt must not be taken for that of the old.
+ */
+export function idempotencyKey(log: string, { n, intent, attempts }: Step): string {
+  const again = intent.tier === "compensable" && attempts > 1 ? `\n${attempts}` : "";
+  return sha256(`${log}\n${n}\n${intent.what ?? ""}${again}`);
+}
 
 export interface AttachOptions {
   handlers?: Handler[];
@@ -188,7 +194,7 @@ function live(
       if (needsConsent(effect.intent.tier)) await writer.note(n, { note: "allowed", by });
       if (effect.intent.tier !== "reversible") await writer.sync();
       const background = effect.lock === "exclusive" && files ? await files.written() : false;
-      const key = idempotencyKey(ref.log, n, effect.intent.what ?? "");
+      const key = idempotencyKey(ref.log, writer.fold.steps.get(n)!);
       let performed = await effect.run({ n, key, input, signal });
       if (effect.captureAtEnd) {
         ticket = lock.request("exclusive");

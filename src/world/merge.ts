@@ -13,6 +13,7 @@ import { type Hash, MAX_OBJECT, type Objects } from "../trace/ports.ts";
 import { decodeChunks, encodeChunks, readContent } from "./content.ts";
 import { type ContentConflict, mergeLines } from "./lines.ts";
 import { missing } from "./missing.ts";
+import { type How, resolveText } from "./resolve.ts";
 import { type Entry, readTree, type Tree, writeTree } from "./tree.ts";
 
 /** A path that both sides changed in different ways. The merged tree has *ours* there. */
@@ -107,6 +108,43 @@ export async function resolveTrees(
   return { tree: await mergeRoots(merger, base, first, second), resolved };
 }
 
+/** A conflict in a text, and how it was settled. */
+export interface Resolved extends Conflict {
+  how: How[];
+}
+
+/**
+ * As `mergeTrees`, with what `resolveText` makes of each text that conflicts. What it makes nothing of is left: those conflicts are told, and
+ * `tree` has ours there. Symmetric as `mergeTrees` is.
+ */
+export async function weaveTrees(
+  objects: Objects,
+  base: Hash | null,
+  ours: Hash,
+  theirs: Hash,
+): Promise<TreeMerge & { resolved: Resolved[] }> {
+  const conflicts: Conflict[] = [];
+  const resolved: Resolved[] = [];
+  const leave = <T>(conflict: Conflict, here: T): T => {
+    conflicts.push(conflict);
+    return here;
+  };
+  const merger: Merger = {
+    objects,
+    knowsBase: true,
+    settle: async (conflict, text) => {
+      const woven = text && (await resolveText(conflict.path.toString("latin1"), ...text.contents));
+      if (!woven) return leave(conflict, conflict.ours);
+      resolved.push({ ...conflict, how: woven.how });
+      return { ...conflict.ours!, ...(await writeContent(objects, Buffer.from(woven.bytes))), mode: text.mode };
+    },
+    settleMode: leave,
+  };
+  const tree = await mergeRoots(merger, base, ours, theirs);
+  const byPath = (a: Conflict, b: Conflict) => Buffer.compare(a.path, b.path);
+  return { tree, conflicts: conflicts.sort(byPath), resolved: resolved.sort(byPath) };
+}
+
 /**
  * One tree to merge against where several commits are the nearest common ones: their merge, by the same rule. `ancestor` is a tree that all of
  * them come from; null (not known) is right too, and makes every difference between them a dispute. Null if there are no bases.
@@ -155,6 +193,8 @@ async function dispute(objects: Objects, { ours, theirs }: Conflict, text?: Disp
 interface DisputedText {
   conflict: ContentConflict;
   mode: number;
+  /** Base, ours, theirs. */
+  contents: [Buffer, Buffer, Buffer];
 }
 
 interface Merger {
@@ -281,7 +321,7 @@ async function mergeFiles(merger: Merger, path: Path, sides: Files): Promise<Ent
     if (!contents) return conflict("content");
     const merged = mergeLines(...contents);
     if (!merged.clean && merged.why === "binary") return conflict("binary");
-    if (!merged.clean) return conflict("content", mode === null ? undefined : { conflict: merged, mode });
+    if (!merged.clean) return conflict("content", mode === null ? undefined : { conflict: merged, mode, contents });
     content = await writeContent(merger.objects, merged.bytes);
   }
   if (mode === null) return conflict("mode");

@@ -159,7 +159,7 @@ test("where both changed the same lines nothing is written, and the exit code is
   expect((await user.does(["diff", "--stat"])).err).toContain("a.txt: you and fix changed the same place");
   expect(user.files()).toEqual(before);
   expect((await user.does(["undo"], 2)).err).toContain("nothing to undo");
-  expect((await user.does(["merge", "--take", "both"], 2)).err).toContain("ours or theirs");
+  expect((await user.does(["merge", "--take", "mine"], 2)).err).toContain("ours, theirs or both");
   const kept = await user.does(["merge", "--take", "ours"]);
   expect(kept.out).toContain("  yours is kept: a.txt (content)\n  yours is kept: d.txt (modify/delete)\n");
   expect(kept.out).toContain("To have those of fix: `shepherd undo`, then `shepherd merge fix --take theirs`.");

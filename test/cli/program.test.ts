@@ -1,5 +1,5 @@
 /** `shepherd run FILE#AGENT`: agents that a module of the user's exports. */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { built } from "../support/built.ts";
@@ -103,4 +103,57 @@ export const marks = agent("marks", { body: async () => 1 });
   await user.does(["fork", "marks", "1", "--scope", "mine"], 0, there);
   expect((await user.does(["resume", "mine"], 2, there)).err).toContain("of the agent marks of a program");
   expect(existsSync(mark)).toBe(false);
+});
+
+test("revert and discard take effects back by the module that the run was started from, once each", async () => {
+  const index = join(dirname(await built()), "index.js");
+  const [file, ledger] = [`${user.project}/orders.mjs`, join(user.directory, "ledger")];
+  writeFileSync(
+    file,
+    `import { appendFileSync, existsSync } from "node:fs";
+import { agent, effect } from ${JSON.stringify(index)};
+const any = { "~standard": { version: 1, vendor: "test", validate: (value) => ({ value }) } };
+const acts = (what) => appendFileSync(${JSON.stringify(ledger)}, what + "\\n");
+const pay = effect({ tier: "compensable", input: any, output: any, run: (to) => { acts("pay " + to); return to; },
+  undo: ({ input }) => { if (existsSync(${JSON.stringify(`${ledger}.closed`)}) && input === "a") throw new Error("the bank is closed"); acts("undo " + input); } });
+const mail = effect({ tier: "irreversible", input: any, output: any, run: (to) => to });
+const part = agent("part", { input: any, effects: { pay }, body: async (to, ctx) => { await ctx.do.pay(to); if (to === "c") throw new Error("sold out"); } });
+export const order = agent("order", { effects: { pay, mail }, body: async (_, ctx) => {
+  await ctx.do.pay("a"); await ctx.call(part, "b"); await ctx.call(part, "c").catch(() => {}); await ctx.do.mail("d"); } });
+`,
+  );
+  const lines = (): string[] => readFileSync(ledger, "utf8").trim().split("\n");
+  const start = (scope: string) => run("./orders.mjs#order", "--allow", "pay", "--allow", "mail", "--scope", scope);
+  expect((await start("first")).code).toBe(0);
+  const paid = ["pay a", "pay b", "pay c"];
+  // It is known before the module is asked that something stands.
+  expect((await user.does(["revert", "first", "1"], 3)).err).toContain("--acknowledge");
+  renameSync(file, `${file}.away`);
+  expect((await user.does(["revert", "first", "1", "--acknowledge"], 3)).err).toContain(`There is no file ${file}.`);
+  expect((await user.does(["discard", "first"], 3)).err).toContain(`There is no file ${file}.`);
+  expect(lines()).toEqual(paid);
+  renameSync(`${file}.away`, file);
+  // Who was called is taken back by what the module of its caller defines.
+  await user.does(["discard", "first.2"]);
+  const [back] = (await user.does(["revert", "first", "1", "--acknowledge", "--json"])).objects<{
+    n: number;
+    op: number;
+    outside: Array<{ tier: string; compensated: boolean }>;
+  }>();
+  expect(back!.outside.map(({ tier, compensated }) => `${tier} ${compensated}`)).toEqual([
+    "irreversible false",
+    "compensable true",
+    "compensable true",
+  ]);
+  expect(lines()).toEqual([...paid, "undo c", "undo b"]);
+  // An undo that fails is told as what it is, and gone on with.
+  writeFileSync(`${ledger}.closed`, "");
+  const closed = await user.does(["discard", "first"], 1);
+  expect(closed.err).toContain("The undo of step 1 (order: pay) failed: the bank is closed");
+  rmSync(`${ledger}.closed`);
+  const gone = await user.does(["discard", "first"]);
+  expect(gone.out).toContain("step 1 (compensable) was taken back");
+  expect(lines()).toEqual([...paid, "undo c", "undo b", "undo a"]);
+  await user.does(["undo"]);
+  expect((await user.does(["log", "first"])).out).toContain("order");
 });

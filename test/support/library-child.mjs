@@ -1,6 +1,6 @@
 // A program whose agent does some thirty things, of every tier, and calls others that do; it ends itself before it writes a certain frame.
 import fs from "node:fs";
-import { syncBuiltinESMExports } from "node:module";
+import { killAtFrame } from "./kill-at.mjs";
 
 const [, , index, directory, killAt] = process.argv;
 const at = { in: `${directory}/ws`, store: `${directory}/store` };
@@ -20,21 +20,7 @@ const act = (entry) => {
   if (entry.did !== undefined && entry.did === process.env.DIES_IN) process.kill(process.pid, "SIGKILL");
 };
 
-let frames = 0;
-const logs = new Set();
-const { openSync, writeSync } = fs;
-fs.openSync = (path, ...rest) => {
-  const fd = openSync(path, ...rest);
-  if (String(path).endsWith(".log")) logs.add(fd);
-  else logs.delete(fd);
-  return fd;
-};
-fs.writeSync = (fd, ...rest) => {
-  if (logs.has(fd) && ++frames === Number(killAt)) process.kill(process.pid, "SIGKILL");
-  return writeSync(fd, ...rest);
-};
-syncBuiltinESMExports();
-
+const frames = killAtFrame(Number(killAt));
 const { agent, effect, open } = await import(index);
 const any = { "~standard": { version: 1, vendor: "test", validate: (value) => ({ value }) } };
 const does = (tier, name, more = {}) =>
@@ -114,5 +100,5 @@ const run = known.some(({ name }) => name === "ship")
   : ship.start(["one", "two"], { ...at, name: "ship", grants });
 if (process.env.ASKS) {
   const error = await run.result.catch((each) => each);
-  console.log(JSON.stringify({ result: [error.name, error.run, error.effects, error.hint !== ""], frames }));
-} else console.log(JSON.stringify({ result: await run.result, frames }));
+  console.log(JSON.stringify({ result: [error.name, error.run, error.effects, error.hint !== ""], frames: frames() }));
+} else console.log(JSON.stringify({ result: await run.result, frames: frames() }));

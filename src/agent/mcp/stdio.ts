@@ -1,7 +1,9 @@
 /** A server that is a program: it runs in the sandbox of the scope, and is spoken to by lines on its input and output. */
 import type { Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Sandbox } from "../../scope/exec/sandbox.ts";
 import type { Json } from "../../trace/ports.ts";
+import { lineReader } from "./lines.ts";
 import type { Carrier, Ear } from "./rpc.ts";
 
 export interface Program {
@@ -12,6 +14,8 @@ export interface Program {
 
 /** A line is at most this long. */
 const LONGEST = 64 << 20;
+/** So long its end is waited for once it reads no more, in ms. */
+const PATIENCE = 2000;
 /** So much of what it says beside is told where it ends. */
 const TAIL = 2000;
 
@@ -20,30 +24,16 @@ export async function startProgram(sandbox: Sandbox, { command, args, env }: Pro
   const stop = new AbortController();
   let broken: Error | null = null;
   let said = "";
-  let line: Buffer[] = [];
-  let length = 0;
-  const onOutput = (chunk: Buffer, stream: "stdout" | "stderr"): void => {
-    if (stream === "stderr") {
-      said = (said + chunk.toString()).slice(-TAIL);
-      return;
-    }
-    let from = 0;
-    for (let at = chunk.indexOf(0x0a); at >= 0; at = chunk.indexOf(0x0a, from)) {
-      line.push(chunk.subarray(from, at));
-      from = at + 1;
-      hearLine(Buffer.concat(line).toString());
-      line = [];
-      length = 0;
-    }
-    length += chunk.length - from;
-    if (length <= LONGEST) line.push(Buffer.from(chunk.subarray(from)));
-  };
-  const hearLine = (text: string): void => {
+  const read = lineReader(LONGEST, (line) => {
     try {
-      ear.hear(JSON.parse(text) as Json);
+      if (line !== null) ear.hear(JSON.parse(line) as Json);
     } catch {
       // Some write greetings to their output.
     }
+  });
+  const onOutput = (chunk: Buffer, stream: "stdout" | "stderr"): void => {
+    if (stream === "stderr") said = (said + chunk.toString()).slice(-TAIL);
+    else read(chunk);
   };
   let ended: Promise<void> = Promise.resolve();
   const input = await new Promise<Writable>((resolve, reject) => {
@@ -76,11 +66,16 @@ export async function startProgram(sandbox: Sandbox, { command, args, env }: Pro
     get broken() {
       return broken;
     },
-    send: (message) =>
-      new Promise((resolve, reject) => {
-        if (broken) return reject(broken);
-        input.write(`${JSON.stringify(message)}\n`, (error) => (error ? reject(broken ?? error) : resolve()));
-      }),
+    send: async (message) => {
+      if (broken) throw broken;
+      const refused = await new Promise<Error | null | undefined>((resolve) => {
+        input.write(`${JSON.stringify(message)}\n`, resolve);
+      });
+      if (!refused) return;
+      // Its input is closed, mostly since it ends: how it ended says more.
+      await Promise.race([ended, sleep(PATIENCE, undefined, { ref: false })]);
+      throw broken ?? refused;
+    },
     close: async () => {
       input.end();
       const late = setTimeout(() => stop.abort(), 1000);

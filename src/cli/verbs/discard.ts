@@ -1,8 +1,13 @@
 /** `shepherd discard`: give runs up. */
 import { discardRun } from "../../run/discard.ts";
+import { tellOutside } from "../../run/operate.ts";
+import { ownedSince } from "../../scope/owned.ts";
 import type { ScopeRef } from "../../scope/registry.ts";
+import { readScope } from "../../scope/view.ts";
 import { tellLeft } from "../operate.ts";
+import { me } from "../owner.ts";
 import { chooseRun } from "../select.ts";
+import { newestOperation, orByItsProgram } from "../takeback.ts";
 import type { Verb } from "../verb.ts";
 
 export const verb: Verb = {
@@ -25,7 +30,17 @@ export const verb: Verb = {
         out.say(`Would discard ${run.name}.`);
         continue;
       }
-      const done = await discardRun(await context.store(), run.name);
+      const store = await context.store();
+      const done = await orByItsProgram(
+        context,
+        run,
+        () => discardRun(store, run.name, { by: { who: me() } }),
+        async (known) => {
+          await known.discard();
+          const outside = await ownedSince(store, await readScope(store, run.name), -1);
+          return { op: await newestOperation(store, run, "discard"), outside: outside.map(tellOutside) };
+        },
+      );
       out.object({ scope: run.name, op: done.op, outside: done.outside });
       out.say(`Discarded ${run.name}. \`shepherd undo\` brings it back.`);
       for (const effect of done.outside) out.say(`  ${tellLeft(effect)}`);

@@ -7,6 +7,7 @@ import { confirmOnTerminal } from "../ask.ts";
 import { Exit } from "../errors.ts";
 import { landedObject } from "../landing.ts";
 import { operate, tellDoubts } from "../operate.ts";
+import type { Output } from "../output.ts";
 import { PARTIAL } from "../partial.ts";
 import { chooseRun } from "../select.ts";
 import { choice, type Flags, text, type Verb } from "../verb.ts";
@@ -21,7 +22,7 @@ export const verb: Verb = {
     take: {
       type: "string",
       value: "SIDE",
-      help: "where both changed a place: ours (what it is merged into) or theirs (RUN)",
+      help: "where both changed a place: ours (what it is merged into), theirs (RUN), or both, where they go together",
     },
     git: { type: "boolean", help: "only bring what RUN has committed, as the branch shepherd/RUN of your repository" },
     yes: { type: "boolean", short: "y", help: "land files that run code later without asking" },
@@ -30,7 +31,8 @@ export const verb: Verb = {
   },
   details:
     "Your directory is looked at first; what you changed meanwhile is kept and merged. Where both changed the same lines nothing is written, " +
-    "the conflict is recorded, and the exit code is 3; `--take` resolves it. `shepherd undo` takes a merge back.",
+    "the conflict is recorded, and the exit code is 3; `--take` resolves it. `--take both` has what each put there one after the other, and the " +
+    "words that each changed; where the two do not go together it is left. Look at what it made: nobody has read it. `shepherd undo` takes a merge back.",
   examples: [
     "shepherd merge fix-login",
     "shepherd merge fix-login.2 --into fix-login",
@@ -72,9 +74,11 @@ export const verb: Verb = {
         out.say(
           `Merged ${run.name} into ${into} as step ${merged.n}${merged.adopted ? "; it goes on with that conversation" : ""}.`,
         );
+      tellResolved(out, merged.resolved);
       if (merged.status !== "conflict") return undefined;
       out.say(`${run.name} and ${into} changed the same places; ${into} is left as it was (step ${merged.n}):`);
       for (const { path, why } of merged.conflicts) out.say(`  ${path}: ${why}`);
+      if (take !== "both") out.say(TRY_BOTH);
       out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps those of ${into}.`);
       return 3;
     }
@@ -105,12 +109,17 @@ export const verb: Verb = {
     if (flags["dry-run"])
       for (const { path, kind } of landed.changes) out.say(`  ${kind.padEnd(8)} ${quotePath(path)}`);
     for (const { path, why } of landed.conflicts) out.say(`  ${quotePath(path)}: ${why}`);
+    tellResolved(
+      out,
+      landed.resolved.map(({ path, how }) => ({ path: quotePath(path), how })),
+    );
     for (const { path, why } of kept) out.say(`  yours is kept: ${path} (${why})`);
     if (kept.length > 0)
       out.say(
         `To have those of ${run.name}: ${landed.op === null ? "" : "`shepherd undo`, then "}\`shepherd merge ${run.name} --take theirs\`.`,
       );
-    if (landed.conflicts.length > 0 && !take)
+    if (landed.conflicts.length > 0 && !take) out.say(TRY_BOTH);
+    if (landed.conflicts.length > 0 && (!take || take === "both"))
       out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
     for (const { path, why } of landed.held)
       out.say(`  ${flags["dry-run"] ? "would not land" : "not landed"}: ${quotePath(path)} (${why})`);
@@ -120,9 +129,23 @@ export const verb: Verb = {
   },
 };
 
+const TRY_BOTH = "`--take both` takes what both put there, where that goes together.";
+
+/** Says what `--take both` made, which nobody has read yet. */
+export function tellResolved(out: Output, resolved: ReadonlyArray<{ path: string; how: readonly string[] }>): void {
+  for (const { path, how } of resolved)
+    out.say(`  both in one: ${path} (${how.map((each) => HOW[each] ?? each).join(", ")})`);
+}
+
+const HOW: { [how: string]: string } = {
+  both: "what each put at the same place",
+  words: "the words that each changed",
+  definition: "what each has in a definition of the same name",
+};
+
 /** The side that `--take` names. Throws `Exit` where it names none. */
 export function takeOf(flags: Flags): Take | undefined {
-  return choice(flags, "take", ["ours", "theirs"]);
+  return choice(flags, "take", ["ours", "theirs", "both"]);
 }
 
 interface MergedJson {
@@ -132,4 +155,5 @@ interface MergedJson {
   adopted: boolean;
   inDoubt: Array<{ n: number; tier: string }>;
   conflicts: Array<{ path: string; why: string }>;
+  resolved: Array<{ path: string; how: string[] }>;
 }

@@ -17,6 +17,7 @@ import { operate, tellLeft } from "../operate.ts";
 import { PARTIAL, tellForgotten } from "../partial.ts";
 import { chooseStep } from "../select.ts";
 import { shownCommands, someCommands } from "../services.ts";
+import { newestOperation, orByItsProgram } from "../takeback.ts";
 import { type Context, choice, type Verb } from "../verb.ts";
 import { counted, named } from "../words.ts";
 
@@ -56,11 +57,17 @@ export const verb: Verb = {
       out.say(`Would set ${run.name} back to step ${n} (${sealed.id.slice(0, 7)}).`);
       return undefined;
     }
-    const done = (await operate(context, run.name, "revert", {
-      n,
-      acknowledge: flags.acknowledge === true,
-    })) as unknown as { n: number; op: number; outside: Left[]; running: string[]; live: boolean };
     const store = await context.store();
+    const acknowledge = flags.acknowledge === true;
+    const done = await orByItsProgram(
+      context,
+      run,
+      async () => (await operate(context, run.name, "revert", { n, acknowledge })) as unknown as Done,
+      async (known) => {
+        const back = await known.revert(n, { acknowledge });
+        return { ...back, op: await newestOperation(store, run, "revert"), running: [], live: false };
+      },
+    );
     const ended = shownCommands(done.running);
     const left = shownCommands(
       await leftAt(store, revision.view, (await findStep(store, revision.view, n)) ?? undefined),
@@ -73,8 +80,7 @@ export const verb: Verb = {
       ...{ ended, left, services },
     });
     out.say(`${run.name} is back at step ${n}: files and conversation, as step ${done.n}.`);
-    for (const effect of outside)
-      out.say(`  ${tellLeft(effect.tier === "compensable" ? { ...effect, compensated: true } : effect)}`);
+    for (const effect of outside) out.say(`  ${tellLeft(effect)}`);
     if (ended.length > 0) out.say(`  ran in the background, and was ended: ${someCommands(ended)}`);
     if (left.length > 0)
       out.say(`  ran in the background at step ${n}, and is not started again: ${someCommands(left)}`);
@@ -93,6 +99,16 @@ export const verb: Verb = {
     return landed && landed.conflicts.length > 0 ? 3 : lacks;
   },
 };
+
+interface Done {
+  n: number;
+  op: number;
+  outside: Left[];
+  /** Commands that ran in the background, and were ended. */
+  running: string[];
+  /** Whether somebody drives it. */
+  live: boolean;
+}
 
 /** Lands a run that is back at a step, if it had landed before and that is wanted; null if not. */
 async function landBack(context: Context, run: ScopeRef, n: number, how: Land | undefined): Promise<Landed | null> {

@@ -5,14 +5,18 @@ import { workspacePath } from "../../scope/registry.ts";
 import { operate } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
-import { takeOf } from "./merge.ts";
+import { takeOf, tellResolved } from "./merge.ts";
 
 export const verb: Verb = {
   brief: "your newer files into a run",
   usage: "[RUN]",
   most: 1,
   options: {
-    take: { type: "string", value: "SIDE", help: "where both changed a place: ours (the run's) or theirs (yours)" },
+    take: {
+      type: "string",
+      value: "SIDE",
+      help: "where both changed a place: ours (the run's), theirs (yours), or both, where they go together",
+    },
     "dry-run": { type: "boolean", help: "only say what would be done" },
   },
   details:
@@ -42,10 +46,12 @@ export const verb: Verb = {
       n: number | null;
       status: "done" | "conflict" | "nothing";
       conflicts: Array<{ path: string; why: string }>;
+      resolved: Array<{ path: string; how: string[] }>;
     };
     out.object({ scope: run.name, ...synced });
     if (synced.status === "nothing") out.say(`${run.name} has taken in all that you changed already.`);
     if (synced.status === "done") out.say(`Synced your files into ${run.name} as step ${synced.n}.`);
+    tellResolved(out, synced.resolved);
     if (synced.status !== "conflict") return undefined;
     out.say(`You and ${run.name} changed the same places; its files are left as they were (step ${synced.n}):`);
     for (const { path, why } of synced.conflicts) out.say(`  ${path}: ${why}`);
