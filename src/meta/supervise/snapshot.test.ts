@@ -171,3 +171,16 @@ test("calls that are the same one after the other are one, with how many they ar
     [0, "bash", "done", "command 0"],
   ]);
 });
+
+test("no credential is told to a model, also one that is cut", () => {
+  const key = `sk-ant-${"a1B2c3D4".repeat(8)}`;
+  for (const before of [0, 100, 190, 230]) {
+    const text = `${"x".repeat(before)} ${key}`;
+    const more = {
+      task: text,
+      calls: [call(1, { target: text, error: text })],
+      pending: [{ n: 2, tool: "bash", input: { command: `curl -H 'authorization: Bearer ${key}'` } }],
+    };
+    expect(snapshot([view("a", more), ...Array.from({ length: 9 }, (_, k) => view(`b${k}`))])).not.toContain("D4a1");
+  }
+});

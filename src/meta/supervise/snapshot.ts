@@ -2,8 +2,9 @@
  * What a model is shown of the workers: a line of JSON each, of bounded length, whatever the workers wrote. Their words stand in strings of JSON alone (`quote.ts`), so that
  * none of them can end a line, begin another worker, or look like the supervisor's own words.
  */
+import { masked } from "../mask.ts";
 import type { Memory } from "./memory.ts";
-import { quote } from "./quote.ts";
+import { quote as inQuotes } from "./quote.ts";
 import { CALLS, type CallView, type WorkerView } from "./view.ts";
 
 /** Bytes of a snapshot of ten workers or fewer; each further one adds a tenth. A token of a usual text has four. */
@@ -11,6 +12,12 @@ export const MOST_BYTES = 12_000;
 const FEW = 10;
 /** One worker alone is told no more of than this. */
 const MOST_OF_ONE = 5000;
+
+/** So far behind its end a text is looked through for credentials, in UTF-16 units: of one that is cut in two nothing may be left. */
+const BEYOND = 4096;
+
+/** A text of others, masked, within so many bytes. */
+const quote = (text: string, limit: number): string => inQuotes(masked(text.slice(0, limit + BEYOND)), limit);
 
 /** Bytes that a worker's line may have. */
 export const lineLimit = (workers: number): number =>
