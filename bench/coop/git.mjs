@@ -33,14 +33,11 @@ const NAMES = {
   GIT_CONFIG_NOSYSTEM: "1",
 };
 
-/** A bare repository at `dir` that borrows the objects of `from`. With `union`, every merge there is one by union. */
-export async function repository(dir, from, { union = false } = {}) {
+/** A bare repository at `dir` that borrows the objects of `from`. */
+export async function repository(dir, from) {
   if (!existsSync(dir)) {
     await must("git", ["clone", "-q", "--bare", "--shared", from, `${dir}.new`]);
-    if (union) {
-      mkdirSync(join(`${dir}.new`, "info"), { recursive: true });
-      writeFileSync(join(`${dir}.new`, "info/attributes"), "* merge=union\n");
-    }
+    writeFileSync(join(`${dir}.new`, "union"), "* merge=union\n");
     await must("mv", [`${dir}.new`, dir]);
   }
   let indexes = 0;
@@ -88,15 +85,12 @@ export async function repository(dir, from, { union = false } = {}) {
         await git(["read-tree", tree], { env });
         await git(["--work-tree", path, "checkout-index", "-a", "-f"], { env, cwd: path });
       }),
-    /** `git merge-tree` of two commits: its tree, and the paths that conflict. */
-    merge: async (a, b) => {
-      const { code, stdout, stderr } = await run(
-        "git",
-        ["merge-tree", "--write-tree", "--name-only", "--no-messages", a, b],
-        {
-          env: { ...process.env, ...NAMES, GIT_DIR: dir },
-        },
-      );
+    /** `git merge` of `theirs` into `ours`: its tree, and the paths that conflict. By union where that is asked for. */
+    merge: async (ours, theirs, { union = false } = {}) => {
+      const args = ["merge-tree", "--write-tree", "--name-only", "--no-messages", ours, theirs];
+      const attributes = union ? ["-c", `core.attributesFile=${join(dir, "union")}`] : [];
+      const env = { ...process.env, ...NAMES, GIT_DIR: dir };
+      const { code, stdout, stderr } = await run("git", [...attributes, ...args], { env });
       if (code > 1) throw new Error(`git merge-tree: ${stderr}`);
       const [tree, ...paths] = stdout.trim().split("\n");
       return { tree, conflicts: code === 0 ? [] : paths };

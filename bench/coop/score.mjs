@@ -53,12 +53,12 @@ export async function score({ repo, task, cache, python: { command, version }, s
   });
 }
 
-/** One line on why a suite failed: what broke its collection, or the tests that failed. */
+/** One line on why a suite failed: the tests that failed and what the first of them met, or what broke before there were any. */
 function whyNot({ killed, stdout, stderr }) {
   if (killed) return "the suite did not end";
-  const broken = /^E? *((?:\w+Error|\w*Exception)\b.*)$/m.exec(`${stdout}\n${stderr}`);
+  const [, error] = /\b((?:\w+Error|\w*Exception|Failed)\b(?:: .*)?)$/m.exec(`${stdout}\n${stderr}`) ?? [];
   const failed = [...stdout.matchAll(/^FAILED (\S+)/gm)].map(([, name]) => name.split("::").at(-1).replace(/\[.*/, ""));
-  if (failed.length > 0)
-    return `fails: ${[...new Set(failed)].slice(0, 4).join(", ")}${failed.length > 4 ? ", …" : ""}`;
-  return broken ? broken[1].slice(0, 160) : "no test ran";
+  const all = [...new Set(failed)];
+  const names = all.length > 3 ? `${all.slice(0, 3).join(", ")} and ${all.length - 3} more` : all.join(", ");
+  return [names, error?.slice(0, 140)].filter(Boolean).join(": ") || "no test ran";
 }

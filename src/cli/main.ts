@@ -34,7 +34,7 @@ const VERBS: { [name: string]: { brief: string; load: () => Promise<{ verb: Verb
   shell: { brief: "a shell in a scope, each command a step", load: () => import("./verbs/shell.ts") },
   exec: { brief: "one command in a scope, as a step", load: () => import("./verbs/exec.ts") },
   supervise: {
-    brief: "several workers under one supervisor, merged and checked at the end",
+    brief: "several workers under a supervisor, merged and checked",
     load: () => import("./verbs/supervise.ts"),
   },
   serve: { brief: "runs for programs: start, step, fork, grade over HTTP", load: () => import("./verbs/serve.ts") },

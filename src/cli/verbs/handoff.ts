@@ -19,7 +19,7 @@ export const verb: Verb = {
     "Adds a step behind which the agent begins anew: it is told GUIDANCE, then the task of the run, and knows nothing of what was said before. Files " +
     "stay as they are, or become those of STEP. Where the run is at work, its agent is stopped and started again.",
   examples: [
-    'shepherd handoff fix "the tests are there: make them pass, and leave the parser alone"',
+    'shepherd handoff fix "make the tests pass, leave the parser alone"',
     "shepherd handoff fix --from other@12",
   ],
   agents: true,

@@ -1,10 +1,10 @@
-/** `shepherd supervise`: several workers under one supervisor, merged and checked at the end. */
+/** `shepherd supervise`: several workers under a supervisor, merged and checked. */
 import { LANDS_ONCE } from "../landing.ts";
 import { choice, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
-  brief: "several workers under one supervisor, merged and checked at the end",
-  usage: '[--agent claude|codex] [--worker-model M] [--check "CMD"] "TASK"… | --tasks FILE | -- COMMAND…',
+  brief: "several workers under a supervisor, merged and checked",
+  usage: '"TASK"… | --tasks FILE | --runs RUNS | -- COMMAND…',
   goesOn: true,
   command: true,
   agents: true,
@@ -42,7 +42,7 @@ export const verb: Verb = {
     "anew, sets it back, or pauses it; a call that destroys something does not pass. It never merges or lands by itself: that is done at the end, as --check and --land say. " +
     "What conflicts, or makes the check fail, is handed back to one worker, twice at most. Killed, it goes on with `shepherd resume`.",
   examples: [
-    'shepherd supervise --agent claude --check "npm test" "add a login page" "add rate limiting"',
+    'shepherd supervise --agent claude --check "npm test" "add a login" "fix #7"',
     "shepherd supervise --worker-model haiku --tasks tasks.jsonl --report report",
     "shepherd supervise --resume",
   ],

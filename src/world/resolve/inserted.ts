@@ -105,31 +105,29 @@ function share(
   weave: Weave,
 ): [readonly Statement[], readonly Statement[]] | null {
   const first = units(a);
-  const rest: Unit[] = [];
-  let changed = false;
   const text = ({ head, below }: Unit) =>
     [head, ...below]
       .map(({ key }) => key)
       .join("\n")
       .trimEnd();
   const name = ({ head }: Unit) => DEFINES.exec(head.text)?.[1];
+  const there = new Set(first.filter(({ head }) => telling(head)).map(text));
+  const defined = new Map(first.map((unit, i) => [name(unit), i]));
+  defined.delete(undefined);
+  const rest: Unit[] = [];
+  let changed = false;
   for (const unit of units(b)) {
-    const same = first.findIndex((each) => telling(unit.head) && text(each) === text(unit));
-    const other = name(unit) === undefined ? -1 : first.findIndex((each) => name(each) === name(unit));
-    if (same >= 0) {
+    const other = defined.get(name(unit));
+    if (there.has(text(unit))) changed = true;
+    else if (other === undefined) rest.push(unit);
+    else {
+      const same = first[other]!;
+      if (same.head.key !== unit.head.key || same.head.indent !== unit.head.indent) return null;
+      const woven = weave(same.below, unit.below);
+      if (!woven) return null;
+      first[other] = { ...same, below: woven };
       changed = true;
-      continue;
     }
-    if (other < 0) {
-      rest.push(unit);
-      continue;
-    }
-    const there = first[other]!;
-    if (there.head.key !== unit.head.key || there.head.indent !== unit.head.indent) return null;
-    const woven = weave(there.below, unit.below);
-    if (!woven) return null;
-    first[other] = { ...there, below: woven };
-    changed = true;
   }
   const flat = (all: readonly Unit[]) => all.flatMap(({ lead, head, below }) => [...lead, head, ...below]);
   return changed ? [flat(first), flat(rest)] : [a, b];

@@ -49,6 +49,8 @@ export function statements(text: string, whole = true): Statement[] {
   const lines = text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
   const made: Statement[] = [];
   let quote = "";
+  // A text of opening brackets alone would be looked through once for each.
+  let ahead = 4 * lines.length;
   for (let at = 0; at < lines.length; ) {
     const quoted = quote !== "";
     let end = at + 1;
@@ -57,7 +59,7 @@ export function statements(text: string, whole = true): Statement[] {
     if (whole && !quoted && scanned.depth > 0) {
       let { depth } = scanned;
       let inner = quote;
-      for (let next = end; next < lines.length && next - at < LONGEST && depth > 0; next++) {
+      for (let next = end; next < lines.length && next - at < LONGEST && depth > 0 && ahead > 0; next++, ahead--) {
         scanned = scan(lines[next]!, inner, depth);
         ({ depth } = scanned);
         inner = scanned.quote;
@@ -73,6 +75,8 @@ export function statements(text: string, whole = true): Statement[] {
   }
   return made;
 }
+
+const QUOTED = { '"': /"(?:[^"\\\n]|\\.)*"/y, "'": /'(?:[^'\\\n]|\\.)*'/y, "`": /`(?:[^`\\\n]|\\.)*`/y };
 
 /** How deep in round and square brackets a line ends that starts `depth` deep, and in which triple quotes. */
 function scan(line: string, quote: string, depth: number): { depth: number; quote: string } {
@@ -90,7 +94,7 @@ function scan(line: string, quote: string, depth: number): { depth: number; quot
       at += 3;
     } else if (char === '"' || char === "'" || char === "`") {
       // One that has no end on its line is an apostrophe.
-      const closed = new RegExp(`${char}(?:[^${char}\\\\\n]|\\\\.)*${char}`, "y");
+      const closed = QUOTED[char];
       closed.lastIndex = at;
       at = closed.test(line) ? closed.lastIndex : at + 1;
     } else if ((char === "#" || line.startsWith("//", at)) && (at === 0 || /\s/.test(line[at - 1]!))) {

@@ -23,17 +23,19 @@ export function weaveTexts(base: string, ours: string, theirs: string): { text: 
   return { text: text + (last?.text ?? ""), how: [...how].sort() };
 }
 
+/** @param fine whether each line is a statement of its own */
 function weave(
   base: readonly Statement[],
   ours: readonly Statement[],
   theirs: readonly Statement[],
   how: Set<How>,
+  fine = false,
 ): Statement[] | null {
   const a = sideOf(correspond(base, ours), ours);
   const b = sideOf(correspond(base, theirs), theirs);
   const define: Weave = (x, y) => {
     how.add("definition");
-    return weave(common(x, y), x, y, how);
+    return weave(common(x, y), x, y, how, fine);
   };
   const made: Statement[] = [];
   const light = (at: number) => base[at]!.key === "";
@@ -64,7 +66,7 @@ function weave(
       made.push(...statements(settled));
       continue;
     }
-    const merged = byLines(was, x, y, how) ?? mergeWords(was, x, y);
+    const merged = (fine ? null : byLines(was, x, y, how)) ?? mergeWords(was, x, y);
     if (merged === null) return null;
     how.add("words");
     made.push(...statements(merged));
@@ -81,7 +83,7 @@ function byLines(was: string, ours: string, theirs: string, how: Set<How>): stri
   ];
   if (base.length < 2 || x.length < 2 || y.length < 2) return null;
   return (
-    weave(base, x, y, how)
+    weave(base, x, y, how, true)
       ?.map(({ text }) => text)
       .join("") ?? null
   );
@@ -90,10 +92,11 @@ function byLines(was: string, ours: string, theirs: string, how: Set<How>): stri
 /** Whether a run ends in the head of a block, and what is behind it in the base has come to stand in that. */
 function opensBlock(run: readonly Statement[], at: number, base: readonly Statement[], side: Side<Statement>): boolean {
   const further = (i: number) => columns(side.kept[i]!.indent) - columns(base[i]!.indent);
-  const next = base.findIndex(({ key }, i) => i >= at && key !== "");
-  if (run.length === 0 || next < 0 || !side.kept[next] || further(next) <= 0) return false;
-  const above = base.findLastIndex(({ key }, i) => i < at && key !== "");
-  return above < 0 || !side.kept[above] || further(above) < further(next);
+  if (run.length === 0) return false;
+  const next = told(base, at, 1);
+  if (!base[next] || !side.kept[next] || further(next) <= 0) return false;
+  const above = told(base, at - 1, -1);
+  return !base[above] || !side.kept[above] || further(above) < further(next);
 }
 
 /** What two runs have in common, as a base of both. */
@@ -114,12 +117,7 @@ function moved(
 ): readonly Statement[] {
   const first = run.find(({ key }) => key !== "");
   if (!first) return run;
-  const told = (step: number, from: number) => {
-    let i = from;
-    while (base[i]?.key === "") i += step;
-    return i;
-  };
-  const beside = [told(-1, at - 1), told(1, at)].filter((i) => base[i] && mine.kept[i] && other.kept[i]);
+  const beside = [told(base, at - 1, -1), told(base, at, 1)].filter((i) => base[i] && mine.kept[i] && other.kept[i]);
   const next = beside.find((i) => mine.kept[i]!.indent === first.indent) ?? beside[0];
   if (next === undefined) return run;
   const [was, now] = [mine.kept[next]!.indent, other.kept[next]!.indent];
@@ -138,4 +136,10 @@ function moved(
       .join("");
     return { ...each, text, indent: /^[ \t]*/.exec(text)![0] };
   });
+}
+
+/** The next statement from `at` on, in a direction, that is no blank line; beyond the ends where there is none. */
+function told(base: readonly Statement[], at: number, step: -1 | 1): number {
+  while (base[at]?.key === "") at += step;
+  return at;
 }

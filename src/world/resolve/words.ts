@@ -85,7 +85,11 @@ interface Entry {
 /** What both put at the same place: entries of one list, one after the other. Null where they are no such entries. */
 function joined(x: string, y: string): string | null {
   if (x === y) return x;
-  if (isSpace(x) || isSpace(y)) return isSpace(x) && isSpace(y) ? (wider(x, y) ? x : y) : null;
+  if (isSpace(x) && isSpace(y)) return wider(x, y) ? x : y;
+  if (isSpace(x) || isSpace(y)) {
+    const [said, space] = isSpace(x) ? [y, x] : [x, y];
+    return FIRST.test(said) ? said + space : said;
+  }
   // What closes a bracket belongs to what was put before it, and what opens one to what is put behind it.
   const loose = [open(x), open(y)] as const;
   if (loose[0] !== loose[1]) {
