@@ -119,127 +119,126 @@ if (process.argv.includes("--json")) {
       exact,
     }),
   );
-} else tell();
-
-function tell() {
-  const faults = arms.rules.results.flatMap(({ result }) => result.faults);
-  const rowOf = ([name, { passed, log, looks }]) => {
-    const against = compared[name];
-    const wrong = log.filter(({ right }) => !right).length;
-    const isChance = name === "random";
-    return [
-      name,
-      `${percent(passed / PAIRS)} (${interval(wilson(passed, PAIRS))})`,
-      against ? `${against.gains} / ${against.losses}` : "",
-      against ? `${(100 * against.difference[0]).toFixed(1)} (${interval(against.difference.slice(1))})` : "",
-      against ? pOf(against.pValue) : "",
-      looks === 0 ? "0" : ((100 * log.length) / looks).toFixed(2),
-      log.length === 0 || isChance ? "" : percent(wrong / log.length),
-    ];
-  };
-  const apart = compared["rules to random"];
-  table(
-    "supervisor",
-    "Nobody, chance and rules",
-    `${PAIRS} pairs, seed ${SEED}, faults by step: loop ${FAULTS.loop}, wrong file ${FAULTS.wrong}, destructive ${FAULTS.destructive}, the partner's lines ${RHO}. A pair passes if both end with exactly their edits and merge. Brackets are intervals of 95 %; p is McNemar's, exact, two-sided.`,
-    [
-      "arm",
-      "pairs that pass",
-      "won / lost to nobody",
-      "difference in points",
-      "p",
-      "acts in 100 looks",
-      "of these wrong",
-    ],
-    Object.entries(arms).map(rowOf),
-    `Rules to chance: ${apart.gains} won, ${apart.losses} lost, p ${pOf(apart.pValue)}.`,
-    FILE,
-  );
-  const kinds = ["loop", "wrong", "destructive", "overlap"];
-  const noticedOf = (kind) => faults.filter((each) => each.kind === kind);
-  const detection = kinds.map((kind) => {
-    const all = noticedOf(kind);
-    const noticed = all.filter((each) => each.noticed !== null);
-    const delays = noticed.map((each) => each.noticed - each.tick);
-    return [
-      kind,
-      all.length,
-      `${percent(noticed.length / Math.max(1, all.length))} (${interval(wilson(noticed.length, all.length))})`,
-      delays.length === 0 ? "" : median(delays),
-      delays.length === 0 ? "" : Math.max(...delays),
-    ];
-  });
-  const touch = Object.entries(clean).map(([odd, { workers, touched, acts, looks, passed, pairs }]) => [
-    odd,
-    `${percent(touched / workers)} (${interval(wilson(touched, workers))})`,
-    `${acts} in ${looks}`,
-    `${passed} of ${pairs}`,
-    touched / workers <= 0.05 ? "<= 5 %: met" : "<= 5 %: **missed**",
-  ]);
-  const blocks = [
-    "Faults under rules, and after how many looks something right was done about them. A loop that ends by itself before its tenth call is not noticed, and need not be:",
-    "",
-    ...rowsOf(["fault", "began", "noticed", "median delay", "longest"], detection),
-    "",
-    "Workers without a fault, under rules. A third of their steps are tests, reads, cleaning and tries, of which some go on for ten; and a share of them looks bad and is not, as `git reset --hard` where nothing was changed:",
-    "",
-    ...rowsOf(
-      ["share that looks bad", "workers to whom something was done", "acts in looks", "pairs that pass", "target"],
-      touch,
-    ),
-    "",
-    ...(contended.length === 0
-      ? []
-      : [
-          "By how often a worker changes its partner's lines:",
-          "",
-          ...rowsOf(
-            ["by step", "nobody", "rules", "won / lost", "p"],
-            contended.map(({ overlap, alone, watched, gains, losses, pValue }) => [
-              overlap,
-              `${percent(alone.passed / PAIRS)} (${interval(wilson(alone.passed, PAIRS))})`,
-              `${percent(watched.passed / PAIRS)} (${interval(wilson(watched.passed, PAIRS))})`,
-              `${gains} / ${losses}`,
-              pOf(pValue),
-            ]),
-          ),
-          "",
-        ]),
-    ...(real
-      ? [
-          `In real scopes (forks of one directory, their files captured, merged by the store) ${real.same} of ${real.pairs} pairs came to what the model says.`,
-          "",
-        ]
-      : []),
-    "How good it must be: rules that overlook a fault with p, for as long as it lasts, and act on a worker at whom nothing is wrong with q at each look. Pairs that pass; in brackets McNemar's p against nobody:",
-    "",
-    ...rowsOf(
-      ["q \\ p", ...P.map(String)],
-      Q.map((q) => [
-        q,
-        ...P.map((p) => {
-          const each = sweep.find((one) => one.p === p && one.q === q);
-          return `${percent(each.passed / PAIRS)} (${each.gains < each.losses ? "worse, " : ""}${pOf(each.pValue)})`;
-        }),
-      ]),
-    ),
-    "",
-    `![Pairs that pass, by how much is overlooked](${PLOT.replace("docs/", "")})`,
-  ];
-  console.log(`\n${blocks.join("\n")}`);
-  put("supervisor-more", blocks, FILE);
-  if (!quick && process.argv.includes("--write"))
-    writeFileSync(
-      PLOT,
-      plot({
-        title: "Pairs that pass under rules made worse",
-        x: "share of faults that are overlooked (p)",
-        y: "pairs that pass",
-        series: Q.map((q) => ({
-          name: `q = ${q}`,
-          points: P.map((p) => [p, sweep.find((one) => one.p === p && one.q === q).passed / PAIRS]),
-        })),
-        level: { name: "nobody", y: arms.none.passed / PAIRS },
-      }),
-    );
+  process.exit(0);
 }
+
+const faults = arms.rules.results.flatMap(({ result }) => result.faults);
+const rowOf = ([name, { passed, log, looks }]) => {
+  const against = compared[name];
+  const wrong = log.filter(({ right }) => !right).length;
+  const isChance = name === "random";
+  return [
+    name,
+    `${percent(passed / PAIRS)} (${interval(wilson(passed, PAIRS))})`,
+    against ? `${against.gains} / ${against.losses}` : "",
+    against ? `${(100 * against.difference[0]).toFixed(1)} (${interval(against.difference.slice(1))})` : "",
+    against ? pOf(against.pValue) : "",
+    looks === 0 ? "0" : ((100 * log.length) / looks).toFixed(2),
+    log.length === 0 || isChance ? "" : percent(wrong / log.length),
+  ];
+};
+const apart = compared["rules to random"];
+table(
+  "supervisor",
+  "Nobody, chance and rules",
+  `${PAIRS} pairs, seed ${SEED}, faults by step: loop ${FAULTS.loop}, wrong file ${FAULTS.wrong}, destructive ${FAULTS.destructive}, the partner's lines ${RHO}. A pair passes if both end with exactly their edits and merge. Brackets are intervals of 95 %; p is McNemar's, exact, two-sided.`,
+  [
+    "arm",
+    "pairs that pass",
+    "won / lost to nobody",
+    "difference in points",
+    "p",
+    "acts in 100 looks",
+    "of these wrong",
+  ],
+  Object.entries(arms).map(rowOf),
+  `Rules to chance: ${apart.gains} won, ${apart.losses} lost, p ${pOf(apart.pValue)}.`,
+  FILE,
+);
+const kinds = ["loop", "wrong", "destructive", "overlap"];
+const noticedOf = (kind) => faults.filter((each) => each.kind === kind);
+const detection = kinds.map((kind) => {
+  const all = noticedOf(kind);
+  const noticed = all.filter((each) => each.noticed !== null);
+  const delays = noticed.map((each) => each.noticed - each.tick);
+  return [
+    kind,
+    all.length,
+    `${percent(noticed.length / Math.max(1, all.length))} (${interval(wilson(noticed.length, all.length))})`,
+    delays.length === 0 ? "" : median(delays),
+    delays.length === 0 ? "" : Math.max(...delays),
+  ];
+});
+const touch = Object.entries(clean).map(([odd, { workers, touched, acts, looks, passed, pairs }]) => [
+  odd,
+  `${percent(touched / workers)} (${interval(wilson(touched, workers))})`,
+  `${acts} in ${looks}`,
+  `${passed} of ${pairs}`,
+  touched / workers <= 0.05 ? "<= 5 %: met" : "<= 5 %: **missed**",
+]);
+const blocks = [
+  "Faults under rules, and after how many looks something right was done about them. A loop that ends by itself before its tenth call is not noticed, and need not be:",
+  "",
+  ...rowsOf(["fault", "began", "noticed", "median delay", "longest"], detection),
+  "",
+  "Workers without a fault, under rules. A third of their steps are tests, reads, cleaning and tries, of which some go on for ten; and a share of them looks bad and is not, as `git reset --hard` where nothing was changed:",
+  "",
+  ...rowsOf(
+    ["share that looks bad", "workers to whom something was done", "acts in looks", "pairs that pass", "target"],
+    touch,
+  ),
+  "",
+  ...(contended.length === 0
+    ? []
+    : [
+        "By how often a worker changes its partner's lines:",
+        "",
+        ...rowsOf(
+          ["by step", "nobody", "rules", "won / lost", "p"],
+          contended.map(({ overlap, alone, watched, gains, losses, pValue }) => [
+            overlap,
+            `${percent(alone.passed / PAIRS)} (${interval(wilson(alone.passed, PAIRS))})`,
+            `${percent(watched.passed / PAIRS)} (${interval(wilson(watched.passed, PAIRS))})`,
+            `${gains} / ${losses}`,
+            pOf(pValue),
+          ]),
+        ),
+        "",
+      ]),
+  ...(real
+    ? [
+        `In real scopes (forks of one directory, their files captured, merged by the store) ${real.same} of ${real.pairs} pairs came to what the model says.`,
+        "",
+      ]
+    : []),
+  "How good it must be: rules that overlook a fault with p, for as long as it lasts, and act on a worker at whom nothing is wrong with q at each look. Pairs that pass; in brackets McNemar's p against nobody:",
+  "",
+  ...rowsOf(
+    ["q \\ p", ...P.map(String)],
+    Q.map((q) => [
+      q,
+      ...P.map((p) => {
+        const each = sweep.find((one) => one.p === p && one.q === q);
+        return `${percent(each.passed / PAIRS)} (${each.gains < each.losses ? "worse, " : ""}${pOf(each.pValue)})`;
+      }),
+    ]),
+  ),
+  "",
+  `![Pairs that pass, by how much is overlooked](${PLOT.replace("docs/", "")})`,
+];
+console.log(`\n${blocks.join("\n")}`);
+put("supervisor-more", blocks, FILE);
+if (!quick && process.argv.includes("--write"))
+  writeFileSync(
+    PLOT,
+    plot({
+      title: "Pairs that pass under rules made worse",
+      x: "share of faults that are overlooked (p)",
+      y: "pairs that pass",
+      series: Q.map((q) => ({
+        name: `q = ${q}`,
+        points: P.map((p) => [p, sweep.find((one) => one.p === p && one.q === q).passed / PAIRS]),
+      })),
+      level: { name: "nobody", y: arms.none.passed / PAIRS },
+    }),
+  );
