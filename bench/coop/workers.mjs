@@ -3,18 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { cli } from "../lib.mjs";
-import { filesOf } from "./tasks.mjs";
-
-/** An edit as a command: the hunk of a patch where the hunks before it have been applied. */
-export function editsOf(patch) {
-  return filesOf(patch).flatMap(({ part }) => {
-    const [head, ...hunks] = part.split(/^(?=@@ )/m);
-    if (hunks.length < 2 || /^(?:new|deleted) file|^rename/m.test(head)) return [part];
-    return hunks.map(
-      (hunk) => head + hunk.replace(/^@@ -\d+(,\d+)? \+(\d+)/, (all, _count, to) => all.replace(/-\d+/, `-${to}`)),
-    );
-  });
-}
+import { editsOf } from "./edits.mjs";
 
 /** The command in a store of its own, for a directory that runs start from. */
 export function product(store, directory) {

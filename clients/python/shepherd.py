@@ -489,7 +489,7 @@ class Run:
     def merge(self, into: Optional["Run"] = None, *, take: Optional[str] = None, yes: bool = False) -> Merged:
         """Brings the files of the run into your directory, or into another run. Where both changed the same lines nothing is changed.
 
-        :param take: ``ours`` or ``theirs`` (this run's), where both changed a place
+        :param take: ``ours``, ``theirs`` (this run's) or ``both``, where both changed a place
         :param yes: land files that run code later, too
         """
         given = {"into": into.name if into else None, "take": take, "yes": yes}

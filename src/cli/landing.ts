@@ -90,7 +90,6 @@ export const landedObject = (landed: Landed) => ({
   status: landed.status,
   op: landed.op,
   changes: landed.changes.map(({ path, kind }) => ({ path: quotePath(path), kind })),
-  resolved: landed.resolved.map(({ path, how }) => ({ path: quotePath(path), how })),
   held: landed.held.map(({ path, why }) => ({ path: quotePath(path), why })),
   conflicts: landed.conflicts.map(({ path, why }) => ({ path: quotePath(path), why })),
 });

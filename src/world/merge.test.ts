@@ -10,7 +10,7 @@ import { Forgotten } from "../trace/objects.ts";
 import { type Hash, MAX_OBJECT } from "../trace/ports.ts";
 import { encodeChunks, readContent } from "./content.ts";
 import { mergeLines } from "./lines.ts";
-import { type Conflict, mergeBase, mergeTrees, type Why } from "./merge.ts";
+import { type Conflict, mergeBase, mergeTrees, type Why, weaveTrees } from "./merge.ts";
 import { Missing } from "./missing.ts";
 import { type Entry, readTree, writeTree } from "./tree.ts";
 
@@ -306,6 +306,31 @@ test("exchanging the sides exchanges the conflicts' sides, and gives the same tr
     }),
     params(4000, 400),
   );
+});
+
+test("woven: what merges is as ever, the sides may be exchanged, and each conflict is settled or left", async () => {
+  let settled = 0;
+  await fc.assert(
+    fc.asyncProperty(three, async ({ base, ours, theirs }) => {
+      const objects = memoryObjects();
+      const [b, x, y] = [await store(objects, base), await store(objects, ours), await store(objects, theirs)];
+      const plain = await mergeTrees(objects, b, x, y);
+      const woven = await weaveTrees(objects, b, x, y);
+      const back = await weaveTrees(objects, b, y, x);
+      settled += woven.resolved.length;
+      const paths = (all: readonly Conflict[]) => all.map(({ path }) => path.toString()).sort();
+      expect(paths([...woven.conflicts, ...woven.resolved])).toEqual(paths(plain.conflicts));
+      expect(woven.resolved.every(({ how }) => how.length > 0)).toBe(true);
+      if (plain.conflicts.length === 0) expect(woven.tree).toBe(plain.tree);
+      if (woven.conflicts.length === 0) expect(back.tree).toBe(woven.tree);
+      const exchanged = <C extends Conflict>(all: readonly C[]) =>
+        all.map((each) => ({ ...each, ours: each.theirs, theirs: each.ours }));
+      expect(exchanged(back.conflicts)).toEqual(woven.conflicts);
+      expect(exchanged(back.resolved)).toEqual(woven.resolved);
+    }),
+    params(8000, 1200),
+  );
+  expect(settled).toBeGreaterThan(5);
 });
 
 test("an unchanged side gives the other one exactly; two equal sides give just that; nothing new is written", async () => {

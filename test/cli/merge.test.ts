@@ -171,6 +171,53 @@ test("where both changed the same lines nothing is written, and the exit code is
   expect(user.files()).toEqual({ "a.txt": LINES.replace("2", "TWO").replace("9", "NINE"), "new.txt": "n\n" });
 });
 
+test("--take both has what both put at the same place in one text, and leaves what does not go together", async () => {
+  const user = await ran("echo run >> a.txt; sed -i s/old/run/ b.txt", { "a.txt": "1\n2\n", "b.txt": "old\n" });
+  user.write({ "a.txt": "1\n2\nuser\n", "b.txt": "new\n" });
+  const before = user.files();
+  const left = await user.does(["merge", "--take", "both"], 3);
+  expect(left.out).toContain("  b.txt: content\n`--take theirs` takes those of fix, `--take ours` keeps yours.\n");
+  expect(user.files()).toEqual(before);
+  user.write({ "b.txt": "old\n" });
+  expect((await user.does(["merge"], 3)).out).toContain("`--take both` has both where they go together.");
+  expect((await user.does(["merge", "--take", "both", "--dry-run"])).out).toContain("  modified a.txt\n");
+  const landed = await user.does(["merge", "--take", "both"]);
+  expect(landed.out).toContain("  both in one: a.txt (what each put at the same place)\n");
+  expect(user.files()).toEqual({ "a.txt": "1\n2\nrun\nuser\n", "b.txt": "run\n" });
+  await user.does(["undo"]);
+  expect(user.files()).toEqual({ ...before, "b.txt": "old\n" });
+  expect((await user.does(["sync", "fix"], 3)).out).toContain("`--take both` has both");
+  const [synced] = (await user.does(["sync", "fix", "--take", "both", "--json"])).objects();
+  expect(synced).toMatchObject({ status: "done", conflicts: [], resolved: [{ path: "a.txt", how: ["both"] }] });
+  expect((await user.does(["cat", "fix@", "a.txt"])).out).toBe("1\n2\nrun\nuser\n");
+});
+
+test("runs that put something at the same place merge by --take both, whichever comes first; the step has what it settled", async () => {
+  const user = await ran("true", { "f.py": "import a\n\n\ndef f():\n    pass\n" });
+  await user.does(["fork", "fix@", "-k", "4"]);
+  for (const [run, name] of [
+    ["fix.1", "g"],
+    ["fix.2", "h"],
+  ] as const)
+    await user.does(["exec", run, "--", "sh", "-c", `printf '\\n\\ndef ${name}():\\n    return 1\\n' >> f.py`]);
+  const made: string[] = [];
+  for (const [into, first, second] of [
+    ["fix.3", "fix.1", "fix.2"],
+    ["fix.4", "fix.2", "fix.1"],
+  ] as const) {
+    await user.does(["merge", first, "--into", into]);
+    await user.does(["merge", second, "--into", into], 3);
+    const [merged] = (await user.does(["merge", second, "--into", into, "--take", "both", "--json"])).objects();
+    expect(merged).toMatchObject({ status: "done", resolved: [{ path: "f.py", how: ["both"] }] });
+    made.push((await user.does(["cat", `${into}@`, "f.py"])).out);
+    const [row] = (await user.does(["log", into, "--json"])).objects();
+    expect(row).toMatchObject({ kind: "resolve", status: "done" });
+  }
+  expect(made[0]).toBe("import a\n\n\ndef f():\n    pass\n\n\ndef g():\n    return 1\n\n\ndef h():\n    return 1\n");
+  expect(made[1]).toBe(made[0]);
+  await user.does(["fsck"]);
+});
+
 test("where all of a run is left for the user's side, the run's can still be taken", async () => {
   const user = await ran("sed -i s/2/TWO/ a.txt", { "a.txt": LINES });
   user.write({ "a.txt": LINES.replace("2", "zwei") });

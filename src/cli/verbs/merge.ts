@@ -78,8 +78,9 @@ export const verb: Verb = {
       if (merged.status !== "conflict") return undefined;
       out.say(`${run.name} and ${into} changed the same places; ${into} is left as it was (step ${merged.n}):`);
       for (const { path, why } of merged.conflicts) out.say(`  ${path}: ${why}`);
-      if (take !== "both") out.say(TRY_BOTH);
-      out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps those of ${into}.`);
+      out.say(
+        `\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps those of ${into}${orBoth(take, merged.conflicts)}.`,
+      );
       return 3;
     }
     const progress = out.progress();
@@ -91,7 +92,8 @@ export const verb: Verb = {
       ...(flags.yes ? { confirm: async () => true } : !flags["dry-run"] && { confirm: confirmOnTerminal(out) }),
     }).finally(() => progress.done());
     const kept = landed.kept.map(({ path, why }) => ({ path: quotePath(path), why }));
-    out.object({ from: run.name, ...landedObject(landed), kept });
+    const resolved = landed.resolved.map(({ path, how }) => ({ path: quotePath(path), how }));
+    out.object({ from: run.name, ...landedObject(landed), kept, resolved });
     const paths = counted(landed.changes.length, "path");
     if (landed.status === "nothing" && kept.length > 0)
       out.say(
@@ -109,18 +111,16 @@ export const verb: Verb = {
     if (flags["dry-run"])
       for (const { path, kind } of landed.changes) out.say(`  ${kind.padEnd(8)} ${quotePath(path)}`);
     for (const { path, why } of landed.conflicts) out.say(`  ${quotePath(path)}: ${why}`);
-    tellResolved(
-      out,
-      landed.resolved.map(({ path, how }) => ({ path: quotePath(path), how })),
-    );
+    tellResolved(out, resolved);
     for (const { path, why } of kept) out.say(`  yours is kept: ${path} (${why})`);
     if (kept.length > 0)
       out.say(
         `To have those of ${run.name}: ${landed.op === null ? "" : "`shepherd undo`, then "}\`shepherd merge ${run.name} --take theirs\`.`,
       );
-    if (landed.conflicts.length > 0 && !take) out.say(TRY_BOTH);
     if (landed.conflicts.length > 0 && (!take || take === "both"))
-      out.say(`\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours.`);
+      out.say(
+        `\`--take theirs\` takes those of ${run.name}, \`--take ours\` keeps yours${orBoth(take, landed.conflicts)}.`,
+      );
     for (const { path, why } of landed.held)
       out.say(`  ${flags["dry-run"] ? "would not land" : "not landed"}: ${quotePath(path)} (${why})`);
     if (landed.held.some(({ never }) => !never)) out.say(`\`shepherd merge ${run.name} --yes\` lands what waits.`);
@@ -129,7 +129,11 @@ export const verb: Verb = {
   },
 };
 
-const TRY_BOTH = "`--take both` takes what both put there, where that goes together.";
+/** What else may be tried where texts conflict. */
+export const orBoth = (take: Take | undefined, conflicts: ReadonlyArray<{ why: string }>): string =>
+  take === "both" || conflicts.every(({ why }) => why !== "content")
+    ? ""
+    : ", `--take both` has both where they go together";
 
 /** Says what `--take both` made, which nobody has read yet. */
 export function tellResolved(out: Output, resolved: ReadonlyArray<{ path: string; how: readonly string[] }>): void {
@@ -138,6 +142,7 @@ export function tellResolved(out: Output, resolved: ReadonlyArray<{ path: string
 }
 
 const HOW: { [how: string]: string } = {
+  beside: "statements side by side, each changed by one",
   both: "what each put at the same place",
   words: "the words that each changed",
   definition: "what each has in a definition of the same name",

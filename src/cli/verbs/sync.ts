@@ -5,7 +5,7 @@ import { workspacePath } from "../../scope/registry.ts";
 import { operate } from "../operate.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";
-import { takeOf, tellResolved } from "./merge.ts";
+import { orBoth, takeOf, tellResolved } from "./merge.ts";
 
 export const verb: Verb = {
   brief: "your newer files into a run",
@@ -55,7 +55,9 @@ export const verb: Verb = {
     if (synced.status !== "conflict") return undefined;
     out.say(`You and ${run.name} changed the same places; its files are left as they were (step ${synced.n}):`);
     for (const { path, why } of synced.conflicts) out.say(`  ${path}: ${why}`);
-    out.say(`\`--take theirs\` takes yours, \`--take ours\` keeps those of ${run.name}.`);
+    out.say(
+      `\`--take theirs\` takes yours, \`--take ours\` keeps those of ${run.name}${orBoth(take, synced.conflicts)}.`,
+    );
     return 3;
   },
 };

@@ -107,7 +107,7 @@ function isJson(text: string): boolean {
 /** So long a parser may take, in ms. */
 const PATIENCE = 20_000;
 
-/** Whether a program ends well on a text; null where it is not there, or does not end. */
+/** Whether a program ends well on a text; null where it is not there. */
 function accepts(program: string, args: readonly string[], text: string): Promise<boolean | null> {
   return new Promise((resolve) => {
     const child = spawn(program, args, {
@@ -117,7 +117,7 @@ function accepts(program: string, args: readonly string[], text: string): Promis
       killSignal: "SIGKILL",
     });
     child.on("error", () => resolve(null));
-    child.on("close", (code) => resolve(code === null ? null : code === 0));
+    child.on("close", (code) => resolve(code === 0));
     child.stdin.on("error", () => {});
     child.stdin.end(Buffer.from(text, "latin1"));
   });

@@ -6,11 +6,12 @@ import { type Side, sideOf, zones } from "./zones.ts";
 
 /**
  * How a place that both changed was settled:
+ * - `beside`: they changed different statements that touch;
  * - `both`: what each put there stands there, one after the other;
  * - `words`: they changed different words of it;
  * - `definition`: both made a definition of the same name, and what each has in it stands in it.
  */
-export type How = "both" | "words" | "definition";
+export type How = "beside" | "both" | "words" | "definition";
 
 /** Texts are latin1. Null where a place is left that both changed in ways that do not go together. Symmetric. */
 export function weaveTexts(base: string, ours: string, theirs: string): { text: string; how: How[] } | null {
@@ -20,7 +21,7 @@ export function weaveTexts(base: string, ours: string, theirs: string): { text: 
   const all = woven.filter(({ text }) => text !== "");
   const last = all.pop();
   const text = all.map((each) => (each.text.endsWith("\n") ? each.text : `${each.text}\n`)).join("");
-  return { text: text + (last?.text ?? ""), how: [...how].sort() };
+  return { text: text + (last?.text ?? ""), how: how.size > 0 ? [...how].sort() : ["beside"] };
 }
 
 /** @param fine whether each line is a statement of its own */
