@@ -303,6 +303,15 @@ describe("objects of --json", () => {
     await tell(0, "undo");
     await tell(3, "undo");
     await tell(0, "undo", ["--list"]);
+    user.write({ "both.txt": "one\n" });
+    await user.does(["run", "--scope", "m", "--", "true"]);
+    await user.does(["fork", "m", "1", "-k", "2"]);
+    for (const word of ["1", "2"]) await user.does(["exec", `m.${word}`, "--", "sh", "-c", `echo ${word} >> both.txt`]);
+    await user.does(["merge", "m.1", "--into", "m"]);
+    await tell(0, "merge", ["m.2", "--into", "m", "--take", "both"]);
+    user.write({ "both.txt": "one\nmine\n" });
+    await tell(0, "sync", ["m.1", "--take", "both"]);
+    await tell(0, "merge", ["m", "--take", "both"]);
     await tell(0, "discard", ["c", "--dry-run"]);
     await tell(0, "discard", ["c"]);
     await tell(0, "status", ["--all"]);
