@@ -5,13 +5,14 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 export const VERSIONS = { "@anthropic-ai/claude-code": "2.1.329", "@openai/codex": "0.169.0" };
 const OPENCODE = "1.18.33";
@@ -69,5 +70,12 @@ export const opencode = () =>
     for (const name of natives) if (name !== native) rmSync(join(modules, name), { recursive: true });
     link("opencode", native, "bin", "opencode");
   });
+
+/** The `node_modules` of `examples/langgraph`: a harness that is not ours, whose program goes behind the gateway. */
+export const langgraph = () => {
+  const { dependencies } = JSON.parse(readFileSync(join(import.meta.dirname, "../examples/langgraph/package.json")));
+  const name = `langgraph-${Object.values(dependencies).join("-")}`;
+  return join(dirname(install(join(place, name), dependencies, () => {})), "node_modules");
+};
 
 if (import.meta.filename === process.argv[1]) console.log(agents());

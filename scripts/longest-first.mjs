@@ -4,6 +4,7 @@ import { BaseSequencer } from "vitest/node";
 
 /** Those of more than 15 seconds, the longest first. What took how long here, vitest knows from its second run on; by itself it begins with what has the longest text. */
 const LONGEST = [
+  "test/cli/supervise",
   "test/cli/driven",
   "test/conformance/driver",
   "test/crash/agent",

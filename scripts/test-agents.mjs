@@ -2,11 +2,11 @@
 import { spawnSync } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
-import { agents, opencode } from "./agents.mjs";
+import { agents, langgraph, opencode } from "./agents.mjs";
 import { setup } from "./setup.mjs";
 
 setup();
-console.log(`agents: ${agents()}, ${opencode()}`);
+console.log(`agents: ${agents()}, ${opencode()}, ${langgraph()}`);
 const env = { ...process.env };
 if (process.argv.includes("--long")) {
   env.SHEPHERD_LONG = "1";

@@ -1,4 +1,6 @@
 /** The library: agents as typed functions over execution, and their runs as values. `docs/library.md` has the contract of each name. */
+import { overseenBy } from "./agent/overseer.ts";
+
 export { type Agent, agent, agentOf } from "./agent/agent.ts";
 export type { Context } from "./agent/context.ts";
 export { type DeclaredEffect, type Effects, effect } from "./agent/effect.ts";
@@ -34,3 +36,6 @@ export { inputs, type Schema } from "./agent/schema.ts";
 export { tool } from "./agent/tools/custom.ts";
 export { BUILTIN } from "./agent/tools/names.ts";
 export type { Tool } from "./agent/tools/tool.ts";
+export { worker } from "./agent/worker.ts";
+
+overseenBy(() => import("./meta/tools.ts"));

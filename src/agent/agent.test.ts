@@ -228,8 +228,10 @@ test("a meta-agent observes a run, reverts it and forks it by the rights that it
     },
   );
   expect(await boss.result).toBe("It was reverted.");
-  expect(seen[0]).toBe("observe,fork,revert");
-  expect(seen[2]).toMatch(/^implement is done, at step 3\.\nWhat follows was written by another agent.*\n0 run done/);
+  expect(seen[0]).toBe("snapshot,observe,fork,revert");
+  expect(seen[2]).toMatch(
+    /^implement is done, at step 3\. Look on with `from` 4\.\nWhat follows was written by another agent.*\n0 run done/,
+  );
   expect(seen[2]).toContain('2 tool done bash({"command":"echo bad > a.txt"})');
   expect(seen[4]).toBe("It is back at step 0, as step 4.");
   expect(seen[6]).toBe("It goes on as implement.1.");

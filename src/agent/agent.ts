@@ -7,6 +7,7 @@ import { type Model, makeRun, type ResumeOptions, RIGHTS, type Run, type StartOp
 import type { InputOf, OutputOf, Schema } from "./schema.ts";
 import type { BuiltinName } from "./tools/names.ts";
 import type { Tool } from "./tools/tool.ts";
+import type { Outside } from "./worker.ts";
 
 interface Common<I extends Schema, E extends Effects> {
   /** What `start` takes; nothing without it. */
@@ -55,6 +56,8 @@ export interface Definition {
   readonly tools?: ReadonlyArray<Tool | BuiltinName>;
   readonly mcp?: readonly string[];
   readonly system?: string;
+  /** For a worker that no program defines: see `worker.ts`. */
+  readonly outside?: Outside;
 }
 
 const DEFINITION = Symbol("definition");
@@ -124,9 +127,13 @@ function define(name: string, spec: Partial<Definition>): Agent {
   if (reserved !== undefined) throw new Invalid(`${name} cannot have an effect ${reserved}: every context has that.`);
   const definition: Definition = { effects: {}, ...spec, name, input: spec.input ?? null, output: spec.output ?? null };
   KNOWN.set(name, definition);
+  return fromDefinition(definition);
+}
+
+export function fromDefinition(definition: Definition): Agent {
   const all = new Set(RIGHTS);
   return Object.freeze({
-    name,
+    name: definition.name,
     start: (input: unknown, options: StartOptions = {}) => makeRun(started(definition, input, options), all),
     resume: (run: string, options: ResumeOptions = {}) => makeRun(resumed(definition, run, options, true), all),
     run: (run: string, options: { store?: string } = {}) => makeRun(resumed(definition, run, options, false), all),

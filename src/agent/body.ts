@@ -78,7 +78,7 @@ const recorded = (scope: LiveScope, make: (attempt: Attempt) => Promise<Json>, q
 });
 
 /** What only looks at a run. */
-const READS = ["steps", "head"];
+const READS = ["steps", "head", "replay"];
 
 /** What a body does with runs that it was given is a step of its own, as all that it does. */
 function boundTo(scope: LiveScope, { perform }: Performing, input: unknown): unknown {
@@ -86,7 +86,11 @@ function boundTo(scope: LiveScope, { perform }: Performing, input: unknown): unk
     const held = handleOf(value);
     if (!held) return value;
     return makeRun(held.handle, held.rights, (name, given, act) => {
-      const how = recorded(scope, async ({ key }) => asJson(await act(key), `What ${name} gave`), READS.includes(name));
+      const how = recorded(
+        scope,
+        async ({ key }) => asJson(await act({ who: scope.ref.name, key }), `What ${name} gave`),
+        READS.includes(name),
+      );
       return perform(`${member}.${name}`, given, how) as never;
     });
   };
@@ -191,6 +195,7 @@ const commandIn = (scope: LiveScope, { thread }: BodyOptions): How => ({
     const started = performance.now();
     const done = await bash.run(input as { [name: string]: Json }, {
       store,
+      run: scope.ref.name,
       sandbox: () => files!.sandbox(),
       shell: shellOf(writer.fold, thread),
       home: files!.path,

@@ -97,6 +97,7 @@ async function perform(
   };
   return tool.run(checked.input as Input, {
     store,
+    run: scope.ref.name,
     sandbox,
     shell: shellOf(scope.writer.fold, thread),
     home: files?.path ?? "/",

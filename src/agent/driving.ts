@@ -1,5 +1,6 @@
 /** One scope at work for an agent of the library, and the scopes of agents that it calls. */
 
+import { randomUUID } from "node:crypto";
 import { startOn } from "../run/begin.ts";
 import type { Control } from "../run/control.ts";
 import { drive } from "../run/drive.ts";
@@ -30,14 +31,15 @@ import { runInstruction } from "./instruct.ts";
 import { actedOn, placeOf } from "./journal.ts";
 import { madeBefore } from "./made.ts";
 import { modelOf, optionsIn } from "./models.ts";
-
 import { putResult, stopping } from "./performing.ts";
 import { AGENT_RECOVERY } from "./recovery.ts";
 import { toolsOf } from "./rights.ts";
 import type { LiveEvent, Model, ResumeOptions } from "./run.ts";
 import { asJson, validated } from "./schema.ts";
+import { beginAnew } from "./spawning.ts";
 import type { Spending } from "./spending.ts";
 import { undoing } from "./undoing.ts";
+import { type Outside, taskFor } from "./worker.ts";
 
 export interface Work {
   store: EmbeddedStore;
@@ -79,6 +81,7 @@ export async function driveScope(name: string, work: Work): Promise<{ json: Json
   const ending = await drive(store, name, {
     signal,
     handlers: work.around ? [work.around] : [work.budget.handler],
+    guarded: work.around === undefined,
     compensate: undoing(store),
     files: ({ ref, ...about }) => openFilesOf(store, ref, { ...about, signal }),
     prepared: async (scope) => {
@@ -230,6 +233,7 @@ async function callAgent(
   const definition = definitionOf(agent);
   if (!definition) throw new Invalid("call takes an agent.", { run: ref.name, step: n });
   const fit = await fitInput(definition, input);
+  if (definition.outside) return callOutside(scope, work, definition.outside, fit, { n, key, signal });
   const { instruction } = definition;
   const text = String(typeof instruction === "function" ? instruction(fit) : (instruction ?? definition.name));
   const task: Task = {
@@ -255,12 +259,43 @@ async function callAgent(
     inDoubt: work.inDoubt,
     around: around(scope.handlers, n),
   });
-  const merged = await mergeBeside(scope, await readScope(store, child), n, signal);
-  if (merged.status === "conflict") {
-    const paths = merged.conflicts.map(({ path }) => quotePath(path)).join(", ");
-    throw new Conflict(`${child} and ${ref.name} have both changed ${paths}.`, { run: ref.name, step: n });
-  }
+  await mergeIn(scope, child, n, signal);
   return { value: json, child };
+}
+
+/** Brings what an agent did that was called into the scope that called it. */
+async function mergeIn(scope: LiveScope, child: string, n: number, signal: AbortSignal): Promise<void> {
+  const { store, ref } = scope;
+  const merged = await mergeBeside(scope, await readScope(store, child), n, signal);
+  if (merged.status !== "conflict") return;
+  const paths = merged.conflicts.map(({ path }) => quotePath(path)).join(", ");
+  throw new Conflict(`${child} and ${ref.name} have both changed ${paths}.`, { run: ref.name, step: n });
+}
+
+/** As `callAgent`, for a worker that the command `shepherd` drives. One that an earlier attempt has begun may be at work still. */
+async function callOutside(
+  scope: LiveScope,
+  work: Work,
+  outside: Outside,
+  input: unknown,
+  { n, key, signal }: Pick<Attempt, "n" | "key" | "signal">,
+): Promise<{ value: Json; child: string }> {
+  const { store, ref } = scope;
+  const task = taskFor(outside, input, randomUUID());
+  const { driveOutside } = await import("./outside.ts");
+  const made = async (): Promise<string> => {
+    const [child] = await forkScope(store, ref.name, scope.head().n, {
+      ...(task.worker === "plugin" && { grants: { network: scope.grants.network ?? "proxy" } }),
+      meta: { task: await putTask(store, task), call: { log: ref.log, n, key } },
+      begin: (begun) => beginAnew(begun, task),
+      note: async (facts) => scope.writer.note(null, facts),
+    });
+    return child!.name;
+  };
+  const child = (await madeBefore(store, ref.name, key)) ?? (await made());
+  const value = await driveOutside(store, child, { signal, budget: work.budget, who: ref.name });
+  await mergeIn(scope, child, n, signal);
+  return { value, child };
 }
 
 async function makeChild(

@@ -65,10 +65,12 @@ const NAMES: { [name: string]: { as: keyof typeof FAMILY; hint: string } } = {
   NameError: { as: "Invalid", hint: "" },
   StepError: { as: "Invalid", hint: "steps() lists the steps of a run." },
   ModelError: { as: "Failed", hint: "" },
+  Moved: { as: "Conflict", hint: "" },
   Busy: { as: "Conflict", hint: "Wait until that process has ended, or observe the run from here." },
   NoOwner: { as: "Conflict", hint: "Nobody drives the run: resume it." },
   Unacknowledged: { as: "Conflict", hint: "Pass { acknowledge: true } to go on although these stand." },
   Refused: { as: "Conflict", hint: "" },
+  NameTaken: { as: "Conflict", hint: "" },
   UndoFailed: {
     as: "Failed",
     hint: "Once it can be done, `revert`, `resume` or `discard` goes on with it; what was taken back stays so.",

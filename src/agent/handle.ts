@@ -1,11 +1,21 @@
 /** What stands behind a run: its name in a store, and what this process knows of it if it drives it. All that is heavy is loaded when it is needed. */
 import type { Control } from "../run/control.ts";
 import type { GateEvent } from "../run/gate.ts";
+import { gateName } from "../scope/guards.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Definition } from "./agent.ts";
-import { Cancelled, Conflict, publicError } from "./errors.ts";
+import { Cancelled, Conflict, Invalid, publicError } from "./errors.ts";
 import { lossy } from "./lossy.ts";
-import type { ForkOptions, Gate, GatedEffect, GateVerdict, LiveEvent, ResumeOptions, StartOptions } from "./run.ts";
+import type {
+  DriveOptions,
+  ForkOptions,
+  Gate,
+  GatedEffect,
+  GateVerdict,
+  LiveEvent,
+  ResumeOptions,
+  StartOptions,
+} from "./run.ts";
 
 /** Runs that this process drives, by store and name: a run that is written down as a name is found again. */
 const ACTIVE = new Map<string, Handle>();
@@ -14,7 +24,8 @@ const keyOf = (directory: string | undefined, name: string): string => `${direct
 export const activeHandle = (directory: string | undefined, name: string): Handle | undefined =>
   ACTIVE.get(keyOf(directory, name));
 
-type Decide = (effect: GatedEffect<never>) => GateVerdict | Promise<GateVerdict>;
+export type Decide = (effect: GatedEffect<never>) => GateVerdict | Promise<GateVerdict>;
+type Attached = Awaited<Gate["attached"]>;
 
 export interface Handle {
   readonly definition: Definition;
@@ -27,9 +38,14 @@ export interface Handle {
   /** Whether this process drives it now. */
   readonly driven: boolean;
   live(): AsyncIterable<LiveEvent>;
-  gate(decide: Decide): Gate;
+  /** @param as its name; throws `Invalid` for what is none */
+  gate(decide: Decide, as: string | undefined): Gate;
   /** Stops it, and resolves when it has ended. */
-  cancel(reason: string): Promise<void>;
+  cancel(reason: string, who: string): Promise<void>;
+  /** Another run that was started from it. @param made its name, once there is one */
+  spawn(definition: Definition, options: DriveOptions, made: Promise<string>): Handle;
+  /** @param released whether it was only paused, and goes on where it is driven */
+  resume(options: ResumeOptions, released: Promise<boolean>): Handle;
   /** @param made the fork's name, once there is one */
   fork(options: ForkOptions, made: Promise<string>): Handle;
 }
@@ -43,8 +59,11 @@ export interface Drive {
   named(scope: string): void;
   emit(event: LiveEvent): void;
   /** Called before it works. Resolves when all gates that were set are asked. */
-  controlled(control: Control): Promise<void>;
+  controlled(control: Controlling): Promise<void>;
 }
+
+/** What gates and a cancel need of whoever drives the run. */
+export type Controlling = Pick<Control, "methods"> & Partial<Pick<Control, "cancelling">>;
 
 /** A handle on a run that this process drives: `work` does, and gives its result. */
 function driving(
@@ -54,9 +73,9 @@ function driving(
   work: (drive: Drive) => Promise<unknown>,
 ): Handle {
   const stop = new AbortController();
-  const gates: Array<(control: Control) => Promise<void>> = [];
+  const gates: Array<(control: Controlling) => Promise<void>> = [];
   const listeners = new Set<ReturnType<typeof lossy<LiveEvent>>>();
-  let control: Control | null = null;
+  let control: Controlling | null = null;
   let name: string | null = null;
   let driven = true;
   let known: (scope: string) => void = () => {};
@@ -115,10 +134,11 @@ function driving(
       else events.end();
       return events;
     },
-    gate: (decide) => {
+    gate: (decide, as) => {
+      checkGateName(as);
       const closed = new AbortController();
-      let set: () => void = () => {};
-      const attached = new Promise<void>((resolve, reject) => {
+      let set: (known: Attached | Promise<Attached>) => void = () => {};
+      const attached = new Promise<Attached>((resolve, reject) => {
         set = resolve;
         result.then(
           () => reject(new Conflict("The run ended before the gate was set.", { run: name })),
@@ -126,15 +146,33 @@ function driving(
         );
       });
       attached.catch(() => {});
-      const attach = async (to: Control): Promise<void> => {
-        await attachGate(to, decide, closed.signal);
-        set();
+      let end: () => void = () => {};
+      const ended = new Promise<void>((resolve) => {
+        end = resolve;
+        result.then(
+          () => resolve(),
+          () => resolve(),
+        );
+      });
+      const attach = async ({ methods }: Controlling): Promise<void> => {
+        const asking = askingGate(
+          (method, params, hear) => methods[method]!(params, async (event) => hear(event), closed.signal),
+          decide,
+          as,
+        );
+        void asking.ended.then(end);
+        const known = asking.attached.catch((error: unknown) => {
+          throw publicError(error, name);
+        });
+        set(known);
+        await known.catch(() => {});
       };
       gates.push(attach);
       if (control) void attach(control);
-      return { close: () => closed.abort(), attached };
+      return { close: () => closed.abort(), attached, ended };
     },
-    cancel: async (reason) => {
+    cancel: async (reason, who) => {
+      if (driven) await control?.cancelling?.({ by: who, right: "cancel" }, reason).catch(() => {});
       if (driven) stop.abort(new Cancelled(reason, { run: name, hint: "resume goes on with it." }));
       await result.catch(() => {});
     },
@@ -142,29 +180,81 @@ function driving(
       driving(definition, directory, options.signal, async (own) =>
         (await import("./owning.ts")).forkRun(own, handle, options, made),
       ),
+    resume: (options, released) => goingOn(handle, options, released),
+    spawn: (spawned, options, made) => spawning(handle, spawned, options, made),
   };
   return handle;
 }
 
+const spawning = (
+  { directory }: Pick<Handle, "directory">,
+  definition: Definition,
+  options: DriveOptions,
+  made: Promise<string>,
+): Handle =>
+  driving(definition, directory, options.signal, async (drive) =>
+    (await import("./owning.ts")).resumeRun(drive, definition, await made, {
+      ...options,
+      ...(directory !== undefined && { store: directory }),
+    }),
+  );
+
+/** The same run as it goes on: where it is driven, if it was only paused there, else in this process. */
+const goingOn = (handle: Handle, options: ResumeOptions, released: Promise<boolean>): Handle =>
+  driving(handle.definition, handle.directory, options.signal, async (drive) => {
+    const name = await handle.named;
+    if (!(await released))
+      return (await import("./owning.ts")).resumeRun(drive, handle.definition, name, { ...options, ...at(handle) });
+    drive.named(name);
+    return handle.driven ? handle.result : (await import("./watching.ts")).resultOf(handle);
+  });
+
+const at = ({ directory }: Handle): { store?: string } => (directory === undefined ? {} : { store: directory });
+
 const cancelledBy = (reason: unknown, run: string | null): Cancelled =>
   new Cancelled(reason instanceof Error ? reason.message : String(reason), { run, cause: reason });
 
-/** Asks a function, as the command line asks a person. */
-async function attachGate({ methods }: Control, decide: Decide, closed: AbortSignal): Promise<void> {
-  let attached: () => void = () => {};
-  const done = new Promise<void>((resolve) => {
-    attached = resolve;
+/** Throws `Invalid` for what is no name of a gate. */
+export function checkGateName(as: string | undefined): void {
+  try {
+    if (as !== undefined) gateName(as);
+  } catch (error) {
+    throw new Invalid((error as Error).message);
+  }
+}
+
+type Params = { [key: string]: Json };
+
+/**
+ * Sets a gate over a way to ask the owner of a run: asks a function, as the command line asks a person. `attached` rejects with the owner's refusal, or
+ * where the owner goes before.
+ */
+export function askingGate(
+  request: (method: string, params: Params, hear: (event: Json) => void) => Promise<Json>,
+  decide: Decide,
+  as: string | undefined,
+): Pick<Gate, "attached" | "ended"> {
+  let set: (known: Attached) => void = () => {};
+  let fail: (why: unknown) => void = () => {};
+  const attached = new Promise<Attached>((resolve, reject) => {
+    set = resolve;
+    fail = reject;
   });
-  const hear = async (event: Json): Promise<void> => {
-    const heard = event as unknown as GateEvent;
-    if (heard.type === "attached") attached();
-    if (heard.type === "ask")
-      await methods.answer!({ id: heard.id, answer: await answered(decide, heard) }, send, closed);
+  const decided: Array<Attached["decided"][number]> = [];
+  const hear = async (event: GateEvent): Promise<void> => {
+    if (event.type === "decided" && event.earlier && event.decision !== "default") {
+      const { n, tool, input, decision, reason } = event;
+      decided.push({ n, tool, input, decision, reason });
+    }
+    if (event.type === "attached") set({ decided, waiting: event.waiting });
+    if (event.type === "ask")
+      await request("answer", { id: event.id, answer: await answered(decide, event) }, () => {});
   };
   // Somebody else may have answered in between.
-  const send = async (event: Json): Promise<void> => void hear(event).catch(() => {});
-  void methods.gate!({ asks: true, by: "the program" }, send, closed).catch(() => {});
-  await done;
+  const heard = (event: Json): void => void hear(event as unknown as GateEvent).catch(() => {});
+  const asks = { asks: true, by: "the program", right: "gate", ...(as !== undefined && { as }) };
+  const ended = request("gate", asks, heard).then(() => {}, fail);
+  return { attached, ended };
 }
 
 /** What a gate's function says, as an answer that can cross a socket. What it throws, and what is no verdict, denies. */
@@ -209,15 +299,26 @@ export function resumed(definition: Definition, name: string, options: ResumeOpt
       none.end();
       return none;
     },
-    gate: (decide) => {
+    gate: (decide, as) => {
+      checkGateName(as);
       const closed = new AbortController();
-      const attached = import("./operations.ts").then(({ gateElsewhere }) =>
-        gateElsewhere(handle, decide, closed.signal),
+      const asked = import("./operations.ts").then(({ gateElsewhere }) =>
+        gateElsewhere(handle, decide, as, closed.signal),
       );
+      const attached = asked.then(({ known }) => known);
       attached.catch(() => {});
-      return { close: () => closed.abort(), attached };
+      const ended = asked.then(
+        (asking) => asking.ended,
+        () => {},
+      );
+      return { close: () => closed.abort(), attached, ended };
     },
-    cancel: async (reason) => (await import("./operations.ts")).cancelElsewhere(handle, reason),
+    cancel: async (reason, who) => {
+      const { on, stopRun } = await import("./operations.ts");
+      await on(handle, (store, name) => stopRun(store, name, reason, { by: { who, right: "cancel" } }));
+    },
+    resume: (options, released) => goingOn(handle, options, released),
+    spawn: (spawned, options, made) => spawning(handle, spawned, options, made),
     fork: (forking, made) =>
       driving(definition, options.store, forking.signal, async (own) =>
         (await import("./owning.ts")).forkRun(own, handle, forking, made),

@@ -4,6 +4,7 @@ import { definitionOf } from "./agent.ts";
 import type { Effects } from "./effect.ts";
 import { Invalid } from "./errors.ts";
 import { activeHandle, type Handle, resumed } from "./handle.ts";
+import { toolsFor } from "./overseer.ts";
 import { type Held, handleOf, makeRun, RIGHTS, type Right } from "./run.ts";
 import type { Schema } from "./schema.ts";
 import type { Tool } from "./tools/tool.ts";
@@ -44,7 +45,7 @@ export function runOf<Out, E extends Effects, R extends Right>(
         const found = find(value);
         if (!found) return { issues: [{ message: `must be a run of ${definition.name}` }] };
         const { name } = found.handle.definition;
-        if (name !== definition.name)
+        if (name !== definition.name && definition.outside?.name !== "any")
           return { issues: [{ message: `is a run of ${name}, and not of ${definition.name}` }] };
         const lacking = rights.filter((right) => !found.rights.has(right));
         if (lacking.length > 0) return { issues: [{ message: `lacks the right to ${lacking.join(", ")}` }] };
@@ -69,7 +70,5 @@ export async function toolsOf(input: unknown): Promise<Tool[]> {
     const held = handleOf(value);
     return held ? [{ key: String(key), ...held }] : [];
   });
-  if (runs.length === 0) return [];
-  const { toolsFor } = await import("./overseeing.ts");
-  return runs.flatMap(({ key, handle, rights }) => toolsFor(handle, rights, runs.length > 1 ? `${key}_` : ""));
+  return runs.length === 0 ? [] : toolsFor(runs);
 }

@@ -90,7 +90,9 @@ export async function resultOf(handle: Handle): Promise<unknown> {
   const { store, close } = await useExisting(handle.directory);
   try {
     for await (const _ of observeIn(store, await refOf(store, name), { filter: () => false }));
-    const json = await resultIn(store, await viewIn(store, name), handle.definition);
+    const view = await viewIn(store, name);
+    if (handle.definition.outside) return await (await import("./outside.ts")).outsideResult(store, view);
+    const json = await resultIn(store, view, handle.definition);
     return await outputOf(handle.definition, json, name);
   } finally {
     await close();

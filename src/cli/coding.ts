@@ -7,6 +7,7 @@ import { budgetHandler } from "../gateway/budget.ts";
 import { openGateway } from "../gateway/gateway.ts";
 import { PRICES } from "../gateway/prices.ts";
 import type { Sender } from "../gateway/upstream.ts";
+import { masked } from "../meta/mask.ts";
 import { keyFiles } from "../plugins/network.ts";
 import type { Detected, Plugin } from "../plugins/plugin.ts";
 import { hiddenFrom, pluginNamed } from "../plugins/plugins.ts";
@@ -24,7 +25,6 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { capture } from "../world/capture.ts";
 import { Exit } from "./errors.ts";
 import { togetherIn, upstreamsOf } from "./gateway.ts";
-import { masked } from "./mask.ts";
 import type { Output } from "./output.ts";
 
 /** A coding agent that is about to work on a run, or already does. */

@@ -2,13 +2,13 @@
 import type { Served } from "../gateway/answers.ts";
 import { differences } from "../gateway/differ.ts";
 import { requestOf } from "../gateway/request.ts";
+import { masked } from "../meta/mask.ts";
 import type { Found } from "../scope/view.ts";
 import { target } from "../trace/bytes.ts";
 import type { Step } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { diffTrees } from "../world/diff.ts";
 import { quotePath } from "../world/paths.ts";
-import { masked } from "./mask.ts";
 import { clip, plain } from "./output.ts";
 
 export interface Divergence {

@@ -51,6 +51,8 @@ export async function driveAgain(launch: Omit<Launch, "land" | "several">, run: 
     const workspace = await workspacePath(store, run.log);
     const ending = await drive(store, name, {
       signal,
+      // Nothing leaves the scope, and it is thrown away: nobody would ever come to be asked.
+      guarded: false,
       files: filesFor(launch, progress, coding.agent),
       worker: {
         name: coding.name,

@@ -1,5 +1,6 @@
 /** What stands behind a run that has ended: its landing, and what is said about it. */
 import { existsSync } from "node:fs";
+import { masked } from "../meta/mask.ts";
 import { hasLanded, landRun, previewLanding } from "../run/land.ts";
 import type { Landed } from "../run/placing.ts";
 import { countChanges } from "../scope/changes.ts";
@@ -12,7 +13,6 @@ import { askYesNo, confirmOnTerminal } from "./ask.ts";
 import type { ExitCode } from "./errors.ts";
 import type { Land } from "./landing.ts";
 import type { Launch, Outcome } from "./launch.ts";
-import { masked } from "./mask.ts";
 import { plain } from "./output.ts";
 import { linesOf } from "./rows.ts";
 import { counted } from "./words.ts";

@@ -26,6 +26,7 @@ const CODES: { [name: string]: ExitCode } = {
   NoOwner: 3,
   InDoubt: 3,
   Unacknowledged: 3,
+  NameTaken: 3,
   Fenced: 3,
   GitError: 3,
   TarError: 3,

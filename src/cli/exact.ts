@@ -1,4 +1,5 @@
 /** Steps from which a coding agent can go on exactly, where a verb sets a run back to one. */
+import { belonging, sinceHandoff } from "../plugins/handedover.ts";
 import { madeIn, withNotRun } from "../plugins/made.ts";
 import { leftBehind, placeOf } from "../plugins/place.ts";
 import type { Plugin } from "../plugins/plugin.ts";
@@ -36,7 +37,6 @@ export async function exactStep(
   const came = await cameThrough(store, view, found);
   const at: At = {
     ...{ store, view, plugin, came },
-    compacted: came.findLastIndex((each) => each.step.intent.kind === "compact"),
     made: new Map(),
     read: itemsReader(store),
     path: plugin.session.path(await workspacePath(store, run.log), task.plugin!.session),
@@ -57,9 +57,8 @@ interface At {
   store: EmbeddedStore;
   view: View;
   plugin: Plugin;
-  /** The steps that a state came through, newest first, and the place of the first compaction among them; -1 where there is none. */
+  /** The steps that a state came through, newest first. */
   came: readonly Found[];
-  compacted: number;
   made: NonNullable<Parameters<typeof madeIn>[2]>;
   read: ReturnType<typeof itemsReader>;
   /** Of the agent's own record, below its configuration directory. */
@@ -70,13 +69,16 @@ interface At {
 
 /** Whether an agent can go on from the step at a place of those that a state came through. */
 async function isExact(at: At, i: number): Promise<boolean> {
-  const { store, view, plugin, came, path, live } = at;
-  const made = await madeIn(store, came.slice(i), at.made);
-  const place = await placeOf(store, came[i]!.step.sealed!.state, made, at.read);
+  const { store, view, plugin, path, live } = at;
+  const all = at.came.slice(i);
+  const came = sinceHandoff(all);
+  const made = await madeIn(store, came, at.made);
+  const place = await placeOf(store, came[0]!.step.sealed!.state, made, at.read);
   // A summary that nothing was said behind yet.
-  if (place.turns === 0 && i <= at.compacted) return false;
+  if (place.turns === 0 && came.some(({ step }) => step.intent.kind === "compact")) return false;
   if (live || place.open.length === 0) return true;
-  const then = { place: leftBehind(place), made: withNotRun(made, place.open) };
+  const belongs = await belonging(store, view, all);
+  const then = { place: leftBehind(place), made: withNotRun(made, place.open), belongs };
   return (await sessionAt(store, view, plugin, path, then)) !== null;
 }
 

@@ -1,5 +1,6 @@
 /** The person at a gate: is asked about one call at a time, in the order in which they came. */
 import { createInterface, type Interface } from "node:readline/promises";
+import { masked, maskedIn, maskedLines } from "../meta/mask.ts";
 import type { Decided, GateEvent } from "../run/gate.ts";
 import { mainOf } from "../run/pattern.ts";
 import type { Answer } from "../run/question.ts";
@@ -7,7 +8,6 @@ import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import { callLines } from "./asked.ts";
 import { ring } from "./bell.ts";
-import { masked, maskedIn, maskedLines } from "./mask.ts";
 import { clip, columns, type Output, plain } from "./output.ts";
 import type { Context } from "./verb.ts";
 
@@ -147,10 +147,12 @@ async function edited(
 const WORDS = { allow: "allowed", deny: "denied", rewrite: "changed and allowed", default: "not answered" };
 
 export function tellDecided(out: Output, scope: string, event: Decided): void {
-  const { n, tool, input, decision, by, pattern, reason } = event;
-  out.object({ scope, n, tool, input: maskedIn(input), decision, by, pattern, reason: reason && masked(reason) });
+  const { n, tool, input, decision, by, pattern, reason, earlier } = event;
+  const about = { scope, n, tool, input: maskedIn(input) };
+  out.object({ ...about, decision, by, pattern, reason: reason && masked(reason), earlier });
   const what = plain(masked(mainOf(input)?.text ?? JSON.stringify(input)));
   const why = reason ?? (pattern && (by === "pattern" ? `fits ${pattern}` : `and all that fits ${pattern}`));
-  const line = `${String(n).padStart(3)}  ${WORDS[decision]}  ${plain(tool)} ${what}${why ? `  (${plain(masked(why))})` : ""}`;
+  const before = earlier ? " before" : "";
+  const line = `${String(n).padStart(3)}  ${WORDS[decision]}${before}  ${plain(tool ?? "?")} ${what}${why ? `  (${plain(masked(why))})` : ""}`;
   out.line(out.terminal ? clip(line, out.width) : line);
 }

@@ -235,9 +235,18 @@ export async function resumeRun(launch: Launch, name: string, options: ResumeOpt
     const doubts = await recover(scope, task.worker === "agent" ? AGENT_RECOVERY : COMMAND);
     progress.done();
     if (doubts.length > 0) throw new InDoubt(name, doubts);
+    await giveConfig(store, scope, coding);
     if (launch.land !== "live" && landsLive(scope.writer)) await noteLand(scope.writer, "ask");
     going.live = await followLive(launch, scope);
   });
+}
+
+/** A scope that was forked from a run of another kind has nothing of its agent's configuration yet. */
+async function giveConfig(store: EmbeddedStore, scope: LiveScope, coding: Coding | null): Promise<void> {
+  const { state, carry } = scope.head();
+  if (!coding || !state || carry.config) return;
+  const given = await coding.carry(await workspacePath(store, scope.ref.log));
+  await scope.files?.restore(state.roots.workspace, { ...carry, ...given });
 }
 
 const COMMAND: Recovery = {

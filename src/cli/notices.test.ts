@@ -19,6 +19,22 @@ test("the bell rings once when a run starts to wait for a person, and again only
   ]);
 });
 
+test("a run that waits for a gate says which, and how that comes, once until it is missed again", () => {
+  const said: string[] = [];
+  const notice = noticesOf({ warn: (text) => said.push(text) }, "fix", () => said.push("bell"));
+  const misses = (steps: number[], ...gates: string[]) => notice(note({ note: "waiting", steps, gates }));
+  misses([3], "docs", "money");
+  misses([3, 4], "docs", "money");
+  misses([3, 4], "docs");
+  misses([3, 4]);
+  misses([3, 4], "money");
+  expect(said).toEqual([
+    "bell",
+    "shepherd: fix waits for its gates docs, money, before step 3: `shepherd gate fix --as docs`.",
+    "shepherd: fix waits for its gate money, before step 3, 4: `shepherd gate fix --as money`.",
+  ]);
+});
+
 test("a pause is told with who wants it; other notes are nobody's matter", () => {
   const said: string[] = [];
   const notice = noticesOf({ warn: (text) => said.push(text) }, "fix", () => said.push("bell"));

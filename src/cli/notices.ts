@@ -4,13 +4,15 @@ import { howEnded, serviceIn } from "../scope/services.ts";
 import type { Frame } from "../trace/frame.ts";
 import { ring } from "./bell.ts";
 import { type Output, plain } from "./output.ts";
+import { named } from "./words.ts";
 
 /** Takes the frames of a run, in order. */
 export function noticesOf(out: Pick<Output, "warn">, name: string, call = ring): (frame: Frame) => void {
   let waits = false;
+  let missed: readonly string[] = [];
   return ({ phase, facts, witness }) => {
     if (phase === "note" && facts.note === "run" && (facts.state === "paused" || facts.state === "resumed")) {
-      const by = plain(String(witness?.by));
+      const by = plain(String(witness?.by ?? "somebody"));
       if (facts.state === "resumed") out.warn(`shepherd: ${name} goes on (${by}).`);
       else out.warn(`shepherd: ${name} is paused (${by}): \`shepherd resume ${name}\` goes on.`);
     }
@@ -19,12 +21,20 @@ export function noticesOf(out: Pick<Output, "warn">, name: string, call = ring):
       out.warn(
         `shepherd: The service ${service} of ${name} has ended (${howEnded(facts)}): \`shepherd service ${name} ${service}\` shows what it wrote.`,
       );
-    const steps = waitingIn({ phase, facts } as Frame);
-    if (!steps) return;
+    const waiting = waitingIn({ phase, facts } as Frame);
+    if (!waiting) return;
+    const { steps, gates } = waiting;
+    const before = `before step ${steps.join(", ")}`;
     if (steps.length > 0 && !waits) {
       call();
-      out.warn(`shepherd: ${name} waits for a person at its gate, before step ${steps.join(", ")}.`);
+      if (gates.length === 0) out.warn(`shepherd: ${name} waits for a person at its gate, ${before}.`);
     }
+    const away = gates.filter((gate) => !missed.includes(gate));
+    if (away.length > 0)
+      out.warn(
+        `shepherd: ${name} waits for its gate${away.length > 1 ? "s" : ""} ${named(away)}, ${before}: \`shepherd gate ${name} --as ${away[0]}\`.`,
+      );
+    missed = gates;
     waits = steps.length > 0;
   };
 }

@@ -3,6 +3,7 @@ import { settleModels } from "../agent/settle.ts";
 import { type Left, operate as operateOn, type Params } from "../run/operate.ts";
 import { findScope } from "../scope/registry.ts";
 import type { Json } from "../trace/ports.ts";
+import { me } from "./owner.ts";
 import type { Context } from "./verb.ts";
 
 export { settleModels } from "../agent/settle.ts";
@@ -37,7 +38,7 @@ export async function operate(
       process.stderr.write(`shepherd: Waiting for ${name}, which is at work (pid ${owner.pid}).\n`);
   }, SILENT);
   try {
-    return await operateOn(store, name, operation, params, { settle: settleModels, signal });
+    return await operateOn(store, name, operation, { by: me(), ...params }, { settle: settleModels, signal });
   } finally {
     clearTimeout(timer);
   }

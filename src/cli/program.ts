@@ -13,6 +13,7 @@ import { frameHash } from "../trace/logs.ts";
 import { startFold } from "../trace/seal.ts";
 import { tellEnd } from "./end.ts";
 import { Exit, type ExitCode } from "./errors.ts";
+import { guardsOf } from "./guards.ts";
 import { LANDS, type Land, landOf } from "./landing.ts";
 import type { Launch } from "./launch.ts";
 import { checkedModel } from "./model.ts";
@@ -53,7 +54,7 @@ export const namesModule = (word: string | undefined): word is string =>
   word !== undefined && !/\s/.test(word) && MODULE.test(word);
 
 /** Options of `run` that an agent of a module takes. */
-const TAKES = ["input", "allow", "model", "scope", "land", "read-only", "write", "partial", "json"];
+const TAKES = ["input", "allow", "model", "scope", "land", "read-only", "write", "guard", "partial", "json"];
 
 /** Starts an agent that a module exports. */
 export async function runProgram(context: Context, flags: Flags, args: string[]): Promise<ExitCode> {
@@ -70,6 +71,7 @@ export async function runProgram(context: Context, flags: Flags, args: string[])
   const { id } = await findWorkspace(store, cwd);
   const land = await landOf(context, choice(flags, "land", LANDS), { workspace: id, count: 1 });
   const name = text(flags, "scope");
+  const guards = guardsOf(flags);
   const options = {
     ...drivenBy(context, store.directory, land),
     in: cwd,
@@ -79,6 +81,7 @@ export async function runProgram(context: Context, flags: Flags, args: string[])
       readOnly: list(flags, "read-only").map((path) => resolve(cwd, path)),
       writable: list(flags, "write").map((path) => resolve(cwd, path)),
     },
+    ...(guards && { guards }),
     ...(model !== undefined && { model: checkedModel(context, model) }),
     ...(name !== undefined && { name }),
   };

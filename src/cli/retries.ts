@@ -1,9 +1,10 @@
 /** What the terminal of a run says when its model is long in coming. */
+
+import { masked } from "../meta/mask.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { getBytes } from "../scope/thread.ts";
 import type { Frame } from "../trace/frame.ts";
 import type { Link } from "../trace/ports.ts";
-import { masked } from "./mask.ts";
 import { clip, type Output, plain } from "./output.ts";
 
 /** So many attempts come to nothing before anybody is told: most of what fails goes well soon. */

@@ -1,5 +1,6 @@
 /** Rows of a log: a step as a person sees it. */
 
+import { masked } from "../meta/mask.ts";
 import { MOST_FILES } from "../scope/changes.ts";
 import { getBytes, getItem, ownWords, textOf } from "../scope/thread.ts";
 import { parseLink } from "../trace/bytes.ts";
@@ -8,7 +9,6 @@ import type { Json, Link } from "../trace/ports.ts";
 import { isContainer, type Step, tierOf } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { isMisread } from "./errors.ts";
-import { masked } from "./mask.ts";
 import { clip, type Output, plain } from "./output.ts";
 import { counted } from "./words.ts";
 
@@ -125,6 +125,10 @@ async function summaryOf(store: EmbeddedStore, step: Step): Promise<string> {
       return "the agent goes on with a summary of its conversation";
     case "rewrite":
       return `what came of step ${named("of")} is told otherwise: ${await saidIn(store, step.intent.what ? [step.intent.what] : [])}`;
+    case "handoff": {
+      const from = named("from") ? `the files of step ${named("step")} of ${named("from")}: ` : "";
+      return `${from}${await saidIn(store, step.intent.what ? [step.intent.what] : [])}`;
+    }
     case "revert":
       return `to step ${named("to")}`;
     case "merge":

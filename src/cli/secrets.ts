@@ -1,5 +1,6 @@
 /** What of a run looks like a secret, for who is about to give it away: nothing can be masked in what is named by its hash. */
 
+import { hasKey, masked } from "../meta/mask.ts";
 import { readLog } from "../scope/view.ts";
 import { bitOf } from "../trace/bundle/kinds.ts";
 import type { NamedLog } from "../trace/bundle/write.ts";
@@ -9,7 +10,6 @@ import type { EmbeddedStore } from "../trace/store.ts";
 import { quotePath } from "../world/paths.ts";
 import { decodeTree, readTree } from "../world/tree.ts";
 import { Exit } from "./errors.ts";
-import { hasKey, masked } from "./mask.ts";
 import type { Flags } from "./verb.ts";
 import { counted, named } from "./words.ts";
 

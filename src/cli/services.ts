@@ -1,9 +1,10 @@
 /** The option by which a run gets services, and what is said of them and of processes that were left running. */
+
+import { masked } from "../meta/mask.ts";
 import { isServiceName, putServices, type Service, servicesOf } from "../scope/services.ts";
 import type { Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { Exit } from "./errors.ts";
-import { masked } from "./mask.ts";
 import { plain } from "./output.ts";
 import { type Flags, list, type Option } from "./verb.ts";
 import { named } from "./words.ts";

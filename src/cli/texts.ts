@@ -54,7 +54,16 @@ function wordsOf(block: Block): string {
 const linesIn = (text: string): string[] => text.replace(/\n+$/, "").split(/\r?\n/);
 
 /** Steps by which files only come from elsewhere. */
-const HANDING: ReadonlySet<string> = new Set(["run", "revert", "undo", "merge", "resolve", "sync", "landing"]);
+const HANDING: ReadonlySet<string> = new Set([
+  "run",
+  "revert",
+  "undo",
+  "handoff",
+  "merge",
+  "resolve",
+  "sync",
+  "landing",
+]);
 
 /** The files that a step wrote, whole, with which of their lines are its own. Binary and large ones are left out. */
 export async function* filesOfStep(store: EmbeddedStore, view: View, step: Step): AsyncGenerator<Text> {

@@ -1,4 +1,6 @@
 /** How two runs differ, as a person reads it: where they part, and what each did from there. */
+
+import { masked } from "../meta/mask.ts";
 import { type Compared, compareRuns, type Difference } from "../scope/compare.ts";
 import type { ScopeRef } from "../scope/registry.ts";
 import { cameThrough, type Found, readLog } from "../scope/view.ts";
@@ -6,7 +8,6 @@ import { target } from "../trace/bytes.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { diffTrees } from "../world/diff.ts";
 import { quotePath } from "../world/paths.ts";
-import { masked } from "./mask.ts";
 import { clip, type Output, plain } from "./output.ts";
 import { rowOf } from "./rows.ts";
 import { counted, named } from "./words.ts";

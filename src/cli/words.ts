@@ -1,4 +1,5 @@
 /** Numbers and names as they stand in a sentence. */
+import type { Guards } from "../scope/guards.ts";
 import { LIMITS, type Limits } from "../scope/limits.ts";
 
 /** Bytes, in steps of 1000. */
@@ -28,3 +29,9 @@ export const limitWords = (limits: Limits = {}): string =>
     const shown = each === "processes" ? amount : each === "time" ? `${amount / 1000}s` : sizeText(amount);
     return [`--${each} ${String(shown).replace(" ", "")}`];
   }).join(" ");
+
+/** Declared gates as they are typed. */
+export const guardWords = (guards: Guards = {}): string =>
+  Object.entries(guards)
+    .map(([name, holds]) => `--guard ${name}=${holds}`)
+    .join(" ");

@@ -9,6 +9,7 @@ import { encodeJson } from "../trace/bytes.ts";
 import type { State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { removeWithin, writeWithin } from "../world/within.ts";
+import { belonging, handedWords, sinceHandoff } from "./handedover.ts";
 import { leaveOpen, madeIn, type Results, withNotRun } from "./made.ts";
 import { isBetween, leftBehind, type Place, placeOf } from "./place.ts";
 import type { Plugin } from "./plugin.ts";
@@ -39,7 +40,7 @@ export interface Beginning {
  * anywhere before.
  */
 export async function beginning(scope: LiveScope, options: BeginOptions): Promise<Beginning | null> {
-  const { plugin, session, workspace, prompt, task, interactive = false } = options;
+  const { plugin, session, workspace, prompt, interactive = false } = options;
   const { store, ref, files } = scope;
   const path = plugin.session.path(workspace, session);
   const config = files!.config!.host;
@@ -66,18 +67,22 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
   let asked = false;
   // A run whose first step is still to be sealed: nothing was said in it.
   if (!scope.head().state) {
-    const words = interactive ? prompt : (prompt ?? task);
+    const words = interactive ? prompt : (prompt ?? options.task);
     return words === null && !interactive ? null : begin(null, { prompt: words, resumed: false });
   }
   // Each time it goes further back.
   for (let tries = 0; tries < 1000; tries++) {
     const state = scope.head().state!;
-    const came = await cameThrough(store, viewOf(scope));
+    const all = await cameThrough(store, viewOf(scope));
+    const came = sinceHandoff(all);
+    const handed = await handedWords(store, all);
+    const task = handed ?? options.task;
+    const belongs = await belonging(store, viewOf(scope), all);
     const made = await madeIn(store, came);
     const place = await placeOf(store, state, made);
     const { turns, answered, open } = place;
     const at = (place: Place, made: Results): Promise<Buffer | null> =>
-      sessionAt(store, viewOf(scope), plugin, path, { place, made });
+      sessionAt(store, viewOf(scope), plugin, path, { place, made, belongs });
     // A summary that nothing was said behind yet is no place to go on from.
     const compacted = turns === 0 ? came.findIndex(({ step }) => step.intent.kind === "compact") : -1;
     if (compacted >= 0) {
@@ -102,7 +107,8 @@ export async function beginning(scope: LiveScope, options: BeginOptions): Promis
     }
     // Where the first answer is still to be acted on, it asks for that again, and gets it from the record.
     if (turns === 0 || (turns === 1 && open.length > 0 && !between && silent)) {
-      const record = silent ? await at(place, made) : null;
+      // Behind a handoff an older record would say the older task.
+      const record = silent && (handed === null || turns > 0) ? await at(place, made) : null;
       if (record) return begin(record, { prompt, resumed: true });
       // With other words it begins another conversation, which is the main one only where none has begun.
       const clear = came.find(({ step }) => !step.sealed!.state.threads[MAIN]?.items);

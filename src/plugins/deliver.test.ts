@@ -17,7 +17,7 @@ const message = (...texts: string[]): Item => ({
   role: "user",
   content: texts.map((text) => ({ type: "text", text })),
 });
-const say = (id: string, text: string): Promise<void> => inject(scope, { id, text, by: "anna" });
+const say = (id: string, text: string): Promise<void> => inject(scope, { id, text, witness: { by: "anna" } });
 
 /** A delivery to an agent that takes `takes` texts. */
 function agent(takes = Number.POSITIVE_INFINITY) {

@@ -35,7 +35,7 @@ export async function sessionAt(
   view: View,
   plugin: Pick<Plugin, "session">,
   path: string,
-  { place, made }: { place: Place; made: Results },
+  { place, made, belongs = () => true }: { place: Place; made: Results; belongs?: (record: Buffer) => boolean },
 ): Promise<Buffer | null> {
   const { answered, made: ours } = place;
   const places = ours.length === 0 ? [place] : [{ ...place, answered: [...answered, ...ours], made: [] }, place];
@@ -43,7 +43,7 @@ export async function sessionAt(
   for (const each of places)
     for await (const copy of copiesOf(store, view.log, path)) {
       const record = plugin.session.cut(copy, each);
-      const told = record && withMade(plugin, record, made, ever);
+      const told = record && belongs(record) && withMade(plugin, record, made, ever);
       if (told) return told;
     }
   return null;

@@ -17,10 +17,15 @@ test("an input that cannot be written down is refused in a sentence, and the cal
   const scope = await rig.start();
   const { methods, handlers } = makeControl(scope);
   const leaves = new AbortController();
+  let ask = (_id: string): void => {};
   const asked = new Promise<string>((resolve) => {
+    ask = resolve;
+  });
+  await new Promise<void>((attached) => {
     const hear = async (event: Json) => {
       const { type, id } = event as { type: string; id: string };
-      if (type === "ask") resolve(id);
+      if (type === "attached") attached();
+      if (type === "ask") ask(id);
     };
     void methods.gate!({ asks: true, by: LONE }, hear, leaves.signal);
   });

@@ -3,8 +3,11 @@ import type { Handler } from "../scope/effect.ts";
 import type { LiveScope } from "../scope/scope.ts";
 import { encodeJson } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
+import { witnessBy } from "./actor.ts";
+import { checkExpected } from "./expect.ts";
 import { type GateOptions, makeGates } from "./gate.ts";
 import { type Inbox, makeInbox } from "./inject.ts";
+import { noteCancelled } from "./lifecycle.ts";
 import { networkMethod } from "./network.ts";
 import { makePause } from "./pause.ts";
 import type { Answer } from "./question.ts";
@@ -17,25 +20,32 @@ export interface Control {
   inbox: Inbox;
   /** They stand before all others: what waits for a person then still finds the files as they are. */
   handlers: Handler[];
+  /** Writes down who is about to stop it, and why. */
+  cancelling(said: Params, reason: string): Promise<void>;
   /** Requests that the owner's socket takes. */
   methods: { [name: string]: Method };
 }
 
-export function makeControl(scope: LiveScope): Control {
+/** @param guarded whether gates that its grants declare are missed where they are not there */
+export function makeControl(scope: LiveScope, guarded = true): Control {
   const pause = makePause(scope.writer);
-  const gates = makeGates(scope);
+  const gates = makeGates(scope, guarded);
   return {
     unpaused: pause.over,
     inbox: makeInbox(scope),
     handlers: [pause.handler, gates.handler],
+    cancelling: async (said, reason) => noteCancelled(scope, await witnessBy(scope.store, said), reason),
     methods: {
-      pause: async ({ by }) => {
-        await pause.begin(nameOf(by));
+      pause: async ({ expect, ...said }) => {
+        const witness = await witnessBy(scope.store, said);
+        checkExpected({ ref: scope.ref, fold: scope.writer.fold }, expect);
+        await pause.begin(witness);
         return null;
       },
-      resume: ({ by }) => pause.end(nameOf(by)),
+      resume: async (said) => pause.end(await witnessBy(scope.store, said)),
       gate: async (params, send, closed) => {
-        await gates.attach(gateOptions(params), (event) => void send(event as unknown as Json), closed);
+        const said = { by: "somebody", ...(await witnessBy(scope.store, params)) };
+        await gates.attach(gateOptions(params, said), (event) => send(event as unknown as Json), closed);
         return null;
       },
       answer: async ({ id, answer }) => {
@@ -49,17 +59,15 @@ export function makeControl(scope: LiveScope): Control {
 
 type Params = { [key: string]: Json };
 
-/** Who somebody says to be. It is written down. */
-const nameOf = (by: Json | undefined): string => String(by).toWellFormed();
-
 const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
 
-const gateOptions = ({ allow, deny, asks, timeoutMs, by }: Params): GateOptions => ({
+const gateOptions = ({ allow, deny, asks, timeoutMs, as }: Params, witness: Params): GateOptions => ({
   allow: texts(allow),
   deny: texts(deny),
   asks: asks === true,
-  by: nameOf(by),
+  witness,
   ...(typeof timeoutMs === "number" && { timeoutMs }),
+  ...(as !== undefined && as !== null && { as: String(as) }),
 });
 
 /** The answer, whoever sent it. Throws where it is none. */
@@ -79,9 +87,15 @@ function checkAnswer(value: Json): Answer {
 }
 
 /** Why a run of that kind cannot be paused, told something or gated; null if it can. */
-export function cannot(task: Task, what: "pause" | "inject" | "gate", name: string): string | null {
+export function cannot(task: Task, what: "pause" | "inject" | "gate" | "handoff", name: string): string | null {
+  if (task.worker === "command" && what === "handoff")
+    return `${name} runs a command, which has no conversation that could begin anew: \`shepherd revert\` sets its files back.`;
   if (task.worker === "command")
     return `${name} runs a command, which is one step: nothing can be held back or told within it. Ctrl-C in its terminal stops it.`;
+  if (task.agent?.body && what === "handoff")
+    return `${name} is a run of ${task.agent.name}, a body of code, which has no conversation that could begin anew.`;
+  if (task.worker === "gateway" && what === "handoff")
+    return `${name} records a program that begins its conversations itself: \`shepherd resume ${name}\` starts it anew.`;
   if (task.agent?.body && what === "inject")
     return `${name} is a run of ${task.agent.name}, a body of code, which is told nothing.`;
   if (task.worker === "gateway" && what !== "pause")

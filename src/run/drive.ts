@@ -7,7 +7,8 @@ import type { AttachOptions, LiveScope } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Control, makeControl } from "./control.ts";
-import { type Ending, noteCancelled, noteEnded, noteStarted } from "./lifecycle.ts";
+import { checkExpected } from "./expect.ts";
+import { type Ending, noteEnded, noteStarted } from "./lifecycle.ts";
 import { BESIDE, OPERATIONS, type Params } from "./operate.ts";
 import { doubtsOf } from "./recover.ts";
 import { type Method, serve, socketPath } from "./socket.ts";
@@ -29,6 +30,8 @@ export interface Worker {
 export interface DriveOptions extends AttachOptions {
   worker: Worker;
   signal: AbortSignal;
+  /** False for a scope at whose calls another one's gates stand, or nobody's: the gates that its grants declare are not missed then. */
+  guarded?: boolean;
   /** Requests that its socket takes besides. */
   methods?: { [name: string]: Method };
   /** Called once the lease is held, before the worker starts. */
@@ -73,13 +76,15 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
       waiting.push({ begin: () => work().then(resolve, reject), closed });
       interrupt.abort(new Interrupted("An operation stops the worker for a moment."));
     });
-  const control = makeControl(scope);
+  const control = makeControl(scope, options.guarded);
+  const standing = { ref: scope.ref, fold: scope.writer.fold };
   const cancelled = new AbortController();
   const methods: { [name: string]: Method } = {
     ...options.methods,
     ...control.methods,
-    cancel: async ({ by, reason }) => {
-      await noteCancelled(scope, String(by), String(reason));
+    cancel: async ({ reason, expect, ...said }) => {
+      checkExpected(standing, expect);
+      await control.cancelling(said, String(reason));
       cancelled.abort(new Error(String(reason)));
       return null;
     },
@@ -91,8 +96,14 @@ async function own(store: EmbeddedStore, scope: LiveScope, options: DriveOptions
     },
   };
   for (const [operation, run] of Object.entries(OPERATIONS))
-    methods[operation] = (params: Params, _send, closed) =>
-      BESIDE.has(operation) ? run(scope, params, closed) : stopped(() => run(scope, params), closed);
+    methods[operation] = async (params: Params, _send, closed) => {
+      const stands = checkExpected(standing, params.expect);
+      if (BESIDE.has(operation)) return run(scope, params, closed);
+      return stopped(async () => {
+        stands();
+        return run(scope, params);
+      }, closed);
+    };
 
   const stop = AbortSignal.any([options.signal, cancelled.signal]);
   const server = await serve(socketPath(store, scope.ref.log), methods);

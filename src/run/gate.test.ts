@@ -9,6 +9,8 @@ interface Gate {
   events: GateEvent[];
   /** Answers the oldest question, once there is one. */
   say(answer: Answer): Promise<void>;
+  /** Resolves once there is a question. */
+  asked(): Promise<void>;
   leave(): void;
 }
 
@@ -21,7 +23,11 @@ function gates(broken?: number) {
     if (n === broken) throw new Error("the disk is full");
     notes.push(facts.note === "waiting" ? `waits ${facts.steps}` : `${n} ${facts.decision ?? facts.state}`);
   };
-  const { handler, attach, answer } = makeGates({ writer: { note }, files: null } as unknown as LiveScope);
+  const { handler, attach, answer } = makeGates({
+    writer: { note, fold: { pending: () => [] } },
+    grants: {},
+    files: null,
+  } as unknown as LiveScope);
   const open = async (options: Partial<GateOptions> = {}): Promise<Gate> => {
     const closed = new AbortController();
     const events: GateEvent[] = [];
@@ -37,15 +43,19 @@ function gates(broken?: number) {
       if (event.type === "ask") questions.push(event.id);
       wake();
     };
-    void attach({ allow: [], deny: [], asks: true, by: "anna", ...options }, hear, closed.signal);
+    void attach({ allow: [], deny: [], asks: true, witness: { by: "anna" }, ...options }, hear, closed.signal);
     await attached;
+    const asked = async (): Promise<void> => {
+      while (questions.length === 0)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    };
     return {
       events,
+      asked,
       say: async (word) => {
-        while (questions.length === 0)
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
+        await asked();
         answer(questions.shift()!, word);
       },
       leave: () => closed.abort(),
@@ -92,6 +102,7 @@ test("an effect that needs consent has it from a gate that lets it pass, also wi
   await anna.say({ kind: "rewrite", input: { usd: 2 } });
   expect(await changed).toEqual({ kind: "rewrite", input: { usd: 2 }, allow: true });
   const left = call({ usd: 9 }, paid);
+  await anna.asked();
   anna.leave();
   expect(await left).toEqual({ kind: "deny", reason: "the gate went away before it answered" });
   await open({ allow: ["*"] });
@@ -163,6 +174,7 @@ test("a question that nobody waits for any more is withdrawn", async () => {
     readOnly: false,
   };
   const asked = handler.handle(view, stop.signal);
+  await anna.asked();
   stop.abort(new Error("reverted"));
   await expect(asked).rejects.toThrow("reverted");
   const ids = anna.events.flatMap((event) => ("id" in event ? [event.id] : []));

@@ -25,7 +25,7 @@ export function incoming(
     if (main.head.id === here.seen) return;
     const from = { id: main.head.id, tree: main.tree, name: "main", log: main.log };
     if (main.tree !== target(scope.head().state!.roots.workspace)) {
-      const synced = await syncScope(scope, from, undefined, late);
+      const synced = await syncScope(scope, from, { signal: late });
       if (synced.status === "conflict") return conflict(synced.conflicts);
     }
     here.seen = main.head.id;

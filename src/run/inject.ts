@@ -11,7 +11,8 @@ export interface Injected {
   id: string;
   /** The message. */
   item: Link;
-  by: string;
+  /** Who said it, by which right, and why. */
+  witness: { [key: string]: Json };
 }
 
 /** A message, and what stands beside the step that tells it. */
@@ -25,14 +26,13 @@ const NOTE = "inject ";
 /** Writes down what is to be told. Doing it twice with one id is doing it once. Synced at return. */
 export async function inject(
   scope: LiveScope,
-  { id, text, by }: { id: string; text: string; by: string },
+  { id, text, witness }: { id: string; text: string; witness: Injected["witness"] },
 ): Promise<void> {
   if (!/^[\w-]{1,64}$/.test(id)) throw new Error("What is injected needs an id.");
   if (text.trim() === "") throw new Error("There is nothing to tell.");
   const { writer, store } = scope;
   const item = await putItem(store, { role: "user", content: [{ type: "text", text: text.toWellFormed() }] });
-  if (!writer.fold.notes.has(NOTE + id))
-    await writer.note(null, { note: NOTE + id, item }, { witness: { by: by.toWellFormed() } });
+  if (!writer.fold.notes.has(NOTE + id)) await writer.note(null, { note: NOTE + id, item }, { witness });
   await writer.sync();
 }
 
@@ -49,9 +49,15 @@ function notesIn(fold: Fold): Injected[] {
     .map(({ facts, witness }) => ({
       id: facts.note.slice(NOTE.length),
       item: facts.item as Link,
-      by: typeof witness?.by === "string" ? witness.by : "somebody",
+      witness: saidOf(witness ?? {}),
     }));
 }
+
+const saidOf = ({ by, right, why }: Injected["witness"]): Injected["witness"] => ({
+  by: typeof by === "string" ? by : "somebody",
+  ...(right !== undefined && { right }),
+  ...(why !== undefined && { why }),
+});
 
 export interface Inbox {
   /** What is not told yet, oldest first. */
@@ -64,7 +70,8 @@ export interface Inbox {
 
 /** What stands beside a step that tells these: who said what, since an agent may word it in its own way. */
 export const witnessOf = (told: readonly Injected[]): { [key: string]: Json } => ({
-  by: [...new Set(told.map(({ by }) => by))].join(", "),
+  ...(told.length === 1 && told[0]!.witness),
+  by: [...new Set(told.map(({ witness }) => witness.by))].join(", "),
   inject: told.map(({ id }) => id),
   said: told.map(({ item }) => item),
 });

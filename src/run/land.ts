@@ -11,6 +11,7 @@ import { isReadOnly } from "../trace/disk.ts";
 import type { Hash, State } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Conflict, Resolved } from "../world/merge.ts";
+import { checkExpected } from "./expect.ts";
 import { keepEdits } from "./landing/keep.ts";
 import { type LookOptions, withWriter } from "./main.ts";
 import { peekAtMain } from "./peek.ts";
@@ -19,6 +20,7 @@ import { freshMain, type Landed, type LandOptions, nothingLanded, place } from "
 /** Merges a run into the directory that it was started from. */
 export async function landRun(store: EmbeddedStore, name: string, options: LandOptions = {}): Promise<Landed> {
   const view = await readScope(store, name);
+  if (view.ref) checkExpected({ ref: view.ref, fold: view.fold }, options.expect);
   const directory = await workspacePath(store, view.log);
   const head = view.fold.head();
   if (!head.id || !head.state) throw new Error(`${name} has not started yet, so there is nothing to land.`);
@@ -40,7 +42,10 @@ export async function landRun(store: EmbeddedStore, name: string, options: LandO
     const told = conflicts.map(({ path, why }) => ({ path, why }));
     if (options.dryRun) return { ...nothing, status: "conflict", conflicts: told };
     await withWriter(store, main.log, async (writer) => {
-      const n = await writer.intent({ kind: "landing", tier: "reversible", of: head.id! }, { witness: { from: name } });
+      const n = await writer.intent(
+        { kind: "landing", tier: "reversible", of: head.id! },
+        { witness: { ...options.witness, from: name } },
+      );
       await writer.outcome(n, { status: "conflict", conflict: conflict! }, { witness: { at: Date.now() } });
       await writer.sync();
     });

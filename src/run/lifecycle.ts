@@ -4,7 +4,7 @@ import type { LiveScope } from "../scope/scope.ts";
 import { putBytes } from "../scope/thread.ts";
 import type { View } from "../scope/view.ts";
 import type { Frame } from "../trace/frame.ts";
-import type { Owner } from "../trace/ports.ts";
+import type { Json, Owner } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Writer } from "../trace/writer.ts";
 
@@ -19,16 +19,19 @@ export const noteStarted = (writer: Writer, by: string): Promise<void> =>
 export const noteEnded = (writer: Writer, ending: Ending): Promise<void> =>
   writer.note(null, { note: "run", state: "ended", ending });
 
-export const notePaused = (writer: Writer, by: string): Promise<void> =>
-  writer.note(null, { note: "run", state: "paused" }, { witness: { by } });
+/** Who does something, by which right, and why: members of a witness. */
+type Said = { [key: string]: Json };
 
-export const noteResumed = (writer: Writer, by: string): Promise<void> =>
-  writer.note(null, { note: "run", state: "resumed" }, { witness: { by } });
+export const notePaused = (writer: Writer, witness: Said): Promise<void> =>
+  writer.note(null, { note: "run", state: "paused" }, { witness });
+
+export const noteResumed = (writer: Writer, witness: Said): Promise<void> =>
+  writer.note(null, { note: "run", state: "resumed" }, { witness });
 
 /** Who has ended a run before it was done, and why: in their words. */
-export async function noteCancelled({ store, writer }: LiveScope, by: string, reason: string): Promise<void> {
+export async function noteCancelled({ store, writer }: LiveScope, witness: Said, reason: string): Promise<void> {
   const why = await putBytes(store, Buffer.from(reason.toWellFormed()));
-  await writer.note(null, { note: "cancelled", why }, { witness: { by: by.toWellFormed() } });
+  await writer.note(null, { note: "cancelled", why }, { witness });
 }
 
 /** Why a run failed: the name of an error, and its words. */
@@ -37,13 +40,20 @@ export async function noteFailed({ store, writer }: LiveScope, code: string, mes
   await writer.note(null, { note: "failed", code, why });
 }
 
-/** The steps of calls that wait for a person; none: nothing does any more. */
-export const noteWaiting = (writer: Writer, steps: readonly number[]): Promise<void> =>
-  writer.note(null, { note: "waiting", steps: [...steps] });
+/** What calls wait for: their steps, and names of gates that are not there. No steps: nothing waits any more. */
+export interface Waiting {
+  steps: number[];
+  gates: string[];
+}
 
-/** Steps that a frame says to wait for a person; null for every other frame. */
-export const waitingIn = ({ phase, facts }: Pick<Frame, "phase" | "facts">): number[] | null =>
-  phase === "note" && facts.note === "waiting" ? (facts.steps as number[]) : null;
+export const noteWaiting = (writer: Writer, { steps, gates }: Waiting): Promise<void> =>
+  writer.note(null, { note: "waiting", steps, ...(gates.length > 0 && { gates }) });
+
+/** What a frame says to wait for a person, or a gate; null for every other frame. */
+export const waitingIn = ({ phase, facts }: Pick<Frame, "phase" | "facts">): Waiting | null =>
+  phase === "note" && facts.note === "waiting"
+    ? { steps: facts.steps as number[], gates: Array.isArray(facts.gates) ? (facts.gates as string[]) : [] }
+    : null;
 
 /** Whether the run lands as it goes on: who reverts it later then sets the user's directory back too. */
 export const noteLand = (writer: Writer, how: "live" | "ask"): Promise<void> =>
@@ -58,18 +68,24 @@ export function endOf({ fold }: View): RunState {
   return last.state === "ended" ? (last.ending as Ending) : "interrupted";
 }
 
-/** How a run stands: from its notes, and from whether its owner lives. */
-export async function stateOf(store: EmbeddedStore, view: View): Promise<{ state: RunState; owner: Owner | null }> {
+/** How a run stands: from its notes, and from whether its owner lives. `waits`: for what, where it waits. */
+export async function stateOf(
+  store: EmbeddedStore,
+  view: View,
+): Promise<{ state: RunState; owner: Owner | null; waits?: Waiting }> {
   if (view.ref?.discarded) return { state: "discarded", owner: null };
   const owner = await store.leases.holder(`log/${view.log}`);
   const last = view.fold.notes.get("run")?.facts;
   if (owner && last?.state === "paused") return { state: "paused", owner };
-  if (owner) return { state: waitsForPerson(view) ? "waiting" : "running", owner };
-  return { state: endOf(view), owner };
+  if (!owner) return { state: endOf(view), owner };
+  const waits = waitsNow(view);
+  return waits ? { state: "waiting", owner, waits } : { state: "running", owner };
 }
 
 /** What an earlier owner waited for does not count. */
-function waitsForPerson({ fold }: View): boolean {
+function waitsNow({ fold }: View): Waiting | null {
   const waiting = fold.notes.get("waiting");
-  return waiting !== undefined && waiting.epoch === fold.notes.get("run")?.epoch && waitingIn(waiting)!.length > 0;
+  if (waiting === undefined || waiting.epoch !== fold.notes.get("run")?.epoch) return null;
+  const waits = waitingIn(waiting)!;
+  return waits.steps.length > 0 ? waits : null;
 }

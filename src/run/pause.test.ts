@@ -22,22 +22,22 @@ const holds = ({ over }: ReturnType<typeof makePause>): Promise<boolean> =>
 
 test("a pause holds back what is about to begin until it ends", async () => {
   const { pause, notes } = rig();
-  await pause.begin("anna");
-  await pause.begin("ben");
+  await pause.begin({ by: "anna" });
+  await pause.begin({ by: "ben" });
   expect(await holds(pause)).toBe(true);
   const waits = pause.over(never);
-  expect(await pause.end("anna")).toBe(true);
+  expect(await pause.end({ by: "anna" })).toBe(true);
   await waits;
-  expect(await pause.end("anna")).toBe(false);
+  expect(await pause.end({ by: "anna" })).toBe(false);
   expect(notes).toEqual(["paused", "resumed"]);
 });
 
 test("who asks for a pause while another ends has it, and the other way round", async () => {
   const { pause, notes } = rig();
-  await pause.begin("anna");
-  await Promise.all([pause.end("anna"), pause.begin("ben")]);
+  await pause.begin({ by: "anna" });
+  await Promise.all([pause.end({ by: "anna" }), pause.begin({ by: "ben" })]);
   expect(await holds(pause)).toBe(true);
-  await Promise.all([pause.end("ben"), pause.begin("anna"), pause.end("anna")]);
+  await Promise.all([pause.end({ by: "ben" }), pause.begin({ by: "anna" }), pause.end({ by: "anna" })]);
   expect(await holds(pause)).toBe(false);
   expect(notes).toEqual(["paused", "resumed", "paused", "resumed", "paused", "resumed"]);
 });
@@ -45,13 +45,13 @@ test("who asks for a pause while another ends has it, and the other way round", 
 test("a pause that cannot be written is none, and what waited for it goes on", async () => {
   let full = true;
   const { pause, notes } = rig((state) => full && state === "paused");
-  const begun = pause.begin("anna");
+  const begun = pause.begin({ by: "anna" });
   const failed = expect(begun).rejects.toThrow("the disk is full");
   await Promise.resolve();
   await pause.over(never);
   await failed;
   full = false;
-  await pause.begin("anna");
+  await pause.begin({ by: "anna" });
   expect(await holds(pause)).toBe(true);
   expect(notes).toEqual(["paused"]);
 });

@@ -1,5 +1,6 @@
 /** A pause of a run: nothing new begins, and what runs ends. It is told by notes alone. */
 import type { Handler } from "../scope/effect.ts";
+import type { Json } from "../trace/ports.ts";
 import { serial } from "../trace/serial.ts";
 import type { Writer } from "../trace/writer.ts";
 import { notePaused, noteResumed } from "./lifecycle.ts";
@@ -9,10 +10,10 @@ export interface Pause {
   handler: Handler;
   /** Resolves when nothing holds back what is about to begin. Rejects once `signal` aborts. */
   over(signal: AbortSignal): Promise<void>;
-  /** @param by who wants it */
-  begin(by: string): Promise<void>;
+  /** @param witness who wants it, by which right, and why */
+  begin(witness: { [key: string]: Json }): Promise<void>;
   /** Whether there was one. */
-  end(by: string): Promise<boolean>;
+  end(witness: { [key: string]: Json }): Promise<boolean>;
 }
 
 export function makePause(writer: Writer): Pause {
@@ -48,20 +49,20 @@ export function makePause(writer: Writer): Pause {
       },
     },
     over,
-    begin: (by) =>
+    begin: (witness) =>
       inOrder(async () => {
         if (paused) return;
         // Before it is written: nothing may begin behind the note.
         paused = true;
-        await notePaused(writer, by).catch((error) => {
+        await notePaused(writer, witness).catch((error) => {
           goOn();
           throw error;
         });
       }),
-    end: (by) =>
+    end: (witness) =>
       inOrder(async () => {
         if (!paused) return false;
-        await noteResumed(writer, by);
+        await noteResumed(writer, witness);
         goOn();
         return true;
       }),

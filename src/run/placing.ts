@@ -8,11 +8,12 @@ import { markUndone, type Operation, orphans, planOperation, updateOperation } f
 import { workspaceOf } from "../scope/registry.ts";
 import { treeLink } from "../scope/scope.ts";
 import { target } from "../trace/bytes.ts";
-import type { Carry, Hash, Link } from "../trace/ports.ts";
+import type { Carry, Hash, Json, Link } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import type { Writer } from "../trace/writer.ts";
 import type { Conflict } from "../world/merge.ts";
 import { quotePath } from "../world/paths.ts";
+import type { Expected } from "./expect.ts";
 import { changedTree } from "./landing/come.ts";
 import { hold } from "./landing/hold.ts";
 import { type Landing, land } from "./landing/land.ts";
@@ -31,6 +32,10 @@ export interface LandOptions {
   confirm?: (path: string, why: string) => Promise<boolean>;
   /** Does nothing where every change would have to be asked for. */
   onlyIfFree?: boolean;
+  /** Where the run must stand. */
+  expect?: Expected | undefined;
+  /** Who does it, and why: stands beside the step. */
+  witness?: { [key: string]: Json };
   /** Where both changed a place the user's stays, and all else lands; without it nothing does. */
   partly?: boolean;
 }
@@ -125,7 +130,12 @@ export async function place(
     const kind = to.undoes ? ("undo" as const) : ("landing" as const);
     const facts = { kind, tier: "reversible" as const, what, of: to.of, ...(to.conflict && { conflict: to.conflict }) };
     const n = await writer.intent(facts, {
-      witness: { op: operation.op, from: to.from, ...(to.undoes && { undoes: to.undoes.op }) },
+      witness: {
+        ...options.witness,
+        op: operation.op,
+        from: to.from,
+        ...(to.undoes && { undoes: to.undoes.op }),
+      },
     });
     await writer.sync();
     const done = await land({

@@ -1,5 +1,6 @@
 /** Questions to people about calls of a run, and which calls wait for an answer. */
 import { randomUUID } from "node:crypto";
+import { orAbort } from "../scope/scope.ts";
 import type { Json } from "../trace/ports.ts";
 import type { Writer } from "../trace/writer.ts";
 import { noteWaiting } from "./lifecycle.ts";
@@ -32,18 +33,23 @@ export interface Asked {
 export interface Questions {
   /** Resolves with what is said. Rejects once `signal` aborts. */
   ask(of: Asked, question: Question, signal: AbortSignal): Promise<Word>;
+  /** Waits with step `n` for gates that are not there until `come` resolves. Rejects once `signal` aborts. */
+  wait(n: number, gates: readonly string[], come: Promise<void>, signal: AbortSignal): Promise<void>;
   /** Throws a sentence where nobody asks that (any more). */
   answer(id: string, answer: Answer): void;
 }
 
 export function makeQuestions(writer: Writer): Questions {
   const open = new Map<string, { n: number; answer: (answer: Answer) => void }>();
-  let told = "";
+  const held = new Set<{ n: number; gates: readonly string[] }>();
+  let told = "; ";
   const tellWaiting = async (): Promise<void> => {
-    const steps = [...new Set([...open.values()].map(({ n }) => n))].sort((a, b) => a - b);
-    if (told === String(steps)) return;
-    told = String(steps);
-    await noteWaiting(writer, steps);
+    const steps = [...new Set([...open.values(), ...held].map(({ n }) => n))].sort((a, b) => a - b);
+    const gates = [...new Set([...held].flatMap((each) => each.gates))].sort();
+    const now = `${steps}; ${gates}`;
+    if (told === now) return;
+    told = now;
+    await noteWaiting(writer, { steps, gates });
   };
   return {
     ask: async ({ send, closed, timeoutMs }, question, signal) => {
@@ -71,6 +77,17 @@ export function makeQuestions(writer: Writer): Questions {
         ends.abort();
         // Whoever answered knows; all others are told.
         if (open.delete(id)) send({ type: "withdrawn", id });
+        await tellWaiting();
+      }
+    },
+    wait: async (n, gates, come, signal) => {
+      const waits = { n, gates };
+      held.add(waits);
+      try {
+        await tellWaiting();
+        await orAbort(come, signal);
+      } finally {
+        held.delete(waits);
         await tellWaiting();
       }
     },

@@ -75,7 +75,7 @@ async function finishReverts(scope: LiveScope, compensate?: Compensate): Promise
         compensate,
       );
       if (operation) await updateOperation(scope.store, operation, { state: "done", n: step.n });
-    } else if (["merge", "sync", "undo", "resolve"].includes(step.intent.kind)) {
+    } else if (["merge", "sync", "undo", "resolve", "handoff"].includes(step.intent.kind)) {
       await scope.writer.outcome(step.n, { status: "aborted" }, { witness: { at: Date.now() } });
       if (operation) await updateOperation(scope.store, operation, { state: "void" });
     }

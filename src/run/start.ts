@@ -85,7 +85,13 @@ export const emptyTmp = async ({ objects }: EmbeddedStore): Promise<Link> =>
  * Writes the outcome of step 0: it stands on main's commit, with the task as first message. Where commands see the files at another path, it
  * says so: what is promised of the bytes of requests then holds but for that path.
  */
-export async function placeRun(scope: LiveScope, n: number, main: Main, task: Task, carry: Carry = {}): Promise<void> {
+export async function placeRun(
+  scope: LiveScope,
+  n: number,
+  main: Pick<Main, "tree" | "carry"> & { head: Pick<Main["head"], "id"> },
+  task: Task,
+  carry: Carry = {},
+): Promise<void> {
   const { samePath } = await detect();
   await scope.writer.outcome(
     n,

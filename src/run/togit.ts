@@ -105,6 +105,9 @@ export async function exportToGit(
       }));
     }
     const folds = new Map<string, Fold>();
+    const steps: Made[] = [];
+    // Siblings share commits. Of a shared one the step that came first is told, so that what a later export adds changes nothing before it.
+    const first = new Map<Hash, Made>();
     for (const { part, from, to } of stretches) {
       const { header } = part;
       const fold = folds.get(header.id) ?? startFold(header);
@@ -112,16 +115,24 @@ export async function exportToGit(
       if (from >= to) continue;
       const scope = names.get(header.id) ?? nameIn(header);
       for await (const frame of store.logs.read(header.id, from)) {
+        options.signal?.throwIfAborted();
         for (const step of fold.push(frame, frameHash(frame))) {
-          options.signal?.throwIfAborted();
-          const { id, parents, state, carry } = step.sealed!;
-          done.vcs ||= carry.vcs !== undefined || carry.outerVcs !== undefined;
-          await add(id, target(state.roots.workspace), parents, async () =>
-            toldOf(scope, step, await options.rowOf(scope, step)),
-          );
+          const each = { scope, log: header.id, step };
+          steps.push(each);
+          const before = first.get(step.sealed!.id);
+          if (!before || isBefore(each, before)) first.set(step.sealed!.id, each);
         }
         if (frame.seq + 1 === to) break;
       }
+    }
+    for (const { sealed } of steps.map(({ step }) => step)) {
+      options.signal?.throwIfAborted();
+      const { id, parents, state, carry } = sealed!;
+      done.vcs ||= carry.vcs !== undefined || carry.outerVcs !== undefined;
+      await add(id, target(state.roots.workspace), parents, async () => {
+        const { scope, step } = first.get(id)!;
+        return toldOf(scope, step, await options.rowOf(scope, step));
+      });
     }
     for (const { name, log } of scopes) {
       const fold = folds.get(log)!;
@@ -148,6 +159,15 @@ export async function exportToGit(
 function nameIn({ meta }: LogHeader): string {
   return typeof meta.name === "string" && isName(meta.name) ? meta.name : "run";
 }
+
+/** A step, and where it was made. */
+interface Made {
+  scope: string;
+  log: string;
+  step: Step;
+}
+
+const isBefore = (a: Made, b: Made): boolean => a.step.at < b.step.at || (a.step.at === b.step.at && a.log < b.log);
 
 interface Told {
   author: string;

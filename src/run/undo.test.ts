@@ -89,7 +89,7 @@ test("what two undos have taken back is so until none of them stands", async () 
 test("the undo of a discard can be taken back, and that again; what was taken back outside is so once", async () => {
   let compensated = 0;
   const compensate = async (): Promise<void> => void compensated++;
-  const { op } = await discardRun(store, "fix", compensate);
+  const { op } = await discardRun(store, "fix", { compensate });
   const back = await undo(op);
   expect(await isDiscarded()).toBe(false);
   const again = await undo(back.op, compensate);
@@ -101,6 +101,17 @@ test("the undo of a discard can be taken back, and that again; what was taken ba
   expect(compensated).toBe(1);
 });
 
+test("what had brought a scope back is not taken back where something else has, since: the scope stays", async () => {
+  const { op } = await discardRun(store, "fix", { compensate: async () => {} });
+  const first = await undo(op);
+  const second = await undo((await undo(first.op)).op);
+  await undo(first.op);
+  await undo(op);
+  expect(await isDiscarded()).toBe(false);
+  await expect(undo(second.op)).rejects.toThrow("was brought back once more since");
+  expect(await isDiscarded()).toBe(false);
+});
+
 /** As if the process of an operation were gone. */
 async function ownerless(op: number): Promise<void> {
   const ref = `op/${workspace.id}/${String(op).padStart(10, "0")}`;
@@ -110,11 +121,11 @@ async function ownerless(op: number): Promise<void> {
 
 test("a scope that was discarded again since comes back by the undo of that only", async () => {
   const none = async (): Promise<void> => {};
-  const { op } = await discardRun(store, "fix", none);
+  const { op } = await discardRun(store, "fix", { compensate: none });
   const again = await undo((await undo(op)).op);
   await undo(op);
   await expect(undo(again.op)).rejects.toThrow("is not discarded");
-  const last = await discardRun(store, "fix", none);
+  const last = await discardRun(store, "fix", { compensate: none });
   await expect(undo(again.op)).rejects.toThrow("was discarded again since");
   await undo(last.op);
   expect(await isDiscarded()).toBe(false);
@@ -124,7 +135,7 @@ test("one that was cut short before it had given the scope up does not count, wh
   const { log } = (await findScope(store, "fix"))!;
   const cut = await planOperation(store, { kind: "discard", workspace: workspace.id, scope: "fix", log });
   await ownerless(cut.op);
-  const { op } = await discardRun(store, "fix", async () => {});
+  const { op } = await discardRun(store, "fix", { compensate: async () => {} });
   await settleOperations(store, workspace.id);
   expect(await operations()).toEqual(["discard void", "discard done"]);
   await undo(op);
@@ -132,7 +143,7 @@ test("one that was cut short before it had given the scope up does not count, wh
 });
 
 test("one that was cut short after it had given the scope up again counts", async () => {
-  const { op } = await discardRun(store, "fix", async () => {});
+  const { op } = await discardRun(store, "fix", { compensate: async () => {} });
   const back = await undo(op);
   const scope = (await findScope(store, "fix"))!;
   const cut = await planOperation(store, {

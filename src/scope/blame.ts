@@ -178,6 +178,7 @@ async function sourcesOf(commits: Commits, { step, sealed }: SealedStep): Promis
   const done = step.outcome?.status === "done";
   const ids: Hash[] = [...sealed.parents];
   if (kind === "revert" && done && typeof to === "string") ids.splice(0, ids.length, to);
+  else if (kind === "handoff" && ids.length > 1) ids.shift();
   else if (kind === "undo" && typeof of === "string") {
     // It brings back what stood before what it takes back.
     const [before] = (await commits.get(of))?.sealed.parents ?? [];

@@ -106,6 +106,7 @@ const SORTS: { [kind: string]: "task" | "request" | "call" | "message" } = {
   command: "call",
   message: "message",
   inject: "message",
+  handoff: "message",
 };
 
 const labelled = (part: string, value: string | undefined): string | null =>

@@ -14,6 +14,8 @@ export interface EffectView {
   input: Json;
   /** Whether it is declared to change no file. */
   readOnly: boolean;
+  /** Where it is an effect of a scope within this one, whose step `n` it runs in: that scope, and its number there. */
+  within?: { scope: string; n: number };
 }
 
 /** What a handler says. `forward` leaves it to the next handler outwards; who answers last of all is the default of the tier. */
@@ -119,7 +121,8 @@ export async function decide(effect: EffectView, handlers: readonly Handler[], s
 export const around = (handlers: readonly Handler[], n: number): Handler => ({
   name: "around",
   handle: async (effect, signal) => {
-    const { decided, input, changedBy } = await askAll({ ...effect, n }, handlers, signal);
+    const { within = { scope: effect.scope, n: effect.n } } = effect;
+    const { decided, input, changedBy } = await askAll({ ...effect, n, within }, handlers, signal);
     const rewritten = changedBy !== null;
     if (!decided) return rewritten ? { kind: "rewrite", input } : { kind: "forward" };
     if (decided.decision.kind === "allow" && rewritten) return { kind: "rewrite", input, allow: true };

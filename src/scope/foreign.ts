@@ -3,6 +3,7 @@ import { importOf } from "../trace/bundle/imported.ts";
 import { parseLink } from "../trace/bytes.ts";
 import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
+import { lowerGuards } from "./guards.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import type { Grants, RootGrant } from "./registry.ts";
 
@@ -30,15 +31,16 @@ const isObject = (value: Json | undefined): value is { [key: string]: Json } =>
 
 /**
  * What the header of an imported log gives its forks, whatever it says: the gateway and nothing else of a network, nothing to write outside of its
- * files; the paths it must not write, its limits and its image, as far as these are such.
+ * files; the paths it must not write, its limits, its image and the gates that hold it back, as far as these are such.
  */
 export function foreignGrants(said: Json | undefined): Grants {
-  const { readOnly, limits, root } = isObject(said) ? said : {};
+  const { readOnly, limits, guards, root } = isObject(said) ? said : {};
   return {
     readOnly: Array.isArray(readOnly) ? readOnly.filter(isInside) : [],
     writable: [],
     network: "gateway",
     ...(isObject(limits) && { limits: foreignLimits(limits) }),
+    ...(isObject(guards) && { guards: lowerGuards({}, guards) }),
     ...(isRoot(root) && { root }),
   };
 }

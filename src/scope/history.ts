@@ -115,8 +115,10 @@ export async function mergeBases(store: EmbeddedStore, a: Hash, b: Hash): Promis
   const graph = await historyOf(store, a, b);
   const undone = undoneMerges(graph);
   const parentsOf = (id: Hash): readonly Hash[] => {
-    const { parents } = graph.get(id)!;
-    return undone.has(id) ? parents.slice(0, 1) : parents;
+    const { parents, kind } = graph.get(id)!;
+    if (undone.has(id)) return parents.slice(0, 1);
+    // It has nothing of what stood before it, but the files of another scope.
+    return kind === "handoff" && parents.length > 1 ? parents.slice(1) : parents;
   };
   const ancestors = (id: Hash): Set<Hash> => {
     const seen = new Set([id]);
@@ -151,6 +153,8 @@ export async function editsLeftBehind(store: EmbeddedStore, id: Hash): Promise<A
     const of = typeof intent.of === "string" ? graph.get(intent.of) : undefined;
     // A revert has what its target has; its undo what stood before the revert besides.
     if (kind === "revert" && typeof intent.to === "string" && graph.has(intent.to)) held.add(intent.to);
+    // Its files are those of the scope that it was handed over from.
+    else if (kind === "handoff" && parents.length > 1) held.add(parents[1]!);
     else for (const parent of parents) held.add(parent);
     if (kind === "undo" && of?.kind === "revert" && !undone.has(each)) held.add(before(intent.of as Hash)!);
   }

@@ -56,7 +56,11 @@ test("so does what a sync brings", async () => {
   for (let seed = 0; seed < 30; seed++) {
     const after = await afterPowerLoss(seed, async ({ head, ref }, child) => {
       const { id, state } = head();
-      await syncScope(child, { id: id!, tree: target(state!.roots.workspace), name: "fix", log: ref.log }, "ours");
+      await syncScope(
+        child,
+        { id: id!, tree: target(state!.roots.workspace), name: "fix", log: ref.log },
+        { take: "ours" },
+      );
     });
     expect(after.parent).toContain(after.heads[0]);
   }

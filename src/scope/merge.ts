@@ -1,7 +1,7 @@
 /** Merging states: a child into its parent, a parent into its child, an operation's inverse into what has come since. */
 import { encodeJson, link, target } from "../trace/bytes.ts";
 import type { OutcomeFacts } from "../trace/frame.ts";
-import type { Carry, Hash, Link, Session, State } from "../trace/ports.ts";
+import type { Carry, Hash, Json, Link, Session, State } from "../trace/ports.ts";
 import { capturedUnsealed } from "../trace/seal.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { type Conflict, mergeBase, mergeTrees, type Resolved, resolveTrees, weaveTrees } from "../world/merge.ts";
@@ -92,7 +92,12 @@ export async function mergeTaking(
  * Merges the head of `child` into a scope. Where the scope has not moved since the fork it takes over all of the child. A conflict keeps
  * the scope as it is; merging again with `take` resolves it. Synced at return.
  */
-export async function mergeScope(parent: LiveScope, child: View, take?: Take): Promise<Merged> {
+export async function mergeScope(
+  parent: LiveScope,
+  child: View,
+  take?: Take,
+  witness: { [key: string]: Json } = {},
+): Promise<Merged> {
   const { store, ref } = parent;
   const ours = parent.head();
   const theirs = child.fold.head();
@@ -114,7 +119,7 @@ export async function mergeScope(parent: LiveScope, child: View, take?: Take): P
     kind: merged.resolved.length > 0 ? "resolve" : "merge",
     from: child.ref?.name ?? "main",
     of: theirs.id,
-    witness: { merged: child.log },
+    witness: { ...witness, merged: child.log },
     conflicts: merged.conflicts,
     resolved: woven(merged.resolved),
     effect,
@@ -157,17 +162,26 @@ export async function mergeBeside(scope: LiveScope, child: View, inside: number,
   }
 }
 
+export interface SyncOptions {
+  take?: Take | undefined;
+  signal?: AbortSignal | undefined;
+  /** Throws where the scope does not stand any more where it was to be; called when nothing can change it. */
+  stands?: () => void;
+  /** Who does it, and why. */
+  witness?: { [key: string]: Json };
+}
+
 /** Takes what changed in another tree (of the commit `from.id`, which `from.log` has made) into a scope: its files only. Synced at return. Left if `signal` aborts while it waits. */
 export async function syncScope(
   scope: LiveScope,
   from: { id: Hash; tree: Hash; name: string; log: string },
-  take?: Take,
-  signal?: AbortSignal,
+  { take, signal, stands, witness = {} }: SyncOptions = {},
 ): Promise<Merged> {
   const { store, ref } = scope;
   const ticket = await lockWhenSealed(scope, signal);
   try {
     signal?.throwIfAborted();
+    stands?.();
     await recordBackground(scope);
     const ours = scope.head();
     if (!ours.state || !ours.id) throw new Error(`${ref.name} has no state yet, so nothing can be synced into it.`);
@@ -181,7 +195,7 @@ export async function syncScope(
       beside: true,
       from: from.name,
       of: from.id,
-      witness: {},
+      witness,
       conflicts,
       resolved: woven(merged.resolved),
       effect: { status: "done", workspace: treeLink(tree), with: from.id },
@@ -234,7 +248,7 @@ interface Incoming {
   /** Name of where it comes from, and its commit. */
   from: string;
   of: Hash;
-  witness: { [key: string]: string };
+  witness: { [key: string]: Json };
   conflicts: Conflict[];
   resolved?: Resolved[];
   /** The outcome where there is no conflict. */

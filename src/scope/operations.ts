@@ -6,7 +6,7 @@ import { alive, thisOwner } from "../trace/owner.ts";
 import type { Json, Link, Owner } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 
-export type OperationKind = "revert" | "merge" | "sync" | "resolve" | "discard" | "landing" | "undo";
+export type OperationKind = "revert" | "handoff" | "merge" | "sync" | "resolve" | "discard" | "landing" | "undo";
 
 export interface Operation {
   /** Number in its workspace, from 1. */

@@ -5,6 +5,7 @@ import { link, sha256, target } from "../trace/bytes.ts";
 import type { Json, Link, LogHeader, Origin } from "../trace/ports.ts";
 import { type EmbeddedStore, newLogId } from "../trace/store.ts";
 import { foreignGrants } from "./foreign.ts";
+import { type Guards, lowerGuards } from "./guards.ts";
 import { type Limits, lowerLimits } from "./limits.ts";
 import { covers, lowerNetwork, type Network } from "./network.ts";
 
@@ -37,6 +38,8 @@ export interface Grants {
   allow?: string[];
   /** What its processes may use. */
   limits?: Limits;
+  /** Gates without which its calls are not made, unless their default says so. */
+  guards?: Guards;
   /** What its commands see instead of the host. */
   root?: RootGrant;
 }
@@ -66,6 +69,7 @@ export const attenuate = (parent: Grants, asked: Partial<Grants>): Grants => ({
   }),
   ...(parent.allow && { allow: (asked.allow ?? parent.allow).filter((name) => parent.allow!.includes(name)).sort() }),
   ...((parent.limits || asked.limits) && { limits: lowerLimits(parent.limits, asked.limits) }),
+  ...((parent.guards || asked.guards) && { guards: lowerGuards(parent.guards, asked.guards) }),
   ...(parent.root && { root: parent.root }),
 });
 

@@ -1,5 +1,6 @@
 /** Revert: a step whose state is that of an earlier one. Nothing is taken away; what was done since stays reachable. */
 
+import type { Json } from "../trace/ports.ts";
 import type { Sealed } from "../trace/seal.ts";
 import { tierOf } from "../trace/seal.ts";
 import type { Compensate } from "./effect.ts";
@@ -29,6 +30,8 @@ export interface RevertOptions {
   acknowledge?: boolean;
   /** Instead of the way that the scope has. */
   compensate?: Compensate | undefined;
+  /** Who does it, and why. */
+  witness?: { [key: string]: Json };
   /** Whether it is a part of going on, where an agent cannot go on from where its scope stands. */
   goesOn?: boolean;
 }
@@ -68,7 +71,7 @@ export async function revertScope(
   });
   const step = await writer.intent(
     { kind: "revert", tier: "reversible", to: target.sealed.id },
-    { witness: { op: operation.op, to: n, ...(options.goesOn && { goesOn: true }) } },
+    { witness: { ...options.witness, op: operation.op, to: n, ...(options.goesOn && { goesOn: true }) } },
   );
   await writer.sync();
   const left = await performRevert(scope, step, target.sealed, outside, options.compensate);

@@ -207,9 +207,9 @@ test("a sync that waits for a commit is left when it is stopped, and holds nobod
   const n = await fix.writer.intent({ kind: "tool", tier: "reversible" });
   await fix.writer.part(n, { part: "files", workspace: captured });
   const from = { id: fix.head().id!, tree: target(captured), name: "main", log: fix.ref.log };
-  await expect(syncScope(fix, from, undefined, AbortSignal.abort(new Error("too late")))).rejects.toThrow("too late");
+  await expect(syncScope(fix, from, { signal: AbortSignal.abort(new Error("too late")) })).rejects.toThrow("too late");
   const stop = new AbortController();
-  const synced = syncScope(fix, from, undefined, stop.signal);
+  const synced = syncScope(fix, from, { signal: stop.signal });
   // It has come as far as it can once another has had the lock behind it.
   const next = fix.lock.request("exclusive");
   await next.held;
@@ -218,7 +218,7 @@ test("a sync that waits for a commit is left when it is stopped, and holds nobod
   next.release();
   const holder = fix.lock.request("exclusive");
   const stopWaiting = new AbortController();
-  const waiting = syncScope(fix, from, undefined, stopWaiting.signal);
+  const waiting = syncScope(fix, from, { signal: stopWaiting.signal });
   stopWaiting.abort(new Error("stopped again"));
   await expect(waiting).rejects.toThrow("stopped again");
   holder.release();

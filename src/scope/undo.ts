@@ -1,4 +1,5 @@
 /** Undo: appends the inverse of an operation. */
+import type { Json } from "../trace/ports.ts";
 import type { EmbeddedStore } from "../trace/store.ts";
 import { invert, putConflicts } from "./merge.ts";
 import {
@@ -25,7 +26,11 @@ export interface Undone {
 }
 
 /** Takes back an operation that changed the state of a scope: revert, merge, sync, resolve. Synced at return. */
-export async function undoInScope(scope: LiveScope, operation: Operation): Promise<Undone> {
+export async function undoInScope(
+  scope: LiveScope,
+  operation: Operation,
+  witness: { [key: string]: Json } = {},
+): Promise<Undone> {
   const { store, writer, ref } = scope;
   const step = operation.n === null ? undefined : writer.fold.steps.get(operation.n);
   if (!step?.sealed) throw new StepError(`Operation ${operation.op} made no step that could be taken back.`);
@@ -47,7 +52,7 @@ export async function undoInScope(scope: LiveScope, operation: Operation): Promi
   });
   const n = await writer.intent(
     { kind: "undo", tier: "reversible", of: step.sealed.id },
-    { witness: { op: undo.op, undoes: operation.op } },
+    { witness: { ...witness, op: undo.op, undoes: operation.op } },
   );
   if (inverse.state) {
     const carry = inverse.carry ?? now.carry;
@@ -83,14 +88,25 @@ export async function discardedWord(store: EmbeddedStore, { name, log, workspace
     : `${name} only drove a run again, and is thrown away.`;
 }
 
+/** Throws where to take back what had brought a scope back would not give it up: something else has brought it back since, or it is given up already. */
+export async function checkGivesUp(store: EmbeddedStore, operation: Operation): Promise<void> {
+  const scope = await findScope(store, operation.scope);
+  if (!scope || scope.discarded !== null) return;
+  if (!discardStands(await listOperations(store, operation.workspace), operation))
+    throw new NameError(`${scope.name} was brought back once more since: take that back, or discard it.`);
+}
+
+/** Whether a scope is given up once an operation on it is taken back. */
+const discardStands = (operations: readonly Operation[], { op, log }: Operation): boolean =>
+  withUndone(operations, op).some((each) => each.kind === "discard" && each.log === log && each.state === "done");
+
 /** Brings a discarded scope back. Synced at return. */
 export async function undoDiscard(store: EmbeddedStore, operation: Operation): Promise<Undone> {
   const scope = await findScope(store, operation.scope);
   if (!scope) throw new NameError(`${operation.scope} is gone: retention has taken it.`);
   if (scope.discarded === null)
     throw new NameError(`${scope.name} is not discarded, so there is nothing to bring back.`);
-  const after = withUndone(await listOperations(store, operation.workspace), operation.op);
-  if (after.some(({ kind, log, state }) => kind === "discard" && log === operation.log && state === "done"))
+  if (discardStands(await listOperations(store, operation.workspace), operation))
     throw new NameError(`${scope.name} was discarded again since: take that back.`);
   const { op } = await mark(store, scope, false, operation);
   return { op, n: null, status: "done", conflicts: [], threads: [] };

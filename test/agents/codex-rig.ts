@@ -9,6 +9,8 @@ export interface Said {
   say: string;
   /** Part of the ids of its calls, where those of the main conversation have the same numbers. */
   tag?: string;
+  /** Of its calls of functions: the server of MCP that has them. */
+  namespace?: string;
   call?: Array<[tool: string, input: object | string]>;
 }
 
@@ -23,11 +25,11 @@ export interface Rig extends AgentRig {
 
 export const turnsIn = ({ json }: Asked): number => json.input.filter(({ role }: Wire) => role === "assistant").length;
 
-export const itemsOf = (turn: number, { say, call = [], tag = "" }: Said): Wire[] => [
+export const itemsOf = (turn: number, { say, call = [], tag = "", namespace }: Said): Wire[] => [
   { ...outputText(say), id: `msg_${turn}${tag}` },
   ...call.map(([tool, input], i) => {
     const id = `call_${turn}_${i}${tag}`;
-    if (typeof input !== "string") return functionCall(id, tool, input);
+    if (typeof input !== "string") return { ...functionCall(id, tool, input), ...(namespace && { namespace }) };
     return { type: "custom_tool_call", id: `ctc_${id}`, call_id: id, name: tool, input, status: "completed" };
   }),
 ];

@@ -21,6 +21,8 @@ export interface AgentRig {
   store: string;
   provider: Provider;
   env: NodeJS.ProcessEnv;
+  /** Path of the command's `shepherd.js`. */
+  command: string;
   shepherd(...args: string[]): Promise<Ran>;
   /** Starts it; not waited for. */
   start(...args: string[]): ReturnType<typeof execFile>;
@@ -58,6 +60,7 @@ export async function agentRig(configured: string, place = tmpdir()): Promise<Ag
     store,
     provider,
     env,
+    command: cli,
     start: (...args) => execFile(process.execPath, [cli, ...args], options),
     shepherd: (...args) =>
       new Promise((resolve) => {

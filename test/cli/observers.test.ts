@@ -82,17 +82,17 @@ function essence({ phase, n, facts, links, carry }: Frame): unknown {
 }
 
 /** Commands that look at a run, and one that lets all of its calls pass. Gives what ends with them: their exit codes. */
-async function watch(name: string): Promise<() => Promise<unknown[]>> {
+async function watch(name: string, awaited: boolean): Promise<() => Promise<unknown[]>> {
   const all = [0, 1, 2].map(() => user.start(["observe", name, "--follow", "--json"]));
-  const gate = user.start(["gate", name, "--allow", "*", "--json"]);
+  const gate = user.start(["gate", name, "--as", "docs", "--allow", "*", "--json"]);
   await until(
     () => gate.err.includes("Decides by patterns"),
     () => gate.err,
   );
   return async () => {
     const [gatekeeper, ...seen] = await Promise.all([gate, ...all].map(({ ended }) => ended));
-    // Those of the first turn were let pass before it came.
-    expect(gatekeeper!.objects()).toHaveLength(15);
+    // Those of the first turn were let pass before it came, unless they had to wait for it.
+    expect(gatekeeper!.objects()).toHaveLength(awaited ? 18 : 15);
     // What was under way when they came is not the same; what came of it is.
     const sealed = seen.map((each) => each.objects().filter(({ status }) => status !== "intent"));
     for (const rows of sealed) expect(rows).toEqual(sealed[0]);
@@ -103,7 +103,7 @@ async function watch(name: string): Promise<() => Promise<unknown[]>> {
 async function run(
   name: string,
   observers: number,
-  gated = false,
+  gated: "comes" | "is awaited" | null = null,
 ): Promise<{ worker: unknown[]; requests: unknown[] }> {
   for (const gate of readdirSync(gates)) rmSync(join(gates, gate));
   const running = user.start([
@@ -114,6 +114,7 @@ async function run(
     name,
     "--model",
     user.script(makeTurns()),
+    ...(gated === "is awaited" ? ["--guard", "docs=wait"] : []),
     "go on",
   ]);
   await until(
@@ -144,11 +145,14 @@ async function run(
   }
   if (gated) {
     await until(() => running.out.includes("turn 0"));
-    left = await watch(name);
+    left = await watch(name, gated === "is awaited");
   }
   ready();
   const { code, err } = await running.ended;
-  expect([code, err]).toEqual([0, ""]);
+  expect(code).toBe(0);
+  if (gated === "is awaited")
+    expect(err).toMatch(/^(shepherd: \w+ waits for its gate docs, before step [\d, ]+: .*\n)+$/);
+  else expect(err).toBe("");
   ended.abort();
   await opening;
   expect(new Set(await left())).toEqual(new Set(gated ? [0] : []));
@@ -171,5 +175,6 @@ test("steps and request bytes of a worker are the same with 0, 1 and many observ
   expect(alone.requests).toHaveLength(7);
   expect(await run("one", 1)).toEqual(alone);
   expect(await run("many", long ? 100 : 10)).toEqual(alone);
-  expect(await run("gated", 1, true)).toEqual(alone);
+  expect(await run("gated", 1, "comes")).toEqual(alone);
+  expect(await run("guarded", 1, "is awaited")).toEqual(alone);
 });

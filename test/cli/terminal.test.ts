@@ -168,6 +168,29 @@ test("who works with Claude Code on the terminal is told first what it may do th
   expect(await shown("--land never")).toContain(`${asks} ${user.project} stays as it is.`);
 });
 
+test("a supervisor has a line for each worker, drawn anew in place, and what is decided stands above", async () => {
+  if (!hasTmux) return console.log("skipped: tmux is not installed");
+  user.write({ "src/kept.txt": "kept\n" });
+  const turns = [1, 2, 3].map((n) => ({
+    call: [bash(`sleep 0.5; echo '${LONG}' > $(tr -dc a-f < /dev/urandom | head -c 12)${n}`)],
+  }));
+  const model = user.script([...turns, { call: [bash("rm -rf src")] }, { say: "the end" }]);
+  const shown = await onTerminal(
+    `$SHEPHERD supervise --every 500ms --worker-model ${model} one two three < /dev/null`,
+    80,
+    { NO_COLOR: "1" },
+  );
+  expect(shown.filter((line) => line.length > 80)).toEqual([]);
+  for (const name of ["one", "two", "three"]) {
+    // One line that was drawn many times, one for what it was not allowed, one for its end, one for its merge.
+    expect(shown.filter((line) => line.startsWith(`${name} `))).toHaveLength(4);
+    expect(shown.find((line) => line.startsWith(`${name} `) && /files/.test(line))).toMatch(
+      / done +\d+ +0k +3 files {2}\S/,
+    );
+    expect(shown.join("\n")).toMatch(new RegExp(`^${name} +denied step \\d+, bash: It would destroy`, "m"));
+  }
+});
+
 test("a reader that has seen enough is no error", async () => {
   const model = user.script([
     ...Array.from({ length: 5 }, () => ({ say: LONG.repeat(30), call: [bash("true")] })),

@@ -124,6 +124,16 @@ const OPERATIONS: Operation[] = [
     },
   },
   {
+    name: "handoff",
+    args: ["handoff", "fix", "Begin anew.", "--from", "fix@2"],
+    either: async (user, before, after) => {
+      expect([before.run, after.run]).toContainEqual((await stateOf(user)).run);
+    },
+    again: async (user) => {
+      await user.does(["handoff", "fix", "Begin anew.", "--from", "fix@2"]);
+    },
+  },
+  {
     name: "undo of a revert",
     before: async (user) => {
       await user.does(["revert", "fix", "1"]);

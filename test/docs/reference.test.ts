@@ -7,7 +7,7 @@ import { attach } from "../../src/scope/scope.ts";
 import { putBytes } from "../../src/scope/thread.ts";
 import { openStore } from "../../src/trace/store.ts";
 import { makeLayout, makeRoot, tarOf } from "../support/image.ts";
-import { bash, newUser, type Typed, type User, until } from "../support/user.ts";
+import { bash, newUser, put, type Typed, type User, until } from "../support/user.ts";
 import { ROOT } from "./reader.ts";
 import { type Kind, kindsFor, misfits, sectionsOf } from "./reference.ts";
 
@@ -131,6 +131,17 @@ describe("objects of --json", () => {
     await tell(0, "serve", ["--python"]);
   };
 
+  const tellMcp = async (): Promise<void> => {
+    const running = user.start(["mcp", "--http", "--json"]);
+    await until(
+      () => running.out.includes("socket"),
+      () => running.err,
+    );
+    running.process.kill("SIGINT");
+    printed.set("mcp", (await running.ended).objects());
+    await tell(0, "mcp", ["--print", "claude"]);
+  };
+
   /** A run that others steer while it is at work. */
   const tellSteering = async (): Promise<void> => {
     const open = join(user.directory, "open");
@@ -159,6 +170,49 @@ describe("objects of --json", () => {
     await running.ended;
     printed.set("gate", (await gate.ended).objects());
     await tell(0, "observe", ["s"]);
+  };
+
+  /** A run that waits for its gate. */
+  const tellWaiting = async (): Promise<void> => {
+    const model = user.script([{ call: [bash("true")] }, { say: "." }], "waits");
+    const running = user.start(["run", "--scope", "guarded", "--guard", "docs=wait", "--model", model, "wait"]);
+    await until(
+      () => running.err.includes("waits for its gate docs"),
+      () => running.err,
+    );
+    await tell(0, "status");
+    running.process.kill("SIGINT");
+    await running.ended;
+  };
+
+  /** Two workers that conflict, of which one makes the check fail. */
+  const tellSupervisor = async (): Promise<void> => {
+    const one = user.script([{ call: [put("both.txt", "1\n")] }, { say: "." }], "one");
+    const two = user.script(
+      [
+        { call: [put("both.txt", "2\n"), put("bad.txt", "bad\n")] },
+        { say: "." },
+        { call: [put("both.txt", "3\n")] },
+        { say: "." },
+        { call: [put("bad.txt", "good\n")] },
+        { say: "." },
+      ],
+      "two",
+    );
+    const tasks = join(user.directory, "tasks.jsonl");
+    const line = (name: string, model: string): string => `${JSON.stringify({ name, model, task: name })}\n`;
+    writeFileSync(tasks, line("one", one) + line("two", two));
+    const report = join(user.directory, "report");
+    await tell(0, "supervise", [
+      "--policy",
+      "none",
+      "--tasks",
+      tasks,
+      "--check",
+      "! grep bad bad.txt",
+      "--report",
+      report,
+    ]);
   };
 
   beforeAll(async () => {
@@ -198,9 +252,12 @@ describe("objects of --json", () => {
     await tell(0, "exec", ["w", "--", "rm", "dir/b.txt"]);
     await tell(1, "exec", ["w", "--", "sh", "-c", "kill -9 $$"]);
     await tellGateway();
+    await tellWaiting();
     await tellServe();
+    await tellMcp();
     await tellSteering();
     await reachOut();
+    await tellSupervisor();
     await tell(0, "log", ["w"]);
     for (const n of ["0", "1", "2", "4", "6"]) await tell(0, "show", ["w", n]);
     await tell(0, "diff", ["w"]);
@@ -214,6 +271,10 @@ describe("objects of --json", () => {
     await tell(0, "fork", ["w", "2", "-k", "2"]);
     await tell(0, "fork", ["w", "2", "--result", "otherwise", "--scope", "other"]);
     await tell(0, "diff", ["w", "other"]);
+    await tell(0, "handoff", ["other", "begin anew", "--dry-run"]);
+    await tell(0, "handoff", ["other", "--from", "w@2", "--dry-run"]);
+    await tell(0, "handoff", ["other", "begin anew"]);
+    await tell(0, "handoff", ["other", "begin anew", "--from", "w@2"]);
     await tell(0, "tag", ["here", "w@2"]);
     await tell(0, "tag", ["--check", "grep -q three a.txt"]);
     await tell(0, "tag");

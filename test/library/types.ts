@@ -1,5 +1,5 @@
 /** What the types of the library let pass and what not: compiled with the rest, each line below `@ts-expect-error` must be an error. */
-import { agent, agentOf, type Context, effect, inputs, type Run, runOf } from "../../src/index.ts";
+import { agent, agentOf, type Context, effect, inputs, type Run, runOf, worker } from "../../src/index.ts";
 import { z } from "../support/z.ts";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -52,6 +52,14 @@ export const watches = agent("watches", {
     // @ts-expect-error nor can it give that
     await ctx.call(needsRevert, { run });
     const fork = run.fork({ at: 1 });
+    const [first] = run.forks(3, { at: 1, intent: true, why: "three ways", expect: 4 });
+    same<string | undefined, Awaited<NonNullable<typeof first>["result"]> | undefined>(true);
+    // @ts-expect-error nor any other right
+    run.handoff;
+    // @ts-expect-error nor that
+    run.land;
+    // @ts-expect-error nor that
+    run.spawn;
     return (await fork.result).length;
   },
 });
@@ -135,3 +143,34 @@ export class Shop {
 }
 const shop = new Shop();
 export const started: Run<string, { pay: typeof pay }> = agentOf(shop.order).start(3);
+
+// Workers that no program defines are agents like others.
+const claude = worker("claude", { model: "haiku" });
+export const leads = agent("leads", {
+  input: inputs({
+    one: runOf(claude, "observe"),
+    two: runOf(claude, "handoff", "pause", "resume", "sync", "replay", "land", "spawn"),
+  }),
+  body: async ({ one, two }, ctx) => {
+    same<string, Awaited<typeof one.result>>(true);
+    await two.pause({ why: "to look" });
+    same<string, Awaited<ReturnType<typeof two.resume>["scope"]>>(true);
+    await two.handoff({ guidance: "go on with theirs", from: one, at: 3, expect: 7 });
+    same<number, Awaited<ReturnType<typeof two.replay>>["steps"]>(true);
+    same<"done" | "nothing", Awaited<ReturnType<typeof two.sync>>["status"]>(true);
+    await two.land({ take: "ours" });
+    const spawned = two.spawn(worker("command"), { argv: ["true"] }, { at: 3 });
+    same<string, Awaited<typeof spawned.result>>(true);
+    // @ts-expect-error a handoff has something to say
+    await two.handoff({});
+    // @ts-expect-error a command has words
+    two.spawn(worker("command"), { task: "true" });
+    // @ts-expect-error it may only be observed
+    await one.pause();
+    return ctx.call(claude, { task: "go on" });
+  },
+});
+// @ts-expect-error any is only for runs that exist
+worker("any").start({ task: "x" });
+// @ts-expect-error a task, and no words of a command
+claude.start({ argv: ["true"] });

@@ -173,6 +173,7 @@ function unmark(tx: Tx, name: Name, target: number, wasDiscard: boolean): Reply 
   const after = [...ops, { kind: "undo", n: null, time: tx.sys.time, undoes: target } as const];
   if (wasDiscard) need(isDiscarded(tr(tx, name)) && !standsDiscarded(after), "nothing");
   if (!wasDiscard) {
+    need(isDiscarded(tr(tx, name)) || standsDiscarded(after), "nothing");
     worker(tx, name);
     stop(tx, name);
   } else if (!scope?.lease) {

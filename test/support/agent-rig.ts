@@ -9,7 +9,7 @@ import { recover } from "../../src/run/recover.ts";
 import { beginRun, createRun, placeRun, type Task } from "../../src/run/start.ts";
 import type { Handler } from "../../src/scope/effect.ts";
 import { type Files, openFiles } from "../../src/scope/files.ts";
-import { findScope, NO_GRANTS } from "../../src/scope/registry.ts";
+import { findScope, type Grants, NO_GRANTS } from "../../src/scope/registry.ts";
 import { attach, type LiveScope } from "../../src/scope/scope.ts";
 import { type Block, type Item, itemsOf } from "../../src/scope/thread.ts";
 import { encodeJson } from "../../src/trace/bytes.ts";
@@ -36,7 +36,10 @@ export interface Rig {
   workspace: string;
   store: EmbeddedStore;
   /** A run of the agent with this task, driven; its files are those of the workspace. */
-  start(task?: string, options?: { store?: EmbeddedStore; name?: string; handlers?: Handler[] }): Promise<LiveScope>;
+  start(
+    task?: string,
+    options?: { store?: EmbeddedStore; name?: string; handlers?: Handler[]; grants?: Partial<Grants> },
+  ): Promise<LiveScope>;
   /** Drives a scope that exists, with its files as at its head; settles what is in doubt first, unless told not to. */
   drive(name: string, options?: { store?: EmbeddedStore; recover?: boolean }): Promise<LiveScope>;
   /** Another process's view of the store, for which nobody else lives. */
@@ -74,7 +77,7 @@ export async function agentRig(files: { [name: string]: string } = {}): Promise<
       const main = await lookAtMain(store, workspace);
       const task: Task = { worker: "agent", text };
       const name = options.name ?? "fix";
-      await createRun(store, { task, workspace: main.workspace, name, grants: NO_GRANTS });
+      await createRun(store, { task, workspace: main.workspace, name, grants: { ...NO_GRANTS, ...options.grants } });
       const scope = await open(name, options);
       await placeRun(scope, await beginRun(scope, task), main, task);
       const { state, carry } = scope.head();

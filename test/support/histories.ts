@@ -241,7 +241,7 @@ export async function buildHistory(store: EmbeddedStore, directory: string, scri
       }
       case "sync": {
         const from = { id: mainHead.id!, tree: treeAt(mainHead), name: "main", log };
-        const done = await syncScope(scope, from, b % 2 ? "theirs" : undefined);
+        const done = await syncScope(scope, from, { take: b % 2 ? "theirs" : undefined });
         if (done.n !== null) await learn(by, before, done.status === "done" ? known.get(mainHead.id!) : undefined);
         break;
       }

@@ -2,8 +2,8 @@
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 
-/** @param killAt number of the frame, from 1; 0 for none. Gives how many were written so far. */
-export function killAtFrame(killAt) {
+/** @param killAt number of the frame, from 1, of those in which `text` stands; 0 for none. Gives how many were written so far. */
+export function killAtFrame(killAt, text = "") {
   let frames = 0;
   const logs = new Set();
   const { openSync, writeSync } = fs;
@@ -13,9 +13,9 @@ export function killAtFrame(killAt) {
     else logs.delete(fd);
     return fd;
   };
-  fs.writeSync = (fd, ...rest) => {
-    if (logs.has(fd) && ++frames === killAt) process.kill(process.pid, "SIGKILL");
-    return writeSync(fd, ...rest);
+  fs.writeSync = (fd, bytes, ...rest) => {
+    if (logs.has(fd) && Buffer.from(bytes).includes(text) && ++frames === killAt) process.kill(process.pid, "SIGKILL");
+    return writeSync(fd, bytes, ...rest);
   };
   syncBuiltinESMExports();
   return () => frames;

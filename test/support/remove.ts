@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
 
 /** Removes a directory by `work`, also while a process of the helper removes in it what was given up. */
 export function removing(work: () => void): void {
@@ -7,8 +7,12 @@ export function removing(work: () => void): void {
       work();
       return;
     } catch (error) {
-      const isOurs = ["ENOENT", "ENOTEMPTY"].includes((error as NodeJS.ErrnoException).code ?? "");
-      if (!isOurs || tries > 1000) throw error;
+      const { code = "", path, syscall } = error as NodeJS.ErrnoException;
+      const isOurs = ["ENOENT", "ENOTEMPTY"].includes(code);
+      // What the kernel keeps beside an overlay of an ordinary user's, nobody can look into.
+      const isLocked = code === "EACCES" && syscall === "scandir" && path !== undefined;
+      if ((!isOurs && !isLocked) || tries > 1000) throw error;
+      if (isLocked) chmodSync(path, 0o700);
     }
 }
 

@@ -30,6 +30,8 @@ export interface Typed {
   env?: { [name: string]: string | undefined };
   /** Standard input; nothing without it. */
   input?: string;
+  /** Whether standard input stays open, for who starts it to write to. */
+  open?: boolean;
 }
 
 export interface Turn {
@@ -135,7 +137,7 @@ export async function newUser(
     const child = spawn(program!, words, {
       cwd: typed.cwd ?? project,
       env: { ...env, ...typed.env },
-      stdio: [typed.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      stdio: [typed.input === undefined && !typed.open ? "ignore" : "pipe", "pipe", "pipe"],
     });
     running.add(child);
     let out = "";
@@ -146,7 +148,8 @@ export async function newUser(
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
       err += text;
     });
-    if (typed.input !== undefined) child.stdin!.on("error", () => {}).end(typed.input);
+    child.stdin?.on("error", () => {});
+    if (typed.input !== undefined) child.stdin!.end(typed.input);
     const ended = new Promise<Ended>((resolve, reject) => {
       child.on("error", reject);
       child.on("close", (code, signal) => {

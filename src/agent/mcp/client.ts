@@ -7,7 +7,7 @@ import type { Json } from "../../trace/ports.ts";
 import { serial } from "../../trace/serial.ts";
 import type { Tool, ToolResult } from "../tools/tool.ts";
 import { type Address, openAddress } from "./http.ts";
-import { type Carrier, makeRpc, RpcError } from "./rpc.ts";
+import { type Carrier, errorOf, makeRpc, NO_METHOD, REVISIONS, RpcError, resultOf } from "./rpc.ts";
 import { type Program, startProgram } from "./stdio.ts";
 
 export interface McpServer {
@@ -27,7 +27,7 @@ export interface McpConnection {
 }
 
 /** The revision that is asked for; a server may answer with another one. */
-const REVISION = "2025-11-25";
+const [REVISION] = REVISIONS;
 /** How long a server may take to be there, and to answer a call, in ms. */
 const START_MS = 60_000;
 const CALL_MS = 600_000;
@@ -40,8 +40,8 @@ export function connectMcp(server: McpServer): McpConnection {
   const inTurn = serial();
   const rpc = makeRpc((asked) => {
     const { id, method } = asked;
-    const known = method === "ping" ? { result: {} } : { error: { code: -32601, message: "There is no such method." } };
-    void carrier?.send({ jsonrpc: "2.0", id: id!, ...known }, AbortSignal.timeout(CALL_MS)).catch(() => {});
+    const said = method === "ping" ? resultOf(id!, {}) : errorOf(id!, NO_METHOD, "There is no such method.");
+    void carrier?.send(said, AbortSignal.timeout(CALL_MS)).catch(() => {});
   });
 
   /** The connection; another one where that broke, since a revert ends what runs in a sandbox. */
@@ -76,7 +76,9 @@ export function connectMcp(server: McpServer): McpConnection {
   ): Promise<ToolResult> => {
     const both = AbortSignal.any([signal, AbortSignal.timeout(CALL_MS)]);
     try {
-      return resultOf(await rpc.ask(await connected(sandbox, signal), "tools/call", { name, arguments: input }, both));
+      return toolResult(
+        await rpc.ask(await connected(sandbox, signal), "tools/call", { name, arguments: input }, both),
+      );
     } catch (error) {
       if (signal.aborted) return { status: "aborted", text: "The call was aborted." };
       const { message } = error as Error;
@@ -155,7 +157,7 @@ function toolOf(server: McpServer, { name, description, inputSchema }: Members, 
 }
 
 /** What a server gives, as text; the whole of it is kept. */
-function resultOf(result: Members): ToolResult {
+function toolResult(result: Members): ToolResult {
   const content = Array.isArray(result.content) ? result.content.filter(isMembers) : [];
   const texts = content.map((each) => {
     if (each.type === "text") return String(each.text ?? "");

@@ -2,6 +2,24 @@
 import { isMembers, type Members } from "../../gateway/protocol.ts";
 import type { Json } from "../../trace/ports.ts";
 
+/** Revisions of the protocol that are spoken, newest first. */
+export const REVISIONS = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"] as const;
+export type Revision = (typeof REVISIONS)[number];
+
+/** Errors as JSON-RPC numbers them. */
+export const PARSE_ERROR = -32700;
+export const INVALID_REQUEST = -32600;
+export const NO_METHOD = -32601;
+export const INVALID_PARAMS = -32602;
+export const INTERNAL_ERROR = -32603;
+
+export const resultOf = (id: Json, result: Members): Members => ({ jsonrpc: "2.0", id, result });
+export const errorOf = (id: Json, code: number, message: string): Members => ({
+  jsonrpc: "2.0",
+  id,
+  error: { code, message },
+});
+
 /** What carries messages. One that broke stays so; another is made then. */
 export interface Carrier {
   /** Sends a message. What is said in answer is heard. Rejects where it cannot be sent. */

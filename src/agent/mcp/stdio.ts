@@ -3,6 +3,7 @@ import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Sandbox } from "../../scope/exec/sandbox.ts";
 import type { Json } from "../../trace/ports.ts";
+import { lineReader } from "./lines.ts";
 import type { Carrier, Ear } from "./rpc.ts";
 
 export interface Program {
@@ -23,30 +24,16 @@ export async function startProgram(sandbox: Sandbox, { command, args, env }: Pro
   const stop = new AbortController();
   let broken: Error | null = null;
   let said = "";
-  let line: Buffer[] = [];
-  let length = 0;
-  const onOutput = (chunk: Buffer, stream: "stdout" | "stderr"): void => {
-    if (stream === "stderr") {
-      said = (said + chunk.toString()).slice(-TAIL);
-      return;
-    }
-    let from = 0;
-    for (let at = chunk.indexOf(0x0a); at >= 0; at = chunk.indexOf(0x0a, from)) {
-      line.push(chunk.subarray(from, at));
-      from = at + 1;
-      hearLine(Buffer.concat(line).toString());
-      line = [];
-      length = 0;
-    }
-    length += chunk.length - from;
-    if (length <= LONGEST) line.push(Buffer.from(chunk.subarray(from)));
-  };
-  const hearLine = (text: string): void => {
+  const read = lineReader(LONGEST, (line) => {
     try {
-      ear.hear(JSON.parse(text) as Json);
+      if (line !== null) ear.hear(JSON.parse(line) as Json);
     } catch {
       // Some write greetings to their output.
     }
+  });
+  const onOutput = (chunk: Buffer, stream: "stdout" | "stderr"): void => {
+    if (stream === "stderr") said = (said + chunk.toString()).slice(-TAIL);
+    else read(chunk);
   };
   let ended: Promise<void> = Promise.resolve();
   const input = await new Promise<Writable>((resolve, reject) => {

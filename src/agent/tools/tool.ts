@@ -32,6 +32,8 @@ export interface Fitting {
 
 export interface ToolContext {
   store: EmbeddedStore;
+  /** Name of the run whose call it is. */
+  run: string;
   /** Where the scope's commands run. Throws if the scope has no files. */
   sandbox(): Promise<Sandbox>;
   /** The shell of the thread as the calls before this one left it; null for one that has not been used. */

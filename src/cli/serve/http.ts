@@ -1,10 +1,8 @@
-/** The door: HTTP on a socket of the file system or on a port. What is not a whole, plain, authenticated request gets a sentence, and does nothing. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { isIP, type Socket } from "node:net";
-import { makeWhole, TooMuch, type Whole } from "../../gateway/bodies.ts";
+/** The door of `shepherd serve`: each route is a POST with an object, and is answered with lines. */
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { type Body, goneOf, openDoor, Refusal, sendPart, type Token } from "../../gateway/door.ts";
 import type { Json } from "../../trace/ports.ts";
 import type { Send } from "./answer.ts";
-import type { Token } from "./token.ts";
 
 /** A request as it was understood. */
 export interface Asked {
@@ -14,143 +12,33 @@ export interface Asked {
   gone: AbortSignal;
 }
 
-export interface DoorOptions {
-  /** What must be known; null where the mode of the socket says who may connect. */
+export interface RoutesOptions {
   token: Token | null;
-  /** The name by which it may be asked for, beside those of this machine. */
   host: string | null;
   routes: ReadonlySet<string>;
   answer: (asked: Asked, send: Send) => Promise<void>;
 }
 
-/** Bytes of a request, and of all that are in hand. */
-const LARGEST = 8 << 20;
-const ROOM = 64 << 20;
-/** So long a request may take to come, its head and all of it, in ms. */
-const HEAD = 10_000;
-const WHOLE = 30_000;
-/** So many connections at once: each takes a file of this process. */
-const CONNECTIONS = 1024;
-/** What is refused is still read for so long, so that who sends it comes to hear why, in ms. */
-const PATIENCE = 1000;
-
-class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-export function openDoor(options: DoorOptions): Server {
-  const whole = makeWhole(LARGEST, ROOM);
-  const server = createServer({ connectionsCheckingInterval: 1000 }, (request, response) => {
-    response.on("error", () => {});
-    handle(request, response, options, whole).catch(async (error: unknown) => {
-      if (response.headersSent) return void response.destroy();
-      const { status, message } =
-        error instanceof Refusal || error instanceof TooMuch
-          ? error
-          : new Refusal(500, "The request could not be answered.");
-      await readOn(request);
-      const headers = { "content-type": "application/json", connection: "close" };
-      response.writeHead(status, headers).end(`${JSON.stringify({ error: message })}\n`);
-    });
-  });
-  server.headersTimeout = HEAD;
-  server.requestTimeout = WHOLE;
-  server.maxConnections = CONNECTIONS;
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
-    const [status, why] =
-      error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? ["408 Request Timeout", "The request did not come in time."]
-        : error.code === "HPE_HEADER_OVERFLOW"
-          ? ["431 Request Header Fields Too Large", "The head of the request is too large."]
-          : ["400 Bad Request", "That is no HTTP request."];
-    const body = `${JSON.stringify({ error: why })}\n`;
-    // Behind an answer that has begun nothing more can be said.
-    if (socket.writable && socket.bytesWritten === 0)
-      socket.end(
-        `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
-      );
-    else socket.destroy();
-  });
-  return server;
-}
+export const openRoutes = ({ token, host, ...options }: RoutesOptions): Server =>
+  openDoor({ token, host, answer: (request, response, body) => handle(request, response, body, options) });
 
 async function handle(
-  request: IncomingMessage,
+  { method, url = "" }: IncomingMessage,
   response: ServerResponse,
-  options: DoorOptions,
-  whole: Whole,
+  body: Body,
+  { routes, answer }: Pick<RoutesOptions, "routes" | "answer">,
 ): Promise<void> {
-  const { method, url = "", headers } = request;
-  if (headers.origin !== undefined || headers["sec-fetch-site"] !== undefined)
-    throw new Refusal(403, "Pages of a browser get no answer here.");
-  if (options.token) {
-    if (!isNamed(headers.host, options.host))
-      throw new Refusal(403, "The request is for another host: ask by 127.0.0.1 or localhost.");
-    if (!options.token.isIn(headers.authorization))
-      throw new Refusal(401, `The header Authorization must be "Bearer TOKEN", with what is in ${options.token.path}.`);
-  }
   const route = /^\/v1\/([a-z]+)$/.exec(url)?.[1];
-  if (!route || !options.routes.has(route))
-    throw new Refusal(404, `There is no such address: /v1/ and one of ${[...options.routes].sort().join(", ")}.`);
+  if (!route || !routes.has(route))
+    throw new Refusal(404, `There is no such address: /v1/ and one of ${[...routes].sort().join(", ")}.`);
   if (method !== "POST") throw new Refusal(405, "Requests are sent by POST.");
-  if (!/^application\/json *(;|$)/i.test(headers["content-type"] ?? ""))
-    throw new Refusal(415, "The body of a request is JSON: its content-type is application/json.");
-  const body = await whole(request, async (bytes) => parse(bytes));
-  const gone = new AbortController();
-  response.on("close", () => {
-    if (!response.writableFinished)
-      gone.abort(new DOMException("Who asked for it does not wait any more.", "AbortError"));
+  const asked = await body(async (value) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw new Refusal(400, "The body is not a JSON object.");
+    return value;
   });
+  const gone = goneOf(response);
   response.writeHead(200, { "content-type": "application/x-ndjson", "cache-control": "no-store", connection: "close" });
-  await options.answer({ route, body, gone: gone.signal }, async (line) => {
-    if (response.destroyed || response.write(`${JSON.stringify(line)}\n`)) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        response.off("drain", done).off("close", done);
-        resolve();
-      };
-      response.on("drain", done).on("close", done);
-    });
-  });
+  await answer({ route, body: asked, gone }, (line) => sendPart(response, `${JSON.stringify(line)}\n`));
   response.end();
 }
-
-/** Whether a header `Host` names this machine, or what it was told to listen on. A page whose name was made to lead here has its own name there. */
-function isNamed(header: string | undefined, told: string | null): boolean {
-  const name = /^(\[[^\]]+\]|[^:]+)(:\d+)?$/
-    .exec(header ?? "")?.[1]
-    ?.replace(/^\[|\]$/g, "")
-    .toLowerCase();
-  if (name === undefined) return false;
-  if (name === "localhost" || name === "127.0.0.1" || name === "::1") return true;
-  // Who is reached from elsewhere has addresses that it does not know; an address is no name that could be made to lead here.
-  return told !== null && (name === told.toLowerCase() || isIP(name) !== 0);
-}
-
-function parse(bytes: Buffer): { [key: string]: Json } {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    throw new Refusal(400, "The body is no JSON.");
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new Refusal(400, "The body is not a JSON object.");
-  return value as { [key: string]: Json };
-}
-
-const readOn = (request: IncomingMessage): Promise<void> =>
-  new Promise((resolve) => {
-    if (request.complete || request.destroyed) return resolve();
-    const timer = setTimeout(resolve, PATIENCE);
-    const done = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    request.on("end", done).on("close", done).on("error", done).resume();
-  });

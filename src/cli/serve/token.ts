@@ -2,21 +2,17 @@
 import { timingSafeEqual } from "node:crypto";
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import type { Token } from "../../gateway/door.ts";
 import { sha256 } from "../../trace/bytes.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { Exit } from "../errors.ts";
 
-const tokenPath = ({ directory }: Pick<EmbeddedStore, "directory">): string => `${directory}/run/serve.token`;
+export const tokenPath = ({ directory }: Pick<EmbeddedStore, "directory">, name: string): string =>
+  `${directory}/run/${name}.token`;
 
-export interface Token {
-  path: string;
-  /** Whether a header `Authorization` has it. */
-  isIn(header: string | undefined): boolean;
-}
-
-/** The token of a store, made at first use. Throws a sentence where somebody else could know it. */
-export function tokenOf(store: Pick<EmbeddedStore, "directory">, random: () => string): Token {
-  const path = tokenPath(store);
+/** The token of a store for one sort of server, made at first use. Throws a sentence where somebody else could know it. */
+export function tokenOf(store: Pick<EmbeddedStore, "directory">, random: () => string, name = "serve"): Token {
+  const path = tokenPath(store, name);
   const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {

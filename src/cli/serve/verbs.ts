@@ -28,6 +28,7 @@ const VERBS: { [name: string]: () => Promise<{ verb: Verb }> } = {
   sync: () => import("../verbs/sync.ts"),
   undo: () => import("../verbs/undo.ts"),
   discard: () => import("../verbs/discard.ts"),
+  handoff: () => import("../verbs/handoff.ts"),
   inject: () => import("../verbs/inject.ts"),
   pause: () => import("../verbs/pause.ts"),
 };

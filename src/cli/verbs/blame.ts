@@ -1,5 +1,6 @@
 /** `shepherd blame`: who wrote the lines of a file, and what asked for them. */
 import { join } from "node:path/posix";
+import { maskedLines } from "../../meta/mask.ts";
 import { type Asked, askers } from "../../scope/asker.ts";
 import { type Blamed, blameFile } from "../../scope/blame.ts";
 import type { SealedStep } from "../../scope/commits.ts";
@@ -9,7 +10,6 @@ import type { EmbeddedStore } from "../../trace/store.ts";
 import { quotePath, unquotePath } from "../../world/paths.ts";
 import { type Addresses, addressesIn } from "../address.ts";
 import { Exit } from "../errors.ts";
-import { maskedLines } from "../mask.ts";
 import { clip, type Output, plain } from "../output.ts";
 import { type Row, rowOf } from "../rows.ts";
 import { below, chooseRun, chooseStep, findWorkspace } from "../select.ts";

@@ -1,5 +1,6 @@
 /** `shepherd diff`: what changed in the files between two steps, or between a run and the user's directory; where two runs part. */
 
+import { maskedLines } from "../../meta/mask.ts";
 import { previewLanding } from "../../run/land.ts";
 import { textsOf } from "../../scope/changes.ts";
 import { findScope, type ScopeRef } from "../../scope/registry.ts";
@@ -13,7 +14,6 @@ import { hunks } from "../../world/hunks.ts";
 import { pace } from "../../world/pace.ts";
 import { quotePath } from "../../world/paths.ts";
 import { Exit } from "../errors.ts";
-import { maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
 import { chooseRun, chooseStep } from "../select.ts";
 import type { Context, Verb } from "../verb.ts";

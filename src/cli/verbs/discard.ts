@@ -5,6 +5,7 @@ import { ownedSince } from "../../scope/owned.ts";
 import type { ScopeRef } from "../../scope/registry.ts";
 import { readScope } from "../../scope/view.ts";
 import { tellLeft } from "../operate.ts";
+import { me } from "../owner.ts";
 import { chooseRun } from "../select.ts";
 import { newestOperation, orByItsProgram } from "../takeback.ts";
 import type { Verb } from "../verb.ts";
@@ -33,7 +34,7 @@ export const verb: Verb = {
       const done = await orByItsProgram(
         context,
         run,
-        () => discardRun(store, run.name),
+        () => discardRun(store, run.name, { by: { who: me() } }),
         async (known) => {
           await known.discard();
           const outside = await ownedSince(store, await readScope(store, run.name), -1);

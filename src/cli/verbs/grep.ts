@@ -1,9 +1,10 @@
 /** `shepherd grep`: searches what runs were told, did and said. */
+
+import { maskedLines } from "../../meta/mask.ts";
 import { listScopes, type ScopeRef } from "../../scope/registry.ts";
 import { readLog } from "../../scope/view.ts";
 import { pace } from "../../world/pace.ts";
 import { Exit } from "../errors.ts";
-import { maskedLines } from "../mask.ts";
 import { clip, plain } from "../output.ts";
 import { chooseRun, findWorkspace } from "../select.ts";
 import { filesOfStep, type Text, textsOfStep } from "../texts.ts";

@@ -1,4 +1,5 @@
 /** `shepherd resume`: go on with a run that stopped, or that is paused. */
+import { MODULE as SUPERVISOR } from "../../meta/supervise/plan.ts";
 import { landsLive } from "../../run/lifecycle.ts";
 import { checkOurs } from "../../scope/foreign.ts";
 import { findScope, isName } from "../../scope/registry.ts";
@@ -6,7 +7,7 @@ import { readLog } from "../../scope/view.ts";
 import { AGENT_BUDGET, agentBudgetOf } from "../budget.ts";
 import { Exit } from "../errors.ts";
 import { driveCommand } from "../goon.ts";
-import { LAND_HELP, LANDS, landOf } from "../landing.ts";
+import { LAND_HELP, LANDS, LANDS_ONCE, landOf } from "../landing.ts";
 import { type Launch, resumeRun, taskOf } from "../launch.ts";
 import { modelFor } from "../model.ts";
 import { lacks, PARTIAL } from "../partial.ts";
@@ -49,6 +50,18 @@ export const verb: Verb = {
     const open = choice(flags, "open", ["perform", "drop"]);
     if (await releasePaused(context, run, flags, words[0])) return undefined;
     const started = await taskOf(store, run.name);
+    const supervise = started.agent?.module === SUPERVISOR && (await import("../supervise/drive.ts"));
+    if (supervise) {
+      const odd = Object.keys(flags).find(
+        (flag) => flags[flag] !== undefined && !["land", "json", "budget"].includes(flag),
+      );
+      if (odd || words.length > 0)
+        throw new Exit(
+          2,
+          `${run.name} is a run of a supervisor, which goes on as it was started: leave ${odd ? `--${odd}` : "the instruction"} out.`,
+        );
+      return supervise.goOn(context, { budget: flags.budget }, run, choice(flags, "land", LANDS_ONCE));
+    }
     if (started.agent?.module !== undefined)
       return (await import("../program.ts")).resumeProgram(context, flags, run, started, words[0]);
     const isCommand = started.worker === "command" || (started.worker === "gateway" && started.argv !== undefined);

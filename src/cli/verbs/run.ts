@@ -23,6 +23,7 @@ import { AGENT_BUDGET, agentBudgetOf } from "../budget.ts";
 import { tellEnd } from "../end.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { exactStep, NEAREST } from "../exact.ts";
+import { checkGuards, GUARD_OPTION, guardsOf } from "../guards.ts";
 import { LAND_HELP, LANDS, type Land, landOf } from "../landing.ts";
 import { type Launch, type Outcome, resumeRun, startRun, taskOf } from "../launch.ts";
 import { checkLimits, LIMIT_OPTIONS, limitsOf, tellUnheld } from "../limits.ts";
@@ -92,6 +93,7 @@ export const verb: Verb = {
       value: "HOST",
       help: "a name that it may connect to besides: NAME, NAME:PORT or *.NAME",
     },
+    ...GUARD_OPTION,
     ...AGENT_BUDGET,
     ...LIMIT_OPTIONS,
     ...SERVICE_OPTION,
@@ -148,11 +150,13 @@ export const verb: Verb = {
 /** What the flags grant of files and network. Throws where that cannot be held. */
 async function grantsOf(context: Context, flags: Flags, workspace: string, task: Task): Promise<Grants> {
   const limits = limitsOf(flags, task);
+  const guards = guardsOf(flags, task);
   await tellUnheld(context, limits);
   return {
     ...(await pathsOf(context, flags, workspace)),
     ...(await networkOf(flags, task)),
     ...(limits && { limits }),
+    ...(guards && { guards }),
   };
 }
 
@@ -260,13 +264,15 @@ async function fromStep(context: Context, launch: Launch, flags: Flags, task: Ta
   const parent = await grantsOfLog(store, run.log);
   checkNoMore(run.name, parent, asked);
   checkLimits(run.name, parent.limits, asked.limits);
-  const { readOnly, writable, network, hosts, limits } = asked;
+  checkGuards(run.name, parent.guards, asked.guards);
+  const { readOnly, writable, network, hosts, limits, guards } = asked;
   const grants = {
     readOnly,
     ...(writable.length > 0 && { writable }),
     ...(network && { network }),
     ...(hosts && { hosts }),
     ...(limits && { limits }),
+    ...(guards && { guards }),
   };
   const at = below(await workspacePath(store, run.log), context.cwd);
   const services = await servicesFor(store, flags, at, run);

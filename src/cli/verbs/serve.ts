@@ -1,15 +1,15 @@
 /** `shepherd serve`: runs for programs, over HTTP. */
 import { randomBytes } from "node:crypto";
-import { existsSync, lstatSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { socketPath } from "../../run/socket.ts";
-import { exists } from "../../trace/owner.ts";
 import { Exit } from "../errors.ts";
 import { makeHolds } from "../serve/holds.ts";
-import { openDoor } from "../serve/http.ts";
+import { openRoutes } from "../serve/http.ts";
 import { makeJobs } from "../serve/jobs.ts";
+import { listening, removeLeft, requireFree } from "../serve/listen.ts";
 import type { Serving } from "../serve/request.ts";
 import { answer, ROUTES } from "../serve/routes.ts";
 import { tokenOf } from "../serve/token.ts";
@@ -71,7 +71,7 @@ export const verb: Verb = {
       jobs: makeJobs(all, during),
     };
     const door = (token: ReturnType<typeof tokenOf> | null): Server =>
-      openDoor({
+      openRoutes({
         token,
         host: flags.expose ? host : null,
         routes: ROUTES,
@@ -84,7 +84,7 @@ export const verb: Verb = {
     const servers: Server[] = [];
     const open = new Set<Promise<void>>();
     try {
-      removeLeft(dirname(path));
+      removeLeft(dirname(path), "serve");
       await requireFree(path);
       servers.push(await listening(door(null), { path }));
       let url: string | null = null;
@@ -130,52 +130,6 @@ function pythonClient(): string {
   }
   throw new Exit(4, "This installation lacks clients/python/shepherd.py: install it anew.");
 }
-
-/** Removes the sockets of programs' own servers that were killed. */
-function removeLeft(directory: string): void {
-  for (const name of readdirSync(directory)) {
-    const pid = /^serve-(\d+)\.sock$/.exec(name)?.[1];
-    if (pid !== undefined && !exists(Number(pid))) rmSync(join(directory, name), { force: true });
-  }
-}
-
-/** Removes what a server that was killed has left. Throws where one listens, or something else lies there. */
-async function requireFree(path: string): Promise<void> {
-  const there = lstatSync(path, { throwIfNoEntry: false });
-  if (!there) return;
-  if (!there.isSocket()) throw new Exit(4, `${path} is there, and is no socket: remove it.`);
-  const state = await new Promise<"listening" | "left" | "other">((resolve) => {
-    const socket = connect(path);
-    socket.on("connect", () => {
-      socket.destroy();
-      resolve("listening");
-    });
-    socket.on("error", ({ code }: NodeJS.ErrnoException) =>
-      resolve(code === "ECONNREFUSED" || code === "ENOENT" ? "left" : "other"),
-    );
-  });
-  if (state === "listening") throw new Exit(3, `A server of this store listens on ${path} already: use that one.`);
-  if (state === "other") throw new Exit(4, `${path} cannot be used: remove it.`);
-  rmSync(path, { force: true });
-}
-
-const listening = (server: Server, at: { path: string } | { host: string; port: number }): Promise<Server> =>
-  new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      reject(
-        ["EADDRINUSE", "EADDRNOTAVAIL", "EACCES", "ENOENT", "EINVAL", "ENAMETOOLONG"].includes(error.code ?? "")
-          ? new Exit(4, `Nothing can listen on ${"path" in at ? at.path : `${at.host}:${at.port}`} (${error.code}).`)
-          : error,
-      ),
-    );
-    // From the first moment only its owner can connect to it.
-    const before = process.umask(0o177);
-    try {
-      server.listen(at, () => resolve(server));
-    } finally {
-      process.umask(before);
-    }
-  });
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

@@ -1,9 +1,9 @@
 /** `shepherd service`: the services of a run, and what they wrote. */
 import { existsSync, readFileSync } from "node:fs";
+import { masked } from "../../meta/mask.ts";
 import { howEnded, noteOf, outputFile, outputOf, servicesOf } from "../../scope/services.ts";
 import { readLog } from "../../scope/view.ts";
 import { Exit } from "../errors.ts";
-import { masked } from "../mask.ts";
 import { plain } from "../output.ts";
 import { chooseRun } from "../select.ts";
 import type { Verb } from "../verb.ts";

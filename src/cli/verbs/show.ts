@@ -1,5 +1,6 @@
 /** `shepherd show`: one step in full. */
 
+import { masked, maskedIn, maskedLines } from "../../meta/mask.ts";
 import { EGRESS, egressOf, type Reached } from "../../scope/egress.ts";
 import { aboutOf } from "../../scope/image.ts";
 import { grantsOf, type ScopeRef } from "../../scope/registry.ts";
@@ -12,7 +13,6 @@ import type { Step } from "../../trace/seal.ts";
 import type { EmbeddedStore } from "../../trace/store.ts";
 import { askedOf, callLines } from "../asked.ts";
 import { Exit, isMisread } from "../errors.ts";
-import { masked, maskedIn, maskedLines } from "../mask.ts";
 import { plain } from "../output.ts";
 import { leftOutOf, linesOf, rowOf } from "../rows.ts";
 import { chooseStep, chooseUnfinished } from "../select.ts";
@@ -63,6 +63,8 @@ async function show(context: Context, flags: Flags, { run, log, step, live }: Ch
   for (const [thread, effect] of Object.entries(step.outcome?.threads ?? {}))
     for (const each of effect.append ?? []) items.push({ thread, ...(await getItem(store, each)) });
   const egress = await reached(store, log, step);
+  const { why } = step.witness;
+  const reason = typeof why === "string" && parseLink(why) ? masked(await readable(store, why as Link)) : null;
   out.object({
     ...row,
     egress,
@@ -71,6 +73,7 @@ async function show(context: Context, flags: Flags, { run, log, step, live }: Ch
     state: sealed?.state ?? null,
     carry: sealed?.carry ?? null,
     witness: { ...step.witness, ...step.outcomeWitness },
+    why: reason,
     input: input && masked(input),
     items: maskedIn(items),
   });
@@ -84,7 +87,10 @@ async function show(context: Context, flags: Flags, { run, log, step, live }: Ch
   field("kind", `${row.kind} (${row.tier})`);
   field("status", STATUS[row.status] ?? row.status);
   field("at", row.at);
-  if (row.kind === "inject" && typeof step.witness.by === "string") field("by", plain(step.witness.by));
+  const { by, right } = step.witness;
+  if (typeof by === "string")
+    field("by", `${plain(by)}${typeof right === "string" ? ` (right: ${plain(right)})` : ""}`);
+  if (reason !== null) field("why", plain(reason));
   if (row.changes && row.changes.files > 0)
     field("changed", `${counted(row.changes.files, "file")} (${linesOf(row.changes)})`);
   if (typeof step.outcomeWitness.paths === "string") field("paths", step.outcomeWitness.paths);

@@ -8,7 +8,7 @@ import { importOf } from "../../trace/bundle/imported.ts";
 import { isReadOnly } from "../../trace/disk.ts";
 import { allDiscarded, findWorkspace } from "../select.ts";
 import type { Verb } from "../verb.ts";
-import { limitWords } from "../words.ts";
+import { guardWords, limitWords, named } from "../words.ts";
 
 const STYLES = {
   running: "cyan",
@@ -45,9 +45,9 @@ export const verb: Verb = {
     else if (scopes.length === 0) out.say(`No runs from ${workspace.path}. \`shepherd run claude "TASK"\` starts one.`);
     for (const ref of scopes) {
       const view = await readLog(store, ref.log, ref);
-      const { state, owner } = await stateOf(store, view);
+      const { state, owner, waits } = await stateOf(store, view);
       const head = view.fold.head();
-      const { limits = {} } = await grantsOf(store, ref.log);
+      const { limits = {}, guards = {} } = await grantsOf(store, ref.log);
       const at = new Date(ref.created).toISOString();
       const imported = await importOf(store, ref.log);
       out.object({
@@ -61,8 +61,13 @@ export const verb: Verb = {
         discarded: ref.discarded !== null,
         imported: imported && { at: new Date(imported.at).toISOString(), file: imported.file },
         limits,
+        guards,
+        waits: waits ?? null,
       });
-      const words = [imported ? "imported" : "", limitWords(limits)].filter(Boolean).join("  ");
+      const away = waits && waits.gates.length > 0 ? `for gate ${named(waits.gates)}` : "";
+      const words = [away, imported ? "imported" : "", limitWords(limits), guardWords(guards)]
+        .filter(Boolean)
+        .join("  ");
       const style = STYLES[state as keyof typeof STYLES];
       const shown = style ? out.style(style, state.padEnd(11)) : state.padEnd(11);
       out.line(

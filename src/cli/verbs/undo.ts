@@ -12,6 +12,7 @@ import type { Verb } from "../verb.ts";
 
 const WORDS: { [kind: string]: string } = {
   revert: "the revert of",
+  handoff: "the handoff of",
   merge: "the merge into",
   sync: "the sync of",
   resolve: "the resolution in",

@@ -7,7 +7,7 @@ import { forkScope } from "../../../src/scope/fork.ts";
 import { discards, type Operation } from "../../../src/scope/operations.ts";
 import { NameError, NO_GRANTS, workspaceOf } from "../../../src/scope/registry.ts";
 import { revertScope, Unacknowledged } from "../../../src/scope/revert.ts";
-import { discardScope, undoDiscard, undoInScope } from "../../../src/scope/undo.ts";
+import { checkGivesUp, discardScope, undoDiscard, undoInScope } from "../../../src/scope/undo.ts";
 import { operations, traceOf } from "../query.ts";
 import type { Name, Reply, System } from "../types.ts";
 import { compensator } from "./outside.ts";
@@ -96,17 +96,19 @@ export const futures: Handlers = {
     if ("refused" in operation || "ok" in operation) return operation;
     const workspace = workspaceOf(real.user);
     const gaveUp = discards(operation);
+    if (gaveUp !== null) {
+      try {
+        await (gaveUp ? undoDiscard : checkGivesUp)(real.store, operation);
+      } catch (error) {
+        if (error instanceof NameError) return refused("nothing");
+        throw error;
+      }
+    }
     if (gaveUp === false) {
       await giveUp(real, scope, before, operation);
       return done("ok");
     }
     if (gaveUp) {
-      try {
-        await undoDiscard(real.store, operation);
-      } catch (error) {
-        if (error instanceof NameError) return refused("nothing");
-        throw error;
-      }
       const driven = await real.take(scope);
       await begin(driven);
       await settleFiles(driven);
@@ -144,5 +146,5 @@ async function giveUp(real: Real, name: Name, sys: System, undoes?: Operation): 
   await stop(driven, sys);
   await real.release(driven);
   real.driven.delete(name);
-  await discardRun(real.store, name, compensator(real), undoes);
+  await discardRun(real.store, name, { compensate: compensator(real), ...(undoes && { undoes }) });
 }

@@ -7,7 +7,12 @@ import { Unlike } from "./reply.ts";
 export function did(real: Real, what: "act" | "compensate", name: Name, n: number, key: string): void {
   const step = `${name}:${n}`;
   real.deeds.push(`${what} ${step}`);
-  if ((real.keys.get(step) ?? key) !== key) throw new Unlike(`${step} has another key than before`);
+  const before = real.keys.get(step) ?? key;
+  // What was taken back and is done again is another attempt, which the model tells by its number.
+  const anew = what === "act" && real.undone.has(before);
+  if ((before !== key) !== anew)
+    throw new Unlike(`${step} has ${anew ? "the key of what was taken back" : "another key than before"}`);
+  if (what === "compensate") real.undone.add(key);
   if ((real.keys.get(key) ?? step) !== step) throw new Unlike(`${step} has the key of ${real.keys.get(key)}`);
   real.keys.set(step, key).set(key, step);
 }

@@ -41,6 +41,8 @@ export interface Real {
   readonly deeds: string[];
   /** The key of each (scope, n) that acted, and the other way round. */
   readonly keys: Map<string, string>;
+  /** Keys under which something was taken back. */
+  readonly undone: Set<string>;
   /** Becomes the owner of a scope, with its files as at its head. */
   take(name: Name): Promise<Driven>;
   /** The lease is given back. */
@@ -102,6 +104,7 @@ export async function openReal(user: Workspace, sim?: SimDisk): Promise<Real> {
     seized: new Map(),
     deeds: [],
     keys: new Map(),
+    undone: new Set(),
     clock: 1_700_000_000_000,
     take: async (name) => {
       const owner = newOwner();

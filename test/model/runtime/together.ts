@@ -55,7 +55,7 @@ async function syncFrom(real: Real, scope: Name, from: Name, take?: Take): Promi
     const { id, state } = fold.head();
     source = { id: id!, tree: target(state!.roots.workspace), name: from, log };
   }
-  const synced = await syncScope(live, source, take);
+  const synced = await syncScope(live, source, { take });
   if (synced.status === "nothing") return refused("nothing");
   return done(synced.status === "conflict" ? "conflict" : "ok", { n: synced.n as number });
 }
