@@ -49,7 +49,7 @@ export function report(ceiling, results) {
     `\`--take both\` settled ${both(({ settled }) => settled).length} pairs that conflict, of which ${both(({ settled, pass }) => settled && pass).length} pass and ${both(({ settled, pass }) => settled && !pass).length} do not, and left ${both(({ why }) => why?.startsWith("conflict")).length} as a conflict. ` +
       `Union settled ${results.filter(({ arms }) => arms.union.settled).length}, of which ${results.filter(({ arms }) => arms.union.settled && arms.union.pass).length} pass.`,
     `Pairs that git merges without a conflict and that pass: ${clean(results).filter(({ arms }) => arms.git.pass).length}; of these \`shepherd merge\` passes ${clean(results).filter(({ arms }) => arms.git.pass && arms.lines.pass).length}, with \`--take both\` ${clean(results).filter(({ arms }) => arms.git.pass && arms.both.pass).length}.`,
-    `Of the settled pairs that do not pass, ${unfit.length} fail since a stand-in in the tests of one feature does not take an argument that the other feature gives (\`unexpected keyword argument\`): the dataset's own merge gives it only where it is asked for.`,
+    `Of the settled pairs that do not pass, ${unfit.length} fail since a stand-in in the tests of one feature does not take an argument that the other feature gives (\`unexpected keyword argument\`); the dataset's own merge writes these calls in another way.`,
     "",
     `The ${failing.length} pairs that do not pass with \`--take both\`:`,
     "",
