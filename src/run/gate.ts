@@ -72,6 +72,8 @@ interface Gate extends Omit<GateOptions, "allow" | "deny"> {
 interface Held {
   view: EffectView;
   heard: Set<Gate | string>;
+  /** The gates that were there when it came. */
+  there: ReadonlySet<Gate>;
 }
 
 /** Thrown where a gate would have the name of another one that is there. */
@@ -155,12 +157,15 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
   const isThere = (name: string): boolean => gates.some(({ as, closed }) => as === name && !closed.aborted);
 
   /** Who speaks next about a call: a gate, or what is declared for one that is not there. `wait`: nobody until one of these has come. */
-  const next = ({ view, heard }: Held): { gate: Gate } | { name: string } | { wait: string[] } | null => {
+  const next = ({ view, heard, there }: Held): { gate: Gate } | { name: string } | { wait: string[] } | null => {
     const away = isAsked(view) ? [...guards.keys()].filter((name) => !heard.has(name) && !isThere(name)).sort() : [];
     const which = (holds: GuardDefault): string[] => away.filter((name) => guards.get(name) === holds);
     const [denies] = which("deny");
     if (denies !== undefined) return { name: denies };
-    const gate = gates.findLast((each) => !each.closed.aborted && !heard.has(each.as ?? each));
+    // Who comes later is asked about what is held already only if it has a name, by which it may have been there before.
+    const gate = gates.findLast(
+      (each) => !each.closed.aborted && !heard.has(each.as ?? each) && (each.as !== undefined || there.has(each)),
+    );
     if (gate) return { gate };
     const [allows] = which("allow");
     if (allows !== undefined) return { name: allows };
@@ -215,7 +220,7 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
   /** As a handler that failed, what the tier says would stand, which lets most calls pass. */
   const orDeny = async (view: EffectView, signal: AbortSignal): Promise<Decision> => {
     if (!asksAbout(view)) return { kind: "forward" };
-    const call: Held = { view, heard: new Set() };
+    const call: Held = { view, heard: new Set(), there: new Set(gates) };
     held.add(call);
     try {
       return await handle(call, signal);

@@ -90,6 +90,10 @@ test("a person is asked with a bell, and allows, denies with a reason, edits, an
   expect(at.raw()).toMatch(/\(reversible\)\r\n {4}path: b\.txt\r\n {4}content:\r\n {6}one\r\n {6}two\r\n/);
   expect(bells(at)).toBe(1);
   at.type("what", "Enter");
+  await until(
+    () => at.raw().split("then Enter: ").length > 2,
+    () => at.raw(),
+  );
   at.type("y", "Enter");
   await at.shows("a always write(c.txt), then Enter: ");
   at.type("n", "Enter");

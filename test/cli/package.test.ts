@@ -40,7 +40,7 @@ test("npm pack holds what a user needs and nothing else, and what it installs wo
   expect(
     paths.filter(
       (path) =>
-        !/^(bin\/.*\.js|bin\/types\/.*\.d\.ts|bin\/shepherd-scope-\w+|clients\/python\/shepherd\.py|docs\/.*\.md|[A-Z]+(\.md)?|package\.json)$/.test(
+        !/^(bin\/.*\.js|bin\/types\/.*\.d\.ts|bin\/shepherd-scope-\w+|clients\/python\/shepherd\.py|docs\/.*\.(md|svg)|[A-Z]+(\.md)?|package\.json)$/.test(
           path,
         ),
     ),

@@ -2,6 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { helperName, native } from "../../../scripts/native.mjs";
@@ -239,6 +240,8 @@ describe.skipIf(!works)("the helper", () => {
       /^The descriptor \d+ cannot be taken over/,
     );
     const last = await run("/bin/sleep", "1000");
+    // Else it may be told that there is nothing to enter any more.
+    while (fs.readFileSync(`/proc/${last.pid}/comm`, "latin1") !== "sleep\n") await sleep(1);
     await held.end();
     expect(await last.ended).toEqual([null, "SIGKILL"]);
     await expect(run("/bin/true")).rejects.toThrow("The sandbox has ended");
