@@ -162,10 +162,9 @@ export function makeGates(scope: LiveScope, guarded = true): Gates {
     const which = (holds: GuardDefault): string[] => away.filter((name) => guards.get(name) === holds);
     const [denies] = which("deny");
     if (denies !== undefined) return { name: denies };
-    // Who comes later is asked about what is held already only if it has a name, by which it may have been there before.
-    const gate = gates.findLast(
-      (each) => !each.closed.aborted && !heard.has(each.as ?? each) && (each.as !== undefined || there.has(each)),
-    );
+    // Who comes later without a name is not asked about what was asked already, but where it waits for somebody.
+    const isLate = (each: Gate): boolean => each.as === undefined && away.length === 0 && !there.has(each);
+    const gate = gates.findLast((each) => !each.closed.aborted && !heard.has(each.as ?? each) && !isLate(each));
     if (gate) return { gate };
     const [allows] = which("allow");
     if (allows !== undefined) return { name: allows };
