@@ -1,6 +1,6 @@
 /** What `shepherd supervise` is asked for, as the plan of a supervisor. */
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Plan, PolicyPlan } from "../../meta/supervise/plan.ts";
 import type { Wanted } from "../../meta/supervise/workers.ts";
@@ -112,13 +112,15 @@ function linesOf({ cwd }: Context, flags: Flags, args: string[]): Line[] {
   if (typed.length > 0) throw new Exit(2, "Tasks stand in --tasks FILE, or behind the verb, and not in both.");
   let content: string;
   try {
-    content = readFileSync(resolve(cwd, file), "utf8");
+    content = readSome(resolve(cwd, file)).toString();
   } catch (error) {
     throw new Exit(
       2,
       `${file} cannot be read (${(error as NodeJS.ErrnoException).code}): --tasks takes a file with a task a line.`,
     );
   }
+  if (content.length > LARGEST)
+    throw new Exit(2, `${file} has more than ${LARGEST >> 20} MiB: --tasks takes a file with a task a line.`);
   const found: Line[] = [];
   for (const [at, line] of content.split(/\r?\n/).entries())
     if (line.trim() !== "") found.push(lineOf(line, `Line ${at + 1} of ${file}`));
@@ -202,4 +204,21 @@ async function runsOf(store: EmbeddedStore, word: string | undefined): Promise<P
       throw new Exit(2, `There is no run ${JSON.stringify(name)}: \`shepherd status\` lists them.`);
   }
   return [...new Set(names)].map((name) => ({ name, paths: [] }));
+}
+
+/** So many bytes of a file of tasks are read. */
+const LARGEST = 1 << 20;
+
+/** The beginning of a file, which may be a device that never ends: one byte more than it may have. */
+function readSome(path: string): Buffer {
+  const fd = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(LARGEST + 1);
+    let length = 0;
+    for (let got = -1; got !== 0 && length < bytes.length; length += got)
+      got = readSync(fd, bytes, length, bytes.length - length, null);
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(fd);
+  }
 }
